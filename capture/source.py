@@ -1,0 +1,47 @@
+"""Where frames come from: one small protocol for cameras, recordings and the built-in performer."""
+
+from enum import Enum
+from typing import Protocol
+
+from capture.frame import RgbdFrame
+from render.errors import InputError
+
+
+class DeviceState(Enum):
+    """What a source is doing right now; shown in the viewer and counted in the report."""
+
+    NO_DEVICE = "no device"
+    WAITING_FIRST_FRAME = "waiting for the first frame"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    RECONNECTING = "reconnecting"
+    ENDED = "ended"
+
+
+class SourceError(InputError):
+    """A source cannot be opened or read; names it, what was expected and the next step."""
+
+
+class RgbdSource(Protocol):
+    """A stream of frames, owned by one thread.
+
+    A failed `open` leaves nothing open. `close` may be called at any time, more than once, from the owning thread.
+    """
+
+    name: str
+    fps: float  # nominal, 0 when unknown
+    frame_count: int | None  # None when it never ends by itself
+
+    @property
+    def state(self) -> DeviceState: ...
+
+    def open(self) -> None:
+        """Acquire the device or files. Raises SourceError."""
+
+    def read(self, timeout_s: float) -> RgbdFrame | None:
+        """The next frame in order, or None after `timeout_s` without one.
+
+        Raises EOFError at the end of a recording and SourceError when the source is broken for good.
+        """
+
+    def close(self) -> None: ...
