@@ -31,6 +31,7 @@ class RgbdSource(Protocol):
     name: str
     fps: float  # nominal, 0 when unknown
     frame_count: int | None  # None when it never ends by itself
+    skipped: int  # frames of a paced recording that were passed over because the reader was late
 
     @property
     def state(self) -> DeviceState: ...

@@ -1,12 +1,16 @@
 """What an engine produces, and the protocol all engines share."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capture.frame import FaceObservation
+
+
+HeadPose = Literal["follow", "fixed"]
+"""follow: the avatar turns with the driver; fixed: only the expression is repeated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,7 @@ class MotionEngine(Protocol):
     """Turns observations of one driver into poses of one avatar. Not thread-safe: owned by the worker thread."""
 
     name: str
+    head_pose: HeadPose  # may be set from any thread; holds from the next frame on
 
     @property
     def calibrated(self) -> bool:

@@ -3,7 +3,6 @@
 import json
 import zipfile
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -73,13 +72,14 @@ class AnimationWriter:
         else:
             _remove(self._folder)
 
-    def __enter__(self) -> "AnimationWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    def discard(self) -> None:
+        """Give up: nothing is left on disk."""
+        if not self._files:
+            return
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+        _remove(self._folder)
 
 
 def finish_partial(path: Path) -> int:

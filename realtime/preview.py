@@ -28,6 +28,7 @@ class PreviewWriter:
         self._stream: VideoStream | None = None
         self._first_s = 0.0
         self._last_pts = -1
+        self._finished = False
         self.frames = 0
 
     def append(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
@@ -48,16 +49,25 @@ class PreviewWriter:
 
     def close(self) -> None:
         """Finish the film under its final name; one without a picture is removed."""
-        if self._container is None:
-            return
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        self._container = None
-        if self.frames:
+        if self._finish() and self.frames:
             self._partial.replace(self.path)
         else:
             self._partial.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Give up: nothing is left on disk."""
+        self._finish()
+        self._partial.unlink(missing_ok=True)
+
+    def _finish(self) -> bool:
+        """Flush and close the container; False if that was done before."""
+        if self._finished:
+            return False
+        self._finished = True
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        return True
 
     def _open_stream(self, width: int) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=30, options={"preset": "superfast", "crf": "20"})

@@ -1,0 +1,133 @@
+"""What a user can set, with the help text under each field; checked when constructed."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from engine.motion import HeadPose
+from render.errors import InputError
+
+Vector = tuple[float, float, float]
+EngineName = Literal["auto", "landmark", "flow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AvatarOptions:
+    """Which head is driven, and how it stands before its camera."""
+
+    avatar: str = "realistic"
+    """A built-in head (realistic, stylized, lowpoly) or a mesh file: .obj, .ply, .glb, .gltf."""
+
+    texture: Path | None = None
+    """Picture for the mesh's texture coordinates, when the file does not name one."""
+
+    up: str | None = None
+    """Axis of the file that points up (x, -x, y, -y, z, -z). Guessed and shown when not given."""
+
+    front: str | None = None
+    """Axis of the file the face looks along. Guessed and shown when not given."""
+
+    eye: Vector | None = None
+    """Position of the avatar's camera, looking at the origin (published convention: 0 0 8)."""
+
+    translation: Vector | None = None
+    """Shift of the avatar before its camera, in avatar units."""
+
+    refresh: bool = False
+    """Prepare the avatar again even if it is in the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionOptions:
+    """How the driver's face becomes motion."""
+
+    engine: EngineName = "auto"
+    """auto takes the best one available and says which and why."""
+
+    head_pose: HeadPose = "follow"
+    """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
+
+    face_model: Path | None = None
+    """face_landmarker.task to use instead of the installed one."""
+
+    fov: float | None = None
+    """Vertical field of view in degrees of a colour-only camera or video whose intrinsics are not known."""
+
+    def __post_init__(self) -> None:
+        if self.fov is not None and not 5 <= self.fov <= 150:
+            raise InputError(f"--fov {self.fov:g}: expected degrees between 5 and 150; leave it out if not known")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(AvatarOptions, MotionOptions):
+    """Drive a head live: capture, track, animate, show, record."""
+
+    device: str = "demo"
+    """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder, colour/depth pair, RGBD or colour video."""
+
+    headless: bool = False
+    """Render without a window (EGL); use with --record, --report or --seconds."""
+
+    size: tuple[int, int] = (960, 720)
+    """Width and height of the picture."""
+
+    mirror: bool = False
+    """Show the avatar as in a mirror."""
+
+    seconds: float | None = None
+    """End after so many seconds of streaming. Without it: until the window closes, Ctrl-C or the end of the file."""
+
+    record: Path | None = None
+    """Folder for preview.mp4 and animation.npz. In the window, key V starts and stops a recording too."""
+
+    overwrite: bool = False
+    """Replace a recording that is already in the folder."""
+
+    report: Path | None = None
+    """Write counts, rates, latencies and memory to this JSON file at the end."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        width, height = self.size
+        if not (64 <= width <= 8192 and 64 <= height <= 8192):
+            raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
+        if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
+            raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateOptions(AvatarOptions, MotionOptions):
+    """Drive a head with a recording, offline: every frame, and the same result every time."""
+
+    driving: Path
+    """RGBD folder, colour/depth pair, RGBD video or colour-only video."""
+
+    out: Path
+    """Folder for animation.npz and preview.mp4."""
+
+    neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
+    """Frame in which the driver's face is neutral, counted from 0; auto looks for one."""
+
+    size: tuple[int, int] = (960, 720)
+    """Width and height of the avatar's picture before it is set beside the driver's."""
+
+    overwrite: bool = False
+    """Replace a recording that is already in the folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.neutral_frame != "auto" and not self.neutral_frame.isdecimal():
+            raise InputError(
+                f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions(AvatarOptions):
+    """Prepare an avatar ahead of time and show what was found on it."""
+
+    picture: Path | None = field(default=None)
+    """Write a picture of the head with its landmarks and controllers to this file."""

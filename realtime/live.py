@@ -1,0 +1,271 @@
+"""The live session: a capture thread, an inference thread, and the picture on the main thread."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from calib.avatar import Avatar
+from calib.neutral import NeutralPicker
+from capture.face_tracker import FaceTracker
+from capture.frame import RgbdFrame
+from capture.source import DeviceState, RgbdSource
+from engine.motion import MotionEngine
+from realtime.latest_slot import LatestSlot, SlotClosedError
+from realtime.pipeline import FramePipeline, PosedFrame
+from realtime.recorder import Recorder, claim_folder
+from realtime.report import LiveReport, peak_rss_mb, seconds_since_process_start
+from realtime.timing import Rate, SectionTimes, StateClock
+from realtime.worker import Stop, Worker
+from render.viewer import Viewer, ViewerCommand
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 0.1
+REDRAW_S = 1 / 60
+STATUS_S = 0.5
+JOIN_S = 5.0
+NO_FACE = "no face"
+
+
+class LiveSession:
+    """Runs one device, one avatar and one window until somebody or something ends it.
+
+    Capture and inference have a thread each and hand over through `LatestSlot`; whoever is late gets the newest item.
+    GL stays on the thread that calls `run`.
+
+    Args:
+        source: opened, read and closed on the capture thread.
+        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere.
+        make_engine: called on the inference thread as soon as the avatar is there.
+        stop: shared wish to end; signal handlers may use it.
+    """
+
+    def __init__(
+        self,
+        source: RgbdSource,
+        make_tracker: Callable[[], FaceTracker],
+        make_engine: Callable[[Avatar], MotionEngine],
+        stop: Stop,
+        seconds: float | None = None,
+    ) -> None:
+        self._source = source
+        self._make_tracker = make_tracker
+        self._make_engine = make_engine
+        self._times = SectionTimes()
+        self._stop = stop
+        self._seconds = seconds
+        self._frames: LatestSlot[RgbdFrame] = LatestSlot()
+        self._poses: LatestSlot[PosedFrame] = LatestSlot()
+        self._avatar: Avatar | None = None
+        self._avatar_ready = threading.Event()
+        self._pipeline: FramePipeline | None = None
+        self._pipeline_ready = threading.Event()
+        self._paused = threading.Event()
+        self._recorder: Recorder | None = None
+        self._recording_lost: dict[str, int] = {}
+        self._states = StateClock()
+        self._state = ""
+        self._rates = {name: Rate() for name in ("captured", "processed", "shown")}
+        self._source_dropped = 0
+        self._startup_s = 0.0
+        self._engine_name = ""
+        self._workers = [
+            Worker("capture", self._capture, stop, self._end_capture),
+            Worker("inference", self._infer, stop, self._poses.close),
+        ]
+
+    def start(self) -> None:
+        """Start capture and inference; they get ready while the caller prepares avatar and window."""
+        for worker in self._workers:
+            worker.start()
+
+    def run(self, avatar: Avatar, viewer: Viewer, record: Path | None = None) -> LiveReport:
+        """Show poses until the end of the source, a quit command, the time limit or a failure (which is raised)."""
+        self._avatar = avatar
+        self._record_folder = record
+        if record is not None:
+            self._recorder = Recorder(record, avatar, self._stop)
+        self._avatar_ready.set()
+        try:
+            self._show_until_end(viewer)
+        except BaseException as error:
+            self._stop.request(error)
+        finally:
+            self.shut_down()
+        self._stop.raise_failure()
+        return self._report()
+
+    def shut_down(self) -> None:
+        """End the threads and finish the recording. Safe to call twice, and before `run`."""
+        self._stop.request()
+        self._avatar_ready.set()
+        for worker in self._workers:
+            worker.join(JOIN_S)
+        self._stop_recording()
+
+    # --- capture thread -------------------------------------------------------------------------------------------
+
+    def _capture(self) -> None:
+        self._enter(DeviceState.WAITING_FIRST_FRAME.value)
+        self._source.open()
+        while not self._pipeline_ready.wait(READ_TIMEOUT_S):
+            if self._stop.requested:
+                return
+        while not self._stop.requested:
+            try:
+                frame = self._source.read(READ_TIMEOUT_S)
+            except EOFError:
+                return
+            if frame is None:
+                self._enter(self._source.state.value)
+                continue
+            self._rates["captured"].tick(time.monotonic())
+            self._frames.put(frame)
+
+    def _end_capture(self) -> None:
+        self._frames.close()
+        self._source.close()
+        self._states.enter(DeviceState.ENDED.value, time.monotonic())
+
+    # --- inference thread -----------------------------------------------------------------------------------------
+
+    def _infer(self) -> None:
+        with self._make_tracker() as tracker:
+            self._avatar_ready.wait()
+            if self._avatar is None:
+                return
+            engine = self._make_engine(self._avatar)
+            self._engine_name = engine.name
+            self._pipeline = FramePipeline(tracker, engine, NeutralPicker(), self._times)
+            self._pipeline_ready.set()
+            self._answer_frames(self._pipeline)
+
+    def _answer_frames(self, pipeline: FramePipeline) -> None:
+        while not self._stop.requested:
+            try:
+                frame = self._frames.take(READ_TIMEOUT_S)
+            except SlotClosedError:
+                return
+            if frame is not None and not self._paused.is_set():
+                self._answer(pipeline, frame)
+
+    def _answer(self, pipeline: FramePipeline, frame: RgbdFrame) -> None:
+        posed = pipeline.process(frame)
+        now_s = time.monotonic()
+        self._times.add("capture_to_pose", now_s - frame.timestamp_s)
+        if self._rates["processed"].count == 0:
+            self._startup_s = seconds_since_process_start()
+        self._rates["processed"].tick(now_s)
+        self._enter(DeviceState.STREAMING.value if posed.pose.tracked else NO_FACE)
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.add_pose(posed.pose)
+        self._poses.put(posed)
+
+    # --- main thread ----------------------------------------------------------------------------------------------
+
+    def _show_until_end(self, viewer: Viewer) -> None:
+        latest: PosedFrame | None = None
+        deadline_s = float("inf")
+        status, status_due_s = "starting", 0.0
+        while not self._stop.requested and time.monotonic() < deadline_s:
+            for command in viewer.poll():
+                self._obey(command, viewer)
+            try:
+                posed = self._poses.take(REDRAW_S)
+            except SlotClosedError:
+                return
+            now_s = time.monotonic()
+            if posed is not None and latest is None and self._seconds is not None:
+                deadline_s = now_s + self._seconds
+            if now_s >= status_due_s:
+                status, status_due_s = self._status(), now_s + STATUS_S
+            if posed is not None:
+                latest = posed
+                self._show(viewer, posed, status)
+            elif latest is not None and viewer.needs_redraw:
+                self._draw(viewer, latest, status)
+
+    def _draw(self, viewer: Viewer, posed: PosedFrame, status: str) -> None:
+        with self._times.section("render"):
+            viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, status)
+
+    def _show(self, viewer: Viewer, posed: PosedFrame, status: str) -> None:
+        self._draw(viewer, posed, status)
+        now_s = time.monotonic()
+        self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
+        self._rates["shown"].tick(now_s)
+        if self._recorder is not None:
+            with self._times.section("record"):
+                self._recorder.add_picture(posed.frame.rgb, viewer.read_rgb(), posed.frame.timestamp_s)
+
+    def _obey(self, command: ViewerCommand, viewer: Viewer) -> None:
+        if command is ViewerCommand.QUIT:
+            self._stop.request()
+        elif command is ViewerCommand.NEUTRAL and self._pipeline is not None:
+            self._pipeline.request_neutral()
+        elif command is ViewerCommand.PAUSE:
+            self._paused.clear() if self._paused.is_set() else self._paused.set()
+        elif command is ViewerCommand.HEAD_POSE and self._pipeline is not None:
+            self._pipeline.toggle_head_pose()
+        elif command is ViewerCommand.RECORD:
+            self._toggle_recording()
+        elif command is ViewerCommand.SCREENSHOT:
+            self._save_screenshot(viewer)
+
+    def _toggle_recording(self) -> None:
+        if self._recorder is not None:
+            self._stop_recording()
+        elif self._avatar is not None:
+            folder = claim_folder(Path("recordings") / f"{datetime.now():%Y%m%d-%H%M%S}", overwrite=False)
+            self._recorder = Recorder(folder, self._avatar, self._stop)
+            log.info("recording to %s", folder)
+
+    def _stop_recording(self) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        recorder.close()
+        for kind, count in recorder.lost.items():
+            self._recording_lost[kind] = self._recording_lost.get(kind, 0) + count
+        log.info("recorded to %s", recorder.directory)
+
+    def _save_screenshot(self, viewer: Viewer) -> None:
+        from PIL import Image
+
+        path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
+        Image.fromarray(np.ascontiguousarray(viewer.read_rgb())).save(path)
+        log.info("screenshot: %s", path)
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def _enter(self, state: str) -> None:
+        self._state = state
+        self._states.enter(state, time.monotonic())
+
+    def _status(self) -> str:
+        parts = [self._state, self._engine_name, f"{self._rates['shown'].per_second:.0f} fps"]
+        latency = self._times.summary_ms().get("capture_to_shown")
+        if latency is not None:
+            parts.append(f"{latency['p50']:.0f} ms")
+        parts += ["PAUSED"] * self._paused.is_set() + ["REC"] * (self._recorder is not None)
+        return " · ".join(part for part in parts if part)
+
+    def _report(self) -> LiveReport:
+        counts = {name: rate.count for name, rate in self._rates.items()}
+        dropped = self._frames.dropped + self._poses.dropped + self._source.skipped
+        return LiveReport(
+            frames={**counts, "dropped": dropped},
+            fps={name: round(rate.per_second, 2) for name, rate in self._rates.items()},
+            latency_ms=self._times.summary_ms(),
+            startup_s=round(self._startup_s, 3),
+            peak_rss_mb=round(peak_rss_mb(), 1),
+            engine=self._engine_name,
+            device_states=self._states.seconds(time.monotonic()),
+            recording_lost=self._recording_lost,
+        )

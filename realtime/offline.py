@@ -1,0 +1,114 @@
+"""`vfa animate`: the live stages without a clock. Every frame is answered, and the result repeats."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from calib.avatar import Avatar
+from calib.neutral import best_neutral
+from capture.face_tracker import FaceTracker
+from capture.frame import FaceObservation, RgbdFrame
+from capture.source import RgbdSource
+from engine.motion import MotionEngine
+from realtime.animation_file import AnimationWriter
+from realtime.preview import PreviewWriter
+from realtime.recorder import ANIMATION_NAME, PREVIEW_NAME, write_pose
+from render.errors import InputError
+from render.viewer import Viewer
+
+READ_TIMEOUT_S = 5.0
+NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
+
+
+class Progress(Protocol):
+    """Told how far a run is: what it does, frames done, frames in all (None when unknown)."""
+
+    def __call__(self, doing: str, done: int, total: int | None) -> None: ...
+
+
+def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:
+    """Every frame of a recording, in order; opens and closes the source. Raises SourceError."""
+    source.open()
+    try:
+        while True:
+            try:
+                frame = source.read(READ_TIMEOUT_S)
+            except EOFError:
+                return
+            if frame is not None:
+                yield frame
+    finally:
+        source.close()
+
+
+def find_neutral(
+    make_source: Callable[[], RgbdSource],
+    make_tracker: Callable[[], FaceTracker],
+    neutral_frame: str,
+    progress: Progress,
+) -> FaceObservation:
+    """The observation to calibrate with: frame N, or for "auto" the most neutral one of a sample of the clip.
+
+    Raises InputError when there is no such frame or no face in what was looked at.
+    """
+    source = make_source()
+    if neutral_frame != "auto":
+        return _observe_frame(source, make_tracker, int(neutral_frame))
+    step = max(1, (source.frame_count or 0) // NEUTRAL_CANDIDATES)
+    candidates: list[FaceObservation] = []
+    with make_tracker() as tracker:
+        for frame in frames_of(source):
+            if frame.index % step == 0:
+                candidates.append(tracker.track(frame))
+                candidates = [best] if (best := best_neutral(candidates)) is not None else []
+            progress("looking for a neutral face", frame.index + 1, source.frame_count)
+    if not candidates:
+        raise InputError(f"{source.name}: expected a face, found none in any frame looked at; check that it shows one")
+    return candidates[0]
+
+
+def _observe_frame(source: RgbdSource, make_tracker: Callable[[], FaceTracker], index: int) -> FaceObservation:
+    """Frame `index`, tracked after the few frames before it so that the tracker has settled."""
+    observation: FaceObservation | None = None
+    with make_tracker() as tracker:
+        for frame in frames_of(source):
+            if frame.index > index:
+                break
+            if frame.index > index - 10:
+                observation = tracker.track(frame)
+    if observation is None or observation.frame.index != index:
+        raise InputError(f"{source.name}: --neutral-frame {index} is past its end; give a smaller number or auto")
+    if not observation.tracked:
+        raise InputError(f"{source.name}: no face was found in --neutral-frame {index}; give another frame or auto")
+    return observation
+
+
+def animate(
+    source: RgbdSource,
+    tracker: FaceTracker,
+    engine: MotionEngine,
+    avatar: Avatar,
+    viewer: Viewer,
+    out: Path,
+    progress: Progress,
+) -> int:
+    """Answer every frame of `source` with a calibrated engine; writes animation.npz and preview.mp4 into `out`.
+
+    Returns the number of frames. A failure on the way leaves neither file under its final name.
+    """
+    animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
+    preview = PreviewWriter(out / PREVIEW_NAME)
+    try:
+        for frame in frames_of(source):
+            pose = engine.animate(tracker.track(frame))
+            write_pose(animation, avatar, pose)
+            viewer.show(pose.vertices, pose.T_world_head, frame.rgb, "")
+            preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
+            progress("animating", animation.frames, source.frame_count)
+    except BaseException:
+        animation.discard()
+        preview.discard()
+        raise
+    animation.close()
+    preview.close()
+    return animation.frames

@@ -1,0 +1,59 @@
+"""One frame through the stages every run shares: track, calibrate, animate."""
+
+import threading
+from dataclasses import dataclass
+
+from calib.neutral import NeutralPicker
+from capture.face_tracker import FaceTracker
+from capture.frame import FaceObservation, RgbdFrame
+from engine.motion import AvatarPose, MotionEngine
+from realtime.timing import SectionTimes
+
+
+@dataclass(frozen=True, eq=False)
+class PosedFrame:
+    """A driver's frame and the avatar's answer to it."""
+
+    observation: FaceObservation
+    pose: AvatarPose
+
+    @property
+    def frame(self) -> RgbdFrame:
+        return self.observation.frame
+
+
+class FramePipeline:
+    """Tracker, neutral and engine of one driver and one avatar.
+
+    Owned by the thread that calls `process`; closing the tracker stays with whoever made it.
+    """
+
+    def __init__(self, tracker: FaceTracker, engine: MotionEngine, neutral: NeutralPicker, times: SectionTimes) -> None:
+        self._tracker = tracker
+        self._neutral = neutral
+        self._times = times
+        self._recapture = threading.Event()
+        self.engine = engine
+
+    def request_neutral(self) -> None:
+        """Take the next good frame as the driver's neutral face. May be called from any thread."""
+        self._recapture.set()
+
+    def process(self, frame: RgbdFrame) -> PosedFrame:
+        with self._times.section("track"):
+            observation = self._tracker.track(frame)
+        with self._times.section("animate"):
+            self._calibrate(observation)
+            pose = self.engine.animate(observation)
+        return PosedFrame(observation, pose)
+
+    def toggle_head_pose(self) -> None:
+        """Switch between following the driver's head and keeping it still. May be called from any thread."""
+        self.engine.head_pose = "fixed" if self.engine.head_pose == "follow" else "follow"
+
+    def _calibrate(self, observation: FaceObservation) -> None:
+        if self._recapture.is_set():
+            self._recapture.clear()
+            self._neutral.request()
+        if self._neutral.offer(observation):
+            self.engine.calibrate(observation)
