@@ -1,0 +1,198 @@
+"""Checkpoints: the published layout, this project's own, and LIA weights as a starting point for training.
+
+A checkpoint is untrusted input: it is read with `weights_only=True`, and every key and shape is checked before
+anything is copied.
+"""
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.network.config import PUBLISHED, NetworkConfig
+from engine.network.network import FaceNetwork
+from render.errors import InputError
+
+FORMAT_NAME = "vfa-live network"
+FORMAT_VERSION = 1
+_MAX_BYTES = 4 * 2**30
+_SHOWN = 6
+
+
+class CheckpointError(InputError):
+    """A checkpoint file cannot be used; names the file, what differs and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded network in evaluation mode.
+
+    Attributes:
+        network: on the CPU, parameters frozen.
+        released: True for the published layout, whose pipeline quirks then apply by default (PIPELINE.md).
+        key: sha256 of the weights and sizes; part of every cache key made from them.
+        step: training step stored with it, or None.
+    """
+
+    network: FaceNetwork
+    released: bool
+    key: str
+    step: int | None = None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a published `{"gen": …}` checkpoint or one of this project's own.
+
+    Raises CheckpointError, in one line, for a file that is absent, cut short, not a checkpoint, wants to run code
+    when unpickled, or whose keys or shapes differ from the layout (all differences at once).
+    """
+    content = _read(path)
+    own = content.get("format") == FORMAT_NAME
+    config = _stored_config(content, path) if own else PUBLISHED
+    state = _weights(content, path)
+    network = FaceNetwork(config)
+    _check(state, network.state_dict(), path)
+    network.load_state_dict(state)
+    network.eval().requires_grad_(False)
+    step = content.get("step")
+    return Checkpoint(network, not own, weights_key(network), step if isinstance(step, int) else None)
+
+
+def save_checkpoint(path: Path, network: FaceNetwork, *, step: int | None = None) -> None:
+    """Write this project's own format: weights with their sizes and a format version, whole or not at all."""
+    content = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "config": network.config.to_dict(), "step": step}
+    content["gen"] = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        torch.save(content, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_lia_weights(network: FaceNetwork, path: Path) -> list[str]:
+    """Start training from LIA (RGB-only) weights as the published trainer does; returns the names left untouched.
+
+    Tensors of equal shape are copied; 3-channel ones go into the first channels of their 4-channel namesakes.
+    Raises CheckpointError when a tensor has any other shape or nothing fits.
+    """
+    given = _weights(_read(path), path)
+    own = network.state_dict()
+    shared = [name for name in given if name in own]
+    wrong = [
+        f"{n} {_shape(given[n])} for {_shape(own[n])}" for n in shared if not _fits_first_channels(given[n], own[n])
+    ]
+    if wrong or not shared:
+        reason = f"these do not fit: {_listed(wrong)}" if wrong else "no tensor name is known"
+        raise CheckpointError(f"{path}: expected LIA weights, but {reason}; pass a LIA generator checkpoint")
+    with torch.no_grad():
+        for name in shared:
+            region = tuple(slice(0, n) for n in given[name].shape)
+            own[name][region].copy_(given[name])
+    return sorted(set(own) - set(shared))
+
+
+def weights_key(network: FaceNetwork) -> str:
+    """sha256 over sizes, names and values: equal exactly when the networks compute the same thing."""
+    digest = hashlib.sha256(repr(sorted(network.config.to_dict().items())).encode())
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a network checkpoint, found no such file; check --checkpoint")
+    if path.stat().st_size > _MAX_BYTES:
+        raise CheckpointError(
+            f"{path}: {path.stat().st_size / 2**30:.1f} GiB is more than a checkpoint's 4 GiB; check it"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error):  # it names a function or class to call
+            raise CheckpointError(
+                f"{path}: holds more than tensors and plain values and would run code when loaded; refused. "
+                "Ask its author for a file that holds only weights"
+            ) from error
+        raise _unreadable(path) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, AttributeError) as error:
+        raise _unreadable(path) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f'{path}: expected a dictionary with "gen", got {type(content).__name__}; pass a VFA .pt')
+    return content
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: expected a PyTorch checkpoint, got {path.stat().st_size} bytes that are damaged or cut short; "
+        "copy it again"
+    )
+
+
+def _stored_config(content: Mapping[str, Any], path: Path) -> NetworkConfig:
+    if content.get("version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {content.get('version')}, this program reads {FORMAT_VERSION}; update vfa-live"
+        )
+    config = content.get("config")
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: its network sizes are missing; save it again with this version")
+    return NetworkConfig.from_dict(config)
+
+
+def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    state = content.get("gen")
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f'{path}: expected tensors under "gen", got keys {sorted(map(str, content))[:_SHOWN]}')
+    prefix = "module."  # saved from a DataParallel wrapper
+    return {str(k).removeprefix(prefix): v for k, v in state.items()}
+
+
+def _check(state: Mapping[str, Tensor], layout: Mapping[str, Tensor], path: Path) -> None:
+    """Every name, shape, kind of number and fixed FIR kernel at once."""
+    faults = []
+    if missing := sorted(set(layout) - set(state)):
+        faults.append(f"{len(missing)} missing ({_listed(missing)})")
+    if unknown := sorted(set(state) - set(layout)):
+        faults.append(f"{len(unknown)} unknown ({_listed(unknown)})")
+    shared = sorted(set(state) & set(layout))
+    if wrong := [
+        f"{n} {_shape(state[n])} for {_shape(layout[n])}" for n in shared if state[n].shape != layout[n].shape
+    ]:
+        faults.append(f"{len(wrong)} of another shape ({_listed(wrong)})")
+    same = [n for n in shared if state[n].shape == layout[n].shape]
+    if kinds := [n for n in same if state[n].is_floating_point() != layout[n].is_floating_point()]:
+        faults.append(f"{len(kinds)} of another number type ({_listed(kinds)})")
+    if broken := [n for n in same if not torch.isfinite(state[n].float()).all()]:
+        faults.append(f"{len(broken)} with values that are not finite ({_listed(broken)})")
+    if kernels := [n for n in same if n.endswith(".kernel") and not torch.allclose(state[n], layout[n], atol=1e-6)]:
+        faults.append(f"{len(kernels)} with another low-pass filter than (1, 3, 3, 1) ({_listed(kernels)})")
+    if faults:
+        raise CheckpointError(
+            f"{path}: expected {len(layout)} entries of the network layout, got {len(state)}: {'; '.join(faults)}. "
+            "Pass a VFA checkpoint of the published sizes or one saved by this program"
+        )
+
+
+def _fits_first_channels(given: Tensor, own: Tensor) -> bool:
+    if given.shape == own.shape:
+        return True
+    differs = [(g, o) for g, o in zip(given.shape, own.shape, strict=False) if g != o]
+    return given.dim() == own.dim() and all(pair == (3, 4) for pair in differs)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _shape(value: Tensor) -> str:
+    return "x".join(map(str, value.shape)) or "scalar"
