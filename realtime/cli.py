@@ -122,7 +122,7 @@ def _prepared(options: AvatarOptions):  # type: ignore[no-untyped-def]
 def _stopped_by_signals(stop: Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask for an orderly end; a second Ctrl-C interrupts at once."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.requested:
             raise KeyboardInterrupt
         stop.request()

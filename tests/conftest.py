@@ -11,7 +11,9 @@ def shared_data() -> Path:
     """Folder with real recordings and heads that are not part of the repository."""
     root = Path(os.environ.get("VFA_SHARED", Path(__file__).parents[2] / "shared"))
     if not (root / "data").is_dir():
-        pytest.skip(f"needs the real recordings and heads: no folder {root / 'data'} (set VFA_SHARED to where they are)")
+        pytest.skip(
+            f"needs the real recordings and heads: no folder {root / 'data'} (set VFA_SHARED to where they are)"
+        )
     return root / "data"
 
 
