@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """How a part looks. `texture` is [h, w, 3 or 4] uint8 with its first row at v = 1, or None."""
+    """How a part looks. `texture` is [h, w, 3 or 4] uint8 with its first row at v = 1, or None.
+
+    Colours are sRGB. Where several are given, they multiply (in linear light): base colour, texture, vertex colour.
+    """
 
     name: str = "default"
     base_color: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 1.0)
