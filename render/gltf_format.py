@@ -174,7 +174,7 @@ def _texture_coordinates(gltf: GltfFile, primitive: dict[str, Any]) -> NDArray[n
     uvs = uvs * np.array(moved.get("scale", (1.0, 1.0))) @ np.array([[cosine, -sine], [sine, cosine]])
     uvs += np.array(moved.get("offset", (0.0, 0.0)))
     uvs[:, 1] = 1.0 - uvs[:, 1]
-    return uvs.astype(np.float32)
+    return np.asarray(uvs, dtype=np.float32)
 
 
 def _part_name(
@@ -208,11 +208,11 @@ def _joined_uvs(gathered: _Gathered) -> tuple[NDArray[np.float32] | None, NDArra
     if not present:
         return None, None
     faces_uv = np.concatenate(gathered.faces_uv)
+    bare = faces_uv < 0  # parts without coordinates all point to one spare entry
+    if bare.any():
+        present = [*present, np.zeros((1, 2), dtype=np.float32)]
     uvs = np.concatenate(present)
-    if (faces_uv < 0).any():  # parts without coordinates all point to one spare entry
-        faces_uv = np.where(faces_uv < 0, np.int32(len(uvs)), faces_uv)
-        uvs = np.concatenate([uvs, np.zeros((1, 2), dtype=np.float32)])
-    return uvs, faces_uv
+    return uvs, np.where(bare, len(uvs) - 1, faces_uv).astype(np.int32)
 
 
 def _joined_colors(gathered: _Gathered) -> NDArray[np.float32] | None:
