@@ -1,0 +1,137 @@
+"""The commands as a user runs them: what goes wrong ends in one line and exit status 2."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+COMMANDS = {"vfa-live": "live_main", "vfa": "main"}
+
+
+def call(command: str, *arguments: object, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; sys.argv[0] = {command!r}; from realtime.cli import {COMMANDS[command]} as m; m()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=timeout_s
+    )
+
+
+def expect_one_line(result: subprocess.CompletedProcess[str], *fragments: str) -> None:
+    """Exit status 2 and one line that holds every fragment."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, result.stderr
+    for fragment in fragments:
+        assert fragment in errors[0]
+
+
+def faceless_video(path: Path, frames: int = 12) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for number in range(frames):
+            picture = np.full((120, 160, 3), number * 5, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+LIVE = ("--headless", "--avatar", "lowpoly", "--size", 160, 120, "--seconds", 2)
+
+
+def test_unknown_device() -> None:
+    expect_one_line(call("vfa-live", "--device", "hologram", *LIVE), "hologram", "demo")
+
+
+def test_missing_avatar(tmp_path: Path) -> None:
+    missing = tmp_path / "nobody.obj"
+    expect_one_line(call("vfa-live", "--device", "demo", "--avatar", missing, "--headless"), str(missing))
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    expect_one_line(call("vfa-live", "--device", tmp_path, *LIVE), str(tmp_path))
+
+
+def test_truncated_video(tmp_path: Path) -> None:
+    whole = faceless_video(tmp_path / "whole.mp4").read_bytes()
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(whole[: len(whole) // 3])
+    expect_one_line(call("vfa-live", "--device", broken, *LIVE), str(broken))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fragment"),
+    [
+        ("points.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", "face"),
+        ("nan.obj", "v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "nan"),
+        ("range.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "9"),
+    ],
+)
+def test_broken_mesh(tmp_path: Path, name: str, text: str, fragment: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    result = call("vfa", "prepare", "--avatar", path)
+    expect_one_line(result, str(path))
+    assert fragment in result.stderr.lower()
+
+
+def test_a_clip_without_a_face_leaves_nothing_behind(tmp_path: Path) -> None:
+    clip, out = faceless_video(tmp_path / "wall.mp4"), tmp_path / "out"
+    expect_one_line(call("vfa", "animate", "--driving", clip, "--avatar", "lowpoly", "--out", out), str(clip), "face")
+    assert not out.exists() or list(out.iterdir()) == []
+
+
+def test_neutral_frame_past_the_end(tmp_path: Path) -> None:
+    clip = faceless_video(tmp_path / "wall.mp4")
+    result = call(
+        "vfa", "animate", "--driving", clip, "--avatar", "lowpoly", "--out", tmp_path / "out", "--neutral-frame", 500
+    )
+    expect_one_line(result, str(clip), "500")
+
+
+def test_a_folder_without_its_depth(tmp_path: Path) -> None:
+    for side in ("color", "depth"):
+        (tmp_path / side).mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "color" / f"{number}.png"), np.zeros((120, 160, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "depth" / "0.png"), np.zeros((120, 160), np.uint16))
+    expect_one_line(call("vfa-live", "--device", tmp_path, *LIVE), "depth", "1")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--seconds", -1), ("--size", 3, 3), ("--fov", 900), ("--avatar", "lowpoly", "--up", "w")]
+)
+def test_options_out_of_range(arguments: tuple[object, ...]) -> None:
+    result = call("vfa-live", "--device", "demo", "--headless", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_live_demo_records_and_reports(tmp_path: Path) -> None:
+    report_path = tmp_path / "report.json"
+    result = call(
+        "vfa-live", "--device", "demo", "--avatar", "lowpoly", "--headless", "--size", 320, 240, "--seconds", 3,
+        "--record", tmp_path / "rec", "--report", report_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    report = json.loads(report_path.read_text())
+    assert set(report) >= {
+        "frames", "fps", "latency_ms", "startup_s", "peak_rss_mb", "engine", "device_states",
+    }  # fmt: skip
+    assert set(report["frames"]) == {"captured", "processed", "shown", "dropped"}
+    assert report["frames"]["shown"] >= 10
+    with np.load(tmp_path / "rec" / "animation.npz", allow_pickle=False) as archive:
+        vertices, tracked, times = archive["vertices"], archive["tracked"], archive["timestamps_s"]
+        assert archive["T_world_head"].shape == (len(times), 4, 4)
+    assert len(vertices) == report["frames"]["processed"]
+    assert tracked.mean() > 0.9
+    assert np.all(np.diff(times) > 0)
+    assert np.isfinite(vertices).all()
+    assert np.abs(vertices - vertices[0]).max() > 0, "nothing moved"
+    with av.open(str(tmp_path / "rec" / "preview.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == report["frames"]["shown"]

@@ -1,0 +1,144 @@
+"""The live loop whole, headless, on sources that misbehave in known ways."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calib.avatar import Avatar, prepare_avatar
+from capture.face_tracker import FaceTracker
+from capture.frame import RgbdFrame
+from capture.source import DeviceState, SourceError
+from capture.synthetic import builtin_avatar_path
+from engine.landmark_engine import LandmarkEngine
+from realtime.live import LiveSession
+from realtime.report import LiveReport
+from realtime.worker import Stop
+from render.camera import Intrinsics
+from render.viewer import Viewer
+
+INTRINSICS = Intrinsics(300, 300, 160, 120, 320, 240)
+BLACK = np.zeros((240, 320, 3), np.uint8)
+
+
+class ScriptedSource:
+    """A source that does what a script says: per read a frame, None, or an exception."""
+
+    name = "scripted"
+    fps = 0.0
+    frame_count = None
+    skipped = 0
+    state = DeviceState.STREAMING
+
+    def __init__(self, script: Callable[[int], RgbdFrame | None], fail_open: Exception | None = None) -> None:
+        self._script = script
+        self._fail_open = fail_open
+        self._reads = 0
+        self.closed_by: str | None = None
+
+    def open(self) -> None:
+        if self._fail_open is not None:
+            raise self._fail_open
+
+    def read(self, timeout_s: float) -> RgbdFrame | None:
+        self._reads += 1
+        return self._script(self._reads - 1)
+
+    def close(self) -> None:
+        self.closed_by = threading.current_thread().name
+
+
+def black_frame(index: int) -> RgbdFrame:
+    return RgbdFrame(BLACK, None, INTRINSICS, time.monotonic(), index)
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Avatar:
+    return prepare_avatar(builtin_avatar_path("lowpoly"))
+
+
+def run(avatar: Avatar, source: ScriptedSource, seconds: float | None = None, record: Path | None = None) -> LiveReport:
+    session = LiveSession(source, FaceTracker, LandmarkEngine, Stop(), seconds)
+    session.start()
+    try:
+        with Viewer(avatar.display_mesh, (160, 120), headless=True) as viewer:
+            return session.run(avatar, viewer, record)
+    finally:
+        session.shut_down()
+        left = [thread.name for thread in threading.enumerate() if thread.name in ("capture", "inference")]
+        assert not left, f"threads left behind: {left}"
+
+
+def test_a_file_that_ends_ends_the_session_after_its_last_frame(avatar: Avatar) -> None:
+    def five_frames(index: int) -> RgbdFrame:
+        if index == 5:
+            raise EOFError
+        time.sleep(0.05)
+        return black_frame(index)
+
+    source = ScriptedSource(five_frames)
+    report = run(avatar, source)
+    assert report.frames["captured"] == 5
+    assert report.frames["shown"] >= 1
+    assert source.closed_by == "capture"
+
+
+def test_every_frame_is_accounted_for_when_the_camera_is_too_fast(avatar: Avatar) -> None:
+    def fast(index: int) -> RgbdFrame:
+        if index == 200:
+            raise EOFError
+        time.sleep(0.001)
+        return black_frame(index)
+
+    frames = run(avatar, ScriptedSource(fast)).frames
+    assert frames["captured"] == 200
+    assert frames["dropped"] > 0
+    assert frames["shown"] + frames["dropped"] == 200
+
+
+def test_a_source_that_cannot_be_opened_raises_its_own_error(avatar: Avatar) -> None:
+    source = ScriptedSource(black_frame, fail_open=SourceError("camera 7: not there; plug it in"))
+    with pytest.raises(SourceError, match="camera 7"):
+        run(avatar, source)
+
+
+def test_a_fault_in_the_middle_ends_in_order_and_keeps_the_recording(avatar: Avatar, tmp_path: Path) -> None:
+    def breaks(index: int) -> RgbdFrame:
+        if index == 8:
+            raise SourceError("cable: pulled; plug it in again")
+        time.sleep(0.05)
+        return black_frame(index)
+
+    source = ScriptedSource(breaks)
+    with pytest.raises(SourceError, match="cable"):
+        run(avatar, source, record=tmp_path)
+    assert source.closed_by == "capture"
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        assert len(archive["timestamps_s"]) >= 1
+        assert archive["vertices"].shape[1:] == (len(avatar.file_mesh.vertices), 3)
+    assert (tmp_path / "preview.mp4").stat().st_size > 0
+
+
+def test_silence_is_a_state_not_an_end(avatar: Avatar) -> None:
+    def one_then_nothing(index: int) -> RgbdFrame | None:
+        time.sleep(0.02)
+        return black_frame(index) if index < 3 else None
+
+    report = run(avatar, ScriptedSource(one_then_nothing), seconds=1.0)
+    assert sum(report.device_states.values()) >= 1.0
+
+
+def test_no_face_is_counted_and_leaves_the_avatar_at_rest(avatar: Avatar) -> None:
+    def black(index: int) -> RgbdFrame:
+        if index == 10:
+            raise EOFError
+        time.sleep(0.03)
+        return black_frame(index)
+
+    report = run(avatar, ScriptedSource(black))
+    assert report.device_states.get("no face", 0) > 0
+    assert report.latency_ms["capture_to_pose"]["p50"] > 0
+    assert set(report.latency_ms) >= {"capture_to_pose", "capture_to_shown", "track", "animate", "render"}
