@@ -1,0 +1,289 @@
+"""Where a head stands in its file, and the similarity that puts it before the published camera.
+
+Axes that the user does not state are guessed: the head is looked at from every side, upright and not, and the view in
+which a frontal, upright face with a face's relief is found wins.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.face_finder import FaceFinder
+from calib.face_regions import FACE_LANDMARKS, FACE_OVAL, STABLE
+from calib.views import View, front_camera
+from render.camera import Intrinsics
+from render.errors import InputError
+
+FACE_HEIGHT = 1.27  # avatar units from brow line of the hair to chin: 62 % of the published picture
+SEARCH_PIXELS = 320
+PLACE_PIXELS = 512
+STRAIGHTEN_RAD = np.radians(6.0)  # a head that stands crookeder than this is straightened, unless its axes are stated
+MIN_RELIEF = 0.55
+MAX_MISFIT = 0.13  # of the face's height
+AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
+_COMMON = (("y", "z"), ("z", "-y"), ("y", "-z"), ("z", "y"), ("y", "x"), ("y", "-x"), ("z", "x"), ("z", "-x"))
+
+Look = Callable[[NDArray[np.float64], NDArray[np.float64], Intrinsics], View]
+"""Renders the head: (T_world_file, T_camera_world, intrinsics) → View."""
+
+
+@dataclass(frozen=True, eq=False)
+class FaceFound:
+    """A face in one view of the head.
+
+    Attributes:
+        landmarks: [478, 3] on the surface, in the world the view was made in.
+        rotation: [3, 3] from the canonical face's axes to that world.
+        misfit: RMS distance from a scaled canonical face, as a fraction of the face's height.
+        relief: correlation of its depth with the canonical face's.
+    """
+
+    landmarks: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    misfit: float
+    relief: float
+
+    @property
+    def angle(self) -> float:
+        """Rotation in radians between the face and the view's axes."""
+        return float(np.arccos(np.clip((np.trace(self.rotation) - 1) / 2, -1, 1)))
+
+    @property
+    def plausible(self) -> bool:
+        return self.relief > MIN_RELIEF and self.misfit < MAX_MISFIT and self.angle < np.radians(40)
+
+    @property
+    def score(self) -> float:
+        return self.relief - 3 * self.misfit - 0.8 * self.angle
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """How a file's head is put before the camera.
+
+    Attributes:
+        T_world_file: [4, 4] similarity from file coordinates to avatar units.
+        up, front: axes of the file, such as "y" and "-z".
+        guessed: whether they were guessed.
+        straightened_deg: extra rotation that made the face upright and frontal.
+    """
+
+    T_world_file: NDArray[np.float64]
+    up: str
+    front: str
+    guessed: bool
+    straightened_deg: float
+
+    def describe(self) -> str:
+        how = "guessed" if self.guessed else "as stated"
+        scale = float(np.cbrt(np.linalg.det(self.T_world_file[:3, :3])))
+        straight = f", straightened by {self.straightened_deg:.0f}°" if self.straightened_deg else ""
+        return f"up {self.up}, facing {self.front} ({how}){straight}, scale {scale:.4g}"
+
+
+def axis_rotation(up: str, front: str) -> NDArray[np.float64]:
+    """[3, 3] rotation from file to world axes when `up` and `front` (such as "z", "-y") point up and out of the face."""
+    rows = np.zeros((3, 3))
+    for row, name in ((1, up), (2, front)):
+        axis, sign = AXES[name]
+        rows[row, axis] = sign
+    rows[0] = np.cross(rows[1], rows[2])
+    return rows
+
+
+def check_axes(up: str | None, front: str | None) -> None:
+    """Raises InputError for an axis there is none of, or two on one line."""
+    for option, name in (("--up", up), ("--front", front)):
+        if name is not None and name not in AXES:
+            raise InputError(f"{option} {name}: expected one of {', '.join(AXES)}")
+    if up is not None and front is not None and up[-1] == front[-1]:
+        raise InputError(f"--up {up} --front {front}: expected two different axes; the face cannot look along up")
+
+
+def find_face(view: View, finder: FaceFinder) -> FaceFound | None:
+    """The face in a view of a head, lifted to its surface and held against the canonical face."""
+    found = finder.find(view.rgb)
+    if found is None:
+        return None
+    landmarks, _ = view.lift(found[:, :2])
+    chosen = np.unique([*STABLE, *FACE_OVAL, 1, 4, 61, 291, 0, 17, 50, 280, 205, 425])
+    canonical = finder.canonical.points
+    scale, rotation, shift = similarity(canonical[chosen], landmarks[chosen])
+    fitted = scale * canonical[:FACE_LANDMARKS] @ rotation.T + shift
+    residual = landmarks[:FACE_LANDMARKS] - fitted
+    height = np.ptp(fitted[list(FACE_OVAL), 1])
+    misfit = float(np.sqrt(np.median((residual**2).sum(axis=1))) / max(height, 1e-12))
+    depth = np.stack([landmarks[:FACE_LANDMARKS, 2], fitted[:, 2]])
+    relief = float(np.corrcoef(depth)[0, 1]) if depth.std(axis=1).min() > 1e-9 * height else 0.0
+    return FaceFound(landmarks, rotation, misfit, relief)
+
+
+def similarity(
+    source: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Scale, rotation [3, 3] and shift [3] with target ≈ scale · source · rotationᵀ + shift (Umeyama 1991)."""
+    weight = np.ones(len(source)) if weights is None else weights
+    weight = weight / weight.sum()
+    centre_source, centre_target = weight @ source, weight @ target
+    a, b = source - centre_source, target - centre_target
+    u, singular, vt = np.linalg.svd((b * weight[:, None]).T @ a)
+    mirror = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * mirror) @ vt
+    scale = float((singular * mirror).sum() / max((weight @ (a * a)).sum(), 1e-30))
+    return scale, rotation, centre_target - scale * rotation @ centre_source
+
+
+def place(
+    name: str,
+    points: NDArray[np.float64],
+    look: Look,
+    finder: FaceFinder,
+    up: str | None = None,
+    front: str | None = None,
+) -> tuple[Placement, FaceFound]:
+    """Find how the head stands and put its face, upright and frontal, in the middle before the published camera.
+
+    Args:
+        points: [V, 3] file coordinates of what is shown.
+        look: renders it; finder: finds the face.
+        up, front: axes the user stated; only the others are searched.
+
+    Raises InputError where no human face is found.
+    """
+    guessed = up is None or front is None
+    to_unit = _unit_size(points)
+    axes, window = _search(name, points, to_unit, look, finder, up, front)
+    T_world_file = _framing(window) @ _homogeneous(axes) @ to_unit
+    found = None
+    for _ in range(3):
+        view = look(T_world_file, *front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS))
+        found = find_face(view, finder) or found
+        if found is None:
+            raise _no_face(name)
+        if guessed and found.angle > np.radians(1.0):
+            T_world_file = _homogeneous(found.rotation.T) @ T_world_file
+            found = replace(found, landmarks=found.landmarks @ found.rotation, rotation=np.eye(3))
+        T_world_file = _centred(found.landmarks) @ T_world_file
+    turn = T_world_file[:3, :3] / np.cbrt(np.linalg.det(T_world_file[:3, :3])) @ axes.T
+    angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    if angle < STRAIGHTEN_RAD and angle > 0:  # within what the measurement can tell: keep the file's own axes
+        T_world_file, angle = _homogeneous(turn.T) @ T_world_file, 0.0
+    view = look(T_world_file, *front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS))
+    found = find_face(view, finder)
+    if found is None:
+        raise _no_face(name)
+    centring = _centred(found.landmarks)
+    chosen_up, chosen_front = _axis_names(axes)
+    placement = Placement(centring @ T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle)))
+    return placement, replace(found, landmarks=found.landmarks @ centring[:3, :3].T + centring[:3, 3])
+
+
+def _search(
+    name: str,
+    points: NDArray[np.float64],
+    to_unit: NDArray[np.float64],
+    look: Look,
+    finder: FaceFinder,
+    up: str | None,
+    front: str | None,
+) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], float]]:
+    """The axis rotation and where (centre [3], face height) the most face-like face was found.
+
+    `to_unit` makes the head about two units large, so that every file meets the same camera.
+    """
+    unit = points @ to_unit[:3, :3].T + to_unit[:3, 3]
+    best_score, best = -np.inf, None
+    for share in (1.0, 0.55, 0.3, 0.16):
+        for rotation in _rotations(up, front):
+            turned = unit @ rotation.T
+            window = _window(turned, share)
+            if window is None:
+                continue
+            view = look(_homogeneous(rotation) @ to_unit, *front_camera(*window, SEARCH_PIXELS))
+            found = find_face(view, finder) if (view.depth > 0).any() else None
+            if found is not None and found.plausible and found.score > best_score:
+                best_score, best = found.score, (rotation, _face_window(found))
+                if found.score > 0.55:
+                    return best
+        if best is not None:
+            return best
+    raise _no_face(name)
+
+
+def _rotations(up: str | None, front: str | None) -> Iterator[NDArray[np.float64]]:
+    every = [(u, f) for u in AXES for f in AXES if u[-1] != f[-1]]
+    for u, f in dict.fromkeys([*_COMMON, *every]):
+        if up in (None, u) and front in (None, f):
+            yield axis_rotation(u, f)
+
+
+def _window(turned: NDArray[np.float64], share: float) -> tuple[NDArray[np.float64], float] | None:
+    """Centre and half width of the picture that shows the top `share` of a figure; None where that is a mere strip."""
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    size = high - low
+    height = size[1] * share
+    if share < 1.0 and height < 0.2 * min(size[0], size[2]):
+        return None
+    half = 0.55 * (max(height, size[0]) if share == 1.0 else height)
+    upper = turned[turned[:, 1] > high[1] - height]
+    middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
+    return np.array([middle[0], high[1] - height / 2, middle[2]]), float(max(half, 1e-9))
+
+
+def _face_window(found: FaceFound) -> tuple[NDArray[np.float64], float]:
+    oval = found.landmarks[list(FACE_OVAL)]
+    return oval.mean(axis=0), float(np.ptp(oval[:, 1]))
+
+
+def _unit_size(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = 2.0 / max(float((high - low).max()), 1e-30)
+    T = np.eye(4)
+    T[:3, :3] *= scale
+    T[:3, 3] = -scale * (low + high) / 2
+    return T
+
+
+def _framing(window: tuple[NDArray[np.float64], float]) -> NDArray[np.float64]:
+    """[4, 4] that moves a window with a face of known height into the published framing."""
+    centre, face_height = window
+    scale = FACE_HEIGHT / max(face_height, 1e-12)
+    T = np.eye(4)
+    T[:3, :3] *= scale
+    T[:3, 3] = -scale * centre
+    return T
+
+
+def _centred(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4, 4] scale and shift that give the face its height and put the middle of its oval at the origin."""
+    oval = landmarks[list(FACE_OVAL)]
+    middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
+    middle[2] = landmarks[:FACE_LANDMARKS, 2].mean()
+    scale = FACE_HEIGHT / max(float(np.ptp(oval[:, 1])), 1e-12)
+    T = np.eye(4)
+    T[:3, :3] *= scale
+    T[:3, 3] = -scale * middle
+    return T
+
+
+def _homogeneous(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    T = np.eye(4)
+    T[:3, :3] = rotation
+    return T
+
+
+def _axis_names(rotation: NDArray[np.float64]) -> tuple[str, str]:
+    def name(row: NDArray[np.float64]) -> str:
+        axis = int(np.abs(row).argmax())
+        return ("-" if row[axis] < 0 else "") + "xyz"[axis]
+
+    return name(rotation[1]), name(rotation[2])
+
+
+def _no_face(name: str) -> InputError:
+    return InputError(
+        f"{name}: expected a head with a human face, found no face from any side; "
+        "state how it stands with --up and --front, give its --texture, or use a head with eyes, nose and mouth"
+    )
