@@ -1,0 +1,119 @@
+"""Eyelids that close exactly, never cross, and slide on the eyeball instead of cutting through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UPPER = slice(0, 14)  # columns of the lid rings, from the nose outwards
+LOWER = slice(27, 13, -1)  # the columns below them, in the same order
+CONTACT_RING = 1  # where upper and lower margin meet
+MARGIN_RINGS = 4
+FALLOFF_RINGS = 10
+LOWER_SHARE = 0.15  # of an overlap is taken back by the lower lid, the rest by the upper one
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Eyeball:
+    """A sphere in metres, in the head's frame."""
+
+    centre: Points
+    radius: float
+
+
+def fit_eyeball(points: Points) -> Eyeball:
+    """Least-squares sphere through [n, 3] points."""
+    system = np.column_stack([2 * points, np.ones(len(points))])
+    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
+    centre = solution[:3]
+    return Eyeball(centre, float(np.sqrt(solution[3] + centre @ centre)))
+
+
+def blink_scale(points: Points, rings: NDArray[np.int32], eyeball: Eyeball, blink: Points) -> Points:
+    """[V] factors for the blink target that make the margins of this identity just meet at weight 1.
+
+    `points` [V, 3] is the neutral head, `rings` [R, 28] and `blink` [V, 3] belong to the same eye. The artists shaped the
+    blink for one head; an eye that is wider or narrower needs more or less of it, column by column.
+    """
+    before = _apertures(points, rings, eyeball)
+    closing = before - _apertures(points + blink, rings, eyeball)
+    columns = np.clip(before / np.maximum(closing, 1e-3), 0.5, 2.0)
+    trust = before / before.max()  # near the corners the ratio of two small angles says nothing
+    columns = trust * columns + (1 - trust) * np.average(columns, weights=trust)
+    azimuth, _, _ = _spherical(points - eyeball.centre)
+    of_column, _, _ = _spherical(points[rings[CONTACT_RING, UPPER]] - eyeball.centre)
+    order = np.argsort(of_column)
+    return np.interp(azimuth, of_column[order], columns[order])
+
+
+class LidContact:
+    """Takes back what goes too far when several units close one eye together."""
+
+    def __init__(self, points: Points, rings: NDArray[np.int32], eyeball: Eyeball, lashes: NDArray[np.int32]) -> None:
+        """`points` [V, 3] neutral head, `rings` [R, 28] of this eye, `lashes` [n] vertices that ride on the upper lid."""
+        self._eyeball, self._contact = eyeball, rings[CONTACT_RING]
+        falloff = np.clip((FALLOFF_RINGS - np.arange(len(rings))) / (FALLOFF_RINGS - MARGIN_RINGS), 0, 1)
+        falloff = falloff * falloff * (3 - 2 * falloff)
+        azimuth, _, _ = _spherical(points[lashes] - eyeball.centre)
+        of_column, _, _ = _spherical(points[rings[CONTACT_RING, UPPER]] - eyeball.centre)
+        nearest = np.abs(azimuth[:, None] - of_column).argmin(axis=1)
+        columns = len(of_column)
+        upper, lower = rings[:, UPPER], rings[:, LOWER]
+        self._vertices = np.concatenate([upper.ravel(), lashes, lower.ravel()])
+        grid = np.tile(np.arange(columns), len(rings))
+        self._column = np.concatenate([grid, nearest, grid])
+        share = np.repeat(falloff, columns)
+        self._share = np.concatenate(
+            [share * (1 - LOWER_SHARE), np.full(len(lashes), 1 - LOWER_SHARE), -share * LOWER_SHARE]
+        )
+
+    def separate(self, points: Points) -> None:
+        """Part crossing margins in `points` [V, 3], in place."""
+        centre = self._eyeball.centre
+        _, upper, _ = _spherical(points[self._contact[UPPER]] - centre)
+        _, lower, _ = _spherical(points[self._contact[LOWER]] - centre)
+        overlap = np.maximum(lower - upper, 0)
+        if not overlap.any():
+            return
+        azimuth, elevation, radius = _spherical(points[self._vertices] - centre)
+        elevation += overlap[self._column] * self._share
+        level = radius * np.cos(elevation)
+        turned = np.stack([level * np.sin(azimuth), radius * np.sin(elevation), level * np.cos(azimuth)], axis=-1)
+        points[self._vertices] = centre + turned
+
+
+class EyeballClearance:
+    """Keeps vertices of the lids outside the eyeball."""
+
+    def __init__(self, neutral: Points, candidates: NDArray[np.int64], eyeball: Eyeball) -> None:
+        """`neutral` [N, 3] of the finished mesh; of the `candidates` [n] those that cover the eyeball's front are kept."""
+        offset = neutral[candidates] - eyeball.centre
+        gap = np.linalg.norm(offset, axis=1) - eyeball.radius
+        kept = (gap > 0) & (gap < 0.006) & (offset[:, 2] > 0)
+        self._vertices, self._eyeball = candidates[kept], eyeball
+        self._least = eyeball.radius + np.minimum(0.9 * gap[kept], 0.0018)
+
+    def push_out(self, points: Points) -> None:
+        """Move vertices of `points` [N, 3] that came too near the eyeball outwards, in place."""
+        offset = points[self._vertices] - self._eyeball.centre
+        distance = np.linalg.norm(offset, axis=1)
+        factor = np.maximum(self._least / distance, 1.0)
+        points[self._vertices] = self._eyeball.centre + offset * factor[:, None]
+
+
+def _apertures(points: Points, rings: NDArray[np.int32], eyeball: Eyeball) -> Points:
+    """[14] angles between upper and lower margin, seen from the eyeball's centre."""
+    _, upper, _ = _spherical(points[rings[CONTACT_RING, UPPER]] - eyeball.centre)
+    _, lower, _ = _spherical(points[rings[CONTACT_RING, LOWER]] - eyeball.centre)
+    return np.asarray(upper - lower)
+
+
+def _spherical(offset: Points) -> tuple[Points, Points, Points]:
+    """Azimuth (towards +x), elevation (towards +y) in radians and radius of [..., 3] offsets; forward is +z."""
+    radius = np.linalg.norm(offset, axis=-1)
+    elevation = np.arcsin(np.clip(offset[..., 1] / np.maximum(radius, 1e-9), -1, 1))
+    return np.arctan2(offset[..., 0], offset[..., 2]), elevation, radius
