@@ -1,0 +1,75 @@
+"""The `--device` string → a source of frames."""
+
+import re
+from pathlib import Path
+
+from capture.playback import Clip, RecordedSource
+from capture.source import RgbdSource
+from render.errors import InputError
+
+DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, or a folder of RGBD frames"
+_NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>.*))?$")
+
+
+def open_source(
+    device: str, *, realtime: bool, fov_deg: float | None = None, face_model: Path | None = None
+) -> RgbdSource:
+    """The source `device` names, checked as far as that goes without waiting, and not opened yet.
+
+    Args:
+        device: "demo", "webcam", "webcam:N", "kinect…", "record3d…", or a path: a folder of RGBD frames
+            (`capture.rgbd_folder`), a folder with color/X.mp4 and depth/X.nut or one of those two files, a video with
+            depth and colour side by side, or a colour-only video (`capture.recorded`). A path that reads like a
+            device is given as ./demo.
+        realtime: recordings play at their own rate; otherwise as fast as they are read.
+        fov_deg: vertical field of view where the camera is not known.
+        face_model: the face landmarker, for depth whose scale has to be told from the face.
+
+    Raises InputError (SourceError) for what cannot be a source, in one line.
+    """
+    name = _NAME.match(device)
+    if name is not None:
+        return _camera(name["kind"], name["which"], device, realtime, fov_deg)
+    path = Path(device).expanduser()
+    if not path.exists():
+        raise InputError(f"--device {device}: expected {DEVICES}; there is no such device or path")
+    return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
+
+
+def _camera(kind: str, which: str | None, device: str, realtime: bool, fov_deg: float | None) -> RgbdSource:
+    if kind == "demo":
+        if which is not None:
+            raise InputError(f"--device {device}: the built-in performer takes no number; give --device demo")
+        from capture.synthetic.performer import PerformerSource
+
+        return PerformerSource(realtime=realtime)
+    if kind == "webcam":
+        from capture.reconnecting import ReconnectingSource
+        from capture.webcam import WebcamDevice, WebcamPicture
+
+        if which is not None and not (which.isdecimal() and len(which) < 4):
+            raise InputError(f"--device {device}: expected webcam or webcam:N with N a number from 0; try webcam:0")
+        return ReconnectingSource[WebcamPicture](WebcamDevice(int(which or 0), fov_deg))
+    raise InputError(f"--device {device}: {kind} cameras are not supported in this version; use webcam or a recording")
+
+
+def _clip(path: Path, fov_deg: float | None, face_model: Path | None) -> Clip:
+    from capture.recorded import ColorClip, PairClip, SideBySideClip, find_pair, first_picture, side_by_side_coding
+    from capture.rgbd_folder import RgbdFolder
+    from capture.video_file import probe_video
+
+    pair = find_pair(path)
+    if pair is not None:
+        return PairClip(*pair, fov_deg, face_model)
+    if path.is_dir():
+        return RgbdFolder(path, fov_deg)
+    streams = probe_video(path).stream_count
+    if streams > 1:
+        raise InputError(
+            f"{path}: holds {streams} pictures per frame, such as a camera's recording with its own calibration; "
+            "reading those is not supported in this version, export it as a folder of RGBD frames"
+        )
+    coding = side_by_side_coding(first_picture(path))
+    if coding is not None:
+        return SideBySideClip(path, coding, fov_deg, face_model)
+    return ColorClip(path, fov_deg)

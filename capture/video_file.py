@@ -1,0 +1,179 @@
+"""Reading video files with PyAV: checked sizes, upright pictures, and errors a user can act on."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.source import SourceError
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+LARGEST_SIDE = 8192
+LARGEST_PIXELS = 50_000_000
+_ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core has a face to track
+_MISSING_FRAMES_TOLD = 2  # a container's count may be off by this without the file being damaged
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.uint16)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says of itself: upright width and height, nominal rate (0 unknown), number of frames if known."""
+
+    width: int
+    height: int
+    fps: float
+    frame_count: int | None
+    pixel_format: str
+    stream_count: int
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedFrame:
+    """A decoded picture that has not been converted yet. Times start at 0 with the first."""
+
+    index: int
+    time_s: float
+    picture: "av.VideoFrame"
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8, upright."""
+        return _upright(np.asarray(self.picture.to_ndarray(format="rgb24"), np.uint8), self.picture.rotation)
+
+    def gray16(self) -> NDArray[np.uint16]:
+        """[H, W] uint16, upright."""
+        return _upright(np.asarray(self.picture.to_ndarray(format="gray16le"), np.uint16), self.picture.rotation)
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """What is in the file, checked, with one frame decoded. Raises SourceError where it holds no video to play."""
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        with _av_errors(path):
+            first = next(iter(container.decode(stream)), None)
+        if first is None:
+            raise SourceError(f"{path}: expected a video, found no picture in it; give another file")
+        _check_size(path, first.width, first.height)
+        turned = first.rotation % 180 != 0
+        width, height = (first.height, first.width) if turned else (first.width, first.height)
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        count = stream.frames or _estimated_count(stream, fps)
+        return VideoInfo(width, height, fps, count, first.format.name, len(container.streams.video))
+
+
+def decode_video(path: Path) -> Iterator[DecodedFrame]:
+    """Every picture of the first video stream, in order, with times that never run backwards.
+
+    A file that is damaged or cut short gives what can be decoded; that it ended early is logged. Raises SourceError
+    where it cannot be opened or the picture's size changes on the way.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        expected = stream.frames
+        clock = _Times(1 / float(stream.average_rate or stream.guessed_rate or 30))
+        index, size = 0, (0, 0)
+        try:
+            for picture in container.decode(stream):
+                if picture.is_corrupt and index == 0:
+                    continue
+                if size not in {(0, 0), (picture.width, picture.height)}:
+                    raise SourceError(
+                        f"{path}: expected pictures of {size[0]}x{size[1]} throughout, frame {index} is "
+                        f"{picture.width}x{picture.height}; convert it to one size"
+                    )
+                size = (picture.width, picture.height)
+                _check_size(path, *size)
+                yield DecodedFrame(index, clock.of(picture.time), picture)
+                index += 1
+        except _decoding_errors() as error:
+            log.warning("%s: damaged or cut short, it ends after frame %d (%s)", path, index - 1, _reason(error))
+        else:
+            if index < expected - _MISSING_FRAMES_TOLD:
+                log.warning("%s: damaged or cut short, %d of its %d frames could be read", path, index, expected)
+
+
+class _Times:
+    """Presentation times from 0 on; what is missing or runs backwards is spaced by the nominal interval."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._first_s: float | None = None
+        self._last_s: float | None = None
+
+    def of(self, time_s: float | None) -> float:
+        if self._first_s is None:
+            self._first_s = time_s or 0.0
+        at_s = None if time_s is None else time_s - self._first_s
+        if self._last_s is not None and (at_s is None or at_s <= self._last_s):
+            at_s = self._last_s + self._interval_s
+        self._last_s = at_s or 0.0
+        return self._last_s
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["InputContainer"]:
+    import av
+
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file; give a video or a folder of RGBD frames")
+    with _av_errors(path):
+        container = av.open(str(path), mode="r", metadata_errors="ignore")
+    with container:
+        if not container.streams.video:
+            raise SourceError(f"{path}: expected a video, found a file without pictures; give another one")
+        context = container.streams.video[0].codec_context
+        _check_size(path, context.width, context.height)
+        context.thread_count = 1 if context.width * context.height <= _ONE_THREAD_PIXELS else 2
+        context.thread_type = "AUTO"
+        yield container
+
+
+@contextmanager
+def _av_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _decoding_errors() as error:
+        raise SourceError(
+            f"{path}: expected a video, it cannot be read ({_reason(error)}); is it complete? try another file"
+        ) from None
+
+
+def _decoding_errors() -> tuple[type[Exception], ...]:
+    import av.error
+
+    return (av.error.FFmpegError, OSError, ValueError)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and width * height <= LARGEST_PIXELS):
+        raise SourceError(
+            f"{path}: expected pictures of up to {LARGEST_SIDE} pixels a side and {LARGEST_PIXELS // 10**6} "
+            f"megapixels, got {width}x{height}; scale it down"
+        )
+
+
+def _estimated_count(stream: "VideoStream", fps: float) -> int | None:
+    if stream.duration is None or stream.time_base is None or fps <= 0:
+        return None
+    return round(float(stream.duration * stream.time_base) * fps) or None
+
+
+def _upright(picture: NDArray[_Pixel], rotation: int) -> NDArray[_Pixel]:
+    """Undo the rotation the file asks players for: whole quarter turns; `rotation` in degrees, counter-clockwise."""
+    quarter_turns = round(rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture
