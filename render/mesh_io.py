@@ -17,6 +17,7 @@ from render.mesh_save import save_obj, save_ply
 from render.obj_format import load_obj
 from render.pictures import load_texture, texture_beside
 from render.ply_format import load_ply
+from render.texture_seams import is_upside_down
 
 __all__ = ["load_mesh", "save_obj", "save_ply"]
 
@@ -132,7 +133,7 @@ def _with_stated_texture(path: Path, mesh: Mesh, texture: Path) -> Mesh:
     if not bare:
         largest: MeshPart = max(mesh.parts, key=lambda part: part.face_count)
         bare = {largest.material}
-    return _textured(mesh, picture, bare)
+    return _textured(mesh, _upright(path, mesh, picture), bare)
 
 
 def _with_found_texture(path: Path, mesh: Mesh) -> Mesh:
@@ -147,7 +148,15 @@ def _with_found_texture(path: Path, mesh: Mesh) -> Mesh:
             )
         return mesh
     _LOG.info("%s names no texture: taking %s, which carries its name", path, picture)
-    return _textured(mesh, load_texture(picture, str(picture)), set(range(len(mesh.materials))))
+    pixels = _upright(path, mesh, load_texture(picture, str(picture)))
+    return _textured(mesh, pixels, set(range(len(mesh.materials))))
+
+
+def _upright(path: Path, mesh: Mesh, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if path.suffix.lower() in (".glb", ".gltf") and is_upside_down(mesh, picture):
+        _LOG.info("%s: its texture fits the seams of its texture coordinates upside down: turned", path)
+        return np.ascontiguousarray(picture[::-1])
+    return picture
 
 
 def _textured(mesh: Mesh, picture: NDArray[np.uint8], which: set[int]) -> Mesh:

@@ -1,0 +1,30 @@
+#version 330
+// A mesh in the head's frame. Normals and view vectors leave in view axes: x right, y up, z towards the viewer.
+in vec3 in_position;
+in vec3 in_normal;
+in vec2 in_uv;
+in vec4 in_color; // sRGB, and in .a how much of the surroundings the vertex sees
+
+uniform mat4 clip_from_head;
+uniform mat4 camera_from_head;
+uniform mat3 light_from_head; // rotation into the axes the lights stand in
+
+out vec3 normal;
+out vec2 uv;
+out vec4 color;
+out float depth;
+#ifdef FACETED
+out vec3 position;
+#endif
+
+void main() {
+    gl_Position = clip_from_head * vec4(in_position, 1.0);
+    vec3 turned = light_from_head * in_normal;
+    normal = turned * inversesqrt(max(dot(turned, turned), 1e-36)); // a vertex of empty faces has none
+    uv = in_uv;
+    color = in_color;
+    depth = (camera_from_head * vec4(in_position, 1.0)).z;
+#ifdef FACETED
+    position = light_from_head * in_position;
+#endif
+}
