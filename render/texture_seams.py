@@ -10,24 +10,28 @@ from render.mesh import Mesh
 from render.mesh_layout import weld_positions
 
 _FEWEST_PAIRS = 20
-_CLEARLY = 0.75  # the better way up must leave less than this share of the other's mismatch
+_CLEARLY = 0.85  # the better way up must leave less than this share of the other's mismatch
 
 
 def is_upside_down(mesh: Mesh, picture: NDArray[np.uint8]) -> bool:
     """Whether the picture [h, w, 3 or 4] fits the mesh clearly better turned upside down.
 
-    Where one place on the surface has two texture coordinates, the right picture has the same colour at both. glTF
-    counts rows from the top, but pictures kept beside such files often follow the opposite, older convention.
+    Where one place on the surface has two texture coordinates, the right picture has like colours at both. glTF counts
+    rows from the top, but pictures kept beside such files often follow the opposite, older convention.
     """
     first, second = _seam_pairs(mesh)
     if len(first) < _FEWEST_PAIRS:
         return False
     soft = cv2.resize(picture[..., :3], (256, 256), interpolation=cv2.INTER_AREA).astype(np.float32)
-    upright, turned = (
-        float(np.abs(_colors(soft, a) - _colors(soft, b)).mean())
-        for a, b in ((first, second), (_turned(first), _turned(second)))
-    )
+    upright = _mismatch(_colors(soft, first), _colors(soft, second))
+    turned = _mismatch(_colors(soft, _turned(first)), _colors(soft, _turned(second)))
     return turned < _CLEARLY * upright
+
+
+def _mismatch(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Difference of colours that should agree, relative to that of colours paired at random: 1 is mere chance."""
+    chance = np.abs(a - b[np.random.default_rng(0).permutation(len(b))]).mean()
+    return float(np.abs(a - b).mean() / chance) if chance > 0.5 else 1.0
 
 
 def _seam_pairs(mesh: Mesh) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
