@@ -40,6 +40,7 @@ class WebcamDevice:
     """
 
     first_frame_s = 10.0  # some cameras take seconds to find their exposure
+    first_frame_hint = "close other programs using it, or plug it in again"
 
     def __init__(
         self, number: int, fov_deg: float | None = None, make_capture: Callable[[int], Any] | None = None

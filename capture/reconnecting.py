@@ -1,0 +1,212 @@
+"""A live camera that may be unplugged: states instead of exceptions, and reconnecting for as long as it takes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic
+
+from capture.device import DamagedPictureError, DeviceError, DeviceLostError, FirstFrameError, LiveDevice, Picture
+from capture.frame import RgbdFrame
+from capture.source import DeviceState
+
+log = logging.getLogger(__name__)
+
+CAPTURE_TIMEOUT_S = 0.1
+STALL_S = 0.5  # without a frame for so long, the stream is called stalled
+GIVE_UP_S = 2.0  # and after so long the device is opened anew
+ABSENT_S = 0.25  # how often a device that is not there is looked for
+BACKOFF_S = (0.1, 1.0)  # first and longest wait after other faults; doubles in between
+JOIN_S = 3.0
+KEPT_GAPS = 1000
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A stretch without frames: monotonic seconds of the last frame before and the first one after it, and why."""
+
+    start_s: float
+    end_s: float
+    reason: str
+
+
+class ReconnectingSource(Generic[Picture]):
+    """An `RgbdSource` around a `LiveDevice`.
+
+    A thread of its own opens the device, takes its pictures and opens it again after a fault, with growing waits and
+    without end, always the same device. It keeps only the newest picture; `read` decodes it on the caller's thread. So
+    nothing queues up behind a slow reader, and neither a slow reader nor decoding ever keeps the device waiting.
+
+    Attributes:
+        skipped: pictures that a newer one overtook before they were read.
+        damaged: pictures that could not be decoded.
+        reconnects: times that frames came again after a fault.
+        gaps: the latest thousand stretches without frames.
+    """
+
+    frame_count: int | None = None
+
+    def __init__(self, device: LiveDevice[Picture]) -> None:
+        self.name = device.name
+        self.fps = device.fps
+        self.skipped = self.damaged = self.reconnects = 0
+        self.gaps: deque[Gap] = deque(maxlen=KEPT_GAPS)
+        self._device = device
+        self._condition = threading.Condition()
+        self._newest: tuple[int, Picture] | None = None
+        self._captured = 0
+        self._phase = DeviceState.NO_DEVICE
+        self._fault: DeviceError | None = None
+        self._failure: BaseException | None = None
+        self._last_picture_s: float | None = None  # when the latest one arrived
+        self._last_frame_s: float | None = None  # timestamp of the latest one handed out
+        self._gap_reason: str | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def state(self) -> DeviceState:
+        """Also right while the vendor's library hangs: a stall shows in the time since the last picture."""
+        last_s = self._last_picture_s
+        if self._phase is DeviceState.STREAMING and last_s is not None and time.monotonic() - last_s > STALL_S:
+            return DeviceState.STALLED
+        return self._phase
+
+    @property
+    def detail(self) -> str:
+        """One line on what is wrong and what to do; empty while frames come."""
+        return str(self._fault) if self._fault is not None else ""
+
+    @property
+    def identity(self) -> str | None:
+        """Serial number or UDID, once the device was opened."""
+        return self._device.identity
+
+    def open(self) -> None:
+        """Start looking for the device; whether it is there shows in `state`."""
+        if self._thread is not None:
+            raise RuntimeError(f"{self.name} is already open")
+        self._stop.clear()
+        self._phase, self._failure = DeviceState.NO_DEVICE, None
+        self._thread = threading.Thread(target=self._run, name=f"device {self.name}", daemon=True)
+        self._thread.start()
+
+    def read(self, timeout_s: float) -> RgbdFrame | None:
+        """The newest frame that was not read yet, or None after `timeout_s` without one.
+
+        Raises SourceError when the device can never be had, and whatever else ended the device's thread.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._newest is not None or self._failure is not None, timeout_s)
+            newest, self._newest = self._newest, None
+        if newest is None:
+            if self._failure is not None:
+                raise self._failure
+            self._notice_stall()
+            return None
+        try:
+            frame = self._device.decode(newest[1], newest[0])
+        except DamagedPictureError as error:
+            self.damaged += 1
+            log.warning("%s: picture %d was dropped: %s", self.name, newest[0], error)
+            return None
+        self._end_gap(frame.timestamp_s)
+        return frame
+
+    def close(self) -> None:
+        """Release the device. Waits for it at most three seconds: a library that hangs is left to its thread."""
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(JOIN_S)
+            if thread.is_alive():
+                log.warning("%s: its library does not come back; it is abandoned", self.name)
+        self._phase = DeviceState.ENDED
+        with self._condition:
+            self._newest = None
+
+    # --- device thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._keep_streaming()
+        except BaseException as error:
+            self._failure = error
+            with self._condition:
+                self._condition.notify_all()
+
+    def _keep_streaming(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            before = self._captured
+            try:
+                self._stream_until_fault()
+            except DeviceError as fault:
+                failures = 0 if self._captured > before else failures + 1
+                self._enter_fault(fault)
+                self._stop.wait(_wait_s(fault, failures))
+
+    def _stream_until_fault(self) -> None:
+        try:
+            self._device.open(self._stop.is_set, self._enter_fault)
+            if self._last_picture_s is None:
+                self._phase = DeviceState.WAITING_FIRST_FRAME
+            self._take_pictures()
+        finally:
+            self._device.close()
+
+    def _take_pictures(self) -> None:
+        opened_s = time.monotonic()
+        first = True
+        while not self._stop.is_set():
+            picture = self._device.capture(CAPTURE_TIMEOUT_S)
+            now_s = time.monotonic()
+            if picture is not None:
+                self._offer(picture, now_s)
+                first = False
+            elif first and now_s - opened_s > self._device.first_frame_s:
+                waited_s, hint = now_s - opened_s, self._device.first_frame_hint
+                raise FirstFrameError(f"{self.name}: opened, but no picture came within {waited_s:.0f} s; {hint}")
+            elif not first and now_s - (self._last_picture_s or 0.0) > GIVE_UP_S:
+                raise DeviceLostError(f"{self.name}: no picture for {GIVE_UP_S:.0f} s; check the cable")
+
+    def _offer(self, picture: Picture, now_s: float) -> None:
+        if self._phase is DeviceState.RECONNECTING:
+            self.reconnects += 1
+            log.info("%s: streaming again", self.name)
+        self._last_picture_s = now_s
+        self._phase, self._fault = DeviceState.STREAMING, None
+        with self._condition:
+            self.skipped += self._newest is not None
+            self._newest = (self._captured, picture)
+            self._captured += 1
+            self._condition.notify()
+
+    def _enter_fault(self, fault: DeviceError) -> None:
+        if str(fault) != str(self._fault):
+            log.warning("%s", fault)
+        self._fault = fault
+        self._phase = fault.state if self._last_picture_s is None else DeviceState.RECONNECTING
+        self._gap_reason = self._gap_reason or str(fault)
+
+    # --- reader's thread ------------------------------------------------------------------------------------------
+
+    def _notice_stall(self) -> None:
+        if self.state is DeviceState.STALLED:
+            self._gap_reason = self._gap_reason or f"{self.name}: stalled"
+
+    def _end_gap(self, timestamp_s: float) -> None:
+        if self._gap_reason is not None and self._last_frame_s is not None:
+            self.gaps.append(Gap(self._last_frame_s, timestamp_s, self._gap_reason))
+        self._gap_reason = None
+        self._last_frame_s = timestamp_s
+
+
+def _wait_s(fault: DeviceError, failures: int) -> float:
+    if fault.state is DeviceState.NO_DEVICE:
+        return ABSENT_S
+    first_s, longest_s = BACKOFF_S
+    return min(first_s * 2.0 ** min(failures, 10), longest_s)

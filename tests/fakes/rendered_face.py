@@ -1,0 +1,68 @@
+"""A rendered face with exact depth, for simulated cameras and as the truth for depth cleaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.camera import Intrinsics
+
+KINECT_NFOV = Intrinsics(504.6, 504.7, 333.3, 349.3, 640, 576)
+TRUEDEPTH = Intrinsics(570.0, 570.0, 321.0, 238.0, 640, 480)
+EXPRESSIONS: tuple[dict[str, float], ...] = (
+    {},
+    {"jawOpen": 0.7},
+    {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.2},
+    {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "browInnerUp": 0.6},
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedFace:
+    """rgb [H, W, 3] uint8, depth_m [H, W] float32 (0 = nothing there), face [H, W] bool, seen by `intrinsics`."""
+
+    rgb: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    face: NDArray[np.bool_]
+    intrinsics: Intrinsics
+
+
+def rendered_faces(
+    intrinsics: Intrinsics, distance_m: float = 0.5, wall_m: float = 1.3, turn_deg: float = 12.0
+) -> list[RenderedFace]:
+    """The built-in head with each of `EXPRESSIONS`, turned a little, before a wall (0: before nothing)."""
+    from capture.synthetic.head_model import HeadModel
+    from render.gl_context import create_context
+    from render.mesh_renderer import MeshRenderer
+    from render.render_target import RenderTarget
+
+    model = HeadModel()
+    context = create_context(headless=True)
+    try:
+        renderer = MeshRenderer(context, model.mesh())
+        size = (intrinsics.width, intrinsics.height)
+        picture, geometry = RenderTarget(context, *size), RenderTarget(context, *size, geometry=True)
+        pose = _pose(distance_m, turn_deg)
+        faces = []
+        for weights in EXPRESSIONS:
+            renderer.set_vertices(model.vertices(weights).astype(np.float32))
+            renderer.render(picture, pose, intrinsics)
+            renderer.render_flat(geometry, pose, intrinsics)
+            depth = geometry.depth()
+            face = depth > 0
+            faces.append(RenderedFace(picture.rgb(), np.where(face, depth, np.float32(wall_m)), face, intrinsics))
+        return faces
+    finally:
+        context.release()
+
+
+def _pose(distance_m: float, turn_deg: float) -> NDArray[np.float64]:
+    """T_camera_world of a camera straight in front of the eyes; the head's frame has y up and looks along +z."""
+    turn = np.radians(turn_deg)
+    rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    pose = np.eye(4)
+    pose[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ rotation
+    pose[:3, 3] = (0.0, 0.0, distance_m)
+    return pose
