@@ -27,16 +27,21 @@ LEFT_IRIS = range(473, 478)
 _RIGHT_LIDS, _LEFT_LIDS = (33, 133, 159, 145), (263, 362, 386, 374)
 _IRIS_ABOVE_LIDS_M = np.array([0.0, 0.001, 0.0])
 
-# Parts that stay with the skull whatever the face does, and how far to trust each.
+# Parts that stay with the skull whatever the face does, and how far to trust each. The outline is left out: landmarks on
+# it follow the silhouette and slide over the head by centimetres as it turns (measured on rendered heads).
+# fmt: off
 _STABLE_PARTS: tuple[tuple[float, tuple[int, ...]], ...] = (
-    (1.0, (168, 6, 197, 195, 5, 8, 193, 417, 122, 351, 196, 419, 174, 399, 245, 465, 188, 412)),  # bridge of the nose
-    (1.0, (33, 133, 263, 362)),  # corners of the eyes
-    (0.7, (10, 109, 67, 103, 54, 338, 297, 332, 284, 151, 108, 69, 104, 68, 337, 299, 333, 298, 9)),  # forehead
-    (0.7, (21, 162, 127, 251, 389, 356, 139, 368, 34, 264, 71, 301)),  # temples
-    (0.6, (4, 1, 51, 281, 3, 248, 45, 275, 44, 274, 19, 94, 2, 98, 327)),  # lower nose
-    (0.4, (116, 345, 117, 346, 118, 347, 111, 340, 143, 372, 35, 265, 226, 446)),  # cheekbones
-    (0.4, (31, 261, 234, 454, 93, 323, 227, 447)),  # in front of the ears
+    (1.0, (168, 6, 197, 195, 8, 193, 417, 122, 351, 196, 419, 174, 399, 245, 465, 188, 412)),  # bridge of the nose
+    (1.0, (33, 133, 263, 362, 243, 463, 244, 464, 112, 341)),  # corners of the eyes
+    (0.7, (10, 109, 338, 151, 108, 337, 69, 299, 9)),  # middle of the forehead
+    (0.3, (67, 297, 103, 332, 104, 333, 68, 298)),  # its sides
+    (0.2, (71, 301, 139, 368, 34, 264, 143, 372)),  # temples
+    (0.5, (5, 4, 1, 51, 281, 3, 248, 45, 275, 44, 274, 19, 94, 98, 327)),  # lower nose
+    (0.5, (47, 277, 114, 343, 126, 355, 128, 357)),  # flanks of the nose
+    (0.5, (117, 346, 118, 347, 111, 340, 35, 265, 226, 446, 31, 261)),  # cheekbones
+    (0.3, (100, 329, 101, 330, 119, 348, 120, 349, 116, 345)),  # below the eyes
 )
+# fmt: on
 
 INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 INNER_LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)

@@ -38,7 +38,7 @@ _FINE_GATE_M = 0.010
 _LEAST_SHARE = 0.25  # of a patch that has to pass the gate for a reading to count
 _FRONT_QUANTILE = 40  # percent: slightly to the front of the middle, where a patch straddles an edge
 _NEAR_M, _FAR_M, _FAR_WEIGHT = 0.006, 0.025, 0.02  # reach of a correction over the face, and of the fallback
-_OUTLINE_INWARD, _LIP_INWARD = 0.6, 0.7
+_OUTLINE_INWARD, _LIP_INWARD = 0.6, 0.4
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,6 +78,7 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
     A file that is damaged or cut short gives what can be decoded; that it ended early is logged. Raises SourceError
     where it cannot be opened or the picture's size changes on the way.
     """
+    errors = _decoding_errors()
     with _opened(path) as container:
         stream = container.streams.video[0]
         expected = stream.frames
@@ -96,7 +97,7 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
                 _check_size(path, *size)
                 yield DecodedFrame(index, clock.of(picture.time), picture)
                 index += 1
-        except _decoding_errors() as error:
+        except errors as error:
             log.warning("%s: damaged or cut short, it ends after frame %d (%s)", path, index - 1, _reason(error))
         else:
             if index < expected - _MISSING_FRAMES_TOLD:
@@ -141,9 +142,10 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
 
 @contextmanager
 def _av_errors(path: Path) -> Iterator[None]:
+    errors = _decoding_errors()
     try:
         yield
-    except _decoding_errors() as error:
+    except errors as error:
         raise SourceError(
             f"{path}: expected a video, it cannot be read ({_reason(error)}); is it complete? try another file"
         ) from None
