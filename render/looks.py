@@ -18,7 +18,7 @@ class PartLook:
 
     Attributes:
         wrap: how far light creeps past the edge of shadow, per channel; more red than blue looks like flesh.
-        sheen: strength of the broad highlight, and `sheen_power` its exponent.
+        sheen: strength of the broad highlight; its exponent is 2 to the power of `sheen_squarings`.
         glint: strength of a small sharp highlight, as on anything wet; 0 leaves it out.
         back_color: colour of the inside where a surface is seen from behind, never shiny; None lights both sides alike.
         deep: the part lies in the mouth: it darkens with depth instead of by what surrounds it at rest.
@@ -28,22 +28,22 @@ class PartLook:
 
     wrap: RGB = (0.38, 0.20, 0.15)
     sheen: float = 0.085
-    sheen_power: float = 14.0
+    sheen_squarings: int = 4
     glint: float = 0.0
     back_color: RGB | None = _DARK_FLESH
     deep: bool = False
-    lowest_light: float = 0.35
+    lowest_light: float = 0.15
     faceted: bool = False
 
 
 SKIN = PartLook()
-EYE = PartLook(wrap=(0.25, 0.2, 0.2), sheen=0.05, sheen_power=30.0, glint=0.9, lowest_light=0.45)
-TEETH = PartLook(wrap=(0.3, 0.26, 0.22), sheen=0.08, sheen_power=30.0, glint=0.12, deep=True)
-WET_FLESH = PartLook(wrap=(0.4, 0.2, 0.18), sheen=0.06, sheen_power=24.0, glint=0.08, deep=True)
+EYE = PartLook(wrap=(0.25, 0.2, 0.2), sheen=0.05, sheen_squarings=5, glint=0.9, lowest_light=0.45)
+TEETH = PartLook(wrap=(0.3, 0.26, 0.22), sheen=0.08, sheen_squarings=5, glint=0.12, deep=True)
+WET_FLESH = PartLook(wrap=(0.4, 0.2, 0.18), sheen=0.06, sheen_squarings=5, glint=0.08, deep=True)
 LINING = PartLook(wrap=(0.3, 0.2, 0.2), sheen=0.0, deep=True, back_color=_DARK_FLESH)
-HAIR = PartLook(wrap=(0.3, 0.3, 0.3), sheen=0.03, sheen_power=10.0, back_color=None)
+HAIR = PartLook(wrap=(0.3, 0.3, 0.3), sheen=0.03, sheen_squarings=3, back_color=None)
 LASH = PartLook(wrap=(0.4, 0.4, 0.4), sheen=0.0, back_color=None, lowest_light=0.8)
-CLOTH = PartLook(wrap=(0.15, 0.15, 0.15), sheen=0.02, sheen_power=8.0, back_color=None)
+CLOTH = PartLook(wrap=(0.15, 0.15, 0.15), sheen=0.02, sheen_squarings=3, back_color=None)
 
 # The first pattern found in the part's name, else in its material's, decides.
 _RULES: tuple[tuple[str, PartLook], ...] = (

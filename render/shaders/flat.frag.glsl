@@ -3,7 +3,7 @@
 // no highlights, colours taken as they are stored. Beside the colour: camera depth and the number of the face.
 in vec3 normal;
 in vec2 uv;
-in vec4 color;
+in vec3 color;
 in float depth;
 
 uniform vec4 base_color; // as stored
@@ -18,7 +18,7 @@ layout(location = 1) out vec2 geometry; // depth, face + 1; both 0 where empty
 
 void main() {
     vec4 surface = base_color;
-    surface.rgb *= color.rgb;
+    surface.rgb *= color;
 #ifdef TEXTURED
     vec4 texel = texture(picture, uv);
     surface.rgb *= texel.rgb;

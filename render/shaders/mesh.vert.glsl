@@ -3,7 +3,8 @@
 in vec3 in_position;
 in vec3 in_normal;
 in vec2 in_uv;
-in vec4 in_color; // sRGB, and in .a how much of the surroundings the vertex sees
+in vec3 in_color; // sRGB
+in float in_open; // how much of its surroundings the vertex sees
 
 uniform mat4 clip_from_head;
 uniform mat4 camera_from_head;
@@ -11,7 +12,8 @@ uniform mat3 light_from_head; // rotation into the axes the lights stand in
 
 out vec3 normal;
 out vec2 uv;
-out vec4 color;
+out vec3 color;
+out float open;
 out float depth;
 #ifdef FACETED
 out vec3 position;
@@ -23,6 +25,7 @@ void main() {
     normal = turned * inversesqrt(max(dot(turned, turned), 1e-36)); // a vertex of empty faces has none
     uv = in_uv;
     color = in_color;
+    open = in_open;
     depth = (camera_from_head * vec4(in_position, 1.0)).z;
 #ifdef FACETED
     position = light_from_head * in_position;
