@@ -21,7 +21,7 @@ PART_NAMES = (
     "skin", "eye_left", "eye_right", "lash_upper_left", "lash_lower_left", "lash_upper_right", "lash_lower_right",
     "teeth_upper", "teeth_lower", "tongue",
 )  # fmt: skip
-MASK_NAMES = ("lips", "mouth_inside", "ears", "face")
+MASK_NAMES = ("lips", "mouth_inside", "sockets", "ears", "eyelids", "ambient")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,8 @@ class HeadData:
         vertices: [V, 3] float32, part by part.
         parts: name of PART_NAMES → quads [F, 4] int32, counter-clockwise from outside.
         uvs: [T, 2] float32 of the skin, and skin_uv [F, 4] int32 into them.
-        masks: name of MASK_NAMES → [V] float32, 0..1; zero outside the skin.
+        masks: name of MASK_NAMES → [V] float32, 0..1; zero outside the skin. `ambient` is the share of the sky that a
+            vertex sees on an average head with its mouth closed.
         lid_rings: "left" and "right" → [11, 28] int32 vertices around the eye; ring 0 is the margin's edge that touches
             the eyeball, columns 0..13 are the upper lid from the nose outwards, 27..14 the lower lid below them.
         lip_rings: [9, 38] vertices around the mouth; the lips touch at ring 1. Columns start at the right corner and

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from capture.synthetic.embedding import bilinear_rows, oriented, quad_grid
 from capture.synthetic.head_data import HeadData
 
-HAIRS = {"upper": 34, "lower": 20}
+HAIRS = {"upper": 46, "lower": 24}
 LENGTH = {"upper": 1.0, "lower": 0.55}  # of the strip's width
-HALF_WIDTH_COLUMNS = {"upper": 0.11, "lower": 0.08}
+HALF_WIDTH_COLUMNS = {"upper": 0.085, "lower": 0.06}
 
 
 def make_lashes(data: HeadData, length: float = 1.0) -> tuple[sp.csr_matrix, NDArray[np.int32]]:

