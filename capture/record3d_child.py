@@ -69,9 +69,10 @@ class LibraryProcess:
         """The newest picture not taken yet; None when none came, when there is other news, or when it was torn."""
         with self._condition:
             self._condition.wait_for(lambda: self._announced > self._taken or self._events or self._ended, timeout_s)
-            number, self._taken = self._announced, max(self._taken, self._announced)
-            if self._events or self._ended or number == 0:
+            number = self._announced
+            if self._events or self._ended or number <= self._taken:
                 return None
+            self._taken = number
         return self._copy(number)
 
     def kill(self) -> None:

@@ -30,6 +30,7 @@ HEADER_BYTES = 128
 MAX_SIDE = 4096
 POLL_S = 0.25
 LIST_S, CONNECT_S = 3.0, 6.0  # longer than that, the library hangs, and with it the process ends
+HUNG_STATUS = 1  # exit status that faulthandler's timer then gives it
 MEMORY_BYTES = 2 << 30  # a size made up by a broken message must not take the machine's memory
 
 

@@ -22,6 +22,7 @@ from capture.device import (
 from capture.frame import RgbdFrame
 from capture.reconnecting import ReconnectingSource
 from capture.record3d_child import LibraryProcess, PhonePicture
+from capture.record3d_process import HUNG_STATUS
 from capture.source import SourceError
 from render.camera import Intrinsics
 from render.errors import MissingExtraError
@@ -32,6 +33,7 @@ SILENT_S = 5.0  # without a word from the process for so long while connecting, 
 FIRST_FRAME_S = 3.0
 NEAREST_M, FARTHEST_M = 0.1, 8.0
 LEAST_CONFIDENCE = 1  # of 0 low, 1 medium, 2 high
+_NO_ANSWER = "the phone service (usbmuxd, or iTunes on Windows) does not answer; restart it, or plug the phone in again"
 _START_APP = 'start Record3D on it, choose "USB streaming" and press the red button'
 
 
@@ -72,9 +74,7 @@ class Record3dDevice:
         while not self._connected and not cancelled():
             news = self._process.next_event(0.05)
             if news is None and time.monotonic() - heard_s > SILENT_S:
-                raise DeviceLostError(
-                    f"{self.name}: the phone service (usbmuxd, or iTunes on Windows) does not answer; restart it"
-                )
+                raise DeviceLostError(f"{self.name}: {_NO_ANSWER}")
             if news is not None:
                 heard_s = time.monotonic()
                 self._take_news(news, report)
@@ -110,10 +110,12 @@ class Record3dDevice:
                 f"{self.name}: the record3d library cannot be loaded ({news.get('reason')}); install it again with  "
                 'pip install --force-reinstall "vfa-live[record3d]"'
             )
+        elif event == "ended" and news.get("status") == HUNG_STATUS:
+            raise DeviceLostError(f"{self.name}: {_NO_ANSWER}")
         elif event == "ended":
             raise DeviceLostError(
                 f"{self.name}: the record3d library ended its process (status {news.get('status')}) over what the "
-                "phone sent; reconnecting. If it happens again, close and open Record3D"
+                "phone sent; if it happens again, close and open Record3D"
             )
 
     def _absent(self, news: dict[str, object]) -> NoDeviceError:
@@ -121,7 +123,7 @@ class Record3dDevice:
         if self.identity and others:
             return NoDeviceError(f"{self.name}: expected phone {self.identity}, found {others}; plug that one in")
         return NoDeviceError(
-            f"{self.name}: no iPhone or iPad on USB; plug it in, unlock it, let it trust this computer, and {_START_APP}"
+            f"{self.name}: no iPhone or iPad on USB; plug it in, unlock it, trust this computer, and {_START_APP}"
         )
 
 

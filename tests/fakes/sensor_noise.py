@@ -1,7 +1,7 @@
 """What depth sensors make of the truth. Magnitudes follow published measurements of the two sensors, rounded up.
 
 Azure Kinect, narrow field of view: about 1 mm of noise at half a metre, growing with distance and slant, several times
-that and missing readings on dark hair; at a depth edge the two distances mix in one pixel (Tölgyessy et al., "Evaluation
+that and missing readings on dark hair; at a depth edge the two distances mix in a pixel (Tölgyessy et al., "Evaluation
 of the Azure Kinect and Its Comparison to Kinect V1 and Kinect V2", Sensors 2021). TrueDepth: disparity, smoothed over a
 few pixels by the phone, noise growing with the square of the distance, soft edges, and a shadow without readings on the
 side away from the projector.
