@@ -84,7 +84,7 @@ class Placement:
 
 
 def axis_rotation(up: str, front: str) -> NDArray[np.float64]:
-    """[3, 3] rotation from file to world axes when `up` and `front` (such as "z", "-y") point up and out of the face."""
+    """[3, 3] rotation from file to world axes; `up` and `front` such as "z" and "-y"."""
     rows = np.zeros((3, 3))
     for row, name in ((1, up), (2, front)):
         axis, sign = AXES[name]
@@ -172,7 +172,7 @@ def place(
         T_world_file, angle = _homogeneous(turn.T) @ T_world_file, 0.0
     view = look(T_world_file, *front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS))
     found = find_face(view, finder)
-    if found is None:
+    if found is None or not found.plausible:
         raise _no_face(name)
     centring = _centred(found.landmarks)
     chosen_up, chosen_front = _axis_names(axes)

@@ -71,7 +71,9 @@ def work_mesh(mesh: Mesh) -> WorkMesh:
     )
 
 
-def display_mesh(work: WorkMesh, parts: tuple[MeshPart, ...], materials: tuple[Material, ...]) -> tuple[Mesh, NDArray[np.int64]]:
+def display_mesh(
+    work: WorkMesh, parts: tuple[MeshPart, ...], materials: tuple[Material, ...]
+) -> tuple[Mesh, NDArray[np.int64]]:
     """The Mesh to draw, its faces sorted into the file's parts, and the [F] order they were taken in."""
     order = np.argsort(work.part, kind="stable")
     counts = np.bincount(work.part, minlength=max(len(parts), 1))
@@ -152,10 +154,13 @@ def refine(work: WorkMesh, near: NDArray[np.bool_], longest: float, rounds: int 
     return work
 
 
-def cut_along(work: WorkMesh, cut: NDArray[np.bool_], table: EdgeTable) -> WorkMesh:
+def cut_along(
+    work: WorkMesh, cut: NDArray[np.bool_], table: EdgeTable, copies_for: NDArray[np.bool_] | None = None
+) -> WorkMesh:
     """Part the surface along the edges in `cut` [E]: points get one copy for every fan of faces the cut leaves them.
 
-    The ends of an open cut stay whole. New vertices are appended; the fan of the lowest face keeps the old ones.
+    The ends of an open cut stay whole. New vertices are appended; a fan without faces in `copies_for` [F] keeps the
+    old ones if there is one.
     """
     faces, count = work.faces, len(work.faces)
     touched = np.zeros(work.point_count, dtype=bool)
@@ -168,8 +173,10 @@ def cut_along(work: WorkMesh, cut: NDArray[np.bool_], table: EdgeTable) -> WorkM
     graph = sparse.coo_matrix((np.ones(len(joins)), (joins[:, 0], joins[:, 1])), shape=(size, size))
     fan = connected_components(graph, directed=False)[1]
     corner_point = work.point_faces[corner_face, corner]
+    rank = np.zeros(size) if copies_for is None else copies_for[corner_face].astype(float)
+    order = np.argsort(-rank, kind="stable")
     first_fan = np.full(work.point_count, -1, dtype=np.int64)
-    first_fan[corner_point[::-1]] = fan[::-1]
+    first_fan[corner_point[order]] = fan[order]  # the last written, of the lowest rank, stays
     moved = fan != first_fan[corner_point]
     fans, inverse = np.unique(fan[moved], return_inverse=True)
     source = np.zeros(len(fans), dtype=np.int64)

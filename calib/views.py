@@ -1,12 +1,15 @@
 """Pictures of an avatar being prepared, and the way back from a pixel to its surface."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from render.camera import Intrinsics, look_at
+from render.mesh import Mesh
+from render.rgbd import RgbdCamera
 
 FAR_EYE_DISTANCE = 8.0  # of the published camera, avatar units
 
@@ -61,3 +64,31 @@ def front_camera(
     focal = size / 2 * distance / half_width
     T_camera_world = look_at(centre + distance * direction, centre)
     return T_camera_world, Intrinsics(focal, focal, size / 2, size / 2, size, size)
+
+
+class Studio:
+    """Takes pictures of one mesh under any placement. A context manager that owns its OpenGL context.
+
+    Raises InputError where there is no OpenGL.
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._vertices = mesh.vertices.astype(np.float64)
+        used = self._vertices[np.unique(mesh.faces)]
+        low, high = used.min(axis=0), used.max(axis=0)
+        unit = (self._vertices - (low + high) / 2) * (2.0 / float((high - low).max()))  # the renderer's clip planes
+        self._camera = RgbdCamera(replace(mesh, vertices=unit.astype(np.float32)))  # follow the size it first meets
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._camera.close()
+
+    def look(
+        self, T_world_file: NDArray[np.float64], T_camera_world: NDArray[np.float64], intrinsics: Intrinsics
+    ) -> View:
+        """The mesh placed by `T_world_file` [4, 4]."""
+        placed = (self._vertices @ T_world_file[:3, :3].T + T_world_file[:3, 3]).astype(np.float32)
+        picture = self._camera.take(T_camera_world, intrinsics, placed)
+        return View(picture.rgb, picture.depth, picture.face_id, T_camera_world, intrinsics)

@@ -1,0 +1,52 @@
+"""The driver's landmarks found on the avatar itself, on its surface."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.face_finder import FaceFinder
+from calib.face_regions import FACE_LANDMARKS
+from calib.placement import FACE_HEIGHT
+from calib.views import View, front_camera
+from render.camera import Intrinsics
+from render.errors import InputError
+
+LookWorld = Callable[[NDArray[np.float64], Intrinsics], View]
+"""Renders the placed head: (T_camera_world, intrinsics) → View."""
+
+DETECT_PIXELS = 768
+_MAX_SPREAD = 0.02  # avatar units; faces come out at 0.004 to 0.008, a cow at 0.04
+_VIEWS = ((0.0, 0.0), (0.16, 0.0), (-0.16, 0.0), (0.0, 0.13), (0.0, -0.13))  # yaw, pitch in radians
+
+
+def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np.float64]:
+    """[478, 3] landmarks of a placed head, each the median of what a few slightly turned views say.
+
+    One view errs by about half a percent of the face's height, differently in each; the median halves that.
+    Raises InputError where too few views show a face, or their faces are not the same.
+    """
+    found = []
+    for yaw, pitch in _VIEWS:
+        view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS, yaw, pitch))
+        landmarks = finder.find(view.rgb)
+        if landmarks is not None:
+            found.append(view.lift(landmarks[:, :2])[0])
+    middle = np.median(np.array(found), axis=0) if found else np.zeros((0, 3))
+    spread = np.median([np.linalg.norm(each - middle, axis=1) for each in found]) if found else np.inf
+    if len(found) < 3 or spread > _MAX_SPREAD:
+        raise InputError(
+            f"{name}: expected a human face that looks the same from slightly turned views, found one in {len(found)} "
+            f"of {len(_VIEWS)}; state --up and --front, give its --texture, or use a head with eyes, nose and mouth"
+        )
+    return np.asarray(middle)
+
+
+def landmark_components(
+    look: LookWorld, landmarks: NDArray[np.float64], component_of_face: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """[C] how many of the 468 face landmarks see each connected component of the mesh from the front."""
+    view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS))
+    pixel = np.floor(view.project(landmarks[:FACE_LANDMARKS])).astype(int).clip(0, DETECT_PIXELS - 1)
+    face = view.face_id[pixel[:, 1], pixel[:, 0]]
+    return np.bincount(component_of_face[face[face >= 0]], minlength=int(component_of_face.max()) + 1)

@@ -1,0 +1,327 @@
+"""Where the mouth and the eyes of a head open: the two rims of each, as they lie at rest.
+
+A close-up is resampled so that its columns run along the line between the corners. A rim is where the surface stops
+going on: where something else shows (an eyeball, teeth, nothing), or where two neighbouring pixels lie far from each
+other along the surface although they touch in the picture. Where the surface never stops (a scan whose lips or lids are
+one piece) the closed mouth's line is the valley and dark line nearest the landmarks, and open rims are the landmarks.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.ndimage import median_filter
+from scipy.sparse.csgraph import dijkstra
+
+from calib.surface import Surface
+from calib.views import View
+
+COLUMNS = 33  # samples of a rim, corners included
+_GRID_COLUMNS, _GRID_ROWS = 129, 161
+_OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
+_REACH = 0.30  # and up and down, in widths
+_PARTED_SHARE = 0.7
+PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
+_FAR_PATH = 0.35  # in widths: a longer way round along the surface means that the rims are two
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """A mouth or an eye at rest.
+
+    Attributes:
+        upper, lower: [33, 3] the rims in avatar units from picture-left to picture-right; they share their ends.
+        parted: the surface itself is open along the rims; otherwise it is one piece there.
+        closed: the rims touch.
+        width: distance between the corners.
+        frame: [3, 3] rows: along the opening, upwards across it, out of the face.
+        behind: share of the rims' columns in which something other than skin shows between them.
+    """
+
+    upper: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    parted: bool
+    closed: bool
+    width: float
+    frame: NDArray[np.float64]
+    behind: float
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        return np.asarray((self.upper[0] + self.upper[-1]) / 2)
+
+    def gap(self) -> NDArray[np.float64]:
+        """[33] distance from the lower to the upper rim, upwards across the opening."""
+        return (self.upper - self.lower) @ self.frame[1]
+
+    def flat(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points [..., 3] → [..., 3]: along (0 at the left corner, 1 at the right), across and out, in widths."""
+        return ((points - self.upper[0]) @ self.frame.T) / self.width
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """A close-up resampled along the opening. Rows go downwards in the picture."""
+
+    along: NDArray[np.float64]  # [C] 0..1 between the corners
+    across: NDArray[np.float64]  # [R] in widths, upwards
+    grey: NDArray[np.float32]
+    depth: NDArray[np.float32]  # in widths, 0 where empty
+    face: NDArray[np.int64]
+    pixels: NDArray[np.float32]  # [R, C, 2]
+
+
+def trace_opening(
+    view: View,
+    surface: Surface,
+    skin_face: NDArray[np.bool_],
+    upper: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    closed: bool,
+) -> Opening:
+    """Find the rims of an opening.
+
+    Args:
+        view: a frontal close-up of it.
+        surface: of the mesh the view shows.
+        skin_face: [F] mesh faces that belong to the skin.
+        upper, lower: [N, 3] landmark chains from corner to corner, sharing their ends.
+        closed: how to take an opening whose surface is one piece; the surface decides where it is not.
+    """
+    frame, width = _frame(upper)
+    grid = _resample(view, upper[0], upper[-1], width)
+    chain_upper, chain_lower = (_across(chain, upper[0], frame, width, grid.along) for chain in (upper, lower))
+    top, bottom, shown = _rims_by_surface(grid, surface, skin_face, chain_upper, chain_lower, width)
+    inner = (grid.along > 0.2) & (grid.along < 0.8)
+    parted = bool(np.isfinite(top[inner]).mean() >= _PARTED_SHARE)
+    if parted:
+        start, end = _corners(np.isfinite(top))
+        behind = float(shown[start : end + 1].mean())
+    else:
+        start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
+        top, bottom = _rims_by_picture(grid, chain_upper, chain_lower, closed)
+        behind = 0.0
+    columns = np.linspace(start, end, COLUMNS)
+    rows_top, rows_bottom = _smooth_rims(top, bottom, start, end, columns, parted)
+    rims = [_lift_rim(view, grid, columns, rows, skin_face) for rows in (rows_top, rows_bottom)]
+    for corner in (0, -1):
+        rims[0][corner] = rims[1][corner] = (rims[0][corner] + rims[1][corner]) / 2
+    frame, width = _frame(rims[0])
+    closed = closed if not parted else float(((rims[0] - rims[1]) @ frame[1]).max()) < PARTED_CLOSED_GAP * width
+    return Opening(rims[0], rims[1], parted, closed, width, frame, behind)
+
+
+def _frame(rim: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Rows along, across (in the picture's plane) and out of the face; and the width seen from the front."""
+    along = rim[-1] - rim[0]
+    along = np.array([along[0], along[1], 0.0])
+    width = float(np.linalg.norm(along))
+    along /= max(width, 1e-12)
+    out = np.array([0.0, 0.0, 1.0])
+    return np.stack([along, np.cross(out, along), out]), max(width, 1e-12)
+
+
+def _across(
+    chain: NDArray[np.float64],
+    start: NDArray[np.float64],
+    frame: NDArray[np.float64],
+    width: float,
+    along: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """[C] height of a landmark chain over the line between the corners, in widths."""
+    flat = (chain - start) @ frame.T / width
+    order = np.argsort(flat[:, 0])
+    return np.interp(along, flat[order, 0], flat[order, 1])
+
+
+def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64], width: float) -> _Grid:
+    ends = view.project(np.stack([left, right]))
+    axis = ends[1] - ends[0]
+    upward = np.array([axis[1], -axis[0]])  # rows of a picture run down
+    along = np.linspace(-_OVERHANG, 1 + _OVERHANG, _GRID_COLUMNS)
+    across = np.linspace(_REACH, -_REACH, _GRID_ROWS)
+    pixels = (ends[0] + along[None, :, None] * axis + across[:, None, None] * upward).astype(np.float32)
+    x, y = np.ascontiguousarray(pixels[..., 0] - 0.5), np.ascontiguousarray(pixels[..., 1] - 0.5)
+    grey = cv2.GaussianBlur(cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.5)
+    height, breadth = view.face_id.shape
+    row, column = np.rint(y).astype(int).clip(0, height - 1), np.rint(x).astype(int).clip(0, breadth - 1)
+    return _Grid(
+        along,
+        across,
+        cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        (view.depth[row, column] / width).astype(np.float32),
+        view.face_id[row, column].astype(np.int64),
+        pixels,
+    )
+
+
+def _rims_by_surface(
+    grid: _Grid,
+    surface: Surface,
+    skin_face: NDArray[np.bool_],
+    upper: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    width: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Row of the last skin above and the first skin below the opening in each column (nan: none), and [C] whether
+    something other than skin shows between them."""
+    skin = (grid.face >= 0) & skin_face[grid.face]
+    breaks = _breaks(grid, surface, skin, width)  # [R-1, C] between row r and r+1
+    middle = (upper + lower) / 2
+    slack = 0.07 + (upper - lower).clip(0) / 2
+    level = (grid.across[:-1] + grid.across[1:])[:, None] / 2
+    breaks &= np.abs(level - middle) < slack
+    any_break = breaks.any(axis=0)
+    first = breaks.argmax(axis=0)
+    last = len(breaks) - 1 - breaks[::-1].argmax(axis=0)
+    top = np.where(any_break, first, np.nan)
+    bottom = np.where(any_break, last + 1, np.nan)
+    rows = np.arange(len(grid.across))[:, None]
+    shown = (~skin & (rows > first) & (rows <= last)).any(axis=0) & any_break
+    return top, bottom, shown
+
+
+def _breaks(grid: _Grid, surface: Surface, skin: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
+    """[R-1, C] whether the skin ends between a grid row and the next."""
+    upper, lower = grid.face[:-1], grid.face[1:]
+    breaks = skin[:-1] != skin[1:]
+    both = skin[:-1] & skin[1:] & (upper != lower)
+    pairs, inverse = np.unique(np.stack([upper[both], lower[both]], axis=1), axis=0, return_inverse=True)
+    path = _surface_paths(surface, pairs)
+    corner = np.minimum(grid.along, 1 - grid.along)
+    far = np.clip(corner, 0.03, _FAR_PATH) * width
+    rows, columns = np.nonzero(both)
+    breaks[rows, columns] = path[inverse.reshape(-1)] > far[columns]
+    return breaks
+
+
+def _surface_paths(surface: Surface, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[P] length of the shortest way along edges between two mesh faces of each pair; 0 if they touch."""
+    number = np.full(int(max(surface.face_origin.max(initial=0), pairs.max(initial=0))) + 1, -1)
+    number[surface.face_origin] = np.arange(len(surface.face_origin))
+    known = (number[pairs] >= 0).all(axis=1)
+    corners = surface.faces[number[pairs[known]]]  # [P, 2, 3]
+    touch = (corners[:, 0, :, None] == corners[:, 1, None, :]).any(axis=(1, 2))
+    result = np.zeros(len(pairs))
+    asked = np.flatnonzero(known)[~touch]
+    if not len(asked):
+        return result
+    starts, ends = corners[~touch, 0, 0], corners[~touch, 1]
+    near = surface.points[np.unique(corners)]
+    low, high = near.min(axis=0), near.max(axis=0)
+    margin = float((high - low).max())
+    local = ((surface.points > low - margin) & (surface.points < high + margin)).all(axis=1)
+    part, renumber = surface.restricted(local)
+    edges = part.edges()
+    length = np.linalg.norm(part.points[edges[:, 0]] - part.points[edges[:, 1]], axis=1)
+    graph = sparse.csr_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(part.points),) * 2)
+    sources, which = np.unique(renumber[starts], return_inverse=True)
+    distance = dijkstra(graph, directed=False, indices=sources, limit=margin)
+    result[asked] = distance[which.reshape(-1)[:, None], renumber[ends]].min(axis=1)
+    return result
+
+
+def _corners(found: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and last column of the run of found columns around the middle; gaps of up to three columns are bridged."""
+    middle = len(found) // 2
+    ends = []
+    for step in (-1, 1):
+        column, misses, last = middle, 0, middle
+        while 0 <= column < len(found) and misses <= 3:
+            if found[column]:
+                last, misses = column, 0
+            else:
+                misses += 1
+            column += step
+        ends.append(last)
+    return ends[0], ends[1]
+
+
+def _rims_by_picture(
+    grid: _Grid, upper: NDArray[np.float64], lower: NDArray[np.float64], closed: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows of both rims of a surface in one piece: one line if it is closed, else the landmarks' own chains."""
+    if closed:
+        line = _closed_line(grid, (upper + lower) / 2)
+        return line, line
+    rows = np.arange(len(grid.across))
+    return np.interp(-upper, -grid.across, rows), np.interp(-lower, -grid.across, rows)
+
+
+def _closed_line(grid: _Grid, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[C] row of the valley and dark line nearest to the prior, smooth along the columns (dynamic programming)."""
+    side = 6  # rows to either side that a valley is measured against
+    grey = grid.grey.astype(np.float64)
+    depth = cv2.GaussianBlur(grid.depth, (0, 0), 1.0).astype(np.float64)
+    dark, valley = np.zeros_like(grey), np.zeros_like(grey)
+    dark[side:-side] = (grey[2 * side :] + grey[: -2 * side]) / 2 - grey[side:-side]
+    valley[side:-side] = depth[side:-side] - (depth[2 * side :] + depth[: -2 * side]) / 2
+    away = (grid.across[:, None] - prior) / 0.045
+    cost = away**2 - np.clip(valley / 0.01, 0, 2) - np.clip(dark / 30, 0, 1.5)
+    return _cheapest_path(cost).astype(np.float64)
+
+
+def _cheapest_path(cost: NDArray[np.float64], stiffness: float = 0.15) -> NDArray[np.int64]:
+    """[C] row per column with the least cost plus stiffness · (step between columns)²."""
+    rows, columns = cost.shape
+    total, back = cost[:, 0], np.zeros(cost.shape, dtype=np.int64)
+    steps = np.arange(-2, 3)
+    for column in range(1, columns):
+        shifted = np.full((len(steps), rows), np.inf)
+        for index, step in enumerate(steps):
+            source = slice(max(0, -step), rows - max(0, step))
+            target = slice(max(0, step), rows - max(0, -step))
+            shifted[index, target] = total[source] + stiffness * step * step
+        choice = shifted.argmin(axis=0)
+        back[:, column] = np.arange(rows) - steps[choice]
+        total = shifted.min(axis=0) + cost[:, column]
+    path = np.empty(columns, dtype=np.int64)
+    path[-1] = total.argmin()
+    for column in range(columns - 1, 0, -1):
+        path[column - 1] = back[path[column], column]
+    return path
+
+
+def _smooth_rims(
+    top: NDArray[np.float64],
+    bottom: NDArray[np.float64],
+    start: int,
+    end: int,
+    columns: NDArray[np.float64],
+    parted: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows of both rims at `columns`, gaps filled, single outliers gone, a little smoothed."""
+    result = []
+    for rows in (top, bottom):
+        run = np.arange(start, end + 1)
+        good = np.isfinite(rows[run])
+        filled = np.interp(run, run[good], rows[run][good])
+        filled = median_filter(filled, size=7, mode="nearest") if parted else filled
+        kernel = np.array([1, 2, 3, 2, 1]) / 9
+        filled = np.convolve(np.pad(filled, 2, mode="reflect", reflect_type="odd"), kernel, mode="valid")
+        result.append(np.interp(columns, run, filled))
+    middle = (result[0] + result[1]) / 2
+    return np.minimum(result[0], middle), np.maximum(result[1], middle)
+
+
+def _lift_rim(
+    view: View, grid: _Grid, columns: NDArray[np.float64], rows: NDArray[np.float64], skin_face: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """[N, 3] points under grid positions, with the depth of the skin nearest in the same column."""
+    skin = (grid.face >= 0) & skin_face[grid.face]
+    last_row, last_column = grid.face.shape[0] - 1, grid.face.shape[1] - 1
+    start = grid.pixels[0, 0].astype(np.float64)
+    axis, downward = grid.pixels[0, -1] - start, grid.pixels[-1, 0] - start
+    pixels = start + columns[:, None] / last_column * axis + rows[:, None] / last_row * downward
+    limit = np.array(view.depth.shape) - 1
+    depth = np.empty(len(columns))
+    for index, (column, row) in enumerate(zip(np.rint(columns).astype(int), rows, strict=True)):
+        on = np.flatnonzero(skin[:, column])
+        at = int(on[np.abs(on - row).argmin()]) if len(on) else int(row)
+        x, y = np.floor(grid.pixels[at, column]).astype(int)
+        depth[index] = view.depth[min(max(y, 0), limit[0]), min(max(x, 0), limit[1])]
+    camera = view.intrinsics.unproject(pixels, depth)
+    rotation, translation = view.T_camera_world[:3, :3], view.T_camera_world[:3, 3]
+    return np.asarray((camera - translation) @ rotation)

@@ -1,0 +1,159 @@
+"""Controlling weights: how far every vertex goes along with every controller.
+
+For each controller one smooth field is solved on the surface: the one that bends least (thin-plate energy, with some
+tension) while being 1 at that controller, 0 at the others and 0 far away from all of them. Weights of such fields have
+no bumps at the controllers, never jump across a cut, and add up to a smooth motion whatever the controllers do.
+The energy is discretised as in Jacobson et al., "Bounded biharmonic weights" (2011), with one factorisation for all
+controllers and without their bounds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from calib.surface import directed_edges
+
+_FIT = 20.0  # strength of a controller's hold beside the bending energy at its own scale
+_MIN_COTAN, _MAX_COTAN = 1e-2, 20.0  # keeps needle triangles from dominating
+_SMALL = 2e-3  # weights below this are dropped
+_CHUNK = 64  # controllers solved at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """Where K controllers sit on a surface.
+
+    Attributes:
+        face: [K] int64.
+        bary: [K, 3] float64 barycentric coordinates.
+        distance: [K] float64 how far the asked position was from there.
+        scale: [K] float64 avatar units: finer wiggles than this between neighbours are smoothed away.
+    """
+
+    face: NDArray[np.int64]
+    bary: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def positions(self, points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[K, 3]."""
+        return np.asarray((points[faces[self.face]] * self.bary[..., None]).sum(axis=1))
+
+    def matrix(self, faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
+        """[K, count] that reads a field of the surface's points at the controllers."""
+        rows = np.repeat(np.arange(len(self.face)), 3)
+        return sparse.csr_matrix(
+            (self.bary.reshape(-1), (rows, faces[self.face].reshape(-1))), shape=(len(self.face), count)
+        )
+
+
+def closest_on_faces(
+    targets: NDArray[np.float64], points: NDArray[np.float64], faces: NDArray[np.int64], among: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Nearest place on the faces `among` to each target [K, 3]: face [K], barycentric [K, 3], distance [K].
+
+    Looked for among the 24 faces with the nearest middles. Raises ValueError where there are no faces.
+    """
+    if not len(among):
+        raise ValueError("no faces to attach to")
+    _, nearest = cKDTree(points[faces[among]].mean(axis=1)).query(targets, k=min(24, len(among)))
+    candidates = among[nearest.reshape(len(targets), -1)]
+    bary, squared = _closest_bary(targets, points[faces[candidates]])
+    best = squared.argmin(axis=1)
+    rows = np.arange(len(targets))
+    return candidates[rows, best], bary[rows, best], np.sqrt(squared[rows, best])
+
+
+def _closest_bary(
+    targets: NDArray[np.float64], triangles: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Closest point of each of [K, C] triangles [K, C, 3, 3]: barycentric [K, C, 3] and squared distance [K, C]."""
+    a, b, c = triangles[..., 0, :], triangles[..., 1, :], triangles[..., 2, :]
+    target = targets[:, None]
+    u, v, w = b - a, c - a, target - a
+    uu, uv, vv = (u * u).sum(-1), (u * v).sum(-1), (v * v).sum(-1)
+    wu, wv = (w * u).sum(-1), (w * v).sum(-1)
+    determinant = np.maximum(uu * vv - uv * uv, 1e-30)
+    beta, gamma = (vv * wu - uv * wv) / determinant, (uu * wv - uv * wu) / determinant
+    bary = np.stack([1 - beta - gamma, beta, gamma], axis=-1)
+    inside = (bary >= 0).all(axis=-1)
+    squared = np.where(inside, ((target - (bary[..., None] * triangles).sum(-2)) ** 2).sum(-1), np.inf)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        edge = triangles[..., j, :] - triangles[..., i, :]
+        along = ((target - triangles[..., i, :]) * edge).sum(-1) / np.maximum((edge * edge).sum(-1), 1e-30)
+        t = np.clip(along, 0, 1)
+        there = ((target - triangles[..., i, :] - t[..., None] * edge) ** 2).sum(-1)
+        on_edge = np.zeros_like(bary)
+        on_edge[..., i], on_edge[..., j] = 1 - t, t
+        better = there < squared
+        bary, squared = np.where(better[..., None], on_edge, bary), np.where(better, there, squared)
+    return bary, squared
+
+
+def edge_distance(
+    points: NDArray[np.float64], faces: NDArray[np.int64], sources: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """[N] length of the shortest way along edges to any of `sources`; inf where there is none."""
+    edges = np.unique(np.sort(directed_edges(faces), axis=1), axis=0)
+    length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    graph = sparse.csr_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(points),) * 2)
+    return np.asarray(dijkstra(graph, directed=False, indices=sources, min_only=True))
+
+
+def laplacian(points: NDArray[np.float64], faces: NDArray[np.int64]) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """Positive semi-definite cotangent Laplacian [N, N] and lumped vertex areas [N], both safe on bad triangles."""
+    count = len(points)
+    rows, columns, weights = [], [], []
+    for k in range(3):
+        apex, one, other = faces[:, k], faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
+        u, v = points[one] - points[apex], points[other] - points[apex]
+        twice_area = np.linalg.norm(np.cross(u, v), axis=1)
+        cotan = (u * v).sum(axis=1) / np.maximum(twice_area, 1e-12 * (u * u + v * v).sum(axis=1) + 1e-300) / 2
+        rows += [one, other]
+        columns += [other, one]
+        weights += [cotan, cotan]
+    adjacency = sparse.coo_matrix(
+        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(count, count)
+    ).tocsr()
+    adjacency.data = np.clip(adjacency.data, _MIN_COTAN, _MAX_COTAN)
+    corners = points[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 6
+    mass = np.bincount(faces.reshape(-1), weights=np.repeat(area, 3), minlength=count)
+    typical = np.median(mass[mass > 0]) if (mass > 0).any() else 1.0
+    return sparse.diags(np.asarray(adjacency.sum(axis=1)).reshape(-1)) - adjacency, np.maximum(mass, 1e-3 * typical)
+
+
+def solve_weights(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    anchors: Anchors,
+    free: NDArray[np.bool_],
+    tension: NDArray[np.float64],
+) -> sparse.csr_matrix:
+    """[N, K] float32 weights of every surface point; zero where `free` [N] is false.
+
+    Args:
+        tension: [N] length in avatar units over which a field may bend freely; small values let it die away fast.
+    """
+    count, size = len(points), len(anchors.face)
+    stiffness, mass = laplacian(points, faces)
+    pull = sparse.diags(1.0 / tension)
+    energy = stiffness @ sparse.diags(1.0 / mass) @ stiffness + pull @ stiffness @ pull
+    read = anchors.matrix(faces, count)
+    hold = sparse.diags(_FIT / anchors.scale**2)
+    index = np.flatnonzero(free)
+    system = (energy + read.T @ hold @ read).tocsc()[index][:, index]
+    factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    right = (hold @ read).tocsc()[:, index].T.tocsc()
+    blocks = []
+    for start in range(0, size, _CHUNK):
+        block = factor.solve(np.asfortranarray(right[:, start : start + _CHUNK].toarray()))
+        block[np.abs(block) < _SMALL] = 0.0
+        blocks.append(sparse.csc_matrix(block.astype(np.float32)))
+    inner = sparse.hstack(blocks).tocoo()
+    return sparse.csr_matrix((inner.data, (index[inner.row], inner.col)), shape=(count, size), dtype=np.float32)

@@ -1,0 +1,131 @@
+"""Everything that looking at a head tells: how it stands, its landmarks, its openings, what is skin, what is seen."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.face_finder import FaceFinder
+from calib.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
+from calib.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components
+from calib.openings import Opening, trace_opening
+from calib.parts import Kind, Parts, recognise_parts
+from calib.placement import FACE_HEIGHT, Placement, place
+from calib.surface import Surface, make_surface
+from calib.views import Studio, front_camera
+from render.mesh import Mesh
+
+_CLOSE_UP_PIXELS = 640
+_CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
+_SKIN_LANDMARKS = 8  # a component that so many landmarks see is skin
+_MOUTH_CLOSED, _EYES_CLOSED = 0.06, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
+_SIDE_VIEWS = ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, -0.4), (0.0, 0.3))
+
+
+@dataclass(frozen=True, eq=False)
+class HeadSurvey:
+    """What was found out about a head.
+
+    Attributes:
+        mesh: as it comes from the file.
+        vertices: [V, 3] float64 avatar units.
+        surface: of `mesh`, in avatar units.
+        landmarks: [478, 3] float64 avatar units.
+        mouth, eyes: their rims; picture-left eye first.
+        parts: what its pieces are.
+        visible: [F] whether a face is seen from somewhere in front, lashes and hair aside.
+    """
+
+    mesh: Mesh
+    placement: Placement
+    vertices: NDArray[np.float64]
+    surface: Surface
+    landmarks: NDArray[np.float64]
+    mouth: Opening
+    eyes: tuple[Opening, Opening]
+    parts: Parts
+    visible: NDArray[np.bool_]
+
+
+def survey_head(
+    name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, up: str | None = None, front: str | None = None
+) -> HeadSurvey:
+    """Look at a head. Raises InputError where no human face is found."""
+    used = mesh.vertices[np.unique(mesh.faces)].astype(np.float64)
+    placement, _ = place(name, used, studio.look, finder, up, front)
+    return survey_placed(name, mesh, studio, finder, placement)
+
+
+def survey_placed(
+    name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, placement: Placement
+) -> HeadSurvey:
+    """The same for a head whose placement is known."""
+    T = placement.T_world_file
+
+    def look(T_camera_world, intrinsics):  # type: ignore[no-untyped-def]
+        return studio.look(T, T_camera_world, intrinsics)
+
+    landmarks = find_landmarks(name, look, finder)
+    vertices = mesh.vertices.astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    surface = make_surface(vertices, mesh.faces)
+    component = surface.components()[surface.point_of_vertex]
+    seen = landmark_components(look, landmarks, component[mesh.faces[:, 0]])
+    skin = np.flatnonzero(seen >= min(_SKIN_LANDMARKS, seen.max()))
+    parts = recognise_parts(mesh, vertices, component, skin, landmarks)
+    kind = parts.kind[mesh.faces[:, 0]]
+    with Studio(_without(mesh, (kind == Kind.FOLLOWER) | (kind == Kind.RIGID))) as bare_studio:
+
+        def look_bare(T_camera_world, intrinsics):  # type: ignore[no-untyped-def]
+            return bare_studio.look(T, T_camera_world, intrinsics)
+
+        mouth, eyes = _openings(look_bare, landmarks, surface, kind == Kind.SKIN)
+        visible = _visible_faces(look_bare, len(mesh.faces))
+    return HeadSurvey(mesh, placement, vertices, surface, landmarks, mouth, eyes, parts, visible)
+
+
+def _without(mesh: Mesh, hidden: NDArray[np.bool_]) -> Mesh:
+    """The mesh with some faces [F] shrunk to nothing, so that the others keep their numbers."""
+    faces = mesh.faces.copy()
+    faces[hidden] = faces[hidden][:, :1]
+    return replace(mesh, faces=faces)
+
+
+def _openings(
+    look: LookWorld, landmarks: NDArray[np.float64], surface: Surface, skin: NDArray[np.bool_]
+) -> tuple[Opening, tuple[Opening, Opening]]:
+    upper, lower = landmarks[list(UPPER_MOUTH_LINE)], landmarks[list(LOWER_MOUTH_LINE)]
+    for end, corner in ((0, MOUTH_CORNERS[0]), (-1, MOUTH_CORNERS[1])):
+        upper[end] = lower[end] = landmarks[[corner[0], corner[-1]]].mean(axis=0)
+    mouth = _trace(look, surface, skin, upper, lower, _gape(upper, lower) < _MOUTH_CLOSED)
+    lids = [(landmarks[list(UPPER_LIDS[eye])], landmarks[list(LOWER_LIDS[eye])]) for eye in range(2)]
+    closed = float(np.mean([_gape(*pair) for pair in lids])) < _EYES_CLOSED
+    left, right = (_trace(look, surface, skin, upper, lower, closed) for upper, lower in lids)
+    return mouth, (left, right)
+
+
+def _gape(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> float:
+    """Mean distance between two landmark chains over the middle half of an opening, in its widths."""
+    width = float(np.linalg.norm(upper[-1] - upper[0]))
+    quarter = len(upper) // 4
+    return float((upper - lower)[quarter : len(upper) - quarter, 1].mean()) / max(width, 1e-12)
+
+
+def _trace(
+    look: LookWorld,
+    surface: Surface,
+    skin: NDArray[np.bool_],
+    upper: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    closed: bool,
+) -> Opening:
+    width = float(np.linalg.norm(upper[-1] - upper[0]))
+    camera = front_camera((upper[0] + upper[-1]) / 2, _CLOSE_UP_MARGIN * width, _CLOSE_UP_PIXELS)
+    return trace_opening(look(*camera), surface, skin, upper, lower, closed)
+
+
+def _visible_faces(look: LookWorld, count: int) -> NDArray[np.bool_]:
+    visible = np.zeros(count, dtype=bool)
+    for yaw, pitch in _SIDE_VIEWS:
+        view = look(*front_camera(np.zeros(3), FACE_HEIGHT, DETECT_PIXELS, yaw, pitch))
+        visible[np.unique(view.face_id[view.face_id >= 0])] = True
+    return visible
