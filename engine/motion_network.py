@@ -23,6 +23,9 @@ from engine.network.layers import EqualLinear, StyledConv
 from engine.network.live import LiveEncoder, LiveHeads, LiveStudent, LiveStyledConv
 from engine.network.network import FaceNetwork
 
+GRAPH_VERSION = "1"
+"""Part of every cache key: to be raised whenever the live graph computes in another way."""
+
 
 class MotionNetwork(nn.Module):
     """Driving crop [1, 4, N, N] and alpha_offset [1, M] -> flow [N, N, 2], depth [N, N], alpha [1, M].

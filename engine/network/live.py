@@ -114,7 +114,8 @@ class LiveStyledConv(nn.Module):
         super().__init__()
         weight = conv.conv.weight[0] * conv.conv.scale
         self.upsamples = conv.conv.upsample
-        self.register_buffer("weight", weight.clone())
+        stored = weight.transpose(0, 1) if self.upsamples else weight  # [C_in, C_out, 3, 3] for the transposed kind
+        self.register_buffer("weight", stored.clone(memory_format=torch.contiguous_format))
         self.register_buffer("energy", weight.square().sum((2, 3)) / ACTIVATION_GAIN**2)
         self.register_buffer("bias", conv.activate.bias * ACTIVATION_GAIN)
         self.register_buffer("kernel", fir_kernel(4.0))
@@ -122,7 +123,7 @@ class LiveStyledConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:  # [1, C_in, H, W], [1, C_in, 1, 1]
         x = x * style
         if self.upsamples:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            x = F.conv_transpose2d(x, self.weight, stride=2)
             x = filter_2d(x, self.kernel, (1, 1))
         else:
             x = F.conv2d(x, self.weight, padding=1)
@@ -227,7 +228,7 @@ def _head_weight(conv: ModulatedConv2d) -> Tensor:
 
 def _project(x: Tensor, weight: Tensor) -> Tensor:
     """1x1 convolution with weights that may change every frame: x [1, C, H, W], weight [n, C] -> [1, n, H, W]."""
-    return (x.permute(0, 2, 3, 1) @ weight.T).permute(0, 3, 1, 2)  # channels last, as convolutions keep them
+    return F.linear(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)  # channels last, as convolutions keep them
 
 
 def _folded_linear(layers: list[EqualLinear]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,74 @@
+"""Choosing a backend: by name, or the fastest that works here and proves itself, saying why."""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from engine.backends.backend import Backend, BackendError, CompiledMotion, CompileRequest, Proof, proven
+from engine.backends.eager import CudaGraphBackend, EagerBackend
+from engine.backends.openvino import OpenVinoBackend
+from engine.backends.tensorrt import TensorRtBackend
+
+log = logging.getLogger(__name__)
+
+BackendName = Literal["auto", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedBackend:
+    """A compiled graph that has proven itself, and why it was taken (one line)."""
+
+    run: CompiledMotion
+    name: str
+    precision: str
+    proof: Proof
+    why: str
+
+
+def make_backend(name: BackendName) -> Backend:
+    """The backend of that name; "auto" is no single one. Imports nothing of any vendor's."""
+    if name == "eager":
+        return EagerBackend()
+    if name == "cuda":
+        return CudaGraphBackend()
+    if name == "tensorrt":
+        return TensorRtBackend()
+    if name == "openvino-int8":
+        return OpenVinoBackend("int8")
+    if name == "openvino-mixed":
+        return OpenVinoBackend("mixed")
+    if name == "openvino":
+        return OpenVinoBackend()
+    raise BackendError(f"--backend {name}: expected auto, eager, openvino, cuda or tensorrt")
+
+
+def candidates() -> list[BackendName]:
+    """What "auto" tries on this machine, best first. Lower precision on the CPU is for those who ask for it."""
+    on_gpu: list[BackendName] = ["tensorrt", "cuda"] if torch.cuda.is_available() else []
+    return [*on_gpu, "openvino", "eager"]
+
+
+def select_backend(name: BackendName, request: CompileRequest) -> SelectedBackend:
+    """Raises BackendError where the named backend cannot be used; "auto" falls to the next and keeps the reasons."""
+    if name != "auto":
+        return _selected(make_backend(name), request, "as asked")
+    refused: list[str] = []
+    for candidate in candidates():
+        backend = make_backend(candidate)
+        device = "CUDA device found" if candidate in ("tensorrt", "cuda") else "no faster device"
+        try:
+            return _selected(backend, request, "; ".join([device, *refused]))
+        except BackendError as error:
+            log.warning("%s", error)
+            refused.append(f"not {candidate}: {error}")
+    raise BackendError(f"--backend auto: none works here ({'; '.join(refused)})")
+
+
+def _selected(backend: Backend, request: CompileRequest, why: str) -> SelectedBackend:
+    run, proof = proven(backend, request)
+    line = (
+        f"{backend.name} {backend.precision}: {why}; within {proof.flow_px:.2g} px and {proof.depth:.2g} depth of eager"
+    )
+    return SelectedBackend(run, backend.name, backend.precision, proof, line)
