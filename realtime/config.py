@@ -66,7 +66,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
     """Drive a head live: capture, track, animate, show, record."""
 
     device: str = "demo"
-    """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder, color/depth pair, RGBD or color video."""
+    """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD or color-only video."""
 
     headless: bool = False
     """Render without a window (EGL); use with --record, --report or --seconds."""

@@ -12,7 +12,7 @@ def shared_data() -> Path:
     root = Path(os.environ.get("VFA_SHARED", Path(__file__).parents[2] / "shared"))
     if not (root / "data").is_dir():
         pytest.skip(
-            f"needs the real recordings and heads: no folder {root / 'data'} (set VFA_SHARED to where they are)"
+            f"needs the real recordings and heads: no folder {root / 'data'} (VFA_SHARED names another)"
         )
     return root / "data"
 
@@ -22,5 +22,5 @@ def shared_reference() -> Path:
     """Folder with the golden tensors of the published network and pipeline."""
     root = Path(os.environ.get("VFA_SHARED", Path(__file__).parents[2] / "shared"))
     if not (root / "reference").is_dir():
-        pytest.skip(f"needs the golden tensors: no folder {root / 'reference'} (set VFA_SHARED to where they are)")
+        pytest.skip(f"needs the golden tensors: no folder {root / 'reference'} (VFA_SHARED names another)")
     return root / "reference"
