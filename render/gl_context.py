@@ -98,6 +98,21 @@ class GlWindow:
         width, _ = self.glfw.get_window_size(self.handle)
         return self.framebuffer_size[0] / width if width else 1.0
 
+    def make_current(self) -> None:
+        """Let drawing go to this window's context."""
+        self.glfw.make_context_current(self.handle)
+
+    def poll_events(self) -> None:
+        """Run the callbacks of what happened since the last call."""
+        self.glfw.poll_events()
+
+    def take_close_request(self) -> bool:
+        """Whether the user asked to close the window since the last call."""
+        asked = bool(self.glfw.window_should_close(self.handle))
+        if asked:
+            self.glfw.set_window_should_close(self.handle, False)
+        return asked
+
     def swap(self) -> None:
         """Show what was drawn."""
         self.glfw.swap_buffers(self.handle)

@@ -1,0 +1,74 @@
+"""Text drawn into small pictures, with the font that Pillow carries, so that no system font is needed."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Color = tuple[int, int, int]
+_PLAIN: Color = (232, 234, 237)
+_FAINT: Color = (160, 165, 172)
+_PANEL = (14, 15, 18, 178)
+_SUPERSAMPLING = 4  # of the panel's round corners
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def line_panel(words: list[tuple[str, Color | None]], text_px: int) -> NDArray[np.uint8]:
+    """[h, w, 4] uint8, alpha multiplied in: coloured words on one line, on a dark rounded panel."""
+    font = _font(text_px)
+    gap, pad = round(text_px * 0.55), round(text_px * 0.6)
+    widths = [round(font.getlength(word)) for word, _ in words]
+    width = sum(widths) + gap * (len(words) - 1) * 2 + 2 * pad
+    image = _panel(width, round(text_px * 1.9))
+    draw = ImageDraw.Draw(image)
+    x, middle = pad, image.height / 2
+    for number, ((word, color), advance) in enumerate(zip(words, widths, strict=True)):
+        if number:
+            draw.ellipse(_dot(x - gap, middle, text_px * 0.09), fill=_FAINT)
+        draw.text((x, middle), word, font=font, fill=color or _PLAIN, anchor="lm")
+        x += advance + 2 * gap
+    return _premultiplied(image)
+
+
+def table_panel(title: str, rows: list[tuple[str, str]], text_px: int) -> NDArray[np.uint8]:
+    """[h, w, 4] uint8, alpha multiplied in: a title and two columns, such as keys and what they do."""
+    font, title_font = _font(text_px), _font(round(text_px * 1.2))
+    pad, line, gap = round(text_px * 1.3), round(text_px * 1.65), round(text_px * 1.4)
+    first = max(round(font.getlength(left)) for left, _ in rows)
+    second = max(round(font.getlength(right)) for _, right in rows)
+    width = 2 * pad + max(first + gap + second, round(title_font.getlength(title)))
+    image = _panel(width, 2 * pad + line * (len(rows) + 1) + line // 2)
+    draw = ImageDraw.Draw(image)
+    draw.text((pad, pad + line // 2), title, font=title_font, fill=_PLAIN, anchor="lm")
+    for number, (left, right) in enumerate(rows):
+        y = pad + line * (number + 2)
+        draw.text((pad, y), left, font=font, fill=(140, 190, 255), anchor="lm")
+        draw.text((pad + first + gap, y), right, font=font, fill=_PLAIN, anchor="lm")
+    return _premultiplied(image)
+
+
+def _panel(width: int, height: int) -> Image.Image:
+    large = (width * _SUPERSAMPLING, height * _SUPERSAMPLING)
+    mask = Image.new("L", large, 0)
+    corner = min(height * 0.28, 14.0) * _SUPERSAMPLING
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, large[0] - 1, large[1] - 1), radius=corner, fill=_PANEL[3])
+    image = Image.new("RGBA", (width, height), _PANEL[:3])
+    image.putalpha(mask.resize((width, height), Image.Resampling.BOX))
+    return image
+
+
+def _dot(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
+    return x - radius, y - radius, x + radius, y + radius
+
+
+def _premultiplied(image: Image.Image) -> NDArray[np.uint8]:
+    rgba = np.asarray(image, dtype=np.uint16)
+    alpha = rgba[..., 3:]
+    return np.concatenate([(rgba[..., :3] * alpha + 127) // 255, alpha], axis=2).astype(np.uint8)
