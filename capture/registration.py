@@ -18,6 +18,7 @@ from render.camera import Intrinsics
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 TICKS_PER_M = 8000  # depth travels through the z-buffer as uint16 eighths of a millimetre: up to 8.19 m
+GAP_HALVINGS = 5  # what is further than distance / 2^5 behind its surroundings lies in a gap between them
 CHUNK = 65_536  # points worked on at a time, so that intermediate results stay in the cache
 MOST_ITERATIONS = 50
 _NO_DISTORTION = np.zeros(8)
@@ -76,8 +77,8 @@ class DepthRegistration:
 
     Every reading is projected on its own; the nearer of two that meet wins. That needs no comparison: readings are
     written in an order in which later ones are always nearer, which exists for any pair of views (McMillan and Bishop,
-    "Plenoptic Modeling", SIGGRAPH 1995). Where the colour camera's pixels are finer than the depth camera's, single
-    pixels stay empty; they take the nearest of their neighbours' readings, unless they lie outside an outline.
+    "Plenoptic Modeling", SIGGRAPH 1995). Where the colour camera's pixels are finer than the depth camera's, gaps stay
+    between readings; they are closed (`close_gaps`).
 
     Args:
         calibration: what the factory measured.
@@ -117,7 +118,7 @@ class DepthRegistration:
             self._scatter(readings, slice(start, min(start + CHUNK, readings.size)))
         self._buffer[self._missing] = 0
         ticks = np.ascontiguousarray(self._buffer.reshape(self._padded)[1:-1, 1:-1])
-        fill_pinholes(ticks)
+        close_gaps(ticks)
         return np.multiply(ticks, np.float32(1 / TICKS_PER_M), dtype=np.float32)
 
     def _ordered(self, image: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
@@ -210,13 +211,17 @@ def _straightened(bent: NDArray[np.float64], distortion: NDArray[np.float64]) ->
     return x, y
 
 
-def fill_pinholes(depth: NDArray[np.uint16]) -> None:
-    """Give single empty pixels between readings the nearest neighbour's value, in place; outlines do not grow."""
-    empty = np.equal(depth, 0).view(np.uint8)
-    pinholes = cv2.subtract(empty, cv2.morphologyEx(empty, cv2.MORPH_OPEN, _NEIGHBOURS))
-    nearest = cv2.erode(depth - np.uint16(1), _NEIGHBOURS)  # wraps 0 round to 65535, so that "empty" never wins
-    nearest += np.uint16(1)
-    cv2.copyTo(nearest, pinholes, depth)
+def close_gaps(depth: NDArray[np.uint16]) -> None:
+    """Close gaps of one or two pixels between readings of one surface, in place; outlines do not grow.
+
+    A gap is empty, or it shows what lies behind the surface: either way it is a thin streak of larger numbers once
+    "empty" counts as the largest, and takes the nearest distance around it.
+    """
+    distance = depth - np.uint16(1)  # wraps "empty" round to 65535
+    surface = np.asarray(cv2.morphologyEx(distance, cv2.MORPH_OPEN, _NEIGHBOURS), np.uint16)
+    in_gap = cv2.compare(cv2.subtract(distance, surface), surface >> np.uint16(GAP_HALVINGS), cv2.CMP_GT)
+    surface += np.uint16(1)
+    cv2.copyTo(surface, in_gap, depth)
 
 
 def _nearer_is_to_the_left(depth: LensCamera, rotation: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
