@@ -66,7 +66,7 @@ CHARACTERS: dict[str, Character] = {
         Identity(
             sex=1.0, age_years=29, ancestry=(0.12, 0.08, 1.0), weight=0.5,
             details={
-                "eye-height2": 0.35, "mouth-angles": 0.3, "chin-width": 0.3, "nose-scale-vert": -0.2, "head-square": 0.25,
+                "eye-height1": 0.5, "eye-height2": 0.8, "eye-height3": 0.5, "mouth-angles": 0.3, "chin-width": 0.3, "nose-scale-vert": -0.2, "head-square": 0.25,
                 "eyebrows-trans-vert": 0.3, "chin-cleft": 0.4, "nose-hump": 0.15, "mouth-upperlip-volume": 0.2,
                 "head-fat": -0.2, "asym-mouth-1": 0.12, "asym-brown-1": 0.15,
             },
@@ -101,8 +101,8 @@ CHARACTERS: dict[str, Character] = {
     ),
     "lowpoly": Character(
         Identity(
-            sex=1.0, age_years=58, ancestry=(1.0, 0.1, 0.1), weight=0.62,
-            details={"head-rectangular": 0.5, "chin-prominent": 0.4, "nose-scale-horiz": 0.3, "eye-height2": 0.5},
+            sex=1.0, age_years=36, ancestry=(1.0, 0.1, 0.1), weight=0.62,
+            details={"head-rectangular": 0.5, "chin-prominent": 0.4, "nose-scale-horiz": 0.3, "eye-height1": 0.5, "eye-height2": 0.8, "eye-height3": 0.5},
         ),
         Palette(
             skin=(0.52, 0.34, 0.25), lips=(0.50, 0.27, 0.25), iris=(0.20, 0.12, 0.07), brow=(0.13, 0.11, 0.10),
@@ -128,4 +128,3 @@ CHARACTERS: dict[str, Character] = {
         lash_length=1.15,
     ),
 }  # fmt: skip
-AVATAR_NAMES = ("realistic", "stylized", "lowpoly")

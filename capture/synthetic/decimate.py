@@ -13,15 +13,20 @@ _FLIP = 0.25  # cosine: a face may not turn further than this while an edge coll
 
 
 def decimate(
-    vertices: Points, faces: NDArray[np.int32], target_faces: int, importance: Points, fixed: NDArray[np.bool_]
+    vertices: Points,
+    faces: NDArray[np.int32],
+    target_faces: int,
+    importance: Points,
+    fixed: NDArray[np.bool_],
+    mirror: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int32]:
     """Triangles [≤ about target_faces, 3] over a subset of the same vertices.
 
     Garland and Heckbert, "Surface simplification using quadric error metrics" (1997), with the edge's far end as the
     only new place, so that every kept vertex keeps its number and attributes. `importance` [V] multiplies what removing a
-    vertex costs; `fixed` [V] vertices stay.
+    vertex costs; `fixed` [V] vertices stay; `mirror` [V] is each vertex's twin, collapsed along with it.
     """
-    return _Decimation(vertices, faces, importance, fixed).run(target_faces)
+    return _Decimation(vertices, faces, importance, fixed).run(target_faces, mirror)
 
 
 class _Decimation:
@@ -40,12 +45,21 @@ class _Decimation:
         for vertex in list(self._at):
             self._push_around(vertex)
 
-    def run(self, target_faces: int) -> NDArray[np.int32]:
+    def run(self, target_faces: int, mirror: NDArray[np.int64] | None) -> NDArray[np.int32]:
         while len(self._faces) > target_faces and self._heap:
             _, gone, kept, version_gone, version_kept = heapq.heappop(self._heap)
             current = (self._version[gone], self._version[kept])
-            if (version_gone, version_kept) == current and self._at[gone] and self._allowed(gone, kept):
+            if (version_gone, version_kept) != current or not self._at[gone] or not self._allowed(gone, kept):
+                continue
+            if mirror is None:
                 self._collapse(gone, kept)
+                continue
+            twin, twin_kept = int(mirror[gone]), int(mirror[kept])
+            if twin == gone and twin_kept != kept:
+                continue  # a vertex on the plane of symmetry may only move within it
+            self._collapse(gone, kept)
+            if twin != gone and self._at[twin] and self._at[twin_kept] and self._allowed(twin, twin_kept):
+                self._collapse(twin, twin_kept)
         return np.array(list(self._faces.values()), dtype=np.int32)
 
     def _initial_quadrics(self, faces: NDArray[np.int32]) -> Points:

@@ -72,6 +72,11 @@ class HeadModel:
         self.skin_fields = skin_fields(self.data, self.topology.matrix[self.part("skin")])
         self._relief = self._worn(self.skin_fields)
 
+    @property
+    def base(self) -> Points:
+        """[V, 3] this person's base mesh at rest, before subdivision."""
+        return self._base
+
     def vertices(self, weights: NDArray[np.floating] | Mapping[str, float] | None = None) -> Points:
         """[n, 3] finished vertices for 52 unit weights (0 … 1), in the order of `unit_names` or by name."""
         values = self.weight_vector(weights)

