@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from render.render_target import RenderTarget
 from render.shader_programs import make_program, set_uniforms
 from render.text_panel import Color, line_panel, table_panel
 
@@ -70,20 +71,17 @@ class Hud:
         """Whether a notice that is still on the screen should go."""
         return bool(self._notice) and time.monotonic() > self._notice_until_s
 
-    def draw(
-        self,
-        onto: moderngl.Framebuffer,
-        picture: moderngl.Texture,
-        size: tuple[int, int],
-        *,
-        top_first: bool,
-        mirror: bool,
-    ) -> None:
-        """Show `picture`, which fills `onto` of this size, and everything over it."""
-        onto.use()
+    def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool) -> None:
+        """Show `scene`, which fills `onto`, and everything over it; rows run the same way in both."""
+        size = scene.size
+        where: dict[str, object] = {"size": size, "upwards": 1.0 if scene.top_first else -1.0}
         self._ctx.enable_only(0)
-        where: dict[str, object] = {"size": size, "upwards": 1.0 if top_first else -1.0}
-        self._lay(self._plain, picture, (0, 0, *size), mirrored=float(mirror), **where)
+        if mirror:
+            onto.use()
+            self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=1.0, size=size, upwards=1.0)
+        else:
+            self._ctx.copy_framebuffer(onto, scene.framebuffer)
+            onto.use()
         if self.notice_is_over:
             self._notice = ""
         self._ctx.enable_only(self._ctx.BLEND)

@@ -109,7 +109,7 @@ class MeshRenderer:
         """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
         view = _View(self, target, T_camera_world, intrinsics, T_world_head)
         target.begin(backdrop)
-        self._set_state(blend=False)
+        self._set_state(target, blend=False)
         groups = list(zip(self._layout.groups, self._closed, strict=True))
         for group, closed in groups:
             if not (group.transparent or group.cut_out):
@@ -118,7 +118,7 @@ class MeshRenderer:
             self._smooth_outlines(view, target)
         for group, _ in groups:
             if group.transparent or group.cut_out:
-                self._draw_soft(view, group)
+                self._draw_soft(view, target, group)
         target.finish()
 
     def render_flat(
@@ -134,7 +134,7 @@ class MeshRenderer:
         """
         view = _View(self, target, T_camera_world, intrinsics, T_world_head, lights_on_camera=False)
         target.begin(None)
-        self._set_state(blend=False)
+        self._set_state(target, blend=False)
         for group in self._layout.groups:
             cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
             program = self._program("flat", self._switches(group, cut > 0))
@@ -145,22 +145,22 @@ class MeshRenderer:
         target.finish()
         return self._layout.order
 
-    def _set_state(self, *, blend: bool) -> None:
+    def _set_state(self, target: RenderTarget, *, blend: bool) -> None:
         ctx = self.ctx
         ctx.enable_only(ctx.DEPTH_TEST | (ctx.BLEND if blend else 0))
         ctx.depth_func = "<="
-        ctx.front_face = "cw"  # counter-clockwise faces, seen in a picture drawn top row first
+        ctx.front_face = "cw" if target.top_first else "ccw"  # a picture drawn top row first turns the faces round
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
 
-    def _draw_soft(self, view: _View, group: DrawGroup) -> None:
+    def _draw_soft(self, view: _View, target: RenderTarget, group: DrawGroup) -> None:
         """What is (nearly) solid first, with depth; then the soft rest over it."""
         two_sided = frozenset({"TWO_SIDED"})
         self._draw_studio(view, group, two_sided, alpha=(0.98, 2.0))
-        self._set_state(blend=True)
+        self._set_state(target, blend=True)
         view.target_framebuffer.depth_mask = False
         self._draw_studio(view, group, two_sided, alpha=(1 / 255, 0.98))
         view.target_framebuffer.depth_mask = True
-        self._set_state(blend=False)
+        self._set_state(target, blend=False)
 
     def _switches(self, group: DrawGroup, alpha: bool) -> frozenset[str]:
         switches = set()
@@ -281,7 +281,8 @@ class _View:
         self._near = max(centre_z - reach, 0.02 * reach)
         self._far = max(centre_z + reach, 2 * self._near)
         self._centre_z = max(centre_z, self._near)
-        clip = _TOP_ROW_FIRST @ gl_projection(intrinsics, self._near, self._far) @ T_camera_head
+        clip = gl_projection(intrinsics, self._near, self._far) @ T_camera_head
+        clip = _TOP_ROW_FIRST @ clip if target.top_first else clip
         lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
         self.clip_from_head = np.ascontiguousarray(clip.T, dtype=np.float32).tobytes()
         self.openings = renderer._openings.boxes(renderer._vertices, clip, target.size) if lights_on_camera else []

@@ -1,6 +1,7 @@
 """Where pictures are drawn to, read from, and what stands behind the head in them.
 
-Pictures are drawn with their top row first in memory, so that reading one needs no flip.
+Pictures are drawn with their top row first in memory, so that reading one needs no flip; for a window, which counts
+rows from below, the other way round, so that showing one is a plain copy.
 """
 
 from __future__ import annotations
@@ -22,17 +23,26 @@ class RenderTarget:
 
     Args:
         samples: 0, or how many samples per pixel the hardware takes.
-        geometry: keep float colour, depth and face numbers as well (then without multisampling).
+        geometry: keep float colour, depth and face numbers as well (then without multisampling, top row first).
+        top_first: whether the picture's top row comes first in memory.
     """
 
     def __init__(
-        self, ctx: moderngl.Context, width: int, height: int, *, samples: int = 0, geometry: bool = False
+        self,
+        ctx: moderngl.Context,
+        width: int,
+        height: int,
+        *,
+        samples: int = 0,
+        geometry: bool = False,
+        top_first: bool = True,
     ) -> None:
-        if geometry and samples:
-            raise ValueError("depth and face numbers are exact per pixel: expected samples=0 with geometry=True")
+        if geometry and (samples or not top_first):
+            raise ValueError("depth and face numbers are per pixel, top row first: expected neither samples nor a flip")
         self.ctx = ctx
         self.width, self.height = width, height
         self.samples = samples
+        self.top_first = top_first
         size = (width, height)
         self.texture = ctx.texture(size, 4, dtype="f4" if geometry else "f1")
         attachments: list[Any] = [self.texture]
@@ -65,7 +75,7 @@ class RenderTarget:
         if backdrop is None:
             self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
             return
-        backdrop.paint(self._drawn, self.size, bool(self.samples))
+        backdrop.paint(self)
         self._drawn.use()
         self._drawn.color_mask = (False, False, False, False)
         self._drawn.clear(depth=1.0)
@@ -92,7 +102,8 @@ class RenderTarget:
             return np.asarray(np.rint(self.float_rgb() * 255.0).clip(0, 255), dtype=np.uint8)
         self.framebuffer.read_into(self._bytes, components=4, alignment=1)
         rgba = np.frombuffer(self._bytes, dtype=np.uint8).reshape(self.height, self.width, 4)
-        return np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
+        rgb = np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
+        return rgb if self.top_first else np.asarray(cv2.flip(rgb, 0), dtype=np.uint8)
 
     def float_rgb(self) -> NDArray[np.float32]:
         """[H, W, 3] float32 colours of a geometry target, not clipped."""
@@ -137,22 +148,24 @@ class Backdrop:
         set_uniforms(self._program, centre_color=centre, corner_color=corner)
         self._screen = ctx.vertex_array(self._program, [])
         self._drawn: moderngl.Framebuffer | None = None
+        self._drawn_for: tuple[tuple[int, int], bool] | None = None
 
-    def paint(self, onto: moderngl.Framebuffer, size: tuple[int, int], multisampled: bool) -> None:
-        """Fill the colours of `onto`; its depth is left as it is."""
-        if multisampled:
-            self._draw(onto, size)
+    def paint(self, target: RenderTarget) -> None:
+        """Fill the colours of `target`; its depth is left as it is."""
+        if target.samples:
+            self._draw(target.drawn, target)
             return
-        if self._drawn is None or self._drawn.size != size:
+        if self._drawn is None or self._drawn_for != (target.size, target.top_first):
             if self._drawn is not None:
                 self._drawn.color_attachments[0].release()
                 self._drawn.release()
-            self._drawn = self._ctx.framebuffer([self._ctx.texture(size, 4)])
-            self._draw(self._drawn, size)
-        self._ctx.copy_framebuffer(onto, self._drawn)
+            self._drawn = self._ctx.framebuffer([self._ctx.texture(target.size, 4)])
+            self._drawn_for = (target.size, target.top_first)
+            self._draw(self._drawn, target)
+        self._ctx.copy_framebuffer(target.drawn, self._drawn)
 
-    def _draw(self, onto: moderngl.Framebuffer, size: tuple[int, int]) -> None:
+    def _draw(self, onto: moderngl.Framebuffer, target: RenderTarget) -> None:
         onto.use()
         self._ctx.disable(self._ctx.DEPTH_TEST | self._ctx.CULL_FACE | self._ctx.BLEND)
-        set_uniforms(self._program, size=size)
+        set_uniforms(self._program, size=target.size, top_first=float(target.top_first))
         self._screen.render(vertices=3)

@@ -82,10 +82,14 @@ class Viewer:
             self._renderer = MeshRenderer(self._ctx, mesh, looks)
             self._backdrop = Backdrop(self._ctx)
             self._hud = Hud(self._ctx)
-            self._scene = RenderTarget(self._ctx, *self._pixels(), samples=self._samples)
+            self._scene = self._make_target()
             self._screen: moderngl.Framebuffer | None = None
         self._vertices = mesh.vertices
         self._T_world_head: NDArray[np.float64] = np.eye(4)
+
+    def _make_target(self) -> RenderTarget:
+        headless = self._window is None
+        return RenderTarget(self._ctx, *self._pixels(), samples=self._samples, top_first=headless)
 
     def _current(self) -> Any:
         """Makes this viewer's context the current one, in case another was used in between."""
@@ -141,25 +145,24 @@ class Viewer:
             self._hud.set_status(status)
             self._draw_scene()
             if self._window is not None and self._window.framebuffer_size[0] > 0:
-                self._draw_overlays(self._ctx.screen, top_first=False)
+                self._draw_overlays(self._ctx.screen)
                 self._window.swap()
         self.controls.changed = False
 
     def _draw_scene(self) -> None:
         if self._pixels() != self._scene.size:
             self._scene.release()
-            self._scene = RenderTarget(self._ctx, *self._pixels(), samples=self._samples)
+            self._scene = self._make_target()
         view = self.controls.camera.T_camera_world()
         self._renderer.render(self._scene, view, self.intrinsics, self._T_world_head, self._backdrop)
 
-    def _draw_overlays(self, onto: moderngl.Framebuffer, *, top_first: bool) -> None:
+    def _draw_overlays(self, onto: moderngl.Framebuffer) -> None:
         hud, controls = self._hud, self.controls
         hud.scale = self._window.pixels_per_unit if self._window is not None else 1.0
         hud.visible = controls.show_hud
         hud.keys = KEY_HELP if controls.show_keys else None
-        if not top_first:
-            onto.viewport = (0, 0, *self._scene.size)
-        hud.draw(onto, self._scene.texture, self._scene.size, top_first=top_first, mirror=controls.mirror)
+        onto.viewport = (0, 0, *self._scene.size)
+        hud.draw(onto, self._scene, mirror=controls.mirror)
 
     def poll(self) -> list[ViewerCommand]:
         """Take in what happened at the window; what the user asked for since the last call, oldest first.
@@ -192,9 +195,10 @@ class Viewer:
                 return self._scene.rgb()
             if self._screen is None or self._screen.size != self._scene.size:
                 self._screen = self._ctx.framebuffer([self._ctx.texture(self._scene.size, 4)])
-            self._draw_overlays(self._screen, top_first=True)
+            self._draw_overlays(self._screen)
             data = self._screen.read(components=3, alignment=1)
-        return np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
+        rgb = np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
+        return rgb if self._scene.top_first else np.ascontiguousarray(rgb[::-1])
 
     def close(self) -> None:
         """Close the window, free everything. Safe to call twice."""

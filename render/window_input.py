@@ -19,7 +19,7 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
     glfw = window.glfw
     names = {getattr(glfw, f"KEY_{name}"): name for name in _NAMED_KEYS}
     buttons = {glfw.MOUSE_BUTTON_LEFT: "left", glfw.MOUSE_BUTTON_RIGHT: "right", glfw.MOUSE_BUTTON_MIDDLE: "middle"}
-    last = [0.0, 0.0]
+    last = list(glfw.get_cursor_pos(window.handle))  # from here on as of each event, not as of now
 
     def on_key(_: Any, key: int, scancode: int, action: int, _mods: int) -> None:
         if action == glfw.RELEASE:
@@ -31,7 +31,6 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
         controls.press(name, again=action == glfw.REPEAT)
 
     def on_button(_: Any, button: int, action: int, mods: int) -> None:
-        last[:] = glfw.get_cursor_pos(window.handle)
         pressed = buttons.get(button) if action == glfw.PRESS else None
         controls.grab(pressed, shift=bool(mods & glfw.MOD_SHIFT))
 
