@@ -27,8 +27,8 @@ LEFT_IRIS = range(473, 478)
 _RIGHT_LIDS, _LEFT_LIDS = (33, 133, 159, 145), (263, 362, 386, 374)
 _IRIS_ABOVE_LIDS_M = np.array([0.0, 0.001, 0.0])
 
-# Parts that stay with the skull whatever the face does, and how far to trust each. The outline is left out: landmarks on
-# it follow the silhouette and slide over the head by centimetres as it turns (measured on rendered heads).
+# Parts that stay with the skull whatever the face does, and how far to trust each. The outline is left out: its
+# landmarks follow the silhouette and slide over the head by centimetres as it turns (measured on rendered heads).
 # fmt: off
 _STABLE_PARTS: tuple[tuple[float, tuple[int, ...]], ...] = (
     (1.0, (168, 6, 197, 195, 8, 193, 417, 122, 351, 196, 419, 174, 399, 245, 465, 188, 412)),  # bridge of the nose
@@ -48,6 +48,8 @@ INNER_LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 OUTER_UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 OUTER_LOWER_LIP = (146, 91, 181, 84, 17, 314, 405, 321, 375)
 # fmt: off
+RIGHT_LID_MARGIN = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_LID_MARGIN = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
     148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,

@@ -17,9 +17,11 @@ from capture.canonical_face import (
     INNER_UPPER_LIP,
     LANDMARK_COUNT,
     LEFT_IRIS,
+    LEFT_LID_MARGIN,
     OUTER_LOWER_LIP,
     OUTER_UPPER_LIP,
     RIGHT_IRIS,
+    RIGHT_LID_MARGIN,
     CanonicalFace,
 )
 
@@ -36,7 +38,6 @@ _RATIO_GATE = 0.08  # first look: readings within this share of the middle one
 _COARSE_GATE_M = 0.030
 _FINE_GATE_M = 0.010
 _LEAST_SHARE = 0.25  # of a patch that has to pass the gate for a reading to count
-_FRONT_QUANTILE = 40  # percent: slightly to the front of the middle, where a patch straddles an edge
 _NEAR_M, _FAR_M, _FAR_WEIGHT = 0.006, 0.025, 0.02  # reach of a correction over the face, and of the fallback
 _OUTLINE_INWARD, _LIP_INWARD = 0.6, 0.4
 
@@ -61,7 +62,8 @@ class DepthSampler:
         self._partner, self._inward = _sure_skin(face)
         self._reach = _reach(face.points)
         self._readable = np.ones(LANDMARK_COUNT, dtype=bool)
-        self._readable[[*RIGHT_IRIS, *LEFT_IRIS]] = False  # eyeballs are wet mirrors to a depth camera
+        # Eyeballs are wet mirrors to a depth camera, and the lids' margins are thinner than its pixels.
+        self._readable[[*RIGHT_IRIS, *LEFT_IRIS, *RIGHT_LID_MARGIN, *LEFT_LID_MARGIN]] = False
 
     def distance_ratio(
         self, depth_m: NDArray[np.float32], px: NDArray[np.float64], predicted: NDArray[np.float64]
@@ -113,8 +115,7 @@ def _gated(
     kept = (patches > 0) & (np.abs(difference) < gate_m)
     share = kept.mean(axis=1)
     ordered = np.sort(np.where(kept, difference, np.inf), axis=1)
-    rank = np.floor((kept.sum(axis=1) - 1).clip(0) * (_FRONT_QUANTILE / 100)).astype(int)
-    middle = ordered[np.arange(len(ordered)), rank]
+    middle = ordered[np.arange(len(ordered)), (kept.sum(axis=1) - 1).clip(0) // 2]
     seen = share >= _LEAST_SHARE
     return np.where(seen, middle, 0.0), np.where(seen, share, 0.0)
 

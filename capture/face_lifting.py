@@ -17,7 +17,7 @@ from capture.mediapipe_landmarker import FaceLandmarks
 from render.camera import Intrinsics
 
 _TRACKER_DEPTH_WEIGHT = 0.5  # the tracker's relative depth beside its image positions, for the pose
-_SENSOR_DEPTH_WEIGHT = 1.0
+_SENSOR_DEPTH_WEIGHT = 1.5
 _SHAPE_PRIOR = 1e-3  # holds the depth correction where a face is seen so that it is badly determined
 _SCALE_MEMORY = 90  # frames with depth after which the person's size is held
 _SCALE_RANGE = (0.6, 1.6)  # people's faces, beside the average; outside it the depth is not that of the face
