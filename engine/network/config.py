@@ -42,6 +42,11 @@ class NetworkConfig:
         for name in ("style_dim", "motion_dim", "depth_motion_dim", "input_channels", "inpaint_blocks"):
             if getattr(self, name) < 1:
                 raise InputError(f"network config: {name} must be at least 1, got {getattr(self, name)}")
+        narrowest = min(self.widths[r] for r in self.resolutions())
+        if self.depth_motion_dim > narrowest:
+            raise InputError(
+                f"network config: {self.depth_motion_dim} depth directions do not fit {narrowest} channels; use fewer"
+            )
         if self.motion_dim > self.style_dim:
             raise InputError(
                 f"network config: {self.motion_dim} motion directions do not fit a {self.style_dim}-value latent"

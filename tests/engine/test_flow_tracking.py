@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix, identity
 
 from engine.flow_tracking import FlowControllers, FlowTracker
 from engine.network.layers import identity_grid
-from engine.retarget import PublishedRetarget
+from engine.published_retarget import PublishedRetarget
 from render.camera import PUBLISHED_INTRINSICS, look_at
 
 Golden = dict[str, NDArray[Any]]

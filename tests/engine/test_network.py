@@ -127,7 +127,15 @@ def test_identity_grid_stretches_as_published() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"image_size": 48}, {"image_size": 512}, {"widths": {4: 8}}, {"motion_dim": 0}, {"style_dim": 3}]
+    "wrong",
+    [
+        {"image_size": 48},
+        {"image_size": 512},
+        {"widths": {4: 8}},
+        {"motion_dim": 0},
+        {"style_dim": 3},
+        {"depth_motion_dim": 65},
+    ],
 )
 def test_impossible_sizes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):

@@ -1,0 +1,152 @@
+"""What the published way of driving needs of one avatar, worked out once and kept on disk."""
+
+import hashlib
+import logging
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from calib.published import (
+    NEIGHBOURS,
+    PublishedControllers,
+    Way,
+    controlling_weights,
+    select_controllers,
+    smoothing_weights,
+)
+from render.camera import Intrinsics, transform_points
+
+log = logging.getLogger(__name__)
+
+_VERSION = "1"
+
+
+@dataclass(frozen=True, eq=False)
+class PublishedRig:
+    """Controllers in the avatar's picture, weights [V, K] and smoothing [V, V] for its vertices."""
+
+    controllers: PublishedControllers
+    weights: csr_matrix
+    smoothing: csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class SeenHead:
+    """A head before its camera.
+
+    Attributes:
+        vertices: [V, 3] and faces [F, 3] in avatar units.
+        landmarks: [478, 3] face landmarks in avatar units.
+        depth: [N, N] float32 camera depth of its picture, <= 0 where empty.
+        intrinsics, T_camera_world: the camera.
+    """
+
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    landmarks: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    intrinsics: Intrinsics
+    T_camera_world: NDArray[np.float64]
+
+
+def published_rig(
+    head: SeenHead,
+    *,
+    k: int = NEIGHBOURS,
+    way: Way = "per_controller",
+    cache_dir: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> PublishedRig:
+    """Select controllers and solve weights, or read them back. Raises InputError where the head shows no landmarks."""
+    path = cache_dir / f"published-rig-{_key(head, k, way)}.npz" if cache_dir else None
+    if path and (kept := _read(path)):
+        return kept
+    pixels = head.intrinsics.project(transform_points(head.T_camera_world, head.landmarks.astype(np.float64)))
+    controllers = select_controllers(pixels / head.intrinsics.width, head.depth)
+    under = faces_under(head, controllers.pixels)
+    seen = under >= 0  # a pixel on the silhouette may be drawn by multisampling and yet lie beside every face
+    controllers = PublishedControllers(
+        controllers.pixels[seen], controllers.depth[seen], controllers.upper_lip[seen], controllers.lower_lip[seen]
+    )
+    rig = PublishedRig(
+        controllers,
+        controlling_weights(head.vertices, head.faces, under[seen], k=k, way=way, progress=progress),
+        smoothing_weights(head.vertices, head.faces, k=k, way=way),
+    )
+    if path:
+        _write(path, rig)
+    return rig
+
+
+def faces_under(head: SeenHead, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[K] the nearest face that covers each pixel's centre, -1 where none does. pixels [K, 2] column and row."""
+    points = transform_points(head.T_camera_world, head.vertices.astype(np.float64))
+    screen = head.intrinsics.project(points)
+    corners, depth = screen[head.faces], points[head.faces][..., 2]  # [F, 3, 2], [F, 3]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    found = np.full(len(pixels), -1, np.int64)
+    for i, centre in enumerate(pixels + 0.5):
+        near = np.flatnonzero(((low <= centre) & (high >= centre)).all(axis=1) & (depth.min(axis=1) > 0))
+        bary = _barycentric(corners[near], centre)
+        inside = (bary >= -1e-9).all(axis=1)
+        if inside.any():
+            inverse_depth = (bary[inside] / depth[near[inside]]).sum(axis=1)
+            found[i] = near[inside][inverse_depth.argmax()]
+    return found
+
+
+def _barycentric(corners: NDArray[np.float64], point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n, 3] of one point in triangles [n, 3, 2]; -1 in needles without area."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    to = point - corners[:, 0]
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    solid = np.abs(area) > 1e-12
+    safe = np.where(solid, area, 1.0)
+    v = (to[:, 0] * b[:, 1] - to[:, 1] * b[:, 0]) / safe
+    w = (a[:, 0] * to[:, 1] - a[:, 1] * to[:, 0]) / safe
+    bary: NDArray[np.float64] = np.where(solid[:, None], np.stack([1 - v - w, v, w], axis=1), -1.0)
+    return bary
+
+
+def _key(head: SeenHead, k: int, way: Way) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {k} {way} {head.intrinsics}".encode())
+    for array in (head.vertices, head.faces, head.landmarks, head.depth, head.T_camera_world):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _read(path: Path) -> PublishedRig | None:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            controllers = PublishedControllers(kept["pixels"], kept["depth"], kept["upper_lip"], kept["lower_lip"])
+            return PublishedRig(controllers, _matrix(kept, "weights"), _matrix(kept, "smoothing"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s: does not load (%s); solving again", path, error)
+        return None
+
+
+def _matrix(kept: Any, name: str) -> csr_matrix:
+    parts = kept[f"{name}_values"], kept[f"{name}_columns"], kept[f"{name}_starts"]
+    return csr_matrix(parts, shape=tuple(kept[f"{name}_shape"]))
+
+
+def _write(path: Path, rig: PublishedRig) -> None:
+    arrays: dict[str, Any] = dict(vars(rig.controllers))
+    for name, matrix in (("weights", rig.weights), ("smoothing", rig.smoothing)):
+        arrays |= {f"{name}_values": matrix.data, f"{name}_columns": matrix.indices, f"{name}_starts": matrix.indptr}
+        arrays[f"{name}_shape"] = np.array(matrix.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        np.savez(partial, **arrays)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

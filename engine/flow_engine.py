@@ -1,0 +1,212 @@
+"""The flow engine: the published network's backward flow and depth move the avatar's controllers.
+
+    crop ─▶ live graph (any backend) ─▶ flow and depth ─▶ controllers ─▶ blend and smooth ─▶ AvatarPose
+
+Motion is relative to the driver's calibrated neutral, as published (`start`).
+"""
+
+import hashlib
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from calib.published import NEIGHBOURS, Way
+from calib.published_rig import SeenHead, published_rig
+from capture.frame import FaceObservation
+from capture.preprocess import ChannelOrder, NetworkCropper, network_input
+from engine.backends.backend import CompileRequest, MotionFields
+from engine.backends.select import BackendName, select_backend
+from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
+from engine.motion import AvatarPose, HeadPose
+from engine.motion_network import MotionNetwork
+from engine.network.checkpoint import Checkpoint, load_checkpoint
+from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
+from render.camera import Intrinsics
+from render.errors import InputError
+from render.mesh import Mesh
+
+log = logging.getLogger(__name__)
+
+EASE_S = 0.25  # time constant with which a lost face returns to rest
+
+
+class FlowAvatar(Protocol):
+    """What the flow engine needs of a prepared avatar (`calib.avatar.Avatar` has it all)."""
+
+    @property
+    def content_key(self) -> str: ...
+    @property
+    def display_mesh(self) -> Mesh: ...
+    @property
+    def landmarks(self) -> NDArray[np.float32]: ...
+    @property
+    def source_rgb(self) -> NDArray[np.uint8]: ...
+    @property
+    def source_depth(self) -> NDArray[np.float32]: ...
+    @property
+    def intrinsics(self) -> Intrinsics: ...
+    @property
+    def T_camera_world(self) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """Where the released code does not do what it means to. Its checkpoints were judged with these, so they are kept
+    for them by default; networks trained by this project go without.
+
+    Attributes:
+        driving_channel_order: "bgr": driving frames reach the network with red and blue swapped, the source does not.
+        unprojection: see `flow_tracking.Unprojection`.
+        rigid: "deform": head motion is part of the vertices' deformation; "apart": it is fitted to the controllers
+            and handed on as the head pose, only the residual deforms.
+    """
+
+    driving_channel_order: ChannelOrder
+    unprojection: Unprojection
+    rigid: Literal["deform", "apart"]
+
+
+RELEASED = Quirks("bgr", "published", "deform")
+CORRECTED = Quirks("rgb", "pinhole", "apart")
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """How the flow engine runs. `quirks` None: RELEASED for released checkpoints, CORRECTED for this project's own."""
+
+    backend: BackendName = "auto"
+    quirks: Quirks | None = None
+    neighbours: int = NEIGHBOURS
+    way: Way = "per_controller"
+    smoothing: float = PUBLISHED_SMOOTHING
+    rounds: int = PUBLISHED_ROUNDS
+    cache_dir: Path | None = None
+
+
+class FlowEngine:
+    """Drives one avatar through a network checkpoint. Implements `engine.motion.MotionEngine`."""
+
+    name = "flow"
+
+    def __init__(
+        self,
+        avatar: FlowAvatar,
+        checkpoint: Path | Checkpoint,
+        options: FlowOptions | None = None,
+        head_pose: HeadPose = "follow",
+    ) -> None:
+        """Raises InputError for a checkpoint, avatar or backend that cannot be used."""
+        loaded = load_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+        options = options or FlowOptions()
+        self.head_pose = head_pose
+        self.quirks = options.quirks or (RELEASED if loaded.released else CORRECTED)
+        source = network_input(avatar.source_rgb, avatar.source_depth)
+        size = loaded.network.config.image_size
+        if source.shape != (4, size, size):
+            raise InputError(f"avatar: its picture is {source.shape[1:]}, the checkpoint works on {size}x{size}")
+        network = MotionNetwork(loaded.network, torch.from_numpy(source)[None])
+        request = CompileRequest(network, loaded.key, _digest(source), options.cache_dir)
+        self.backend = select_backend(options.backend, request)
+        log.info("flow engine: %s", self.backend.why)
+        self._source_alpha = network.source_alpha.numpy()
+        self._offset: NDArray[np.float32] | None = None
+        self._cropper = NetworkCropper(self.quirks.driving_channel_order)
+        self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
+        self._prepare_controllers(avatar, options)
+        self._delta, self._T, self._last_s = np.zeros_like(self._rest), np.eye(4), -math.inf
+
+    def _prepare_controllers(self, avatar: FlowAvatar, options: FlowOptions) -> None:
+        mesh, depth, camera = avatar.display_mesh, avatar.source_depth, avatar.intrinsics
+        head = SeenHead(self._rest, mesh.faces, avatar.landmarks, depth, camera, avatar.T_camera_world)
+        rig = published_rig(head, k=options.neighbours, way=options.way, cache_dir=options.cache_dir)
+        shown = depth[depth > 0]
+        span = float(shown.min()), float(shown.max())
+        controllers = rig.controllers
+        at = FlowControllers(controllers.pixels, controllers.depth, span, camera, avatar.T_camera_world)
+        self._tracker = FlowTracker(at, self.quirks.unprojection)
+        self._retarget = PublishedRetarget(rig.weights, rig.smoothing, amount=options.smoothing, rounds=options.rounds)
+        centres = controllers.pixels.astype(np.float64) + 0.5
+        points = camera.unproject(centres, controllers.depth)
+        rotation, translation = avatar.T_camera_world[:3, :3], avatar.T_camera_world[:3, 3]
+        self._controllers_at = (points - translation) @ rotation  # [K, 3] world
+
+    @property
+    def calibrated(self) -> bool:
+        return self._offset is not None
+
+    def calibrate(self, neutral: FaceObservation) -> None:
+        """Take this face as the neutral; the crop is cut where it stands from now on. Raises ValueError untracked."""
+        if not neutral.tracked:
+            raise ValueError("expected a tracked face as the neutral")
+        self._cropper.reset()
+        self._offset = self._source_alpha - self._run(neutral, np.zeros_like(self._source_alpha)).alpha
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        if self._offset is None or not observation.tracked:
+            self._ease(observation.timestamp_s)
+        else:
+            fields = self._run(observation, self._offset)
+            self._delta, self._T = self._pose(*self._tracker.track(fields.flow, fields.depth))
+        self._last_s = observation.timestamp_s
+        tracked = observation.tracked and self._offset is not None
+        return AvatarPose(
+            self._rest + self._delta, self._T.copy(), observation.timestamp_s, observation.frame.index, tracked
+        )
+
+    def _run(self, observation: FaceObservation, offset: NDArray[np.float32]) -> MotionFields:
+        crop = self._cropper(observation)
+        assert crop is not None  # tracked
+        return self.backend.run(np.ascontiguousarray(crop[None]), np.ascontiguousarray(offset))
+
+    def _pose(
+        self, displacement: NDArray[np.float64], tracked: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Vertex displacement [V, 3] and head pose [4, 4]."""
+        T = np.eye(4)
+        if self.quirks.rigid == "apart" or self.head_pose == "fixed":
+            T = rigid_fit(self._controllers_at[tracked], displacement[tracked])
+            moved = self._controllers_at + displacement
+            displacement = (moved - T[:3, 3]) @ T[:3, :3] - self._controllers_at
+        delta = self._retarget.vertices_delta(displacement, tracked)
+        return delta, T if self.head_pose == "follow" else np.eye(4)
+
+    def _ease(self, now_s: float) -> None:
+        """Towards rest, at a rate of time rather than of frames."""
+        elapsed = max(0.0, now_s - self._last_s)
+        keep = math.exp(-elapsed / EASE_S) if math.isfinite(elapsed) else 0.0
+        self._delta = self._delta * np.float32(keep)
+        self._T = ease_to_identity(self._T, keep)
+
+
+def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4, 4] rotation and translation that best explain where points [n, 3] went (Kabsch 1976); identity for n < 3."""
+    T = np.eye(4)
+    if len(points) < 3:
+        return T
+    moved = points + displacement
+    centre, new_centre = points.mean(axis=0), moved.mean(axis=0)
+    u, _, vt = np.linalg.svd((points - centre).T @ (moved - new_centre))
+    handedness = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])
+    T[:3, :3] = vt.T @ handedness @ u.T
+    T[:3, 3] = new_centre - T[:3, :3] @ centre
+    return T
+
+
+def ease_to_identity(T: NDArray[np.float64], keep: float) -> NDArray[np.float64]:
+    """The rigid motion with `keep` of its rotation angle and translation left."""
+    from scipy.spatial.transform import Rotation
+
+    eased = np.eye(4)
+    eased[:3, :3] = Rotation.from_rotvec(Rotation.from_matrix(T[:3, :3]).as_rotvec() * keep).as_matrix()
+    eased[:3, 3] = T[:3, 3] * keep
+    return eased
+
+
+def _digest(source: NDArray[np.float32]) -> str:
+    return hashlib.sha256(source.tobytes()).hexdigest()

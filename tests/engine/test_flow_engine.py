@@ -1,0 +1,210 @@
+"""The flow engine: the published chain frame by frame, and how it behaves behind the MotionEngine protocol."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from calib.published_rig import SeenHead, faces_under, published_rig
+from capture.frame import FaceObservation, RgbdFrame
+from capture.preprocess import network_input
+from engine.flow_engine import CORRECTED, RELEASED, FlowEngine, FlowOptions, ease_to_identity, rigid_fit
+from engine.motion import MotionEngine
+from engine.motion_network import MotionNetwork
+from engine.network.checkpoint import Checkpoint, save_checkpoint
+from engine.network.config import NetworkConfig
+from engine.network.network import FaceNetwork
+from render.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
+from render.errors import InputError
+from render.mesh import Mesh
+from tests.engine.stand_in import published_network, small_network
+
+THIN = NetworkConfig(
+    widths=dict.fromkeys((4, 8, 16, 32, 64, 128, 256), 4),
+    style_dim=8,
+    motion_dim=4,
+    depth_motion_dim=3,
+    inpaint_widths=(2, 2, 2),
+)
+Golden = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(scope="module")
+def golden(shared_reference: Path) -> Golden:
+    with np.load(shared_reference / "pipeline.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenAvatar:
+    """The avatar of the published trace, as a prepared avatar presents itself."""
+
+    content_key: str
+    display_mesh: Mesh
+    landmarks: NDArray[np.float32]
+    source_rgb: NDArray[np.uint8]
+    source_depth: NDArray[np.float32]
+    intrinsics: Intrinsics
+    T_camera_world: NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def avatar(golden: Golden) -> GoldenAvatar:
+    T = look_at((0.0, 0.0, 8.0))
+    found = golden["avatar_landmarks"][:, :2].astype(np.float64) * 256
+    points = PUBLISHED_INTRINSICS.unproject(found, np.full(478, 8.0)) - T[:3, 3]
+    return GoldenAvatar(
+        "golden",
+        Mesh(golden["vertices"], golden["faces"]),
+        (points @ T[:3, :3]).astype(np.float32),
+        np.ascontiguousarray(golden["source_bgr"][..., ::-1]),
+        golden["source_depth"],
+        PUBLISHED_INTRINSICS,
+        T,
+    )
+
+
+@pytest.fixture(scope="module")
+def thin() -> Checkpoint:
+    torch.manual_seed(1)
+    return Checkpoint(FaceNetwork(THIN).eval().requires_grad_(False), True, "thin")
+
+
+def observation(golden: Golden, frame: int, time_s: float, *, tracked: bool = True) -> FaceObservation:
+    """A frame of the trace before a camera, with landmarks that span the picture."""
+    rng = np.random.default_rng(0)
+    depth_m = (golden["driving_depth"][frame] / 65535 * 0.1 + 0.3).astype(np.float32)
+    depth_m[golden["driving_depth"][frame] == 0] = 0
+    camera = Intrinsics(400.0, 400.0, 128.0, 128.0, 256, 256)
+    pixels = rng.uniform(20, 230, (478, 2)).astype(np.float32)
+    T = np.diag([1.0, -1.0, -1.0, 1.0])
+    T[2, 3] = 0.35
+    rgbd = RgbdFrame(golden["driving_rgb"][frame], depth_m, camera, time_s, frame)
+    return FaceObservation(rgbd, tracked, 1.0, pixels, np.zeros((478, 3), np.float32), T, np.zeros(52, np.float32))
+
+
+def test_source_input_is_the_published_one(golden: Golden, avatar: GoldenAvatar) -> None:
+    ours = network_input(avatar.source_rgb, avatar.source_depth)
+    assert np.abs(ours[:3] - golden["source_rgbd"][:3]).max() < 0.008  # one of 256 colour levels
+    np.testing.assert_allclose(ours[3], golden["source_rgbd"][3], atol=1e-6)
+
+
+def test_codes_flow_and_depth_of_every_driving_frame(golden: Golden, shared_reference: Path) -> None:
+    network = published_network(shared_reference)
+    live = MotionNetwork(network, torch.from_numpy(golden["source_rgbd"])[None])
+    frames = [
+        torch.from_numpy(network_input(golden["driving_rgb"][i][..., ::-1], golden["driving_depth"][i]))[None]
+        for i in range(6)
+    ]
+    offset = live.neutral_offset(live.encoder(frames[0]))
+    for i in (0, 3, 5):
+        flow, depth, alpha = live(frames[i], offset)
+        assert np.abs(alpha[0].numpy() - golden["alpha"][i]).max() < 1e-3
+        assert np.abs(flow.numpy() - golden["flow"][i]).max() * 128 < 1e-3
+        assert np.abs(depth.numpy() - golden["depth"][i]).max() < 1e-3
+
+
+def test_rig_of_the_golden_avatar(golden: Golden, avatar: GoldenAvatar, tmp_path: Path) -> None:
+    head = SeenHead(
+        golden["vertices"],
+        golden["faces"],
+        avatar.landmarks,
+        avatar.source_depth,
+        avatar.intrinsics,
+        avatar.T_camera_world,
+    )
+    rig = published_rig(head, cache_dir=tmp_path)
+    np.testing.assert_array_equal(rig.controllers.pixels, golden["controllers_px"][:, :2])
+    column, row = rig.controllers.pixels.T
+    same = faces_under(head, rig.controllers.pixels) == golden["pix_to_face"][row, column]
+    assert same.mean() > 0.98  # a pixel centre on an edge belongs to either face
+    kept = published_rig(head, cache_dir=tmp_path)
+    assert abs(kept.weights - rig.weights).max() == 0
+    assert abs(kept.smoothing - rig.smoothing).max() == 0
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:1000])  # damaged: solved again
+    assert abs(published_rig(head, cache_dir=tmp_path).weights - rig.weights).max() == 0
+
+
+def test_faces_under_pixels_without_a_mesh(avatar: GoldenAvatar, golden: Golden) -> None:
+    head = SeenHead(
+        golden["vertices"],
+        golden["faces"],
+        avatar.landmarks,
+        avatar.source_depth,
+        avatar.intrinsics,
+        avatar.T_camera_world,
+    )
+    assert faces_under(head, np.array([[2, 2]])).tolist() == [-1]
+
+
+def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
+    engine: MotionEngine = FlowEngine(avatar, thin, FlowOptions(backend="eager"))
+    first = observation(golden, 0, 0.0)
+    assert not engine.calibrated
+    before = engine.animate(first)
+    assert not before.tracked
+    np.testing.assert_array_equal(before.vertices, golden["vertices"])
+    with pytest.raises(ValueError, match="tracked"):
+        engine.calibrate(observation(golden, 0, 0.0, tracked=False))
+    engine.calibrate(first)
+    assert engine.calibrated
+    pose = engine.animate(observation(golden, 3, 0.1))
+    assert pose.tracked
+    assert (pose.index, pose.timestamp_s) == (3, 0.1)
+    moved = np.abs(pose.vertices - golden["vertices"]).max()
+    assert moved > 0
+    lost = [engine.animate(observation(golden, 4, t, tracked=False)) for t in (0.2, 0.5, 3.0)]
+    assert not lost[0].tracked
+    sizes = [np.abs(p.vertices - golden["vertices"]).max() for p in lost]
+    assert moved > sizes[0] > sizes[1] > sizes[2]
+    assert sizes[2] < 1e-3 * moved
+
+
+def test_same_input_same_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
+    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager"))
+    engine.calibrate(observation(golden, 0, 0.0))
+    frame = observation(golden, 2, 0.1)
+    np.testing.assert_array_equal(engine.animate(frame).vertices, engine.animate(frame).vertices)
+
+
+def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, thin: Checkpoint) -> None:
+    eager = FlowOptions(backend="eager")
+    assert FlowEngine(avatar, thin, eager).quirks == RELEASED
+    assert FlowEngine(avatar, replace(thin, released=False), eager).quirks == CORRECTED
+    assert FlowEngine(avatar, thin, replace(eager, quirks=CORRECTED)).quirks == CORRECTED
+
+
+def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
+    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", quirks=CORRECTED))
+    angle = 0.2
+    turn = np.eye(4)
+    turn[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    turn[:3, 3] = [0.1, 0.0, -0.05]
+    at = engine._controllers_at
+    displacement = at @ turn[:3, :3].T + turn[:3, 3] - at
+    delta, T = engine._pose(displacement, np.ones(len(at), bool))
+    np.testing.assert_allclose(T, turn, atol=1e-9)
+    assert np.abs(delta).max() < 1e-6
+    engine.head_pose = "fixed"
+    assert np.array_equal(engine._pose(displacement, np.ones(len(at), bool))[1], np.eye(4))
+
+
+def test_rigid_fit_never_mirrors() -> None:
+    flat = np.random.default_rng(0).normal(size=(20, 3)) * [1, 1, 0]
+    T = rigid_fit(flat, np.random.default_rng(1).normal(0, 0.3, (20, 3)))
+    assert np.linalg.det(T[:3, :3]) == pytest.approx(1.0)
+    assert np.array_equal(rigid_fit(flat[:2], flat[:2]), np.eye(4))
+    np.testing.assert_allclose(ease_to_identity(T, 0.0), np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(ease_to_identity(T, 1.0), T, atol=1e-9)
+
+
+def test_a_checkpoint_of_another_size_is_refused(avatar: GoldenAvatar, tmp_path: Path) -> None:
+    path = tmp_path / "small.pt"
+    save_checkpoint(path, small_network())
+    with pytest.raises(InputError, match="32x32"):
+        FlowEngine(avatar, path, FlowOptions(backend="eager"))
