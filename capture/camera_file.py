@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from capture.record3d_export import FOLDER_FILE, folder_camera
 from capture.source import SourceError
 from render.camera import Intrinsics
 
@@ -37,10 +38,13 @@ class CameraFile:
 
 
 def read_camera_file(folder: Path) -> CameraFile | None:
-    """The `camera.json` in `folder`, or None where there is none. Raises SourceError where it is not usable."""
+    """The `camera.json` in `folder`, or else Record3D's `metadata.json`, or None where there is neither.
+
+    Raises SourceError where it is not usable.
+    """
     path = folder / CAMERA_FILE
     if not path.is_file():
-        return None
+        return _record3d_export(folder)
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ValueError("it is larger than 1 MB")
@@ -53,6 +57,18 @@ def read_camera_file(folder: Path) -> CameraFile | None:
         raise SourceError(f"{path}: expected the keys {', '.join(_KEYS)}, {error} is missing") from None
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise SourceError(f"{path}: expected camera intrinsics in pixels as JSON numbers, got {error}") from None
+
+
+def _record3d_export(folder: Path) -> CameraFile | None:
+    path = folder / FOLDER_FILE
+    try:
+        camera = folder_camera(folder)
+    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        raise SourceError(
+            f"{path}: expected what Record3D writes with an export (K, w, h), got {type(error).__name__}: {error}; "
+            f"correct it, or give a {CAMERA_FILE}"
+        ) from None
+    return CameraFile(path, camera.intrinsics, camera.fps, None) if camera is not None else None
 
 
 def assumed_intrinsics(width: int, height: int, fov_deg: float | None = None) -> Intrinsics:

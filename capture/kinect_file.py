@@ -55,7 +55,7 @@ class KinectClip:
         with _opened(path) as container:
             tracks = _tracks(path, container)
             self.fps = float(_rate(container.streams[tracks.color]))
-            self.frame_count = _frame_count(container, self.fps)
+            self.frame_count = _frame_count(container, container.streams[tracks.color], self.fps)
         self._tracks = tracks
         calibration = parse_calibration(tracks.calibration, tracks.depth_mode, tracks.color_mode, name=self.name)
         self._decoder = KinectDecoder(calibration, clean=clean)
@@ -160,13 +160,15 @@ def _check_size(path: Path, stream: Any, mode: Any) -> None:
     size = (stream.codec_context.width, stream.codec_context.height)
     if mode is None or mode.size != size:
         raise SourceError(
-            f"{path}: expected the sizes of an Azure Kinect's modes, got {dict(stream.metadata)} with {size[0]}x{size[1]}"
+            f"{path}: expected a picture size of an Azure Kinect's modes, got {size[0]}x{size[1]} as "
+            f"{stream.metadata.get('K4A_COLOR_MODE') or stream.metadata.get('K4A_DEPTH_MODE')}; record again"
         )
 
 
 def _calibration(path: Path, container: Any) -> str:
     for stream in container.streams:
-        if stream.type == "attachment" and "K4A_CALIBRATION_FILE" in stream.metadata:
+        named = stream.metadata.get("filename") == "calibration.json"
+        if stream.type == "attachment" and (named or "K4A_CALIBRATION_FILE" in stream.metadata):
             data = bytes(stream.data)
             if len(data) <= LARGEST_CALIBRATION:
                 return data.decode("utf-8", errors="replace")
@@ -182,8 +184,12 @@ def _rate(stream: Any) -> int:
     return min(_RATES, key=lambda rate: abs(rate - guess))
 
 
-def _frame_count(container: Any, fps: float) -> int | None:
-    return None if container.duration is None else max(1, round(container.duration / 1e6 * fps))
+def _frame_count(container: Any, stream: Any, fps: float) -> int | None:
+    """From the last frame's time, which is what the recorder writes as the duration."""
+    if container.duration is None:
+        return None
+    first_s = float((stream.start_time or 0) * stream.time_base)
+    return max(1, round((float(container.duration) / 1e6 - first_s) * fps) + 1)
 
 
 def _time_s(packet: Any) -> float:

@@ -7,8 +7,8 @@ from capture.playback import Clip, RecordedSource
 from capture.source import RgbdSource
 from render.errors import InputError
 
-DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, or a folder of RGBD frames"
-_NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>.*))?$")
+DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, .mkv, .r3d, or a folder of RGBD frames"
+_NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
 
 
 def open_source(
@@ -17,10 +17,11 @@ def open_source(
     """The source `device` names, checked as far as that goes without waiting, and not opened yet.
 
     Args:
-        device: "demo", "webcam", "webcam:N", "kinect…", "record3d…", or a path: a folder of RGBD frames
-            (`capture.rgbd_folder`), a folder with color/X.mp4 and depth/X.nut or one of those two files, a video with
-            depth and colour side by side, or a colour-only video (`capture.recorded`). A path that reads like a
-            device is given as ./demo.
+        device: "demo", "webcam", "webcam:N", "kinect[:serial][?option=value&…]" (`capture.kinect.KinectOptions`),
+            "record3d[:udid][?rotate=90]", or a path: a folder of RGBD frames (`capture.rgbd_folder`), a folder with
+            color/X.mp4 and depth/X.nut or one of those two files, a video with depth and colour side by side, a
+            colour-only video (`capture.recorded`), an Azure Kinect recording (.mkv) or a Record3D archive (.r3d). A
+            path that reads like a device is given as ./demo.
         realtime: recordings play at their own rate; otherwise as fast as they are read.
         fov_deg: vertical field of view where the camera is not known.
         face_model: the face landmarker, for depth whose scale has to be told from the face.
@@ -29,14 +30,18 @@ def open_source(
     """
     name = _NAME.match(device)
     if name is not None:
-        return _camera(name["kind"], name["which"], device, realtime, fov_deg)
+        if name["options"] is not None and name["kind"] in ("demo", "webcam"):
+            raise InputError(f"--device {device}: {name['kind']} takes no options; leave out what follows the ?")
+        return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
     path = Path(device).expanduser()
     if not path.exists():
         raise InputError(f"--device {device}: expected {DEVICES}; there is no such device or path")
     return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
 
 
-def _camera(kind: str, which: str | None, device: str, realtime: bool, fov_deg: float | None) -> RgbdSource:
+def _camera(
+    kind: str, which: str | None, options: str, device: str, realtime: bool, fov_deg: float | None
+) -> RgbdSource:
     if kind == "demo":
         if which is not None:
             raise InputError(f"--device {device}: the built-in performer takes no number; give --device demo")
@@ -50,7 +55,13 @@ def _camera(kind: str, which: str | None, device: str, realtime: bool, fov_deg: 
         if which is not None and not (which.isdecimal() and len(which) < 4):
             raise InputError(f"--device {device}: expected webcam or webcam:N with N a number from 0; try webcam:0")
         return ReconnectingSource[WebcamPicture](WebcamDevice(int(which or 0), fov_deg))
-    raise InputError(f"--device {device}: {kind} cameras are not supported in this version; use webcam or a recording")
+    if kind == "kinect":
+        from capture.kinect import KinectOptions, kinect_source
+
+        return kinect_source(which or None, KinectOptions.parse(options))
+    from capture.record3d_usb import parse_rotation, record3d_source
+
+    return record3d_source(which or None, parse_rotation(options))
 
 
 def _clip(path: Path, fov_deg: float | None, face_model: Path | None) -> Clip:
@@ -63,12 +74,15 @@ def _clip(path: Path, fov_deg: float | None, face_model: Path | None) -> Clip:
         return PairClip(*pair, fov_deg, face_model)
     if path.is_dir():
         return RgbdFolder(path, fov_deg)
+    if path.suffix.lower() == ".r3d":
+        from capture.r3d_archive import R3dClip
+
+        return R3dClip(path)
     streams = probe_video(path).stream_count
     if streams > 1:
-        raise InputError(
-            f"{path}: holds {streams} pictures per frame, such as a camera's recording with its own calibration; "
-            "reading those is not supported in this version, export it as a folder of RGBD frames"
-        )
+        from capture.kinect_file import KinectClip
+
+        return KinectClip(path)
     coding = side_by_side_coding(first_picture(path))
     if coding is not None:
         return SideBySideClip(path, coding, fov_deg, face_model)

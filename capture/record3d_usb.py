@@ -25,7 +25,7 @@ from capture.record3d_child import LibraryProcess, PhonePicture
 from capture.record3d_process import HUNG_STATUS
 from capture.source import SourceError
 from render.camera import Intrinsics
-from render.errors import MissingExtraError
+from render.errors import InputError, MissingExtraError
 
 Rotation = Literal[0, 90, 180, 270]
 
@@ -37,7 +37,9 @@ _NO_ANSWER = "the phone service (usbmuxd, or iTunes on Windows) does not answer;
 _START_APP = 'start Record3D on it, choose "USB streaming" and press the red button'
 
 
-def record3d_source(udid: str | None = None, rotation: Rotation = 0, *, clean: bool = True) -> ReconnectingSource:  # type: ignore[type-arg]
+def record3d_source(
+    udid: str | None = None, rotation: Rotation = 0, *, clean: bool = True
+) -> ReconnectingSource[PhonePicture]:
     """A phone as a live source: the one with that UDID, or whichever is found first, and from then on that one.
 
     Args:
@@ -50,6 +52,14 @@ def record3d_source(udid: str | None = None, rotation: Rotation = 0, *, clean: b
     if importlib.util.find_spec("record3d") is None:
         raise MissingExtraError("record3d", "an iPhone or iPad over USB (--device record3d)")
     return ReconnectingSource(Record3dDevice(udid, rotation, clean=clean))
+
+
+def parse_rotation(options: str) -> Rotation:
+    """Out of "" or "rotate=90". Raises InputError."""
+    rotations: dict[str, Rotation] = {"": 0, "rotate=0": 0, "rotate=90": 90, "rotate=180": 180, "rotate=270": 270}
+    if options not in rotations:
+        raise InputError(f"record3d: option {options}: expected rotate=0, 90, 180 or 270 (degrees clockwise)")
+    return rotations[options]
 
 
 class Record3dDevice:

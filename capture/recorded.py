@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from capture.camera_file import assumed_intrinsics, read_camera_file, recording_intrinsics, same_shape
 from capture.playback import ClipFrame, ClipPicture
+from capture.record3d_export import video_camera
 from capture.rgbd_folder import cleaned_depth, enlarged
 from capture.scaled_depth import DepthScale, scale_from_face
 from capture.source import SourceError
@@ -20,7 +21,7 @@ from render.camera import Intrinsics
 
 SideBySideDepth = Literal["hue", "gray"]
 
-HUE_RANGE_M = 3.0  # Record3D's export: hue 0 to 1 stands for 0 to 3 m
+HUE_RANGE_M = (0.0, 3.0)  # Record3D's export: what hue 0 and 1 stand for unless the video says otherwise
 _SCALE_PICTURES, _SCALE_EVERY = 8, 5  # frames looked at for the scale of a depth video: so many, every so many-th
 _MILLIMETRE_LIMIT = 16_000  # a clip whose values go beyond sixteen metres is not in millimetres
 _DEPTH_SUFFIXES = (".nut", ".mkv", ".avi", ".mov")
@@ -110,9 +111,9 @@ class SideBySideClip:
     """One video with depth in its left half and colour in its right one. A `Clip`.
 
     Args:
-        depth_coding: "hue" (Record3D's export: hue 0…1 is 0…3 m, black is no reading) or "gray" (brightness 1…255
-            scaled as the published preprocessing does, nearer is darker; metres from `camera.json` or the face).
-            By default what the left half of the first frame looks like.
+        depth_coding: "hue" (Record3D's export: hue 0…1 is 0…3 m or what the video says, black is no reading) or "gray"
+            (brightness 1…255 scaled as the published preprocessing does, nearer is darker; metres from `camera.json`
+            or the face). By default what the left half of the first frame looks like.
     """
 
     def __init__(
@@ -131,6 +132,11 @@ class SideBySideClip:
         self._coding = depth_coding or side_by_side_coding(first_picture(path)) or "gray"
         self._camera = read_camera_file(path.parent)
         self._intrinsics = recording_intrinsics(self._camera, self._half, info.height, fov_deg)
+        self._hue_range_m = HUE_RANGE_M
+        exported = video_camera(path, self._half, info.height) if self._coding == "hue" else None
+        if exported is not None:
+            self._intrinsics = self._intrinsics if self._camera is not None else exported.intrinsics
+            self._hue_range_m = exported.depth_range_m or HUE_RANGE_M
         self._face_model = face_model
         self._scale: DepthScale | None = None
 
@@ -143,7 +149,9 @@ class SideBySideClip:
     def _load(self, frame: DecodedFrame) -> ClipPicture:
         rgb = frame.rgb()
         left, right = rgb[:, : self._half], np.ascontiguousarray(rgb[:, self._half :])
-        depth_m = depth_from_hue(left) if self._scale is None else self._scale.metres(_brightness(left))
+        depth_m = (
+            depth_from_hue(left, self._hue_range_m) if self._scale is None else self._scale.metres(_brightness(left))
+        )
         return ClipPicture(right, cleaned_depth(depth_m), self._intrinsics)
 
     def _find_scale(self) -> DepthScale:
@@ -192,16 +200,18 @@ def side_by_side_coding(rgb: NDArray[np.uint8]) -> SideBySideDepth | None:
 _EDGE_STEP_M = 0.06  # neighbours further apart lie on an edge, where compression blends their hues into false ones
 
 
-def depth_from_hue(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Metres [H, W] from hue-coded depth [H, W, 3]; 0 where there is no reading or hues of different depth blend."""
+def depth_from_hue(rgb: NDArray[np.uint8], range_m: tuple[float, float] = HUE_RANGE_M) -> NDArray[np.float32]:
+    """Metres [H, W] from hue-coded depth [H, W, 3], hue 0…1 being `range_m`; 0 where there is no reading or hues of
+    different depth blend."""
     import cv2
 
     hsv = cv2.cvtColor(np.ascontiguousarray(rgb, dtype=np.float32) / np.float32(255), cv2.COLOR_RGB2HSV)
-    depth_m = np.asarray(hsv[..., 0] * np.float32(HUE_RANGE_M / 360), dtype=np.float32)
+    near_m, far_m = range_m
+    depth_m = np.asarray(hsv[..., 0] * np.float32((far_m - near_m) / 360) + np.float32(near_m), dtype=np.float32)
     coded = (hsv[..., 1] > 0.5) & (hsv[..., 2] > 0.5)
     depth_m[~coded] = 0.0
     kernel = np.ones((3, 3), np.uint8)
-    nearest = cv2.erode(np.where(coded, depth_m, np.float32(HUE_RANGE_M)), kernel)
+    nearest = cv2.erode(np.where(coded, depth_m, np.float32(far_m)), kernel)
     farthest = cv2.dilate(depth_m, kernel)
     depth_m[farthest - nearest > _EDGE_STEP_M] = 0.0
     return depth_m
