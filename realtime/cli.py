@@ -1,22 +1,30 @@
 """The commands `vfa-live` and `vfa`."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from realtime.config import AnimateOptions, AvatarOptions, LiveOptions, PrepareOptions
+from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.worker import Stop
 from render.errors import InputError
+
+if TYPE_CHECKING:
+    from calib.avatar import Avatar
+    from capture.source import RgbdSource
+    from render.camera import OrbitCamera
+    from render.viewer import Viewer
 
 EXIT_INPUT = 2
 console = Console(stderr=True)
@@ -29,7 +37,14 @@ def live_main() -> None:
 
 def main() -> None:
     """`vfa`: everything else, each as a subcommand."""
-    commands = {"live": live, "animate": animate, "prepare": prepare}
+    commands = {
+        "live": live,
+        "animate": animate,
+        "prepare": prepare,
+        "devices": devices,
+        "export-network": export_network,
+        "finish-recording": finish_recording,
+    }
     _run(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description="Face animator tools."))
 
 
@@ -43,7 +58,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     from render.viewer import Viewer
 
     stop = Stop()
-    source = open_source(options.device, realtime=True, fov_deg=options.fov)
+    source = open_source(options.device, realtime=True, fov_deg=options.fov, face_model=options.face_model)
     record = claim_folder(options.record, options.overwrite) if options.record else None
     session = LiveSession(
         source,
@@ -56,7 +71,13 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         session.start()
         try:
             avatar = _prepared(options)
-            with Viewer(avatar.display_mesh, options.size, headless=options.headless, mirror=options.mirror) as viewer:
+            with Viewer(
+                avatar.display_mesh,
+                options.size,
+                headless=options.headless,
+                mirror=options.mirror,
+                camera=_camera(options),
+            ) as viewer:
                 report = session.run(avatar, viewer, record)
         finally:
             session.shut_down()
@@ -72,10 +93,11 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     from realtime import offline
     from realtime.engines import make_engine
     from realtime.recorder import claim_folder
-    from render.viewer import Viewer
 
-    def make_source():  # type: ignore[no-untyped-def]
-        return open_source(str(options.driving), realtime=False, fov_deg=options.fov)
+    def make_source() -> "RgbdSource":
+        return open_source(
+            os.path.join(".", options.driving), realtime=False, fov_deg=options.fov, face_model=options.face_model
+        )
 
     def make_tracker() -> FaceTracker:
         return FaceTracker(options.face_model)
@@ -86,9 +108,38 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     with _progress() as progress:
         engine = make_engine(options, avatar)
         engine.calibrate(offline.find_neutral(make_source, make_tracker, options.neutral_frame, progress))
-        with make_tracker() as tracker, Viewer(avatar.display_mesh, options.size, headless=True) as viewer:
+        with make_tracker() as tracker, _offline_viewer(options, avatar) as viewer:
             frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
+
+
+def devices() -> None:
+    """List the cameras that are connected, with serial numbers and what to do about the rest."""
+    from rich.table import Table
+
+    from capture.devices import list_devices
+
+    table = Table("kind", "serial", "state", "next step")
+    for row in list_devices():
+        table.add_row(row.kind, row.identity, row.state, row.hint)
+    Console().print(table)
+
+
+def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) -> None:
+    """Write the network's live graph for one avatar as ONNX."""
+    from engine.backends.onnx_export import export_onnx
+    from engine.flow_engine import live_network
+
+    export_onnx(live_network(_prepared(options), options.checkpoint), options.out)
+    console.print(f"written: {options.out}")
+
+
+def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
+    """Complete the recording that a killed process left in FOLDER."""
+    from realtime.animation_file import finish_partial
+    from realtime.recorder import ANIMATION_NAME
+
+    console.print(f"{finish_partial(folder / ANIMATION_NAME)} frames: {folder / ANIMATION_NAME}")
 
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
@@ -102,7 +153,20 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         console.print(f"picture: {options.picture}")
 
 
-def _prepared(options: AvatarOptions):  # type: ignore[no-untyped-def]
+def _camera(options: AvatarOptions) -> "OrbitCamera":
+    from render.camera import OrbitCamera
+
+    given = {name: np.array(value) for name in ("eye", "translation") if (value := getattr(options, name)) is not None}
+    return OrbitCamera(**given)
+
+
+def _offline_viewer(options: AnimateOptions, avatar: "Avatar") -> "Viewer":
+    from render.viewer import Viewer
+
+    return Viewer(avatar.display_mesh, options.size, headless=True, camera=_camera(options))
+
+
+def _prepared(options: AvatarOptions) -> "Avatar":
     from calib.avatar import prepare_avatar
     from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 

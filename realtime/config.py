@@ -12,6 +12,7 @@ from render.errors import InputError
 
 Vector = tuple[float, float, float]
 EngineName = Literal["auto", "landmark", "flow"]
+BackendName = Literal["auto", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,12 @@ class MotionOptions:
     engine: EngineName = "auto"
     """auto takes the best one available and says which and why."""
 
+    checkpoint: Path | None = None
+    """Network weights for --engine flow, such as the published VFA.pt."""
+
+    backend: BackendName = "auto"
+    """What runs the network: auto picks by device, proves it against eager and says why."""
+
     head_pose: HeadPose = "follow"
     """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
 
@@ -57,6 +64,10 @@ class MotionOptions:
     """Vertical field of view in degrees of a colour-only camera or video whose intrinsics are not known."""
 
     def __post_init__(self) -> None:
+        if self.engine == "flow" and self.checkpoint is None:
+            raise InputError("--engine flow: needs the network's weights; add --checkpoint VFA.pt")
+        if self.checkpoint is not None and self.engine == "landmark":
+            raise InputError(f"--checkpoint {self.checkpoint}: only --engine flow uses one; leave one of the two out")
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov:g}: expected degrees between 5 and 150; leave it out if not known")
 
@@ -123,6 +134,17 @@ class AnimateOptions(AvatarOptions, MotionOptions):
             raise InputError(
                 f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(AvatarOptions):
+    """Write the network's live graph for one avatar as ONNX."""
+
+    checkpoint: Path
+    """Network weights, such as the published VFA.pt."""
+
+    out: Path
+    """The .onnx file to write."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -214,26 +214,29 @@ class LiveSession:
         elif command is ViewerCommand.HEAD_POSE and self._pipeline is not None:
             self._pipeline.toggle_head_pose()
         elif command is ViewerCommand.RECORD:
-            self._toggle_recording()
+            viewer.notify(self._toggle_recording())
         elif command is ViewerCommand.SCREENSHOT:
             self._save_screenshot(viewer)
 
-    def _toggle_recording(self) -> None:
+    def _toggle_recording(self) -> str:
+        """What the user is told."""
         if self._recorder is not None:
-            self._stop_recording()
-        elif self._avatar is not None:
-            folder = claim_folder(Path("recordings") / f"{datetime.now():%Y%m%d-%H%M%S}", overwrite=False)
-            self._recorder = Recorder(folder, self._avatar, self._stop)
-            log.info("recording to %s", folder)
+            return self._stop_recording()
+        assert self._avatar is not None
+        folder = claim_folder(Path("recordings") / f"{datetime.now():%Y%m%d-%H%M%S}", overwrite=False)
+        self._recorder = Recorder(folder, self._avatar, self._stop)
+        return f"recording to {folder}"
 
-    def _stop_recording(self) -> None:
+    def _stop_recording(self) -> str:
         recorder, self._recorder = self._recorder, None
         if recorder is None:
-            return
+            return ""
         recorder.close()
         for kind, count in recorder.lost.items():
             self._recording_lost[kind] = self._recording_lost.get(kind, 0) + count
-        log.info("recorded to %s", recorder.directory)
+        told = f"recorded to {recorder.directory}"
+        log.info(told)
+        return told
 
     def _save_screenshot(self, viewer: Viewer) -> None:
         from PIL import Image
@@ -241,6 +244,7 @@ class LiveSession:
         path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
         Image.fromarray(np.ascontiguousarray(viewer.read_rgb())).save(path)
         log.info("screenshot: %s", path)
+        viewer.notify(f"saved {path}")
 
     # --- figures --------------------------------------------------------------------------------------------------
 

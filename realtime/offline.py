@@ -102,7 +102,7 @@ def animate(
         for frame in frames_of(source):
             pose = engine.animate(tracker.track(frame))
             write_pose(animation, avatar, pose)
-            viewer.show(pose.vertices, pose.T_world_head, frame.rgb, "")
+            viewer.show(pose.vertices, pose.T_world_head, None, "")
             preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
             progress("animating", animation.frames, source.frame_count)
     except BaseException:
