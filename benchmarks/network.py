@@ -1,0 +1,124 @@
+"""The published per-frame network against the live graph, every backend and precision in one run.
+
+python -m benchmarks.network --json network.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.published import PublishedFrame, stand_in_network
+from benchmarks.timing import in_turn
+from engine.backends.backend import BackendError, CompileRequest, proven
+from engine.backends.select import BackendName, make_backend
+from engine.motion_network import MotionNetwork, sample_inputs
+from engine.network.checkpoint import load_checkpoint
+
+_ON_CPU: tuple[BackendName, ...] = ("eager", "openvino", "openvino-mixed", "openvino-int8")
+_ON_GPU: tuple[BackendName, ...] = ("cuda", "tensorrt")
+
+
+def gflop(call: Any) -> float:
+    """Multiply-adds of convolutions and matrix products, counted as two operations each, in units of 1e9."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+def peak_gflops(rounds: int = 12) -> float:
+    """The machine's fp32 peak as measured: the better of a large matrix product and a large 3x3 convolution."""
+    import openvino
+    import openvino.opset13 as ops
+
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    rng = np.random.default_rng(0)
+    x = ops.parameter([1, 256, 64, 64], np.float32)
+    kernel = ops.constant(rng.standard_normal((256, 256, 3, 3)).astype(np.float32))
+    model = openvino.Model([ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1])], [x], "peak")
+    request = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    picture = rng.standard_normal((1, 256, 64, 64)).astype(np.float32)
+    work = {"product": 2 * 2048**3 / 1e9, "convolution": 2 * 9 * 256 * 256 * 64 * 64 / 1e9}
+    ways = {"product": lambda: torch.mm(a, b), "convolution": lambda: request.infer([picture], share_inputs=True)}
+    ms = in_turn(ways, rounds)
+    return max(work[name] / ms[name] * 1e3 for name in work)
+
+
+def measure(checkpoint: Path | None, rounds: int) -> dict[str, Any]:
+    network = load_checkpoint(checkpoint).network if checkpoint else stand_in_network()
+    source, _ = sample_inputs(network.config, 11)
+    start, _ = sample_inputs(network.config, 12)
+    driving, _ = sample_inputs(network.config, 13)
+    published = PublishedFrame(network, source, start)
+    live = MotionNetwork(network, source)
+    offset = live.neutral_offset(live.encoder(start))
+    request = CompileRequest(live, "benchmark", "benchmark")
+    ways: dict[str, Any] = {"published": lambda: published(driving)}
+    runs, refused = {}, {}
+    for name in (*_ON_CPU, *(_ON_GPU if torch.cuda.is_available() else ())):
+        try:
+            runs[name] = proven(make_backend(name), request)[0]
+        except BackendError as error:
+            refused[name] = str(error)
+            continue
+        ways[name] = lambda run=runs[name]: run(driving.numpy(), offset.numpy())
+    ms = in_turn(ways, rounds)
+    expected = published(driving)
+    flow, depth = expected.motion.flow[0].numpy(), expected.rgbd.depth[0, 0].numpy()
+    live_gflop, peak = gflop(lambda: live(driving, offset)), peak_gflops()
+    rows = []
+    for name, run in runs.items():
+        fields = run(driving.numpy(), offset.numpy())
+        rows.append(
+            {
+                "backend": name,
+                "precision": make_backend(name).precision,
+                "ms": ms[name],
+                "speedup": ms["published"] / ms[name],
+                "gflops": live_gflop / ms[name] * 1e3,
+                "share_of_fp32_peak": live_gflop / ms[name] * 1e3 / peak,
+                "flow_error_px": float(np.abs(fields.flow - flow).max()) * network.config.image_size / 2,
+                "depth_error": float(np.abs(fields.depth - depth).max()),
+            }
+        )
+    exact = min((row for row in rows if row["precision"] == "fp32"), key=lambda row: row["ms"])
+    return {
+        "ms_published": ms["published"],
+        "ms_exact": exact["ms"],
+        "speedup_exact": exact["speedup"],
+        "flow_error_px": exact["flow_error_px"],
+        "depth_error": exact["depth_error"],
+        "backend_exact": exact["backend"],
+        "gflop_published": gflop(lambda: published(driving)),
+        "gflop_live": live_gflop,
+        "peak_fp32_gflops": peak,
+        "backends": rows,
+        "refused": refused,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, help="a network checkpoint; seeded weights when not given")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    result = measure(arguments.checkpoint, arguments.rounds)
+    ms, work, peak = result["ms_published"], result["gflop_published"], result["peak_fp32_gflops"]
+    print(f"published {ms:.0f} ms, {work:.1f} GFLOP; live graph {result['gflop_live']:.1f}; peak {peak:.0f} GFLOP/s")
+    for row in result["backends"]:
+        print(
+            f"{row['backend']:16} {row['precision']:6} {row['ms']:7.1f} ms  {row['speedup']:5.1f}x  "
+            f"{row['share_of_fp32_peak']:5.0%} of peak  {row['flow_error_px']:.2g} px  depth {row['depth_error']:.2g}"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

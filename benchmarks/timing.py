@@ -1,0 +1,18 @@
+"""Measuring several ways of doing one thing in one run, in turn, so that a busy machine slows all of them alike."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def in_turn(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Least milliseconds of each way over `rounds`, after one call each to warm up: the least disturbed round."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():
+        way()
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: min(values) * 1e3 for name, values in seconds.items()}
