@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.camera import Intrinsics, gl_projection
+from render.gl_context import is_software
 from render.looks import PartLook
 from render.mesh import Mesh
 from render.mesh_layout import DrawGroup, is_closed, make_layout
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
 _OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
 _OUTLINE_PULL = 0.02  # of the mesh's radius
+_DENSE_EDGE_PX = 24.0
 _ROOM_TO_MOVE = 2.5  # the mesh may stretch to this many rest radii before the clip planes cut it
 
 
@@ -56,6 +58,8 @@ class MeshRenderer:
         self._outlines = Outlines(mesh.vertices, self._faces, among)
         self._openings = Openings(mesh.vertices, self._faces[among])
         self._closed = [is_closed(mesh.vertices, self._faces[g.first : g.first + g.count]) for g in self._layout.groups]
+        self._edge_length = {g.first: _typical_edge(mesh.vertices, self._faces, g) for g in self._layout.groups}
+        self._software = is_software(ctx)
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
         self._centre = ((low + high) / 2).astype(np.float64)
         self._radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
@@ -178,7 +182,8 @@ class MeshRenderer:
             self._draw_studio(view, group, frozenset({"TWO_SIDED"}))
             return
         self.ctx.enable(self.ctx.CULL_FACE)
-        self._draw_studio(view, group, frozenset())
+        lit = {"LIT_VERTICES"} if self._is_dense(view, group) else set()
+        self._draw_studio(view, group, frozenset(lit))
         if group.look.back_color is not None and not closed:
             self.ctx.cull_face = "front"
             for box in view.openings:
@@ -187,6 +192,13 @@ class MeshRenderer:
             view.target_framebuffer.scissor = (0, 0, *view.target_framebuffer.size)
             self.ctx.cull_face = "back"
         self.ctx.disable(self.ctx.CULL_FACE)
+
+    def _is_dense(self, view: _View, group: DrawGroup) -> bool:
+        """Whether its triangles are so small in this picture that light per vertex looks as good as light per pixel."""
+        look = group.look
+        if not self._software or look.faceted or look.glint > 0:
+            return False
+        return self._edge_length[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
 
     def _draw_studio(
         self, view: _View, group: DrawGroup, more: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
@@ -288,6 +300,7 @@ class _View:
         self.openings = renderer._openings.boxes(renderer._vertices, clip, target.size) if lights_on_camera else []
         self._camera_from_head = np.ascontiguousarray(T_camera_head.T, dtype=np.float32).tobytes()
         self._light_from_head = np.ascontiguousarray(lights.T, dtype=np.float32).tobytes()
+        self.pixels_per_unit = intrinsics.fx / self._centre_z
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
         self.target_framebuffer = target.drawn
 
@@ -304,6 +317,12 @@ class _View:
         """Difference in normalised device depth of two points so far apart along the view, at the mesh's centre."""
         near, far = self._near, self._far
         return 2 * far * near / (far - near) * distance / self._centre_z**2
+
+
+def _typical_edge(vertices: NDArray[np.float32], faces: NDArray[np.int32], group: DrawGroup) -> float:
+    """Length that nine tenths of a group's edges stay below."""
+    corners = vertices[faces[group.first : group.first + group.count]]
+    return float(np.quantile(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1), 0.9))
 
 
 def _linear(value: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
 @cache
 def _source(name: str) -> str:
-    return (files("render") / "shaders" / f"{name}.glsl").read_text("utf-8")
+    """A file of shaders/, with its `#include "name"` lines filled in."""
+    text = (files("render") / "shaders" / f"{name}.glsl").read_text("utf-8")
+    return re.sub(r'^#include "(\w+)"$', lambda found: _source(found[1]), text, flags=re.MULTILINE)
 
 
 def make_program(ctx: moderngl.Context, vertex: str, fragment: str, switches: frozenset[str]) -> moderngl.Program:

@@ -49,27 +49,28 @@ class SurfaceNormals:
 
 
 class Outlines:
-    """Edges where a surface turns away from the eye, or ends."""
+    """Edges where a surface turns away from the eye, or ends: where a picture of it needs smoothing."""
 
     def __init__(self, rest: NDArray[np.float32], faces: NDArray[np.int32], among: NDArray[np.int64]) -> None:
         """`among`: indices of the faces whose edges count."""
         place = weld_positions(rest)
         corners = faces[among]
-        pairs = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]).astype(np.int64)
+        turns = [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
+        pairs = np.concatenate([corners[:, [i, j]] for i, j, _ in turns]).astype(np.int64)
+        opposite = np.concatenate([corners[:, k] for _, _, k in turns]).astype(np.int64)
         owner = np.tile(among, 3)
         ends = np.sort(place[pairs], axis=1)
-        real = ends[:, 0] != ends[:, 1]
-        pairs, owner, ends = pairs[real], owner[real], ends[real]
         key = ends[:, 0] * (int(place.max(initial=0)) + 1) + ends[:, 1]
         order = np.argsort(key, kind="stable")
-        first = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0]) if len(order) else np.zeros(0, np.int64)
+        order = order[ends[order, 0] != ends[order, 1]]
+        first = np.flatnonzero(np.diff(key[order], prepend=-1))
         length = np.diff(np.r_[first, len(order)])
-        shared = length == 2
         rows = order[first]
+        partner = np.where(length == 2, order[np.minimum(first + 1, len(order) - 1)], rows)
         self._edges = pairs[rows]  # [E, 2] vertices
-        self._always = ~shared  # an end of the surface, or a place where more than two faces meet
-        self._left = owner[rows]
-        self._right = np.where(shared, owner[order[np.minimum(first + 1, len(order) - 1)]], owner[rows])
+        self._ends = length != 2  # the surface ends here, or more than two faces meet
+        self._left, self._right = owner[rows], owner[partner]
+        self._across = opposite[partner]  # the right face's third vertex
 
     def __len__(self) -> int:
         return len(self._edges)
@@ -77,9 +78,16 @@ class Outlines:
     def find(
         self, vertices: NDArray[np.float32], surface: SurfaceNormals, eye: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """[n, 2, 3] ends of the outline edges seen from `eye` [3], in the vertices' frame."""
+        """[n, 2, 3] ends of the outline edges seen from `eye` [3], in the vertices' frame.
+
+        Left out are ends of what faces away, and folds inwards, which the surface itself hides.
+        """
         away = eye.astype(np.float32)[:, None] - surface.face_origins
         normals = surface.face_normals
         facing = normals[:, 0] * away[0] + normals[:, 1] * away[1] + normals[:, 2] * away[2] > 0
-        chosen = np.flatnonzero(self._always | (facing[self._left] != facing[self._right]))
+        left = facing[self._left]
+        turning = np.flatnonzero(left != facing[self._right])
+        beyond = vertices[self._across[turning]] - vertices[self._edges[turning, 0]]
+        convex = np.einsum("ij,ij->i", normals[self._left[turning]], beyond) < 0
+        chosen = np.r_[np.flatnonzero(self._ends & left), turning[convex]]
         return np.asarray(vertices[self._edges[chosen]], dtype=np.float32)

@@ -10,10 +10,16 @@ uniform mat4 clip_from_head;
 uniform mat4 camera_from_head;
 uniform mat3 light_from_head; // rotation into the axes the lights stand in
 
-out vec3 normal;
 out vec2 uv;
+#ifdef LIT_VERTICES // light worked out here: where triangles are a few pixels small it looks the same and costs less
+#include "studio_light"
+out vec3 lit;
+out float lit_shine;
+#else
+out vec3 normal;
 out vec3 color;
 out float open;
+#endif
 out float depth;
 #ifdef FACETED
 out vec3 position;
@@ -22,10 +28,20 @@ out vec3 position;
 void main() {
     gl_Position = clip_from_head * vec4(in_position, 1.0);
     vec3 turned = light_from_head * in_normal;
-    normal = turned * inversesqrt(max(dot(turned, turned), 1e-36)); // a vertex of empty faces has none
+    turned *= inversesqrt(max(dot(turned, turned), 1e-36)); // a vertex of empty faces has none
     uv = in_uv;
+#ifdef LIT_VERTICES
+    light_surface(turned, in_open, lit, lit_shine);
+#ifdef VERTEX_COLORS
+    vec3 tint = to_linear(in_color);
+    lit *= tint;
+    lit_shine *= gleam(tint);
+#endif
+#else
+    normal = turned;
     color = in_color;
     open = in_open;
+#endif
     depth = (camera_from_head * vec4(in_position, 1.0)).z;
 #ifdef FACETED
     position = light_from_head * in_position;
