@@ -91,7 +91,7 @@ def load_canonical_face(model_path: Path) -> CanonicalFace:
             f"{model_path}: expected a face landmarker bundle with {member}, could not read it ({error}); "
             "give the official face_landmarker.task"
         ) from None
-    if vertices.shape != (MESH_COUNT, 5) or indices.size % 3 or indices.max() >= MESH_COUNT:
+    if vertices.shape != (MESH_COUNT, 5) or indices.size % 3 or not ((indices >= 0) & (indices < MESH_COUNT)).all():
         raise InputError(
             f"{model_path}: expected a canonical face of {MESH_COUNT} vertices, got {len(vertices)}; "
             "give the official face_landmarker.task"
@@ -117,7 +117,9 @@ _VERTEX_FLOATS = 5  # x, y, z, u, v
 
 
 def _parse_geometry(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    mesh = next(value for field, value in _fields(data) if field == _CANONICAL_MESH and isinstance(value, bytes))
+    mesh = next((value for field, value in _fields(data) if field == _CANONICAL_MESH), b"")
+    if not isinstance(mesh, bytes) or not mesh:
+        raise ValueError("it holds no mesh")
     floats: list[float] = []
     indices: list[int] = []
     for field, value in _fields(mesh):

@@ -15,12 +15,11 @@ from capture.source import SourceError
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
-    from av.video.stream import VideoStream
 
 LARGEST_SIDE = 8192
 LARGEST_PIXELS = 50_000_000
 _ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core has a face to track
-_MISSING_FRAMES_TOLD = 2  # a container's count may be off by this without the file being damaged
+_MISSING_SHARE = 0.05  # a container's count may be off by this without the file being damaged
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.uint16)
 
@@ -68,7 +67,7 @@ def probe_video(path: Path) -> VideoInfo:
         turned = first.rotation % 180 != 0
         width, height = (first.height, first.width) if turned else (first.width, first.height)
         fps = float(stream.average_rate or stream.guessed_rate or 0)
-        count = stream.frames or _estimated_count(stream, fps)
+        count = stream.frames or _estimated_count(container)
         return VideoInfo(width, height, fps, count, first.format.name, len(container.streams.video))
 
 
@@ -81,7 +80,7 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
     errors = _decoding_errors()
     with _opened(path) as container:
         stream = container.streams.video[0]
-        expected = stream.frames
+        expected = stream.frames or _estimated_count(container) or 0
         clock = _Times(1 / float(stream.average_rate or stream.guessed_rate or 30))
         index, size = 0, (0, 0)
         try:
@@ -100,8 +99,8 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
         except errors as error:
             log.warning("%s: damaged or cut short, it ends after frame %d (%s)", path, index - 1, _reason(error))
         else:
-            if index < expected - _MISSING_FRAMES_TOLD:
-                log.warning("%s: damaged or cut short, %d of its %d frames could be read", path, index, expected)
+            if index < expected * (1 - _MISSING_SHARE) - 1:
+                log.warning("%s: damaged or cut short, %d of about %d frames could be read", path, index, expected)
 
 
 class _Times:
@@ -169,10 +168,15 @@ def _check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def _estimated_count(stream: "VideoStream", fps: float) -> int | None:
-    if stream.duration is None or stream.time_base is None or fps <= 0:
-        return None
-    return round(float(stream.duration * stream.time_base) * fps) or None
+def _estimated_count(container: "InputContainer") -> int | None:
+    """Frames that the stream's length, or that of a file without anything else in it, makes room for."""
+    stream = container.streams.video[0]
+    fps = float(stream.average_rate or stream.guessed_rate or 0)
+    if stream.duration is not None and stream.time_base is not None:
+        return round(float(stream.duration * stream.time_base) * fps) or None
+    if container.duration is not None and len(container.streams) == 1:
+        return round(container.duration / 1e6 * fps) or None
+    return None
 
 
 def _upright(picture: NDArray[_Pixel], rotation: int) -> NDArray[_Pixel]:

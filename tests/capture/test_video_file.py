@@ -1,0 +1,132 @@
+"""Video files: whole, turned, odd in time, damaged, and not videos at all."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capture import video_file
+from capture.source import SourceError
+from capture.video_file import decode_video, probe_video
+
+Pictures = list[np.ndarray]
+
+
+def test_all_frames_come_in_order_with_their_times(
+    write_video: Callable[..., Path], colored: Callable[[int], Pictures], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "v.mp4", colored(20))
+    info = probe_video(path)
+    assert (info.width, info.height, info.fps, info.frame_count) == (64, 48, 30.0, 20)
+    frames = list(decode_video(path))
+    assert [round(float(frame.rgb().mean()) / 4) for frame in frames] == list(range(20))
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(20) / 30, atol=1e-3)
+
+
+def test_a_variable_rate_is_honoured(
+    write_video: Callable[..., Path], colored: Callable[[int], Pictures], tmp_path: Path
+) -> None:
+    times_s = [0.0, 0.04, 0.05, 0.5, 0.52, 2.0]
+    path = write_video(tmp_path / "v.mkv", colored(6), times_s=[time_s + 3 for time_s in times_s])
+    np.testing.assert_allclose([frame.time_s for frame in decode_video(path)], times_s, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size", "corner"), [(90, (48, 64), (-8, 4)), (180, (64, 48), (-8, -8)), (270, (48, 64), (4, -8))]
+)
+def test_turned_videos_are_put_upright(
+    write_video: Callable[..., Path], tmp_path: Path, rotation: int, size: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:16, :16] = 255  # at the upper left before the player turns it counter-clockwise
+    path = write_video(tmp_path / "v.mp4", [picture] * 3, rotation=rotation)
+    info = probe_video(path)
+    assert (info.width, info.height) == size
+    rgb = next(decode_video(path)).rgb()
+    assert rgb.shape == (size[1], size[0], 3)
+    assert rgb[corner].min() > 200
+    assert rgb.flags.c_contiguous
+
+
+def test_sixteen_bits_survive(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    depth = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 21
+    path = write_video(tmp_path / "v.nut", [depth, depth[::-1].copy()], codec="ffv1", pixel_format="gray16le")
+    first, second = decode_video(path)
+    np.testing.assert_array_equal(first.gray16(), depth)
+    np.testing.assert_array_equal(second.gray16(), depth[::-1])
+
+
+def test_a_video_cut_short_gives_what_is_left_and_says_so(
+    write_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(40)]
+    path = write_video(tmp_path / "v.mkv", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = list(decode_video(path))
+    assert 5 < len(frames) < 35
+    assert str(path) in caplog.text or len(frames) == probe_video(path).frame_count
+
+
+def test_a_damaged_middle_does_not_stop_or_hang_it(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = write_video(tmp_path / "v.mp4", [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(40)])
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = rng.integers(0, 255, 3000, np.uint8).tobytes()
+    path.write_bytes(bytes(content))
+    times = [frame.time_s for frame in decode_video(path)]
+    assert len(times) > 5
+    assert all(later > earlier for earlier, later in pairwise(times))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 100, b"\x00\x00\x00\x18ftypmp42" + bytes(500)])
+def test_what_is_no_video_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"v\.mp4: expected a video") as error:
+        probe_video(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cut_mp4_without_its_index_is_told(
+    write_video: Callable[..., Path], colored: Callable[[int], Pictures], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "v.mp4", colored(20))
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(SourceError, match="is it complete"):
+        probe_video(path)
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.mp4", tmp_path):
+        with pytest.raises(SourceError, match="no such file"):
+            probe_video(path)
+
+
+def test_sound_alone_is_told(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "v.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(SourceError, match="without pictures"):
+        probe_video(path)
+
+
+def test_a_picture_too_large_is_refused_before_it_is_decoded(
+    write_video: Callable[..., Path],
+    colored: Callable[[int], Pictures],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_video(tmp_path / "v.mp4", colored(3))
+    monkeypatch.setattr(video_file, "LARGEST_SIDE", 50)
+    with pytest.raises(SourceError, match="64x48; scale it down"):
+        probe_video(path)
