@@ -24,6 +24,7 @@ class PartLook:
         deep: the part lies in the mouth: it darkens with depth instead of by what surrounds it at rest.
         lowest_light: how dark baked occlusion may make it, 0..1.
         faceted: shade every triangle flat.
+        thin: made of slivers, such as lashes.
     """
 
     wrap: RGB = (0.38, 0.20, 0.15)
@@ -34,6 +35,7 @@ class PartLook:
     deep: bool = False
     lowest_light: float = 0.15
     faceted: bool = False
+    thin: bool = False
 
 
 SKIN = PartLook()
@@ -42,13 +44,14 @@ TEETH = PartLook(wrap=(0.3, 0.26, 0.22), sheen=0.08, sheen_squarings=5, glint=0.
 WET_FLESH = PartLook(wrap=(0.4, 0.2, 0.18), sheen=0.06, sheen_squarings=5, glint=0.08, deep=True)
 LINING = PartLook(wrap=(0.3, 0.2, 0.2), sheen=0.0, deep=True, back_color=_DARK_FLESH)
 HAIR = PartLook(wrap=(0.3, 0.3, 0.3), sheen=0.03, sheen_squarings=3, back_color=None)
-LASH = PartLook(wrap=(0.4, 0.4, 0.4), sheen=0.0, back_color=None, lowest_light=0.8)
+LASH = PartLook(wrap=(0.4, 0.4, 0.4), sheen=0.0, back_color=None, lowest_light=0.8, thin=True)
+BROW = replace(LASH, thin=False)
 CLOTH = PartLook(wrap=(0.15, 0.15, 0.15), sheen=0.02, sheen_squarings=3, back_color=None)
 
 # The first pattern found in the part's name, else in its material's, decides.
 _RULES: tuple[tuple[str, PartLook], ...] = (
     (r"lash|cilia", LASH),
-    (r"brow", LASH),
+    (r"brow", BROW),
     (r"lining|mouth.?(inside|interior|bag|cavity|sock)|inner.?mouth", LINING),
     (r"teeth|tooth|dent(al|ure)", TEETH),
     (r"tongue|gum(s|\b|_)", WET_FLESH),

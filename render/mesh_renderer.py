@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from render.camera import Intrinsics, gl_projection
+from render.camera import Intrinsics
 from render.gl_context import is_software
+from render.gpu_mesh import GpuMesh
+from render.line_passes import HairlinePass, OutlinePass
 from render.looks import PartLook
 from render.mesh import Mesh
-from render.mesh_layout import DrawGroup, is_closed, make_layout
-from render.occlusion import bake_openness
-from render.openings import Openings
+from render.mesh_layout import DrawGroup, is_closed
+from render.mesh_view import MeshView
+from render.openings import Box, Openings
 from render.render_target import Backdrop, RenderTarget
-from render.shader_programs import make_program, set_uniforms
-from render.surface_normals import Outlines, SurfaceNormals
-from render.textures import upload_texture
+from render.shader_programs import set_uniforms
+from render.surface_normals import Outlines
 
 if TYPE_CHECKING:
     import moderngl
 
-_TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
-_OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
 _OUTLINE_PULL = 0.02  # of the mesh's radius
+_HAIRLINE_PULL = 0.004
+_HAIRLINE_PX = 1.6  # faces thinner than this are drawn as lines
 _DENSE_EDGE_PX = 24.0
-_ROOM_TO_MOVE = 2.5  # the mesh may stretch to this many rest radii before the clip planes cut it
+_SOLID_ALPHA = 0.98
+_TWO_SIDED = frozenset({"TWO_SIDED"})
 
 
 class MeshRenderer:
@@ -48,59 +50,27 @@ class MeshRenderer:
         soft_shadows: bool = True,
     ) -> None:
         self.ctx = ctx
-        self.mesh = mesh
-        self._layout = make_layout(mesh, looks)
-        self._faces = np.ascontiguousarray(self._layout.vertex_of[self._layout.corners]).astype(np.int32)
-        self._surface = SurfaceNormals(mesh.vertices, self._faces)
-        self._normal_of = self._surface.group[self._layout.vertex_of]
-        solid = [g for g in self._layout.groups if not (g.transparent or g.cut_out)]
-        among = np.concatenate([np.arange(g.first, g.first + g.count) for g in solid] or [np.zeros(0, np.int64)])
-        self._outlines = Outlines(mesh.vertices, self._faces, among)
-        self._openings = Openings(mesh.vertices, self._faces[among])
-        self._closed = [is_closed(mesh.vertices, self._faces[g.first : g.first + g.count]) for g in self._layout.groups]
-        self._edge_length = {g.first: _typical_edge(mesh.vertices, self._faces, g) for g in self._layout.groups}
+        self._gpu = GpuMesh(ctx, mesh, looks, soft_shadows)
         self._software = is_software(ctx)
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
         self._centre = ((low + high) / 2).astype(np.float64)
         self._radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
-        self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
-        self._arrays: dict[moderngl.Program, moderngl.VertexArray] = {}
-        self._textures: dict[int, moderngl.Texture] = {}
-        self._make_buffers(soft_shadows)
-        self._make_outline_array()
-        self.set_vertices(mesh.vertices)
-
-    def _make_buffers(self, soft_shadows: bool) -> None:
-        layout, mesh = self._layout, self.mesh
-        count = len(layout.vertex_of)
-        colors = np.ones((count, 3), dtype=np.float32)
-        if mesh.vertex_colors is not None:
-            colors = mesh.vertex_colors[layout.vertex_of].astype(np.float32)
-        openness = np.ones(count, dtype=np.float32)
-        if soft_shadows:
-            openness = bake_openness(self.ctx, mesh, layout)[layout.vertex_of]
-        self._positions = self.ctx.buffer(reserve=count * 12, dynamic=True)
-        self._normals = self.ctx.buffer(reserve=count * 12, dynamic=True)
-        self._uvs = self.ctx.buffer(np.ascontiguousarray(layout.uvs).data)
-        self._colors = self.ctx.buffer(np.ascontiguousarray(colors).data)
-        self._openness = self.ctx.buffer(np.ascontiguousarray(openness).data)
-        self._indices = self.ctx.buffer(np.ascontiguousarray(layout.corners).data)
-
-    def _make_outline_array(self) -> None:
-        program = make_program(self.ctx, "outline", "outline", frozenset())
-        self._outline_program = program
-        self._outline_ends = self.ctx.buffer(reserve=max(len(self._outlines), 1) * 24, dynamic=True)
-        content = [(self._outline_ends, "3f 3f/i", "in_from", "in_to")]
-        self._outline_array = self.ctx.vertex_array(program, content)
+        faces, groups = self._gpu.faces, self._gpu.layout.groups
+        solid = [group for group in groups if not (group.transparent or group.cut_out)]
+        self._openings = Openings(mesh.vertices, faces[_indices(solid)])
+        self._closed = {g.first: is_closed(mesh.vertices, faces[_indices([g])]) for g in groups}
+        self._edge = {g.first: _typical_edge(mesh.vertices[faces[_indices([g])]]) for g in groups}
+        self._thin = [group for group in solid if group.look.thin]
+        self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
+        edged = _indices([group for group in solid if not group.look.thin])
+        self._outlines = Outlines(mesh.vertices, faces, edged)
+        self._outline_pass = OutlinePass(ctx, len(self._outlines))
+        lashes = faces[_indices(self._thin)]
+        self._hairline_pass = HairlinePass(ctx, lashes, _tints(mesh, lashes)) if len(lashes) else None
 
     def set_vertices(self, vertices: NDArray[np.float32]) -> None:
         """Take this frame's vertices [V, 3] float32, before the head pose."""
-        if vertices.shape != self.mesh.vertices.shape:
-            raise ValueError(f"expected vertices {self.mesh.vertices.shape} as in the mesh, got {vertices.shape}")
-        self._vertices = np.ascontiguousarray(vertices, dtype=np.float32)
-        normals = self._surface.update(self._vertices)
-        self._positions.write(self._vertices.take(self._layout.vertex_of, axis=0).data)
-        self._normals.write(normals.take(self._normal_of, axis=0).data)
+        self._gpu.set_vertices(vertices)
 
     def render(
         self,
@@ -111,18 +81,25 @@ class MeshRenderer:
         backdrop: Backdrop | None = None,
     ) -> None:
         """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
-        view = _View(self, target, T_camera_world, intrinsics, T_world_head)
+        view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
+        boxes = self._openings.boxes(self._gpu.vertices, view.clip, target.size)
+        as_lines = self._as_lines(view, target)
         target.begin(backdrop)
         self._set_state(target, blend=False)
-        groups = list(zip(self._layout.groups, self._closed, strict=True))
-        for group, closed in groups:
-            if not (group.transparent or group.cut_out):
-                self._draw_solid(view, group, closed)
+        soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
+        for group in self._gpu.layout.groups:
+            if group not in soft and not (as_lines and group.look.thin):
+                self._draw_solid(view, target, group, boxes)
         if not target.samples:
-            self._smooth_outlines(view, target)
-        for group, _ in groups:
-            if group.transparent or group.cut_out:
-                self._draw_soft(view, target, group)
+            ends = self._outlines.find(self._gpu.vertices, self._gpu.surface, view.eye_in_head)
+            pull = view.depth_step(_OUTLINE_PULL * self._radius)
+            self._outline_pass.draw(target, ends, view.clip_bytes, pull)
+        for group in soft:
+            self._draw_soft(view, target, group)
+        if as_lines and self._hairline_pass is not None:
+            self._set_state(target, blend=True)
+            pull = view.depth_step(_HAIRLINE_PULL * self._radius)
+            self._hairline_pass.draw(target, self._gpu.vertices, view.clip_bytes, pull)
         target.finish()
 
     def render_flat(
@@ -136,80 +113,73 @@ class MeshRenderer:
 
         Returns [F] the mesh's face for each face number that the target holds.
         """
-        view = _View(self, target, T_camera_world, intrinsics, T_world_head, lights_on_camera=False)
+        pose, place = (T_camera_world, intrinsics, T_world_head), (self._centre, self._radius)
+        view = MeshView(target, *pose, *place, lights_on_camera=False)
         target.begin(None)
         self._set_state(target, blend=False)
-        for group in self._layout.groups:
+        for group in self._gpu.layout.groups:
             cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
-            program = self._program("flat", self._switches(group, cut > 0))
+            program = self._gpu.program("flat", group, frozenset(), alpha=cut > 0)
             view.write(program)
             base_color, first_face = group.material.base_color, float(group.first)
             set_uniforms(program, base_color=base_color, first_face=first_face, alpha_from=cut)
-            self._draw(program, group)
+            self._gpu.draw(program, group)
         target.finish()
-        return self._layout.order
+        return self._gpu.layout.order
+
+    def _as_lines(self, view: MeshView, target: RenderTarget) -> bool:
+        """Whether lashes are so thin in this picture that without samples they would break up into specks."""
+        return bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
 
     def _set_state(self, target: RenderTarget, *, blend: bool) -> None:
         ctx = self.ctx
         ctx.enable_only(ctx.DEPTH_TEST | (ctx.BLEND if blend else 0))
         ctx.depth_func = "<="
         ctx.front_face = "cw" if target.top_first else "ccw"  # a picture drawn top row first turns the faces round
+        ctx.cull_face = "back"
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
 
-    def _draw_soft(self, view: _View, target: RenderTarget, group: DrawGroup) -> None:
-        """What is (nearly) solid first, with depth; then the soft rest over it."""
-        two_sided = frozenset({"TWO_SIDED"})
-        self._draw_studio(view, group, two_sided, alpha=(0.98, 2.0))
-        self._set_state(target, blend=True)
-        view.target_framebuffer.depth_mask = False
-        self._draw_studio(view, group, two_sided, alpha=(1 / 255, 0.98))
-        view.target_framebuffer.depth_mask = True
-        self._set_state(target, blend=False)
-
-    def _switches(self, group: DrawGroup, alpha: bool) -> frozenset[str]:
-        switches = set()
-        if group.material.texture is not None:
-            switches.add("TEXTURED")
-        if self.mesh.vertex_colors is not None:
-            switches.add("VERTEX_COLORS")
-        if alpha:
-            switches.add("ALPHA")
-        return frozenset(switches)
-
-    def _draw_solid(self, view: _View, group: DrawGroup, closed: bool) -> None:
+    def _draw_solid(self, view: MeshView, target: RenderTarget, group: DrawGroup, boxes: list[Box]) -> None:
         """An opaque group: fronts, and its inside where openings may show it. Hair cards and cloth show both sides."""
+        closed = self._closed[group.first]
         if group.look.back_color is None and not closed:
-            self._draw_studio(view, group, frozenset({"TWO_SIDED"}))
+            self._draw_studio(view, group, _TWO_SIDED)
             return
         self.ctx.enable(self.ctx.CULL_FACE)
-        lit = {"LIT_VERTICES"} if self._is_dense(view, group) else set()
-        self._draw_studio(view, group, frozenset(lit))
+        self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if self._is_dense(view, group) else set()))
         if group.look.back_color is not None and not closed:
             self.ctx.cull_face = "front"
-            for box in view.openings:
-                view.target_framebuffer.scissor = box
+            for box in boxes:
+                target.drawn.scissor = box
                 self._draw_studio(view, group, frozenset({"INSIDE"}))
-            view.target_framebuffer.scissor = (0, 0, *view.target_framebuffer.size)
+            target.drawn.scissor = (0, 0, *target.size)
             self.ctx.cull_face = "back"
         self.ctx.disable(self.ctx.CULL_FACE)
 
-    def _is_dense(self, view: _View, group: DrawGroup) -> bool:
+    def _draw_soft(self, view: MeshView, target: RenderTarget, group: DrawGroup) -> None:
+        """What is (nearly) solid first, with depth; then the soft rest over it."""
+        self._set_state(target, blend=False)
+        self._draw_studio(view, group, _TWO_SIDED, alpha=(_SOLID_ALPHA, 2.0))
+        self._set_state(target, blend=True)
+        target.drawn.depth_mask = False
+        self._draw_studio(view, group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
+        target.drawn.depth_mask = True
+
+    def _is_dense(self, view: MeshView, group: DrawGroup) -> bool:
         """Whether its triangles are so small in this picture that light per vertex looks as good as light per pixel."""
-        look = group.look
-        if not self._software or look.faceted or look.glint > 0:
+        if not self._software or group.look.faceted or group.look.glint > 0:
             return False
-        return self._edge_length[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
+        return self._edge[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
 
     def _draw_studio(
-        self, view: _View, group: DrawGroup, more: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
+        self, view: MeshView, group: DrawGroup, switches: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
     ) -> None:
         look, material = group.look, group.material
-        switches = {*more, *self._switches(group, group.transparent or group.cut_out)}
-        switches.add(f"SHEEN_SQUARINGS {look.sheen_squarings}")
-        switches |= {"CUT_OUT"} if group.cut_out else set()
-        switches |= {"GLINT"} if look.glint > 0 else set()
-        switches |= {"FACETED"} if look.faceted else set()
-        program = self._program("studio", frozenset(switches))
+        more = {*switches, f"SHEEN_SQUARINGS {look.sheen_squarings}"}
+        more |= {"CUT_OUT"} if group.cut_out else set()
+        more |= {"GLINT"} if look.glint > 0 else set()
+        more |= {"FACETED"} if look.faceted else set()
+        program = self._gpu.program("studio", group, frozenset(more), alpha=group.transparent or group.cut_out)
         view.write(program)
         set_uniforms(
             program,
@@ -224,105 +194,38 @@ class MeshRenderer:
             alpha_to=alpha[1],
             cut_off=material.alpha_cutoff,
         )
-        self._draw(program, group)
-
-    def _program(self, fragment: str, switches: frozenset[str]) -> moderngl.Program:
-        key = (fragment, switches)
-        if key not in self._programs:
-            self._programs[key] = make_program(self.ctx, "mesh", fragment, switches)
-        return self._programs[key]
-
-    def _draw(self, program: moderngl.Program, group: DrawGroup) -> None:
-        if group.material.texture is not None:
-            key = id(group.material.texture)
-            if key not in self._textures:
-                self._textures[key] = upload_texture(self.ctx, group.material.texture)
-            self._textures[key].use(0)
-        if program not in self._arrays:
-            content = [
-                (self._positions, "3f", "in_position"),
-                (self._normals, "3f", "in_normal"),
-                (self._uvs, "2f", "in_uv"),
-                (self._colors, "3f", "in_color"),
-                (self._openness, "1f", "in_open"),
-            ]
-            used = [entry for entry in content if entry[2] in program]
-            self._arrays[program] = self.ctx.vertex_array(program, used, self._indices)
-        self._arrays[program].render(vertices=3 * group.count, first=3 * group.first)
-
-    def _smooth_outlines(self, view: _View, target: RenderTarget) -> None:
-        ends = self._outlines.find(self._vertices, self._surface, view.eye_in_head)
-        if len(ends) == 0:
-            return
-        target.snapshot().use(0)
-        self._outline_ends.write(np.ascontiguousarray(ends).data)
-        program = self._outline_program
-        nearer = view.depth_step(_OUTLINE_PULL * self._radius)
-        set_uniforms(program, clip_from_head=view.clip_from_head, size=target.size, nearer=nearer)
-        view.target_framebuffer.depth_mask = False
-        self._outline_array.render(self.ctx.TRIANGLE_STRIP, vertices=4, instances=len(ends))
-        view.target_framebuffer.depth_mask = True
+        self._gpu.draw(program, group)
 
     def release(self) -> None:
         """Free the memory on the graphics side."""
-        made: list[Any] = [*self._arrays.values(), *self._programs.values(), *self._textures.values()]
-        made += [self._outline_array, self._outline_program, self._outline_ends]
-        made += [self._positions, self._normals, self._uvs, self._colors, self._openness, self._indices]
-        for item in made:
-            item.release()
+        self._gpu.release()
+        self._outline_pass.release()
+        if self._hairline_pass is not None:
+            self._hairline_pass.release()
 
 
-class _View:
-    """The matrices of one picture."""
-
-    def __init__(
-        self,
-        renderer: MeshRenderer,
-        target: RenderTarget,
-        T_camera_world: NDArray[np.float64],
-        intrinsics: Intrinsics,
-        T_world_head: NDArray[np.float64] | None,
-        lights_on_camera: bool = True,
-    ) -> None:
-        if (intrinsics.width, intrinsics.height) != target.size:
-            raise ValueError(f"the camera is for {intrinsics.width}x{intrinsics.height}, the target is {target.size}")
-        T_world_head = np.eye(4) if T_world_head is None else T_world_head
-        T_camera_head = T_camera_world @ T_world_head
-        centre_z = float(T_camera_head[2, :3] @ renderer._centre + T_camera_head[2, 3])
-        reach = _ROOM_TO_MOVE * renderer._radius
-        self._near = max(centre_z - reach, 0.02 * reach)
-        self._far = max(centre_z + reach, 2 * self._near)
-        self._centre_z = max(centre_z, self._near)
-        clip = gl_projection(intrinsics, self._near, self._far) @ T_camera_head
-        clip = _TOP_ROW_FIRST @ clip if target.top_first else clip
-        lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
-        self.clip_from_head = np.ascontiguousarray(clip.T, dtype=np.float32).tobytes()
-        self.openings = renderer._openings.boxes(renderer._vertices, clip, target.size) if lights_on_camera else []
-        self._camera_from_head = np.ascontiguousarray(T_camera_head.T, dtype=np.float32).tobytes()
-        self._light_from_head = np.ascontiguousarray(lights.T, dtype=np.float32).tobytes()
-        self.pixels_per_unit = intrinsics.fx / self._centre_z
-        self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
-        self.target_framebuffer = target.drawn
-
-    def write(self, program: moderngl.Program) -> None:
-        """Set the matrices of a program."""
-        set_uniforms(
-            program,
-            clip_from_head=self.clip_from_head,
-            camera_from_head=self._camera_from_head,
-            light_from_head=self._light_from_head,
-        )
-
-    def depth_step(self, distance: float) -> float:
-        """Difference in normalised device depth of two points so far apart along the view, at the mesh's centre."""
-        near, far = self._near, self._far
-        return 2 * far * near / (far - near) * distance / self._centre_z**2
+def _indices(groups: list[DrawGroup]) -> NDArray[np.int64]:
+    """Numbers of the faces of these groups, in drawing order."""
+    return np.concatenate([np.zeros(0, np.int64), *(np.arange(g.first, g.first + g.count) for g in groups)])
 
 
-def _typical_edge(vertices: NDArray[np.float32], faces: NDArray[np.int32], group: DrawGroup) -> float:
-    """Length that nine tenths of a group's edges stay below."""
-    corners = vertices[faces[group.first : group.first + group.count]]
+def _typical_edge(corners: NDArray[np.float32]) -> float:
+    """Length that nine tenths of the edges of triangles [n, 3, 3] stay below."""
     return float(np.quantile(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1), 0.9))
+
+
+def _thickness(corners: NDArray[np.float32]) -> float:
+    """Median height over the longest side of triangles [n, 3, 3]."""
+    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    return float(np.median(areas / np.maximum(sides, 1e-20)))
+
+
+def _tints(mesh: Mesh, faces: NDArray[np.int32]) -> NDArray[np.float32]:
+    """[n, 3] sRGB colour of faces as they lie in shade."""
+    if mesh.vertex_colors is None:
+        return np.full((len(faces), 3), 0.08, dtype=np.float32)
+    return np.asarray(mesh.vertex_colors[faces].mean(axis=1) * 0.7, dtype=np.float32)
 
 
 def _linear(value: float) -> float:

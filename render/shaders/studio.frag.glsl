@@ -27,7 +27,7 @@ out vec4 shown;
 
 #include "studio_light"
 
-const vec3 GLINT_HALF = vec3(-0.2057, 0.2743, 0.9394);
+const vec3 GLINT_HALF = vec3(-0.2000, 0.1300, 0.9712);
 
 #ifdef INSIDE
 void main() { // what lies behind an opening: dark, never shiny
@@ -80,8 +80,8 @@ void main() {
     vec3 seen = surface.rgb * diffuse + shine * gleam(surface.rgb);
 #ifdef GLINT
     float spark = max(dot(n, GLINT_HALF), 0.0);
-    for (int i = 0; i < 7; ++i) spark *= spark;
-    seen += glint * open * spark;
+    for (int i = 0; i < 8; ++i) spark *= spark;
+    seen += glint * (0.4 + 0.6 * open) * spark;
 #endif
     vec3 bright = max(seen - 0.62, 0.0); // a soft shoulder instead of clipped highlights
     seen = seen - bright + bright / (1.0 + 2.4 * bright);

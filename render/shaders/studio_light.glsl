@@ -13,7 +13,7 @@ const vec3 RIM = vec3(0.5571, 0.4457, -0.7008);
 const vec3 RIM_LEFT = vec3(-0.7071, 0.2828, -0.6481);
 const vec3 KEY_COLOR = vec3(0.80, 0.752, 0.70);
 const vec3 FILL_COLOR = vec3(0.150, 0.172, 0.205);
-const vec3 RIM_COLOR = vec3(0.62, 0.66, 0.72);
+const vec3 RIM_COLOR = vec3(0.52, 0.55, 0.60);
 const vec3 SKY = vec3(0.215, 0.228, 0.245);
 const vec3 GROUND = vec3(0.105, 0.088, 0.080);
 
@@ -38,9 +38,9 @@ void light_surface(vec3 n, float open, out vec3 diffuse, out float shine) {
     vec3 around = mix(GROUND, SKY, 0.5 + 0.5 * n.y) + FILL_COLOR * max(0.35 + 0.65 * dot(n, FILL), 0.0);
     float edge = 1.0 - max(n.z, 0.0);
     float edge2 = edge * edge;
-    float rim = (max(dot(n, RIM) + 0.25, 0.0) + 0.6 * max(dot(n, RIM_LEFT) + 0.2, 0.0)) * open;
+    float rim = (max(dot(n, RIM) + 0.25, 0.0) + 0.6 * max(dot(n, RIM_LEFT) + 0.2, 0.0)) * open * open;
     diffuse = around * shade + KEY_COLOR * key * (0.25 + 0.75 * shade) + RIM_COLOR * (rim * edge);
     float glare = max(dot(n, KEY_HALF), 0.0);
     for (int i = 0; i < SHEEN_SQUARINGS; ++i) glare *= glare; // much cheaper than pow() where the processor draws
-    shine = sheen * open * (glare + 2.0 * rim * edge2 * edge2);
+    shine = sheen * open * (glare + 1.2 * rim * edge2 * edge2);
 }
