@@ -37,7 +37,7 @@ class _Document:
         return len(self.json["accessors"]) - 1
 
 
-def save_glb(mesh: Mesh, path: Path, *, jpeg_quality: int = 88, extras: dict[str, str] | None = None) -> None:
+def save_glb(mesh: Mesh, path: Path, *, jpeg_quality: int = 85, extras: dict[str, str] | None = None) -> None:
     """Write `mesh`. A part with texture coordinates and a textured material gets these, any other its vertex colours.
 
     A part's vertices are written once per texture coordinate, in the order of the mesh.
@@ -60,7 +60,7 @@ def _add_materials(mesh: Mesh, document: _Document, jpeg_quality: int) -> None:
         surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.75}
         if material.texture is not None:
             stream = io.BytesIO()
-            Image.fromarray(material.texture).save(stream, "JPEG", quality=jpeg_quality, subsampling=0, optimize=True)
+            Image.fromarray(material.texture).save(stream, "JPEG", quality=jpeg_quality, optimize=True)
             image = {
                 "bufferView": document.add_view(stream.getvalue()),
                 "mimeType": "image/jpeg",
@@ -86,7 +86,8 @@ def _primitive(mesh: Mesh, part: MeshPart, document: _Document) -> dict[str, Any
     attributes = {"POSITION": document.add_accessor(points, "VEC3", _FLOAT, _ARRAY_BUFFER, **bounds)}
     if textured:
         uv = mesh.uvs[unique % len(mesh.uvs)] * [1, -1] + [0, 1]  # type: ignore[index,arg-type]
-        attributes["TEXCOORD_0"] = document.add_accessor(uv.astype("<f4"), "VEC2", _FLOAT, _ARRAY_BUFFER)
+        stored = np.rint(np.clip(uv, 0, 1) * 65535).astype("<u2")
+        attributes["TEXCOORD_0"] = document.add_accessor(stored, "VEC2", _UINT16, _ARRAY_BUFFER, normalized=True)
     elif mesh.vertex_colors is not None:
         linear = np.ones((len(vertex), 4))
         linear[:, :3] = _srgb_to_linear(mesh.vertex_colors[vertex].astype(np.float64))

