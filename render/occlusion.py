@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _SIZE = 256
 _DIRECTIONS = 40
+_DENSE_DIRECTIONS = 24
+_DENSE_VERTICES = 40_000
+_CELLS = 48  # a radius; faces finer than this are merged for casting shadow
 _DEPTH_SHADERS = (
     "#version 330\nin vec3 in_position; uniform mat4 clip;\n"
     "void main() { gl_Position = clip * vec4(in_position, 1.0); }",
@@ -50,10 +53,10 @@ def _by_depth(vertices: NDArray[np.float32], look: PartLook) -> NDArray[np.float
     return np.asarray(darkest + (1 - darkest) * share**1.5, dtype=np.float32)
 
 
-def _directions() -> NDArray[np.float64]:
-    """[D, 3] evenly spread over the sphere: a Fibonacci lattice."""
-    index = np.arange(_DIRECTIONS) + 0.5
-    z = 1 - 2 * index / _DIRECTIONS
+def _directions(count: int) -> NDArray[np.float64]:
+    """[count, 3] evenly spread over the sphere: a Fibonacci lattice."""
+    index = np.arange(count) + 0.5
+    z = 1 - 2 * index / count
     angle = np.pi * (1 + np.sqrt(5)) * index
     level = np.sqrt(1 - z * z)
     return np.stack([level * np.cos(angle), level * np.sin(angle), z], axis=1)
@@ -65,14 +68,16 @@ def _seen_share(ctx: moderngl.Context, vertices: NDArray[np.float32], faces: NDA
     unit = ((vertices - centre) / radius).astype(np.float32)
     normals = _unit_normals(unit, faces.astype(np.int32))
     program = ctx.program(vertex_shader=_DEPTH_SHADERS[0], fragment_shader=_DEPTH_SHADERS[1])
-    positions, indices = ctx.buffer(unit.tobytes()), ctx.buffer(faces.astype(np.int32).tobytes())
+    dense = len(vertices) > _DENSE_VERTICES
+    casting = _coarse(unit, faces) if dense else faces
+    positions, indices = ctx.buffer(unit.tobytes()), ctx.buffer(casting.astype(np.int32).tobytes())
     shape = ctx.vertex_array(program, [(positions, "3f", "in_position")], indices)
     target = ctx.framebuffer([], ctx.depth_renderbuffer((_SIZE, _SIZE)))
     seen, possible = np.zeros(len(unit)), np.full(len(unit), 1e-6)
     target.use()
     ctx.enable_only(ctx.DEPTH_TEST)
     ctx.depth_func = "<"
-    for direction in _directions():
+    for direction in _directions(_DENSE_DIRECTIONS if dense else _DIRECTIONS):
         frame = _facing(direction)
         clip = np.eye(4)
         clip[:3, :3] = frame * np.array([[1.0], [1.0], [-1.0]])  # nearer to the light is smaller
@@ -87,6 +92,15 @@ def _seen_share(ctx: moderngl.Context, vertices: NDArray[np.float32], faces: NDA
     for made in (target.depth_attachment, target, shape, positions, indices, program):
         made.release()
     return _smoothed(seen / possible, faces)
+
+
+def _coarse(unit: NDArray[np.float32], faces: NDArray[Any]) -> NDArray[Any]:
+    """Faces between one vertex of each cell of a grid: close enough to cast soft shadow, and several times fewer."""
+    cell = np.floor((unit + 1) * _CELLS).astype(np.int64) @ np.array([1, 2 * _CELLS + 1, (2 * _CELLS + 1) ** 2])
+    _, first, inverse = np.unique(cell, return_index=True, return_inverse=True)
+    merged = first[inverse][faces]
+    a, b, c = merged.T
+    return np.asarray(merged[(a != b) & (b != c) & (c != a)])
 
 
 def _facing(direction: NDArray[np.float64]) -> NDArray[np.float64]:
