@@ -19,6 +19,12 @@ _CLOSE_UP_PIXELS = 640
 _CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
 _SKIN_LANDMARKS = 8  # a component that so many landmarks see is skin
 _MOUTH_CLOSED, _EYES_CLOSED = 0.06, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
+_SHOWN_PARTS = (
+    ("eyeballs", (Kind.EYE_LEFT, Kind.EYE_RIGHT)),
+    ("teeth or tongue", (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)),
+    ("lashes, brows or hair", (Kind.FOLLOWER,)),
+    ("accessories", (Kind.RIGID,)),
+)
 _SIDE_VIEWS = ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, -0.4), (0.0, 0.3))
 
 
@@ -46,6 +52,13 @@ class HeadSurvey:
     parts: Parts
     visible: NDArray[np.bool_]
 
+    def describe(self) -> str:
+        """What was found, in words."""
+        mouth = "lips apart" if not self.mouth.closed else "lips meet" if self.mouth.parted else "lips in one piece"
+        eyes = "eyes shut" if self.eyes[0].closed else "eyes open" if self.eyes[0].parted else "eyes in one piece"
+        found = [name for name, kinds in _SHOWN_PARTS if self.parts.has(*kinds)]
+        return f"{mouth}, {eyes}" + (f", with {', '.join(found)}" if found else "")
+
 
 def survey_head(
     name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, up: str | None = None, front: str | None = None
@@ -56,9 +69,7 @@ def survey_head(
     return survey_placed(name, mesh, studio, finder, placement)
 
 
-def survey_placed(
-    name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, placement: Placement
-) -> HeadSurvey:
+def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, placement: Placement) -> HeadSurvey:
     """The same for a head whose placement is known."""
     T = placement.T_world_file
 

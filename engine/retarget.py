@@ -1,85 +1,85 @@
-"""Controller displacements become vertex displacements: blending, then smoothing over the surface."""
-
-from typing import Any
+"""From controllers to vertices: one sparse product, then the parts that move as one piece and the skin over the eyes."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, identity
 
-PUBLISHED_SMOOTHING = 0.6
-PUBLISHED_ROUNDS = 5
+from calib.face_regions import CHIN, FACE_LANDMARKS
+from calib.rig import EyeRig, FaceRig
 
-
-class PublishedRetarget:
-    """The published blend: weights of untracked controllers zeroed, the rest renormalised, then rounds of
-    `delta = amount * (smoothing @ delta) + (1 - amount) * delta`.
-
-    One round is one sparse product with `amount * smoothing + (1 - amount) * identity`; blend and renormalisation are
-    one product with four right-hand sides (displacement and tracked-ness). Weights [V, K] and smoothing [V, V] have
-    rows that sum to one.
-    """
-
-    def __init__(
-        self,
-        weights: csr_matrix,
-        smoothing: csr_matrix,
-        *,
-        amount: float = PUBLISHED_SMOOTHING,
-        rounds: int = PUBLISHED_ROUNDS,
-    ) -> None:
-        vertices, self.controllers = weights.shape
-        if smoothing.shape != (vertices, vertices):
-            raise ValueError(f"expected smoothing [{vertices}, {vertices}] for weights {weights.shape}")
-        if not 0.0 <= amount <= 1.0 or rounds < 0:
-            raise ValueError(f"expected 0 <= amount <= 1 and rounds >= 0, got {amount} and {rounds}")
-        self.vertices, self.rounds = vertices, rounds
-        self._blend = _SparseProduct(weights)
-        self._smooth = _SparseProduct(amount * smoothing + (1.0 - amount) * identity(vertices, format="csr"))
-
-    def blend(self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """displacement [K, 3], tracked [K] -> [V, 3] before smoothing; a vertex without a tracked controller stays."""
-        return np.ascontiguousarray(self._blended(displacement, tracked)[:, :3])
-
-    def vertices_delta(
-        self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """displacement [K, 3], tracked [K] -> [V, 3] after smoothing, in the displacement's units."""
-        delta = self._blended(displacement, tracked)
-        for _ in range(self.rounds):
-            delta = self._smooth(delta)
-        return delta[:, :3]
-
-    def _blended(self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """[V, 4]: displacement, and in the last column how much weight was tracked (left there: four align)."""
-        assert displacement.shape == (self.controllers, 3)
-        pull = np.zeros((self.controllers, 4), np.float32)
-        pull[:, 3] = tracked
-        pull[:, :3] = displacement
-        pull[:, :3] *= pull[:, 3:]
-        blended = self._blend(pull)
-        if not tracked.all():
-            share = blended[:, 3:]
-            np.divide(blended[:, :3], share, out=blended[:, :3], where=share > 0)
-        return blended
+_MAX_JAW_RAD = 0.7
+_CLEARANCE = 0.012  # of the eyeball's radius: how far lids stay in front of it
 
 
-class _SparseProduct:
-    """matrix @ x for x [n, 4] float32, on torch's threads: scipy has one and takes three times as long."""
+class Retargeter:
+    """Deforms one avatar. Owned by one thread; `vertices` is the only thing done per frame."""
 
-    def __init__(self, matrix: csr_matrix) -> None:
-        import warnings
+    def __init__(self, rig: FaceRig) -> None:
+        self._rig = rig
+        self._weights = rig.weights.astype(np.float32).tocsr()
+        moving = np.flatnonzero(np.diff(self._weights.indptr))
+        self._moving = moving if len(moving) < 0.9 * len(rig.rest) else None
+        if self._moving is not None:
+            self._weights = self._weights[self._moving]
+        self._chin = np.array(CHIN)
+        self._jaw_points = np.flatnonzero(rig.controllers.jaw)
 
-        import torch
+    def vertices(self, displacement: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
+        """[R, 3] for the [468, 3] displacement of the landmarks and [2, 2] gaze (yaw, pitch) in radians."""
+        rig = self._rig
+        jaw_rotation, jaw_shift = self.jaw_motion(displacement)
+        moved = np.zeros((len(rig.controllers.rest), 3), dtype=np.float32)
+        moved[:FACE_LANDMARKS] = displacement
+        points = rig.controllers.rest[self._jaw_points]
+        moved[self._jaw_points] = points @ jaw_rotation.T + jaw_shift - points
+        delta = self._weights @ moved
+        if self._moving is None:
+            vertices = rig.rest + delta
+        else:
+            vertices = rig.rest.copy()
+            vertices[self._moving] += delta
+        jaw = rig.jaw.vertices
+        vertices[jaw] = rig.rest[jaw] @ jaw_rotation.T.astype(np.float32) + jaw_shift.astype(np.float32)
+        for eye, (yaw, pitch) in zip(rig.eyes, gaze, strict=True):
+            _turn_eyeball(vertices, rig.rest, eye, float(yaw), float(pitch))
+            _keep_in_front(vertices, eye)
+        return vertices
 
-        matrix = matrix.tocsr().astype(np.float32)
-        matrix.sum_duplicates()
-        starts, columns = (torch.from_numpy(part.astype(np.int32)) for part in (matrix.indptr, matrix.indices))
-        values = torch.from_numpy(matrix.data)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            self._matrix = torch.sparse_csr_tensor(starts, columns, values, matrix.shape, check_invariants=True)
-        self._multiply, self._wrap = torch.mm, torch.from_numpy
+    def jaw_motion(self, displacement: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that take the chin where it went."""
+        hinge = self._rig.jaw.hinge
+        rest = self._rig.controllers.rest[self._chin].mean(axis=0) - hinge
+        now = rest + displacement[self._chin].mean(axis=0)
+        opened = np.arctan2(-now[1], now[2]) - np.arctan2(-rest[1], rest[2])
+        opened = float(np.clip(opened, -0.1, _MAX_JAW_RAD))
+        aside = float(np.clip(np.arctan2(now[0] - rest[0], np.hypot(rest[1], rest[2])), -0.25, 0.25))
+        rotation = _rotation_y(aside) @ _rotation_x(opened)
+        return rotation, hinge - rotation @ hinge
 
-    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        product: NDArray[np.float32] = self._multiply(self._matrix, self._wrap(x)).numpy()
-        return product
+
+def _turn_eyeball(
+    vertices: NDArray[np.float32], rest: NDArray[np.float32], eye: EyeRig, yaw: float, pitch: float
+) -> None:
+    if len(eye.ball):
+        rotation = (_rotation_y(yaw) @ _rotation_x(-pitch)).astype(np.float32)
+        centre = eye.centre.astype(np.float32)
+        vertices[eye.ball] = (rest[eye.ball] - centre) @ rotation.T + centre
+
+
+def _keep_in_front(vertices: NDArray[np.float32], eye: EyeRig) -> None:
+    """Push skin that has sunk into the eyeball out to its surface."""
+    if len(eye.cover):
+        offset = vertices[eye.cover] - eye.centre.astype(np.float32)
+        distance = np.sqrt(np.einsum("nd,nd->n", offset, offset))
+        least = np.float32(eye.radius * (1 + _CLEARANCE))
+        out = np.maximum(least / np.maximum(distance, 1e-9), 1.0)
+        vertices[eye.cover] = offset * out[:, None].astype(np.float32) + eye.centre.astype(np.float32)
+
+
+def _rotation_x(angle: float) -> NDArray[np.float64]:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def _rotation_y(angle: float) -> NDArray[np.float64]:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])

@@ -1,0 +1,161 @@
+"""Putting a prepared avatar together: the mesh to draw, and the rig that moves it."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from calib.controllers import Controllers, build_controllers
+from calib.eye_pieces import EyeShape, cover_vertices, eye_shape, eyeball_piece, lower_drop, open_aperture
+from calib.face_regions import FACE_LANDMARKS, LOWER_LIDS, UPPER_LIDS
+from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, teeth_pieces
+from calib.openings import Opening
+from calib.parts import Kind
+from calib.pieces import Piece, with_pieces
+from calib.remesh import WorkMesh, display_mesh, refine, work_mesh
+from calib.rig import EyeRig, FaceRig, JawRig, MouthRig
+from calib.seams import cut_opening, sides_of
+from calib.survey import HeadSurvey
+from render.mesh import Mesh
+
+_FINE = 1 / 30  # of the mouth's width: longest edges around mouth and eyes
+_AROUND = ((0.25, 0.5), (0.35, 0.6), (0.35, 0.6))  # refined beyond corners and rims of mouth and eyes, in widths
+_NEIGHBOURS = 8
+
+
+def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
+    """The mesh to draw (avatar units; the file's vertices first) and its rig."""
+    work = replace(work_mesh(survey.mesh), vertices=survey.vertices.copy())
+    work = refine(work, _near_openings(work, survey), _FINE * survey.mouth.width)
+    for opening in (survey.mouth, *survey.eyes):
+        if not opening.parted:
+            work = cut_opening(work, opening)
+    controllers, point_weights = build_controllers(work, survey)
+    weights = _part_weights(work, survey, point_weights)
+    jaw = JawFrame(jaw_corners(survey.mouth), len(controllers.rest))
+    controllers = Controllers(
+        np.concatenate([controllers.rest, jaw.corners]), np.concatenate([controllers.gain, np.ones(4)])
+    )
+    weights = sparse.hstack([weights, sparse.csr_matrix((weights.shape[0], 4), dtype=np.float32)]).tocsr()
+    shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
+    pieces = _pieces(work, survey, weights, jaw, shapes)
+    full, parts, materials, numbers = with_pieces(work, survey.mesh.parts, survey.mesh.materials, pieces)
+    weights = sparse.vstack([weights, *(piece.weights for piece in pieces)]).tocsr().astype(np.float32)
+    mesh, _ = display_mesh(full, parts, materials)
+    by_name = {piece.name: vertices for piece, vertices in zip(pieces, numbers, strict=True)}
+    eyes = [_eye_rig(work, survey, controllers, shapes[eye], eye, by_name) for eye in range(2)]
+    rig = FaceRig(
+        mesh.vertices,
+        controllers,
+        weights,
+        MouthRig(survey.mouth.frame, survey.mouth.width, survey.mouth.closed),
+        (eyes[0], eyes[1]),
+        JawRig(_hinge(controllers), np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH)),
+    )
+    return mesh, rig
+
+
+def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend."""
+    points = work.points()
+    near = np.zeros(len(points), dtype=bool)
+    for opening, (beyond, beside) in zip((survey.mouth, *survey.eyes), _AROUND, strict=True):
+        flat, rim = opening.flat(points), opening.flat((opening.upper + opening.lower) / 2)
+        line, depth = (np.interp(flat[:, 0], rim[:, 0], rim[:, axis]) for axis in (1, 2))
+        inside = (flat[:, 0] > -beyond) & (flat[:, 0] < 1 + beyond) & (np.abs(flat[:, 1] - line) < beside)
+        near |= inside & (np.abs(flat[:, 2] - depth) < 0.5)
+    skin = np.zeros(len(points), dtype=bool)
+    skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
+    return near & skin
+
+
+def _part_weights(work: WorkMesh, survey: HeadSurvey, point_weights: sparse.csr_matrix) -> sparse.csr_matrix:
+    """[V', K] weights of the vertices: skin its own, followers those of the skin next to them, the rest none."""
+    kind = np.full(len(work.vertices), Kind.SKIN)
+    kind[: len(survey.vertices)] = survey.parts.kind
+    skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
+    on_skin = np.unique(work.faces[skin_face & survey.visible[work.origin]])
+    weights = point_weights[work.point].tolil()
+    own = point_weights[work.point[on_skin]]
+    tree = cKDTree(work.vertices[on_skin])
+    followers = np.flatnonzero(kind == Kind.FOLLOWER)
+    if len(followers):
+        _, nearest = tree.query(work.vertices[followers])
+        weights[followers] = own[nearest]
+    component = survey.parts.component
+    for number in np.unique(component[survey.parts.kind == Kind.RIGID]):
+        members = np.flatnonzero((component == number) & (survey.parts.kind == Kind.RIGID))
+        _, nearest = tree.query(work.vertices[members])
+        weights[members] = sparse.vstack([sparse.csr_matrix(own[nearest].mean(axis=0))] * len(members))
+    return weights.tocsr()
+
+
+def _pieces(
+    work: WorkMesh,
+    survey: HeadSurvey,
+    weights: sparse.csr_matrix,
+    jaw: JawFrame,
+    shapes: tuple[EyeShape, EyeShape],
+) -> list[Piece]:
+    controllers = weights.shape[1]
+    pieces: list[Piece] = []
+    if not survey.mouth.parted:
+        upper, lower = _rim_weights(work, survey.mouth, weights)
+        pieces.append(lining_piece(survey.mouth, (upper, lower), jaw))
+    if not survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH) and survey.mouth.closed:
+        pieces += teeth_pieces(survey.mouth, jaw, controllers)
+    for name, shape in zip(("eye_left", "eye_right"), shapes, strict=True):
+        if shape.added:
+            pieces.append(eyeball_piece(name, shape.ball, controllers))
+    return pieces
+
+
+def _rim_weights(
+    work: WorkMesh, mouth: Opening, weights: sparse.csr_matrix
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """[33, K] weights of the points of both rims, each blended from the nearest vertices on its own side."""
+    middle = work.vertices[work.faces].mean(axis=1)
+    sides = sides_of(mouth, middle)
+    result = []
+    for rim, side in ((mouth.upper, sides.near & (sides.level > 0)), (mouth.lower, sides.near & (sides.level < 0))):
+        own = np.unique(work.faces[side])
+        distance, nearest = cKDTree(work.vertices[own]).query(rim, k=_NEIGHBOURS)
+        share = 1.0 / (distance + 0.01 * mouth.width) ** 2
+        share /= share.sum(axis=1, keepdims=True)
+        rows = np.repeat(np.arange(len(rim)), _NEIGHBOURS)
+        blend = sparse.csr_matrix((share.reshape(-1), (rows, nearest.reshape(-1))), shape=(len(rim), len(own)))
+        result.append((blend @ weights[own]).tocsr())
+    return result[0], result[1]
+
+
+def _eye_rig(
+    work: WorkMesh,
+    survey: HeadSurvey,
+    controllers: Controllers,
+    shape: EyeShape,
+    eye: int,
+    pieces: dict[str, NDArray[np.int64]],
+) -> EyeRig:
+    opening = survey.eyes[eye]
+    rest = controllers.rest[:FACE_LANDMARKS]
+    upper, lower = rest[list(UPPER_LIDS[eye][1:-1])], rest[list(LOWER_LIDS[eye][1:-1])]
+    up = opening.frame[1]
+    if shape.shut:
+        along = np.clip(opening.flat((upper + lower) / 2)[:, 0], 0, 1)
+        aperture, lower_rest = open_aperture(along) * opening.width, -lower_drop(along) * opening.width
+    else:
+        aperture, lower_rest = (upper - lower) @ up, np.zeros(len(upper))
+    kind = Kind.EYE_LEFT if eye == 0 else Kind.EYE_RIGHT
+    ball = pieces.get(("eye_left", "eye_right")[eye], np.flatnonzero(survey.parts.kind == kind))
+    cover = cover_vertices(work, survey, opening, shape.ball)
+    return EyeRig(opening.frame, opening.width, aperture, lower_rest, shape.ball.centre, shape.ball.radius, ball, cover)
+
+
+def _hinge(controllers: Controllers) -> NDArray[np.float64]:
+    """Middle of the jaw's axis: between the ears, a little below and behind the cheekbones' ends."""
+    rest = controllers.rest[:FACE_LANDMARKS]
+    ears = rest[[234, 454]].mean(axis=0)
+    width = float(np.linalg.norm(rest[234] - rest[454]))
+    return np.array([ears[0], ears[1] - 0.02 * width, ears[2] - 0.03 * width])

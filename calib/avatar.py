@@ -1,0 +1,241 @@
+"""An avatar: any head file, worked out once for driving, and kept in a cache by its content."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_dir
+from scipy import sparse
+
+from calib.controllers import Controllers
+from calib.pieces import piece_material
+from calib.placement import check_axes
+from calib.rig import FaceRig
+from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
+from render.errors import InputError
+from render.mesh import Mesh, MeshPart
+from render.mesh_io import load_mesh
+
+PREPARATION_VERSION = 1  # raised when the same file would come out differently
+log = logging.getLogger(__name__)
+
+Vector = tuple[float, float, float]
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being done, how many steps are behind, and of how many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """A prepared head. Avatar units: see `calib.placement`; the world's x is picture-right, y up, z out of the face.
+
+    Attributes:
+        name: of its file.
+        file_mesh: as loaded, in file coordinates.
+        display_mesh: what is drawn, in avatar units: the file's V vertices first, in file order, then those added where
+            the mesh was too coarse or closed, for the mouth's inside and for eyeballs.
+        T_world_file: [4, 4] similarity from file coordinates to avatar units.
+        intrinsics, T_camera_world: the avatar's camera, as published unless stated.
+        source_rgb: [256, 256, 3] uint8 and source_depth: [256, 256] float32 (0 where empty), seen by that camera.
+        landmarks: [478, 3] float32 avatar units.
+        rig: how the vertices follow.
+        description: one line on how the file was taken.
+        content_key: changes with anything that would make it another avatar.
+    """
+
+    name: str
+    file_mesh: Mesh
+    display_mesh: Mesh
+    T_world_file: NDArray[np.float64]
+    intrinsics: Intrinsics
+    T_camera_world: NDArray[np.float64]
+    source_rgb: NDArray[np.uint8]
+    source_depth: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    rig: FaceRig
+    description: str
+    content_key: str
+    _T_file_world: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_T_file_world", np.linalg.inv(self.T_world_file))
+
+    @property
+    def controllers(self) -> Controllers:
+        return self.rig.controllers
+
+    @property
+    def weights(self) -> sparse.csr_matrix:
+        """[R, K] float32 controlling weights."""
+        return self.rig.weights
+
+    def to_file(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vertices [R, 3] in avatar units → the file's own V vertices in file order and coordinates."""
+        own = vertices[: len(self.file_mesh.vertices)].astype(np.float64)
+        return (own @ self._T_file_world[:3, :3].T + self._T_file_world[:3, 3]).astype(np.float32)
+
+
+def prepare_avatar(
+    path: Path | str,
+    *,
+    texture: Path | str | None = None,
+    up: str | None = None,
+    front: str | None = None,
+    eye: Vector | None = None,
+    translation: Vector | None = None,
+    cache_dir: Path | None = None,
+    refresh: bool = False,
+    progress: Progress | None = None,
+) -> Avatar:
+    """Load a head and work out everything that driving it needs, or take that from the cache.
+
+    Args:
+        path: .obj, .ply, .glb or .gltf; texture: a picture for its texture coordinates.
+        up, front: file axes that point up and out of the face ("x", "-x", …); guessed where None.
+        eye, translation: the avatar's camera and a shift of the avatar before it, in avatar units.
+        cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
+
+    Makes an OpenGL context where the avatar is not in the cache: call it from the main thread.
+    Raises InputError where the file is no usable mesh or shows no human face.
+    """
+    check_axes(up, front)
+    tell = progress or (lambda _what, _done, _total: None)
+    mesh = load_mesh(path, texture)
+    key = _content_key(mesh, {"up": up, "front": front, "eye": eye, "translation": translation})
+    place = (cache_dir or default_cache_dir()) / f"{key}.npz"
+    name = Path(path).name
+    if not refresh and (cached := _load(place, name, mesh, key)) is not None:
+        return cached
+    avatar = _prepare(str(path), name, mesh, key, (up, front), (eye, translation), tell)
+    _save(place, avatar)
+    log.info("%s: %s", path, avatar.description)
+    return avatar
+
+
+def default_cache_dir() -> Path:
+    """Folder of the user's cache that prepared avatars are kept in."""
+    return Path(user_cache_dir("vfa-live", appauthor=False)) / "avatars"
+
+
+def avatar_camera(eye: Vector | None, translation: Vector | None) -> NDArray[np.float64]:
+    """T_camera_world [4, 4] of a camera at `eye` looking at the origin, before which the avatar is shifted."""
+    if eye is not None and not np.linalg.norm(eye) > 0.1:
+        raise InputError(f"--eye {' '.join(map(str, eye))}: expected a point away from the head; the default is 0 0 8")
+    shift = np.eye(4)
+    shift[:3, 3] = translation or (0.0, 0.0, 0.0)
+    return np.asarray(look_at(eye or PUBLISHED_EYE) @ shift)
+
+
+def _prepare(
+    path: str,
+    name: str,
+    mesh: Mesh,
+    key: str,
+    axes: tuple[str | None, str | None],
+    camera: tuple[Vector | None, Vector | None],
+    tell: Progress,
+) -> Avatar:
+    from calib.assemble import assemble
+    from calib.face_finder import FaceFinder
+    from calib.survey import survey_head
+    from calib.views import Studio
+
+    T_camera_world = avatar_camera(*camera)
+    tell("looking for the face", 0, 3)
+    with Studio(mesh) as studio, FaceFinder() as finder:
+        survey = survey_head(path, mesh, studio, finder, *axes)
+        source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
+    tell("controllers and weights", 1, 3)
+    display, rig = assemble(survey)
+    tell("ready", 3, 3)
+    return Avatar(
+        name,
+        mesh,
+        display,
+        survey.placement.T_world_file,
+        PUBLISHED_INTRINSICS,
+        T_camera_world,
+        source.rgb,
+        source.depth,
+        survey.landmarks.astype(np.float32),
+        rig,
+        f"{survey.placement.describe()}; {survey.describe()}",
+        key,
+    )
+
+
+def _content_key(mesh: Mesh, options: dict[str, object]) -> str:
+    """Hash of everything the preparation depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([PREPARATION_VERSION, options]).encode())
+    arrays = [mesh.vertices, mesh.faces, mesh.uvs, mesh.faces_uv, mesh.vertex_colors]
+    for array in [*arrays, *(material.texture for material in mesh.materials)]:
+        digest.update(b"none" if array is None else f"{array.shape}{array.dtype}".encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    looks = [(m.name, m.base_color, m.alpha_mode, m.alpha_cutoff, m.double_sided) for m in mesh.materials]
+    parts = [(p.name, p.first_face, p.face_count, p.material) for p in mesh.parts]
+    digest.update(json.dumps([looks, parts]).encode())
+    return digest.hexdigest()
+
+
+_MESH_ARRAYS = ("vertices", "faces", "uvs", "faces_uv", "vertex_colors")
+_PLAIN = ("T_world_file", "T_camera_world", "source_rgb", "source_depth", "landmarks")
+
+
+def _save(place: Path, avatar: Avatar) -> None:
+    """Write the cache file, whole or not at all. A cache that cannot be written is no error."""
+    mesh = avatar.display_mesh
+    arrays: dict[str, Any] = {f"mesh_{n}": getattr(mesh, n) for n in _MESH_ARRAYS if getattr(mesh, n) is not None}
+    arrays |= {name: getattr(avatar, name) for name in _PLAIN} | avatar.rig.to_arrays()
+    parts = [(p.name, p.first_face, p.face_count, p.material) for p in mesh.parts]
+    added = [material.name for material in mesh.materials[len(avatar.file_mesh.materials) :]]
+    arrays["text"] = np.array(json.dumps({"parts": parts, "added": added, "description": avatar.description}))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, place)
+    except OSError as error:
+        log.warning("%s: the prepared avatar is not kept (%s); it will be prepared again next time", place, error)
+
+
+def _load(place: Path, name: str, mesh: Mesh, key: str) -> Avatar | None:
+    """The avatar from its cache file; None where there is none that can be read."""
+    if not place.is_file():
+        return None
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            arrays = {entry: file[entry] for entry in file.files}
+        text = json.loads(str(arrays["text"]))
+        display = Mesh(
+            *(arrays.get(f"mesh_{entry}") for entry in _MESH_ARRAYS),  # type: ignore[arg-type]
+            parts=tuple(MeshPart(*part) for part in text["parts"]),
+            materials=(*mesh.materials, *(piece_material(added) for added in text["added"])),
+        )
+        T_world_file, T_camera_world, rgb, depth, landmarks = (arrays[entry] for entry in _PLAIN)
+        rig = FaceRig.from_arrays(arrays)
+    except Exception as error:  # whatever is wrong with a cache file, the avatar can be prepared anew
+        log.warning("%s: cannot be read (%s); preparing the avatar again", place, error)
+        return None
+    return Avatar(
+        name,
+        mesh,
+        display,
+        T_world_file,
+        PUBLISHED_INTRINSICS,
+        T_camera_world,
+        rgb,
+        depth,
+        landmarks,
+        rig,
+        text["description"],
+        key,
+    )

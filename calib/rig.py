@@ -1,0 +1,125 @@
+"""What an engine needs of a prepared avatar: controllers, weights, lids, lips, eyeballs and jaw. Nothing is animated by
+hand: all of it is worked out from where the landmarks lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from calib.controllers import Controllers
+
+LID_COLUMNS = 7  # landmark pairs of a pair of lids between its corners
+
+
+@dataclass(frozen=True, eq=False)
+class EyeRig:
+    """One eye. Arrays in avatar units.
+
+    Attributes:
+        frame: [3, 3] rows along the eye, upwards across it, out of the face.
+        width: between its corners.
+        aperture: [7] open distance of the lids in the avatar's neutral face, column by column.
+        lower_rest: [7] height of the open lower rim over its controllers' rest; not zero for eyes closed in the file.
+        centre, radius: the eyeball, or a sphere the lids slide on where there is no eyeball.
+        ball: vertices that turn with the gaze.
+        cover: skin vertices that must stay in front of the eyeball.
+    """
+
+    frame: NDArray[np.float64]
+    width: float
+    aperture: NDArray[np.float64]
+    lower_rest: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    radius: float
+    ball: NDArray[np.int64]
+    cover: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class MouthRig:
+    """The mouth. Arrays in avatar units.
+
+    Attributes:
+        frame: [3, 3] rows along the mouth, upwards across it, out of the face.
+        width: between its corners.
+        closed: the lips touch at rest.
+    """
+
+    frame: NDArray[np.float64]
+    width: float
+    closed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class JawRig:
+    """The lower jaw.
+
+    Attributes:
+        hinge: [3] middle of the axis it turns about.
+        vertices: those that go with it as one piece: lower teeth, tongue.
+    """
+
+    hinge: NDArray[np.float64]
+    vertices: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceRig:
+    """How R vertices follow K controllers.
+
+    Attributes:
+        rest: [R, 3] float32 vertices at rest, avatar units: the file's first, then added ones.
+        weights: [R, K] float32, rows of zeros for what does not move with the skin.
+    """
+
+    rest: NDArray[np.float32]
+    controllers: Controllers
+    weights: sparse.csr_matrix
+    mouth: MouthRig
+    eyes: tuple[EyeRig, EyeRig]
+    jaw: JawRig
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "rest": self.rest,
+            "controllers_rest": self.controllers.rest,
+            "controllers_gain": self.controllers.gain,
+            "weights_data": self.weights.data,
+            "weights_indices": self.weights.indices,
+            "weights_indptr": self.weights.indptr,
+            "mouth_frame": self.mouth.frame,
+            "mouth_width": np.float64(self.mouth.width),
+            "mouth_closed": np.bool_(self.mouth.closed),
+            "jaw_hinge": self.jaw.hinge,
+            "jaw_vertices": self.jaw.vertices,
+        }
+        for index, eye in enumerate(self.eyes):
+            for name in EyeRig.__dataclass_fields__:
+                arrays[f"eye{index}_{name}"] = np.asarray(getattr(eye, name))
+        return {f"rig_{name}": np.asarray(value) for name, value in arrays.items()}
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, NDArray[np.generic]]) -> "FaceRig":
+        """Raises KeyError or ValueError where the arrays are not those of a rig."""
+        a = {name.removeprefix("rig_"): value for name, value in arrays.items() if name.startswith("rig_")}
+        shape = (len(a["rest"]), len(a["controllers_rest"]))
+        weights = sparse.csr_matrix((a["weights_data"], a["weights_indices"], a["weights_indptr"]), shape=shape)
+        left, right = (
+            EyeRig(
+                **{
+                    name: float(a[f"eye{index}_{name}"]) if name in ("width", "radius") else a[f"eye{index}_{name}"]  # type: ignore[arg-type]
+                    for name in EyeRig.__dataclass_fields__
+                }
+            )
+            for index in range(2)
+        )
+        return FaceRig(
+            a["rest"],  # type: ignore[arg-type]
+            Controllers(a["controllers_rest"], a["controllers_gain"]),  # type: ignore[arg-type]
+            weights,
+            MouthRig(a["mouth_frame"], float(a["mouth_width"]), bool(a["mouth_closed"])),  # type: ignore[arg-type]
+            (left, right),
+            JawRig(a["jaw_hinge"], a["jaw_vertices"]),  # type: ignore[arg-type]
+        )
