@@ -110,13 +110,20 @@ class Landmarker:
                 self._follow(found)
                 return found
             self._window, self._searches = None, 0
-        windows = _search_windows(*self._size)
-        window = windows[self._searches % len(windows)]
+        for window in self._windows_to_search():
+            found = self._run(rgb, window)
+            if found is not None:
+                self._window = window
+                return found
+        return None
+
+    def _windows_to_search(self) -> list[_Window]:
+        """At first every window, so that a recording's first frame counts; then the whole and one other in turn."""
+        whole, *closer = _search_windows(*self._size)
         self._searches += 1
-        found = self._run(rgb, window)
-        if found is not None:
-            self._window = window
-        return found
+        if self._searches == 1:
+            return [whole, *closer]
+        return [whole, closer[self._searches % len(closer)]] if closer else [whole]
 
     def _advance(self, timestamp_s: float) -> None:
         step_ms = _UNKNOWN_STEP_MS
@@ -154,7 +161,7 @@ class Landmarker:
 
 
 def _search_windows(height: int, width: int) -> list[_Window]:
-    """Where to look for a lost face, in turn: the whole picture, and closer where a distant face would be too small.
+    """Where to look for a face: the whole picture, and closer where a distant face would be too small.
 
     The detector sees 128×128 pixels of whatever it is given.
     """
@@ -162,14 +169,11 @@ def _search_windows(height: int, width: int) -> list[_Window]:
     short, long = min(height, width), max(height, width)
     if long < 480:
         return [whole]
-    windows = []
-    for side in (short, short // 2) if short >= 480 else (short,):
-        across, down = (width - side) // 2, (height - side) // 3
-        windows.append(_Window(across, down, side, side))
+    sides = (short, short // 2) if short >= 480 else (short,)
+    closer = [_Window((width - side) // 2, (height - side) // 3, side, side) for side in sides]
     if long >= 1.2 * short:
-        far_x, far_y = width - short, height - short
-        windows += [_Window(0, 0, short, short), _Window(far_x, far_y, short, short)]
-    return [view for window in windows if window != whole for view in (whole, window)] or [whole]
+        closer += [_Window(0, 0, short, short), _Window(width - short, height - short, short, short)]
+    return [whole, *(window for window in closer if window != whole)]
 
 
 def _recentred(window: _Window, size: tuple[int, int], low: NDArray[np.float64], high: NDArray[np.float64]) -> _Window:

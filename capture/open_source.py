@@ -34,7 +34,7 @@ def open_source(
             raise InputError(f"--device {device}: {name['kind']} takes no options; leave out what follows the ?")
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
     path = Path(device).expanduser()
-    if not path.exists():
+    if not device or not path.exists():
         raise InputError(f"--device {device}: expected {DEVICES}; there is no such device or path")
     return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
 

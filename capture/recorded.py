@@ -72,7 +72,9 @@ class PairClip:
             )
         counts = [count for count in (info.frame_count, depth_info.frame_count) if count is not None]
         self.fps, self.frame_count = info.fps, min(counts, default=None)
-        if len(set(counts)) > 1:
+        if len(counts) == 2 and abs(counts[0] - counts[1]) <= 1:
+            self.frame_count = counts[0]  # the other is an estimate
+        elif len(counts) == 2:
             log.warning("%s: %d color frames, but %d of depth; the rest is left out", color, *counts)
         self._color, self._depth = color, depth
         self._camera = read_camera_file(color.parent.parent)

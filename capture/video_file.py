@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself: upright width and height, nominal rate (0 unknown), number of frames if known."""
+    """What a video says of itself: upright width and height, nominal rate (0 unknown), and the number of frames as
+    counted by the file, or to within one as its length suggests, or None.
+    """
 
     width: int
     height: int

@@ -1,0 +1,97 @@
+"""The --device string."""
+
+import numpy as np
+import pytest
+
+from capture import webcam
+from capture.camera_file import assumed_intrinsics
+from capture.open_source import open_source
+from capture.reconnecting import ReconnectingSource
+from capture.source import SourceError
+from capture.webcam import WebcamDevice
+from render.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("device", "fragment"),
+    [
+        ("hologram", "demo, webcam"),
+        ("", "demo, webcam"),
+        ("webcam:front", "webcam:0"),
+        ("webcam:-1", "webcam:0"),
+        ("demo:2", "no number"),
+        ("/no/such/file.mp4", "no such device or path"),
+    ],
+)
+def test_what_is_no_device_is_told(device: str, fragment: str) -> None:
+    with pytest.raises(InputError, match=fragment) as error:
+        open_source(device, realtime=True)
+    assert f"--device {device}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_webcams_are_made_without_touching_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webcam, "_make_capture", lambda number: pytest.fail(f"camera {number} was opened"))
+    assert open_source("webcam", realtime=True).name == "webcam:0"
+    assert open_source("webcam:2", realtime=True).name == "webcam:2"
+
+
+class FakeCapture:
+    """cv2.VideoCapture, as far as it is used."""
+
+    def __init__(self, good_reads: int, opens: bool = True) -> None:
+        self.good_reads, self.opens, self.released = good_reads, opens, False
+
+    def isOpened(self) -> bool:
+        return self.opens
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.good_reads -= 1
+        if self.good_reads < 0:
+            return False, None
+        return True, np.full((24, 32, 3), (1, 2, 3), np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_webcam_frames_are_rgb_and_stamped() -> None:
+    source = ReconnectingSource(WebcamDevice(0, make_capture=lambda _: FakeCapture(10_000)))
+    source.open()
+    frame = source.read(5.0)
+    source.close()
+    assert frame is not None
+    assert frame.rgb[0, 0].tolist() == [3, 2, 1]
+    assert frame.depth_m is None
+    assert frame.intrinsics == assumed_intrinsics(32, 24)
+
+
+def test_a_webcam_that_vanishes_is_opened_again() -> None:
+    captures = [FakeCapture(3), FakeCapture(10_000)]
+    left = list(captures)
+    source = ReconnectingSource(WebcamDevice(0, make_capture=lambda _: left.pop(0)))
+    source.open()
+    while not captures[0].released:
+        source.read(0.05)
+    frame = source.read(5.0)
+    source.close()
+    assert frame is not None
+    assert not left
+    assert captures[1].released
+
+
+def test_a_webcam_that_is_not_there_is_a_mistake() -> None:
+    fake = FakeCapture(0, opens=False)
+    source = ReconnectingSource(WebcamDevice(7, make_capture=lambda _: fake))
+    source.open()
+    with pytest.raises(SourceError, match="webcam:7: expected a camera"):
+        source.read(5.0)
+    source.close()
+    assert fake.released
+
+
+def test_assumed_cameras() -> None:
+    landscape, portrait = assumed_intrinsics(1280, 720), assumed_intrinsics(720, 1280)
+    assert landscape.fy == pytest.approx(360 / np.tan(np.radians(22.5)))
+    assert portrait.fx == landscape.fx  # across the shorter side
+    assert assumed_intrinsics(720, 1280, 90.0).fy == pytest.approx(640)  # a stated angle is the vertical one
