@@ -33,15 +33,15 @@ class PartLook:
     glint: float = 0.0
     back_color: RGB | None = _DARK_FLESH
     deep: bool = False
-    lowest_light: float = 0.15
+    lowest_light: float = 0.22
     faceted: bool = False
     thin: bool = False
 
 
 SKIN = PartLook()
 EYE = PartLook(wrap=(0.25, 0.2, 0.2), sheen=0.05, sheen_squarings=5, glint=0.9, lowest_light=0.45)
-TEETH = PartLook(wrap=(0.3, 0.26, 0.22), sheen=0.08, sheen_squarings=5, glint=0.12, deep=True)
-WET_FLESH = PartLook(wrap=(0.4, 0.2, 0.18), sheen=0.06, sheen_squarings=5, glint=0.08, deep=True)
+TEETH = PartLook(wrap=(0.3, 0.26, 0.22), sheen=0.08, sheen_squarings=5, glint=0.12, deep=True, lowest_light=0.3)
+WET_FLESH = PartLook(wrap=(0.4, 0.2, 0.18), sheen=0.05, sheen_squarings=5, glint=0.06, deep=True, lowest_light=0.6)
 LINING = PartLook(wrap=(0.3, 0.2, 0.2), sheen=0.0, deep=True, back_color=_DARK_FLESH)
 HAIR = PartLook(wrap=(0.3, 0.3, 0.3), sheen=0.03, sheen_squarings=3, back_color=None)
 LASH = PartLook(wrap=(0.4, 0.4, 0.4), sheen=0.0, back_color=None, lowest_light=0.8, thin=True)

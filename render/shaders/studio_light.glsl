@@ -34,7 +34,7 @@ void light_surface(vec3 n, float open, out vec3 diffuse, out float shine) {
     // subsurface scattering", GPU Gems 2004).
     vec3 key = max(dot(n, KEY) * wrap_gain + wrap_offset, 0.0);
     key *= key * (1.0 - wrap_softness) + wrap_softness;
-    vec3 shade = vec3(open, open * (0.88 + 0.12 * open), open * (0.82 + 0.18 * open)); // shadows in flesh stay warm
+    vec3 shade = open * (vec3(1.5, 0.9, 0.84) + vec3(-0.5, 0.1, 0.16) * open); // shadows in flesh stay warm
     vec3 around = mix(GROUND, SKY, 0.5 + 0.5 * n.y) + FILL_COLOR * max(0.35 + 0.65 * dot(n, FILL), 0.0);
     float edge = 1.0 - max(n.z, 0.0);
     float edge2 = edge * edge;
