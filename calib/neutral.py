@@ -1,109 +1,118 @@
-"""Choosing the frame in which the driver's face is neutral; every expression is measured from it."""
+"""Which frame shows the driver's neutral face: looking into the camera, mouth closed, eyes open, nothing moving."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from calib.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE
 from capture.face_tracker import SCORE_NAMES
 from capture.frame import FaceObservation
 
-# What a neutral face does not do, and how much each matters. Gaze is left out: eyes may look anywhere.
-PENALTIES = {
-    "jawOpen": 3.0,
-    "eyeBlinkLeft": 1.5,
-    "eyeBlinkRight": 1.5,
-    "mouthSmileLeft": 0.7,
-    "mouthSmileRight": 0.7,
-    "mouthPucker": 0.5,
-    "mouthFunnel": 1.0,
-    "mouthStretchLeft": 0.5,
-    "mouthStretchRight": 0.5,
-    "mouthUpperUpLeft": 0.7,
-    "mouthUpperUpRight": 0.7,
-    "mouthLowerDownLeft": 0.7,
-    "mouthLowerDownRight": 0.7,
-    "mouthPressLeft": 0.3,
-    "mouthPressRight": 0.3,
-    "browInnerUp": 0.7,
-    "browOuterUpLeft": 0.5,
-    "browOuterUpRight": 0.5,
-    "browDownLeft": 0.3,
-    "browDownRight": 0.3,
-    "noseSneerLeft": 0.5,
-    "noseSneerRight": 0.5,
-}
-TURN_PENALTY_PER_RAD = 2.0
-_WEIGHTS = np.array([PENALTIES.get(name, 0.0) for name in SCORE_NAMES], np.float32)
+GOOD = 1.0  # a deviation below this is a good neutral face
+_FACING = np.diag([1.0, -1.0, -1.0])
+_TURNED_RAD = 0.25  # a head turned so far deviates by 1
+_GAPE = 0.10  # lips so far apart, in mouth widths, deviate by 1
+_SHAKY_M_S = 0.06  # landmarks moving so fast in the head frame deviate by 1
+_SETTLE_S, _PATIENCE_S = 4.0, 20.0
+_BETTER = 0.7  # a replacement must deviate this much less
+_LEAST_CONFIDENCE = 0.3
 
-SEARCH_S = 3.0  # how long after the first face a better neutral may still replace the first one
-CLEARLY_BETTER = 0.15
-BLINK = 0.5  # a key pressed during a blink must not make closed eyes the neutral
-REQUEST_PATIENCE_S = 1.0
+_SCORE_WEIGHTS = {
+    "eyeBlink": 1.4, "eyeWide": 0.8, "eyeSquint": 0.4, "eyeLook": 0.25, "jawOpen": 2.5, "jaw": 1.0, "mouthPucker": 0.8,
+    "mouthClose": 0.5, "mouthPress": 0.5, "mouthShrug": 0.5, "mouth": 1.2, "brow": 0.9, "cheek": 0.8, "nose": 0.8,
+}  # fmt: skip
 
 
-def departure(observation: FaceObservation) -> float:
-    """How far the face is from neutral and frontal: 0 is ideal, infinite without a face."""
-    if not observation.tracked:
+def deviation(observation: FaceObservation, before: FaceObservation | None = None) -> float:
+    """How far a face is from neutral: 0 ideal, about 1 still good, infinite where no face is tracked.
+
+    `before` is the frame before it, to tell a face at rest from one that is passing through.
+    """
+    if not observation.tracked or observation.confidence <= 0:
         return float("inf")
-    facing = -float(observation.T_camera_head[2, 2])  # cosine between the face's and the camera's axis
-    turn_rad = float(np.arccos(np.clip(facing, -1.0, 1.0)))
-    return float(_WEIGHTS @ observation.scores) + TURN_PENALTY_PER_RAD * turn_rad
+    landmarks = observation.landmarks_head_m().astype(np.float64)
+    turn = observation.T_camera_head[:3, :3] @ _FACING
+    angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
+    gap = (landmarks[list(UPPER_MOUTH_LINE)] - landmarks[list(LOWER_MOUTH_LINE)])[:, 1].max()
+    width = float(np.linalg.norm(landmarks[61] - landmarks[291]))
+    terms = [
+        (angle / _TURNED_RAD) ** 2,
+        (max(float(gap), 0.0) / max(width, 1e-6) / _GAPE) ** 2,
+        float(_weights() @ np.square(observation.scores.astype(np.float64))),
+        (1.0 - min(observation.confidence, 1.0)) * 2.0,
+        _shakiness(landmarks, observation, before),
+    ]
+    return float(sum(terms))
 
 
-def best_neutral(observations: Iterable[FaceObservation]) -> FaceObservation | None:
-    """The most neutral observation, the earliest of equals; None if none shows a face."""
-    best = min(observations, key=departure, default=None)
-    return best if best is not None and best.tracked else None
+def best_neutral(observations: Sequence[FaceObservation]) -> FaceObservation | None:
+    """The most neutral of some observations; None where no face is tracked in any."""
+    if not observations:
+        return None
+    best = min(observations, key=deviation)
+    return best if np.isfinite(deviation(best)) else None
 
 
 class NeutralPicker:
-    """Says, frame by frame, when to (re)calibrate a live engine.
+    """Picks the neutral while frames come in.
 
-    The first tracked frame is taken at once, so that the avatar moves from the start. Within the first SEARCH_S
-    seconds it is replaced when a clearly more neutral frame comes along; after that only on request.
+    The first face is taken at once, so that the avatar moves from the start; during the next seconds it is replaced
+    whenever a clearly better one shows, and later only as long as none was good yet. A face asked for by `request`
+    stays.
     """
 
     def __init__(self) -> None:
+        self._requested = False
+        self._fixed = False
         self._best = float("inf")
-        self._first_s: float | None = None
-        self._requested_s: float | None = None
-        self._request_pending = False
+        self._started_s: float | None = None
+        self._before: FaceObservation | None = None
 
     def request(self) -> None:
-        """Take the next tracked frame that is not in the middle of a blink."""
-        self._request_pending = True
-        self._requested_s = None
+        """Take the next tracked frame, whatever it shows, and keep it."""
+        self._requested = True
 
     def offer(self, observation: FaceObservation) -> bool:
-        """Whether the engine should calibrate with this observation now."""
+        """Whether this frame should be calibrated with."""
+        before, self._before = self._before, observation
         if not observation.tracked:
             return False
-        if self._request_pending:
-            return self._answer_request(observation)
-        return self._search(observation)
-
-    def _answer_request(self, observation: FaceObservation) -> bool:
-        if self._requested_s is None:
-            self._requested_s = observation.timestamp_s
-        waited_s = observation.timestamp_s - self._requested_s
-        blinking = max(_score(observation, "eyeBlinkLeft"), _score(observation, "eyeBlinkRight")) > BLINK
-        if blinking and waited_s < REQUEST_PATIENCE_S:
+        if self._requested:
+            self._requested, self._fixed = False, True
+            return True
+        if self._fixed or (self._started_s is not None and self._expired(observation.timestamp_s)):
             return False
-        self._request_pending = False
-        self._best = -float("inf")  # what the user asked for is not overruled by the search
+        score = deviation(observation, before)
+        if self._started_s is None:
+            if observation.confidence <= 0:
+                return False
+            self._started_s, self._best = observation.timestamp_s, score
+            return True
+        if observation.confidence < _LEAST_CONFIDENCE or score > _BETTER * self._best:
+            return False
+        self._best = score
         return True
 
-    def _search(self, observation: FaceObservation) -> bool:
-        if self._first_s is None:
-            self._first_s = observation.timestamp_s
-        if observation.timestamp_s - self._first_s > SEARCH_S:
-            return False
-        value = departure(observation)
-        if value > self._best - CLEARLY_BETTER:
-            return False
-        self._best = value
-        return True
+    def _expired(self, time_s: float) -> bool:
+        assert self._started_s is not None
+        waited = time_s - self._started_s
+        return waited > (_SETTLE_S if self._best < GOOD else _PATIENCE_S)
 
 
-def _score(observation: FaceObservation, name: str) -> float:
-    return float(observation.scores[SCORE_NAMES.index(name)])
+def _shakiness(landmarks: NDArray[np.float64], observation: FaceObservation, before: FaceObservation | None) -> float:
+    if before is None or not before.tracked:
+        return 0.0
+    step_s = observation.timestamp_s - before.timestamp_s
+    if not 0 < step_s < 0.5:
+        return 0.0
+    moved = np.linalg.norm(landmarks - before.landmarks_head_m(), axis=1).mean() / step_s
+    return float((moved / _SHAKY_M_S) ** 2)
+
+
+@cache
+def _weights() -> NDArray[np.float64]:
+    """[52] weight of each coefficient: that of the longest matching beginning of its name."""
+    starts = [max((key for key in _SCORE_WEIGHTS if name.startswith(key)), key=len, default="") for name in SCORE_NAMES]
+    return np.array([_SCORE_WEIGHTS.get(start, 0.0) for start in starts])
