@@ -54,7 +54,7 @@ class AnimationWriter:
             "tracked": tracked,
         }
         for name, (dtype, shape) in self._shapes.items():
-            array = np.ascontiguousarray(values[name], dtype=dtype)
+            array = np.asarray(values[name], dtype=dtype)
             if list(array.shape) != shape:
                 raise ValueError(f"{self.path}: expected {name} of shape {shape}, got {list(array.shape)}")
             self._files[name].write(array.tobytes())
