@@ -10,6 +10,8 @@ from render.errors import InputError
 DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, .mkv, .r3d, or a folder of RGBD frames"
 _NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
 
+_DEVICE_FILE = re.compile(r"^/dev/video(\d+)$")
+
 
 def open_source(
     device: str, *, realtime: bool, fov_deg: float | None = None, face_model: Path | None = None
@@ -28,6 +30,7 @@ def open_source(
 
     Raises InputError (SourceError) for what cannot be a source, in one line.
     """
+    device = _DEVICE_FILE.sub(r"webcam:\1", device)
     name = _NAME.match(device)
     if name is not None:
         if name["options"] is not None and name["kind"] in ("demo", "webcam"):
@@ -36,7 +39,10 @@ def open_source(
     path = Path(device).expanduser()
     if not device or not path.exists():
         raise InputError(f"--device {device}: expected {DEVICES}; there is no such device or path")
-    return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
+    try:
+        return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
 
 
 def _camera(

@@ -85,8 +85,22 @@ class PairClip:
     def frames(self) -> Iterator[ClipFrame]:
         if self._scale is None:
             self._scale = self._find_scale()
-        for color, depth in zip(decode_video(self._color), decode_video(self._depth), strict=False):
+        for color, depth in self._pairs():
             yield ClipFrame(color.index, color.time_s, partial(self._load, color, depth, self._scale))
+
+    def _pairs(self) -> Iterator[tuple[DecodedFrame, DecodedFrame]]:
+        """Frames of both videos taken at the same time; one whose partner is missing or damaged is left out."""
+        tolerance_s = 0.5 / (self.fps or 30.0)
+        colors, depths = decode_video(self._color), decode_video(self._depth)
+        color, depth = next(colors, None), next(depths, None)
+        while color is not None and depth is not None:
+            if color.time_s < depth.time_s - tolerance_s:
+                color = next(colors, None)
+            elif depth.time_s < color.time_s - tolerance_s:
+                depth = next(depths, None)
+            else:
+                yield color, depth
+                color, depth = next(colors, None), next(depths, None)
 
     def _load(self, color: DecodedFrame, depth: DecodedFrame, scale: DepthScale) -> ClipPicture:
         depth_m = scale.metres(depth.gray16())
@@ -95,11 +109,8 @@ class PairClip:
         return ClipPicture(color.rgb(), cleaned_depth(depth_m), self._intrinsics)
 
     def _find_scale(self) -> DepthScale:
-        frames = zip(decode_video(self._color), decode_video(self._depth), strict=False)
-        samples = [
-            (color.rgb(), depth.gray16())
-            for color, depth in islice(frames, 0, _SCALE_PICTURES * _SCALE_EVERY, _SCALE_EVERY)
-        ]
+        looked_at = islice(self._pairs(), 0, _SCALE_PICTURES * _SCALE_EVERY, _SCALE_EVERY)
+        samples = [(color.rgb(), depth.gray16()) for color, depth in looked_at]
         largest = max((int(values.max()) for _, values in samples), default=0)
         if largest <= _MILLIMETRE_LIMIT:
             return DepthScale(0.0, 0.001, _MILLIMETRE_LIMIT)

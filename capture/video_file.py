@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LARGEST_SIDE = 8192
 LARGEST_PIXELS = 50_000_000
 _ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core has a face to track
+_MOST_DAMAGED = 1000  # packets, after which a file is given up; so it ends even if reading it never would
+_LONGEST_GAP_S = 60.0  # between two frames; more is an error of the file
 _MISSING_SHARE = 0.05  # a container's count may be off by this without the file being damaged
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.uint16)
@@ -79,47 +81,67 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
     A file that is damaged or cut short gives what can be decoded; that it ended early is logged. Raises SourceError
     where it cannot be opened or the picture's size changes on the way.
     """
-    errors = _decoding_errors()
     with _opened(path) as container:
         stream = container.streams.video[0]
         expected = stream.frames or _estimated_count(container) or 0
         clock = _Times(1 / float(stream.average_rate or stream.guessed_rate or 30))
-        index, size = 0, (0, 0)
+        size: tuple[int, int] | None = None
+        index = 0
+        for picture in _pictures(path, container):
+            if size not in {None, (picture.width, picture.height)}:
+                raise SourceError(
+                    f"{path}: expected pictures of one size, frame {index} is {picture.width}x{picture.height} "
+                    f"and those before it are {size}; convert it to one size"
+                )
+            size = (picture.width, picture.height)
+            _check_size(path, *size)
+            yield DecodedFrame(index, clock.of(picture.time), picture)
+            index += 1
+        if index < expected * (1 - _MISSING_SHARE) - 1:
+            log.warning("%s: damaged or cut short, %d of about %d frames could be read", path, index, expected)
+
+
+def _pictures(path: Path, container: "InputContainer") -> Iterator["av.VideoFrame"]:
+    """What the decoder makes of the packets, one by one; those it cannot make anything of are left out."""
+    errors = _decoding_errors()
+    packets = container.demux(container.streams.video[0])
+    damaged = 0
+    while True:
         try:
-            for picture in container.decode(stream):
-                if picture.is_corrupt and index == 0:
-                    continue
-                if size not in {(0, 0), (picture.width, picture.height)}:
-                    raise SourceError(
-                        f"{path}: expected pictures of {size[0]}x{size[1]} throughout, frame {index} is "
-                        f"{picture.width}x{picture.height}; convert it to one size"
-                    )
-                size = (picture.width, picture.height)
-                _check_size(path, *size)
-                yield DecodedFrame(index, clock.of(picture.time), picture)
-                index += 1
+            packet = next(packets, None)
+            if packet is None:
+                break
+            pictures = packet.decode()
         except errors as error:
-            log.warning("%s: damaged or cut short, it ends after frame %d (%s)", path, index - 1, _reason(error))
-        else:
-            if index < expected * (1 - _MISSING_SHARE) - 1:
-                log.warning("%s: damaged or cut short, %d of about %d frames could be read", path, index, expected)
+            damaged += 1
+            if damaged == 1:
+                log.warning("%s: is damaged (%s); what cannot be read is left out", path, _reason(error))
+            elif damaged > _MOST_DAMAGED:
+                break
+            continue
+        yield from (picture for picture in pictures if not picture.is_corrupt)
 
 
 class _Times:
-    """Presentation times from 0 on; what is missing or runs backwards is spaced by the nominal interval."""
+    """Presentation times from 0 on. What is missing, runs backwards or leaps is spaced by the nominal interval."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
-        self._first_s: float | None = None
+        self._base_s: float | None = None
         self._last_s: float | None = None
 
     def of(self, time_s: float | None) -> float:
-        if self._first_s is None:
-            self._first_s = time_s or 0.0
-        at_s = None if time_s is None else time_s - self._first_s
-        if self._last_s is not None and (at_s is None or at_s <= self._last_s):
-            at_s = self._last_s + self._interval_s
-        self._last_s = at_s or 0.0
+        if self._last_s is None:
+            self._base_s, self._last_s = time_s, 0.0
+            return 0.0
+        expected_s = self._last_s + self._interval_s
+        if time_s is None:
+            self._last_s = expected_s
+            return expected_s
+        if self._base_s is None or abs(time_s - self._base_s - self._last_s) > _LONGEST_GAP_S:
+            self._base_s = time_s - expected_s
+        at_s = time_s - self._base_s
+        self._last_s = at_s if at_s > self._last_s else expected_s
         return self._last_s
 
 

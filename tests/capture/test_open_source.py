@@ -1,5 +1,8 @@
 """The --device string."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -34,6 +37,17 @@ def test_webcams_are_made_without_touching_them(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(webcam, "_make_capture", lambda number: pytest.fail(f"camera {number} was opened"))
     assert open_source("webcam", realtime=True).name == "webcam:0"
     assert open_source("webcam:2", realtime=True).name == "webcam:2"
+    assert open_source("/dev/video3", realtime=True).name == "webcam:3"
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    (tmp_path / "color").mkdir()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"Permission denied.*permissions"):
+        open_source(str(tmp_path), realtime=False)
 
 
 class FakeCapture:

@@ -92,6 +92,21 @@ def test_the_shorter_of_the_two_sets_the_end(
     assert "9 color frames, but" in caplog.text
 
 
+def test_a_frame_missing_on_one_side_does_not_shift_the_rest(write_video: WriteVideo, tmp_path: Path) -> None:
+    write_pair(write_video, tmp_path, millimetres(6))
+    kept = [0, 1, 3, 4, 5]
+    write_video(
+        tmp_path / "depth" / "X.nut",
+        [millimetres(6)[number] for number in kept],
+        codec="ffv1",
+        pixel_format="gray16le",
+        times_s=[number / 30 for number in kept],
+    )
+    frames = frames_of(tmp_path)
+    assert [frame.index for frame in frames] == kept
+    assert [round(float(frame.depth_m[5, 5]), 3) for frame in frames] == [0.5, 0.51, 0.53, 0.54, 0.55]
+
+
 def test_depth_of_another_shape(write_video: WriteVideo, tmp_path: Path) -> None:
     write_pair(write_video, tmp_path, millimetres(3))
     write_video(tmp_path / "depth" / "X.nut", [np.ones((48, 48), np.uint16)], codec="ffv1", pixel_format="gray16le")

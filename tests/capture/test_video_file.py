@@ -70,16 +70,43 @@ def test_a_video_cut_short_gives_what_is_left_and_says_so(
     assert str(path) in caplog.text or len(frames) == probe_video(path).frame_count
 
 
-def test_a_damaged_middle_does_not_stop_or_hang_it(write_video: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_damaged_middle_is_left_out_and_told(
+    write_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rng = np.random.default_rng(0)
-    path = write_video(tmp_path / "v.mp4", [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(40)])
+    path = write_video(tmp_path / "v.mp4", [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(60)])
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
-    content[middle : middle + 3000] = rng.integers(0, 255, 3000, np.uint8).tobytes()
+    content[middle : middle + 3000] = bytes(3000)
     path.write_bytes(bytes(content))
     times = [frame.time_s for frame in decode_video(path)]
-    assert len(times) > 5
+    assert 40 < len(times) < 60
+    assert times[-1] == pytest.approx(59 / 30, abs=0.01)  # it goes on behind the damage, in time
     assert all(later > earlier for earlier, later in pairwise(times))
+    assert "damaged" in caplog.text
+
+
+def test_a_change_of_size_is_told(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    halves = [write_video(tmp_path / f"{size}.h264", [np.zeros((size, size, 3), np.uint8)] * 4) for size in (48, 64)]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(half.read_bytes() for half in halves))
+    with pytest.raises(SourceError, match="64x64"):
+        list(decode_video(path))
+
+
+@pytest.mark.parametrize(
+    ("times_s", "expected_s"),
+    [
+        ([5.0, 5.1, 5.4], [0, 0.1, 0.4]),
+        ([None, None, None], [0, 0.1, 0.2]),
+        ([0.0, 0.5, 0.4, 0.7], [0, 0.5, 0.6, 0.7]),
+        ([100.0, 100.1, 0.0, 0.3], [0, 0.1, 0.2, 0.5]),  # starts anew
+        ([0.0, 1e9, 1e9 + 0.3], [0, 0.1, 0.4]),  # nobody waits for thirty years
+    ],
+)
+def test_times_of_all_kinds_become_times_one_can_play(times_s: list[float | None], expected_s: list[float]) -> None:
+    clock = video_file._Times(0.1)
+    assert [clock.of(time_s) for time_s in times_s] == pytest.approx(expected_s)
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100, b"\x00\x00\x00\x18ftypmp42" + bytes(500)])
