@@ -42,6 +42,14 @@ def _try_context(*settings: dict[str, Any]) -> moderngl.Context:
     raise InputError(f"OpenGL 3.3 without a display (EGL) is not available here ({reason}): {_EGL_HINT}")
 
 
+def make_current(ctx: moderngl.Context) -> None:
+    """Let what follows on this thread act on a context that was made without a display.
+
+    It stays current until another is: moderngl's `with ctx` would leave none current afterwards.
+    """
+    ctx.__enter__()  # type: ignore[no-untyped-call]
+
+
 def is_software(ctx: moderngl.Context) -> bool:
     """Whether pictures are drawn by the processor, so that every pixel costs time the tracker needs."""
     renderer = str(ctx.info["GL_RENDERER"]).lower()

@@ -43,6 +43,8 @@ class GpuMesh:
         self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
         self._arrays: dict[moderngl.Program, moderngl.VertexArray] = {}
         self._textures: dict[int, moderngl.Texture] = {}
+        low, high = self.layout.uvs.min(initial=0.0), self.layout.uvs.max(initial=1.0)
+        self._repeat = bool(low < -1e-3 or high > 1 + 1e-3)  # else opposite edges would bleed into each other
         self._make_buffers(soft_shadows)
         self.set_vertices(mesh.vertices)
 
@@ -90,7 +92,7 @@ class GpuMesh:
         if group.material.texture is not None:
             key = id(group.material.texture)
             if key not in self._textures:
-                self._textures[key] = upload_texture(self._ctx, group.material.texture)
+                self._textures[key] = upload_texture(self._ctx, group.material.texture, repeat=self._repeat)
             self._textures[key].use(0)
         if program not in self._arrays:
             content = [

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.camera import Intrinsics, transform_points
-from render.gl_context import create_context
+from render.gl_context import create_context, make_current
 from render.mesh import Mesh
 from render.mesh_renderer import MeshRenderer
 from render.render_target import RenderTarget
@@ -38,14 +38,16 @@ class RgbdPicture:
 class RgbdCamera:
     """Takes RGBD pictures of one mesh. Makes a context of its own unless given one; a context manager.
 
+    Its context is the current one after each call, and stays so.
+
     Raises InputError where there is no OpenGL.
     """
 
     def __init__(self, mesh: Mesh, ctx: moderngl.Context | None = None) -> None:
         self._own = ctx is None
         self._ctx = create_context() if ctx is None else ctx
-        with self._ctx:
-            self._renderer = MeshRenderer(self._ctx, mesh, soft_shadows=False)
+        make_current(self._ctx)
+        self._renderer = MeshRenderer(self._ctx, mesh, soft_shadows=False)
         self._mesh = mesh
         self._target: RenderTarget | None = None
 
@@ -58,11 +60,11 @@ class RgbdCamera:
         black behind, the whole picture stretched so that its brightest channel becomes 255).
         """
         shown = self._mesh.vertices if vertices is None else vertices
-        with self._ctx:
-            target = self._target_of(intrinsics)
-            self._renderer.set_vertices(shown)
-            order = self._renderer.render_flat(target, T_camera_world, intrinsics)
-            color, depth, drawn = target.float_rgb(), target.depth(), target.face_id()
+        make_current(self._ctx)
+        target = self._target_of(intrinsics)
+        self._renderer.set_vertices(shown)
+        order = self._renderer.render_flat(target, T_camera_world, intrinsics)
+        color, depth, drawn = target.float_rgb(), target.depth(), target.face_id()
         face_id = np.where(drawn >= 0, order[np.maximum(drawn, 0)], -1).astype(np.int32)
         weights = barycentric(face_id, transform_points(T_camera_world, shown), self._mesh.faces, intrinsics)
         return RgbdPicture(_stretched(color), depth, face_id, weights)
@@ -77,11 +79,11 @@ class RgbdCamera:
 
     def close(self) -> None:
         """Free everything; the context, too, where it is its own."""
-        with self._ctx:
-            self._renderer.release()
-            if self._target is not None:
-                self._target.release()
-                self._target = None
+        make_current(self._ctx)
+        self._renderer.release()
+        if self._target is not None:
+            self._target.release()
+            self._target = None
         if self._own:
             self._ctx.release()
 

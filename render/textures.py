@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _MAX_SIDE = 4096
 
 
-def upload_texture(ctx: moderngl.Context, picture: NDArray[np.uint8]) -> moderngl.Texture:
-    """A mip-mapped, repeating texture of a picture [h, w, 3 or 4] uint8; its first row lies at coordinate 0."""
+def upload_texture(ctx: moderngl.Context, picture: NDArray[np.uint8], *, repeat: bool) -> moderngl.Texture:
+    """A mip-mapped texture of a picture [h, w, 3 or 4] uint8; its first row lies at coordinate 0."""
     height, width = picture.shape[:2]
     scale = _MAX_SIDE / max(height, width)
     if scale < 1:
@@ -26,7 +26,7 @@ def upload_texture(ctx: moderngl.Context, picture: NDArray[np.uint8]) -> moderng
     rgba = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8) if picture.shape[2] == 3 else bleed(picture)
     texture = ctx.texture((rgba.shape[1], rgba.shape[0]), 4, np.ascontiguousarray(rgba).data, alignment=1)
     texture.build_mipmaps()
-    texture.repeat_x = texture.repeat_y = True
+    texture.repeat_x = texture.repeat_y = repeat
     if is_software(ctx):  # blending two levels costs the processor 2 ms a frame more than taking the nearer one
         texture.filter = (ctx.LINEAR_MIPMAP_NEAREST, ctx.LINEAR)
     else:

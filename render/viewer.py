@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from render.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
-from render.gl_context import GlWindow, create_context, is_software
+from render.gl_context import GlWindow, create_context, is_software, make_current
 from render.hud import Hud
 from render.looks import PartLook
 from render.mesh import Mesh
@@ -77,13 +77,13 @@ class Viewer:
             raise
 
     def _make_scene(self, mesh: Mesh, looks: Mapping[str, PartLook] | None) -> None:
-        with self._current():
-            self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
-            self._renderer = MeshRenderer(self._ctx, mesh, looks)
-            self._backdrop = Backdrop(self._ctx)
-            self._hud = Hud(self._ctx)
-            self._scene = self._make_target()
-            self._screen: moderngl.Framebuffer | None = None
+        self._make_current()
+        self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
+        self._renderer = MeshRenderer(self._ctx, mesh, looks)
+        self._backdrop = Backdrop(self._ctx)
+        self._hud = Hud(self._ctx)
+        self._scene = self._make_target()
+        self._screen: moderngl.Framebuffer | None = None
         self._vertices = mesh.vertices
         self._T_world_head: NDArray[np.float64] = np.eye(4)
 
@@ -91,12 +91,12 @@ class Viewer:
         headless = self._window is None
         return RenderTarget(self._ctx, *self._pixels(), samples=self._samples, top_first=headless)
 
-    def _current(self) -> Any:
-        """Makes this viewer's context the current one, in case another was used in between."""
+    def _make_current(self) -> None:
+        """Draw in this viewer's context from here on, in case another was used in between."""
         if self._window is None:
-            return self._ctx
-        self._window.make_current()
-        return nullcontext()
+            make_current(self._ctx)
+        else:
+            self._window.make_current()
 
     def _pixels(self) -> tuple[int, int]:
         """Size to draw in; while the window is minimised, its last one."""
@@ -136,17 +136,17 @@ class Viewer:
             driver_rgb: [h, w, 3] uint8 picture of the driver for the corner, or None.
             status: words for the line at the bottom, separated by middle dots.
         """
-        with self._current():
-            if vertices is not self._vertices:
-                self._renderer.set_vertices(vertices)
-                self._vertices = vertices
-            self._T_world_head = T_world_head
-            self._hud.set_driver(driver_rgb)
-            self._hud.set_status(status)
-            self._draw_scene()
-            if self._window is not None and self._window.framebuffer_size[0] > 0:
-                self._draw_overlays(self._ctx.screen)
-                self._window.swap()
+        self._make_current()
+        if vertices is not self._vertices:
+            self._renderer.set_vertices(vertices)
+            self._vertices = vertices
+        self._T_world_head = T_world_head
+        self._hud.set_driver(driver_rgb)
+        self._hud.set_status(status)
+        self._draw_scene()
+        if self._window is not None and self._window.framebuffer_size[0] > 0:
+            self._draw_overlays(self._ctx.screen)
+            self._window.swap()
         self.controls.changed = False
 
     def _draw_scene(self) -> None:
@@ -190,13 +190,13 @@ class Viewer:
 
         Its size is the window's at the time of the last `show`.
         """
-        with self._current():
-            if not overlays:
-                return self._scene.rgb()
-            if self._screen is None or self._screen.size != self._scene.size:
-                self._screen = self._ctx.framebuffer([self._ctx.texture(self._scene.size, 4)])
-            self._draw_overlays(self._screen)
-            data = self._screen.read(components=3, alignment=1)
+        self._make_current()
+        if not overlays:
+            return self._scene.rgb()
+        if self._screen is None or self._screen.size != self._scene.size:
+            self._screen = self._ctx.framebuffer([self._ctx.texture(self._scene.size, 4)])
+        self._draw_overlays(self._screen)
+        data = self._screen.read(components=3, alignment=1)
         rgb = np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
         return rgb if self._scene.top_first else np.ascontiguousarray(rgb[::-1])
 
