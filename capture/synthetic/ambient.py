@@ -17,7 +17,7 @@ LIFT_M = 0.0012  # off the surface, so that a vertex is not hidden by its own fa
 
 Points = NDArray[np.float64]
 
-_VERTEX = "#version 330\nuniform mat4 view; in vec3 position; void main() { gl_Position = view * vec4(position, 1.0); }"
+_VERTEX = "#version 330\nin vec3 position; void main() { gl_Position = vec4(position, 1.0); }"
 _FRAGMENT = "#version 330\nvoid main() {}"
 
 
@@ -45,7 +45,6 @@ def sky_visibility(vertices: Points, faces: NDArray[np.int32], points: Points, n
 class _DepthMap:
     def __init__(self, ctx: moderngl.Context, vertices: Points, faces: NDArray[np.int32]) -> None:
         self._program = ctx.program(vertex_shader=_VERTEX, fragment_shader=_FRAGMENT)
-        self._program["view"].write(np.eye(4, dtype="f4").tobytes())
         self._vertices = ctx.buffer(reserve=len(vertices) * 12)
         self._array = ctx.vertex_array(
             self._program, [(self._vertices, "3f", "position")], ctx.buffer(faces.astype("i4").tobytes())

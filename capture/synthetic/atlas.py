@@ -1,7 +1,7 @@
 """Paints the skin into a texture instead of its vertices, for brows, strands and pores finer than the mesh.
 
-The base mesh's own texture layout is re-arranged: the head island is turned upright and stretched where the face is, the
-linings of mouth and eye sockets and the chest go to a strip beside it. Generator only.
+The base mesh's own texture layout is re-arranged: the head island is turned upright and stretched where the face is;
+the linings of mouth and eye sockets and the chest go to a strip beside it. Generator only.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ AVATAR_NAMES: tuple[str, ...] = get_args(AvatarName)
 def builtin_avatar_path(name: str) -> Path:
     """The .glb of a built-in avatar, to be loaded like any other head (`render.mesh_io.load_mesh`).
 
-    Metres, y up, facing +z, neutral, lips closed. Parts: skin, eye_left, eye_right, teeth_upper, teeth_lower, tongue, and
-    lashes or brow_left and brow_right. No rig and no morph targets. Raises InputError for another name.
+    Metres, y up, facing +z, neutral, lips closed. Parts: skin, eye_left, eye_right, teeth_upper, teeth_lower, tongue,
+    and lashes or brow_left and brow_right. No rig and no morph targets. Raises InputError for another name.
     """
     if name not in AVATAR_NAMES:
         raise InputError(f'no built-in avatar "{name}": choose one of {", ".join(AVATAR_NAMES)}, or give a mesh file')

@@ -55,7 +55,7 @@ def cartoon(base: Points, data: HeadData) -> Points:
         distance = np.linalg.norm((template - template[eye].mean(axis=0)) * [1.0, 1.0, 0.7], axis=1)
         near = (1 - smoothstep(0.014, 0.056, distance)) * smoothstep(0.0, 0.020, sign * x)
         near[eye] = 1.0
-        centre = shaped[eye].mean(axis=0) + [0.0, -0.002, 0.0]
+        centre = shaped[eye].mean(axis=0) - np.array([0.0, 0.002, 0.0])
         shaped += (shaped - centre) * np.outer(near, [0.36, 0.46, 0.36])
         shaped[:, 2] -= 0.0045 * near
     return shaped
@@ -66,7 +66,8 @@ CHARACTERS: dict[str, Character] = {
         Identity(
             sex=1.0, age_years=29, ancestry=(0.12, 0.08, 1.0), weight=0.5,
             details={
-                "eye-height1": 0.5, "eye-height2": 0.8, "eye-height3": 0.5, "mouth-angles": 0.3, "chin-width": 0.3, "nose-scale-vert": -0.2, "head-square": 0.25,
+                "eye-height1": 0.5, "eye-height2": 0.8, "eye-height3": 0.5, "mouth-angles": 0.3, "chin-width": 0.3,
+                "nose-scale-vert": -0.2, "head-square": 0.25,
                 "eyebrows-trans-vert": 0.3, "chin-cleft": 0.4, "nose-hump": 0.15, "mouth-upperlip-volume": 0.2,
                 "head-fat": -0.2, "asym-mouth-1": 0.12, "asym-brown-1": 0.15,
             },
@@ -102,12 +103,16 @@ CHARACTERS: dict[str, Character] = {
     "lowpoly": Character(
         Identity(
             sex=1.0, age_years=36, ancestry=(1.0, 0.1, 0.1), weight=0.62,
-            details={"head-rectangular": 0.5, "chin-prominent": 0.4, "nose-scale-horiz": 0.3, "eye-height1": 0.5, "eye-height2": 0.8, "eye-height3": 0.5},
+            details={
+                "head-rectangular": 0.5, "chin-prominent": 0.4, "nose-scale-horiz": 0.3, "eye-height1": 0.5,
+                "eye-height2": 0.8, "eye-height3": 0.5,
+            },
         ),
         Palette(
             skin=(0.52, 0.34, 0.25), lips=(0.50, 0.27, 0.25), iris=(0.20, 0.12, 0.07), brow=(0.13, 0.11, 0.10),
-            hair=(0.42, 0.41, 0.40), shirt=(0.75, 0.48, 0.16), stubble=0.0, liner=0.7, brow_width=1.45, brow_density=1.0,
-            glint=1.0, hair_style=HairStyle(top_m=0.010, side_m=0.006, relief=0.2, strand_m=0.02, hairline_m=0.006),
+            hair=(0.42, 0.41, 0.40), shirt=(0.75, 0.48, 0.16), stubble=0.0, liner=0.7, brow_width=1.45,
+            brow_density=1.0, glint=1.0,
+            hair_style=HairStyle(top_m=0.010, side_m=0.006, relief=0.2, strand_m=0.02, hairline_m=0.006),
         ),
     ),
     "performer": Character(

@@ -23,8 +23,8 @@ def decimate(
     """Triangles [≤ about target_faces, 3] over a subset of the same vertices.
 
     Garland and Heckbert, "Surface simplification using quadric error metrics" (1997), with the edge's far end as the
-    only new place, so that every kept vertex keeps its number and attributes. `importance` [V] multiplies what removing a
-    vertex costs; `fixed` [V] vertices stay; `mirror` [V] is each vertex's twin, collapsed along with it.
+    only new place, so that every kept vertex keeps its number and attributes. `importance` [V] multiplies what
+    removing a vertex costs; `fixed` [V] vertices stay; `mirror` [V] is each vertex's twin, collapsed along with it.
     """
     return _Decimation(vertices, faces, importance, fixed).run(target_faces, mirror)
 
@@ -58,7 +58,9 @@ class _Decimation:
             if twin == gone and twin_kept != kept:
                 continue  # a vertex on the plane of symmetry may only move within it
             self._collapse(gone, kept)
-            if twin != gone and self._at[twin] and self._at[twin_kept] and self._allowed(twin, twin_kept):
+            if twin == gone or self._fixed[twin]:
+                continue
+            if self._at[twin] and self._at[twin_kept] and self._allowed(twin, twin_kept):
                 self._collapse(twin, twin_kept)
         return np.array(list(self._faces.values()), dtype=np.int32)
 

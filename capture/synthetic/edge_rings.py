@@ -107,10 +107,10 @@ def lid_rings(vertices: NDArray[np.float64], edges: EdgeLoops, eye: NDArray[np.i
 def lip_rings(
     vertices: NDArray[np.float64], edges: EdgeLoops, lips: NDArray[np.bool_], inside: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
-    """[LIP_RINGS, 38] vertices around the mouth; ring 0 is where the lips' red meets the inside, ring 1 where they touch.
+    """[LIP_RINGS, 38] vertices around the mouth; ring 0 is where red meets inside, ring 1 where the lips touch.
 
-    Column 0 is the right corner (−x); the columns run along the upper lip to the left corner and back along the lower lip,
-    which has fewer. `lips` and `inside` [V] tell both regions, which share ring 0.
+    Column 0 is the right corner (−x); the columns run along the upper lip to the left corner and back along the lower
+    lip, which has fewer. `lips` and `inside` [V] tell both regions, which share ring 0.
     """
     near = lips | (np.abs(vertices - vertices[lips].mean(axis=0)) < [4 * vertices[lips].std(axis=0)]).all(axis=1)
     loops = edges.closed(np.flatnonzero(near & _used(edges, len(vertices))), LIP_COLUMNS)

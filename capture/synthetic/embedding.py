@@ -37,7 +37,7 @@ def quad_grid(quads: NDArray[np.int32]) -> NDArray[np.int32]:
 def oriented(
     grid: NDArray[np.int32], row_key: NDArray[np.float64], column_key: NDArray[np.float64]
 ) -> NDArray[np.int32]:
-    """The grid flipped so that the mean `row_key` [V] grows with the row and the mean `column_key` [V] with the column."""
+    """The grid flipped so that `row_key` [V] grows, on the whole, with the row and `column_key` [V] with the column."""
     if row_key[grid[0]].mean() > row_key[grid[-1]].mean():
         grid = grid[::-1]
     if column_key[grid[:, 0]].mean() > column_key[grid[:, -1]].mean():
@@ -48,7 +48,7 @@ def oriented(
 def bilinear_rows(
     grid: NDArray[np.int32], row: NDArray[np.float64], column: NDArray[np.float64], vertex_count: int
 ) -> sp.csr_matrix:
-    """[n, vertex_count] weights of points at fractional grid positions `row` [n], `column` [n]; outside is extrapolated."""
+    """[n, vertex_count] weights of points at fractional grid positions `row`, `column` [n]; outside is extrapolated."""
     r0 = np.clip(np.floor(row), 0, grid.shape[0] - 2).astype(int)
     c0 = np.clip(np.floor(column), 0, grid.shape[1] - 2).astype(int)
     fr, fc = row - r0, column - c0
@@ -59,7 +59,7 @@ def bilinear_rows(
 
 
 def grid_faces(rows: int, columns: int, first: int = 0) -> NDArray[np.int32]:
-    """Triangles [2 (rows − 1)(columns − 1), 3] over row-major points; outward when rows run up and columns to the right."""
+    """Triangles [2 (rows − 1)(columns − 1), 3] over row-major points; outward if rows run up, columns right."""
     index = first + np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
     return np.stack([np.stack([a, b, c], axis=-1), np.stack([a, c, d], axis=-1)], axis=2).reshape(-1, 3)

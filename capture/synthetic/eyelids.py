@@ -12,6 +12,7 @@ LOWER = slice(27, 13, -1)  # the columns below them, in the same order
 CONTACT_RING = 1  # where upper and lower margin meet
 MARGIN_RINGS = 4
 FALLOFF_RINGS = 10
+LID_CLEARANCE_M = (0.0003, 0.0018)  # a lid keeps its own distance from the eyeball, within these bounds
 LOWER_SHARE = 0.15  # of an overlap is taken back by the lower lid, the rest by the upper one
 
 Points = NDArray[np.float64]
@@ -36,25 +37,25 @@ def fit_eyeball(points: Points) -> Eyeball:
 def blink_scale(points: Points, rings: NDArray[np.int32], eyeball: Eyeball, blink: Points) -> Points:
     """[V] factors for the blink target that make the margins of this identity just meet at weight 1.
 
-    `points` [V, 3] is the neutral head, `rings` [R, 28] and `blink` [V, 3] belong to the same eye. The artists shaped the
-    blink for one head; an eye that is wider or narrower needs more or less of it, column by column.
+    `points` [V, 3] is the neutral head, `rings` [R, 28] and `blink` [V, 3] belong to the same eye. The artists shaped
+    the blink for one head; an eye that is wider or narrower needs more or less of it, column by column.
     """
     before = _apertures(points, rings, eyeball)
     closing = before - _apertures(points + blink, rings, eyeball)
-    columns = np.clip(before / np.maximum(closing, 1e-3), 0.5, 2.0)
-    trust = before / before.max()  # near the corners the ratio of two small angles says nothing
+    columns = np.clip(before / np.maximum(closing, 1e-3), 0.5, 2.5)
+    trust = np.sqrt(np.clip(before / before.max(), 0, 1))  # near the corners the ratio of two small angles says nothing
     columns = trust * columns + (1 - trust) * np.average(columns, weights=trust)
     azimuth, _, _ = _spherical(points - eyeball.centre)
     of_column, _, _ = _spherical(points[rings[CONTACT_RING, UPPER]] - eyeball.centre)
     order = np.argsort(of_column)
-    return np.interp(azimuth, of_column[order], columns[order])
+    return np.asarray(np.interp(azimuth, of_column[order], columns[order]))
 
 
 class LidContact:
     """Takes back what goes too far when several units close one eye together."""
 
     def __init__(self, points: Points, rings: NDArray[np.int32], eyeball: Eyeball, lashes: NDArray[np.int32]) -> None:
-        """`points` [V, 3] neutral head, `rings` [R, 28] of this eye, `lashes` [n] vertices that ride on the upper lid."""
+        """`points` [V, 3] neutral head, `rings` [R, 28] of this eye, `lashes` [n] what rides on the upper lid."""
         self._eyeball, self._contact = eyeball, rings[CONTACT_RING]
         falloff = np.clip((FALLOFF_RINGS - np.arange(len(rings))) / (FALLOFF_RINGS - MARGIN_RINGS), 0, 1)
         falloff = falloff * falloff * (3 - 2 * falloff)
@@ -90,12 +91,12 @@ class EyeballClearance:
     """Keeps vertices of the lids outside the eyeball."""
 
     def __init__(self, neutral: Points, candidates: NDArray[np.int64], eyeball: Eyeball) -> None:
-        """`neutral` [N, 3] of the finished mesh; of the `candidates` [n] those that cover the eyeball's front are kept."""
+        """`neutral` [N, 3] of the finished mesh; of the `candidates` [n], lids and skin around, those near it are kept."""
         offset = neutral[candidates] - eyeball.centre
         gap = np.linalg.norm(offset, axis=1) - eyeball.radius
-        kept = (gap > 0) & (gap < 0.006) & (offset[:, 2] > 0)
+        kept = (gap > -0.004) & (gap < 0.006) & (offset[:, 2] > 0)
         self._vertices, self._eyeball = candidates[kept], eyeball
-        self._least = eyeball.radius + np.minimum(0.9 * gap[kept], 0.0018)
+        self._least = eyeball.radius + np.clip(0.9 * gap[kept], *LID_CLEARANCE_M)
 
     def push_out(self, points: Points) -> None:
         """Move vertices of `points` [N, 3] that came too near the eyeball outwards, in place."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from capture.synthetic.eyelids import Eyeball
 from capture.synthetic.head_data import HeadData
+from capture.synthetic.rotations import rotation_matrix, rotation_vector
 
 SEGMENTS = 36
 # Angles from the eye's axis in degrees. Pairs of close rings keep the borders of pupil and iris sharp.
@@ -70,27 +71,11 @@ def gaze_vectors(data: HeadData, side: str) -> dict[str, NDArray[np.float64]]:
         moved = rest + data.dense(f"unit/{unit}")[indices]
         u, _, vt = np.linalg.svd(rest.T @ (moved - moved.mean(axis=0)))
         rotation = vt.T @ np.diag([1, 1, np.linalg.det(vt.T @ u.T)]) @ u.T
-        vectors[unit] = GAZE_GAIN * _rotation_vector(rotation)
+        vectors[unit] = GAZE_GAIN * rotation_vector(rotation)
     return vectors
-
-
-def rotation_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3, 3] rotation about `vector` by its length (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
 
 def placed(shape: EyeShape, eyeball: Eyeball, gaze: NDArray[np.float64]) -> NDArray[np.float64]:
     """[n, 3] vertices of the eyeball in the head, turned by the rotation vector `gaze`."""
     turned = shape.vertices @ rotation_matrix(gaze).T
     return np.asarray(eyeball.centre + eyeball.radius * turned)
-
-
-def _rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-    sine, cosine = np.linalg.norm(skew) / 2, (np.trace(rotation) - 1) / 2
-    return skew / max(2 * sine, 1e-12) * np.arctan2(sine, cosine)

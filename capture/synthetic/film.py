@@ -18,8 +18,8 @@ from capture.synthetic.studio import Shot, Studio
 COLOR_OPTIONS = {"crf": "23", "preset": "veryslow", "g": "600"}
 # Depth is not looked at but measured with: no psycho-visual decisions, no filters across its edges.
 DEPTH_PARAMETERS = {
-    "log-level": "error", "keyint": "600", "psy-rd": "0", "psy-rdoq": "0", "aq-mode": "0", "no-sao": "1", "bframes": "8",
-    "ref": "5", "deblock": "-6,-6", "pools": "none", "frame-threads": "1",
+    "log-level": "error", "keyint": "600", "psy-rd": "0", "psy-rdoq": "0", "aq-mode": "0", "no-sao": "1",
+    "bframes": "8", "ref": "5", "deblock": "-6,-6", "pools": "none", "frame-threads": "1",
 }  # fmt: skip
 DEPTH_OPTIONS = {"crf": "6", "preset": "slow"}
 
@@ -66,10 +66,11 @@ def _run_on(values: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray[
     """Fill what is not known from ever coarser averages of what is (pull-push)."""
     levels = [(values * known, known)]
     while min(levels[-1][1].shape) > 2:
-        levels.append((cv2.pyrDown(levels[-1][0]), cv2.pyrDown(levels[-1][1])))
+        total, weight = (np.asarray(cv2.pyrDown(plane), dtype=np.float32) for plane in levels[-1])
+        levels.append((total, weight))
     filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)
     for total, weight in levels[-2::-1]:
-        above = cv2.pyrUp(filled, dstsize=(weight.shape[1], weight.shape[0]))
+        above = np.asarray(cv2.pyrUp(filled, dstsize=(weight.shape[1], weight.shape[0])), dtype=np.float32)
         share = np.clip(weight, 0, 1)
         filled = np.where(weight > 1e-3, total / np.maximum(weight, 1e-6) * share + above * (1 - share), above)
     return np.asarray(filled, dtype=np.float32)

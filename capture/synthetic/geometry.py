@@ -35,7 +35,7 @@ def value_noise(points: Points, size_m: float | tuple[float, float, float], seed
         offset = np.array([corner & 1, corner >> 1 & 1, corner >> 2])
         weight = np.where(offset, f, 1 - f).prod(axis=1)
         total += weight * _hashed(cell + offset, seed)
-    return total
+    return np.asarray(total)
 
 
 def fractal_noise(points: Points, size_m: float, seed: int, octaves: int = 3) -> Points:
@@ -52,7 +52,7 @@ def _hashed(cell: NDArray[np.int64], seed: int) -> Points:
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         value ^= value >> np.uint64(31)
-    return (value >> np.uint64(11)).astype(np.float64) / 2**52 - 1
+    return np.asarray((value >> np.uint64(11)).astype(np.float64) / 2**52 - 1)
 
 
 def smoothstep(low: float, high: float, value: Points) -> Points:

@@ -1,4 +1,4 @@
-"""Where hair grows on the skin, how thick it lies and how its strands look. Positions are those of the template head."""
+"""Where hair grows on the skin, how thick it lies and how its strands look, by position on the template head."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def above_hairline(position: Points, style: HairStyle) -> Points:
     line = np.interp(azimuth, HAIRLINE_DEG, HAIRLINE_M) + style.hairline_m * (azimuth < 70)
     line -= style.sideburn * SIDEBURN_M * smoothstep(60, 69, azimuth) * smoothstep(84, 78, azimuth)
     fringe = 0.0045 * value_noise(position, (0.0016, 0.006, 0.006), 71)
-    return position[:, 1] - line + fringe + 0.003 * value_noise(position, 0.011, 72)
+    return np.asarray(position[:, 1] - line + fringe + 0.003 * value_noise(position, 0.011, 72))
 
 
 def coverage(position: Points, ears: Points, style: HairStyle) -> Points:

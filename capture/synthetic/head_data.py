@@ -69,7 +69,7 @@ class HeadData:
 
 
 def save_head_data(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write the arrays that `load_head_data` reads, with fixed time stamps, so that the same input gives the same file."""
+    """Write the arrays that `load_head_data` reads, with fixed time stamps: the same input gives the same file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
@@ -98,7 +98,7 @@ def _unpack(arrays: Mapping[str, NDArray[np.generic]]) -> HeadData:
     for name, start, end in zip(arrays["target_names"].tolist(), starts[:-1], starts[1:], strict=True):
         targets[str(name)] = (np.cumsum(indices[start:end], dtype=np.int32), steps[start:end] * DELTA_STEP_M)
     vertices = arrays["vertices"].astype(np.float32)
-    masks = {name: arrays[f"mask_{name}"].astype(np.float32) / 255 for name in MASK_NAMES}
+    masks = {name: arrays[f"mask_{name}"].astype(np.float32) / np.float32(255) for name in MASK_NAMES}
     parts = {name: arrays[f"quads_{name}"].astype(np.int32) for name in PART_NAMES}
     if any(quads.min() < 0 or quads.max() >= len(vertices) for quads in parts.values()):
         raise ValueError("a face refers to a vertex that is not there")

@@ -182,7 +182,7 @@ class HeadModel:
         return units
 
     def _keep_lips_closed(self, units: Points) -> None:
-        """Units that leave the mouth shut must do so on this head too; `mouthClose` must shut the open jaw. In place."""
+        """Units that leave the mouth shut must do so on this head, too, and `mouthClose` must shut an open jaw."""
         jaw_open = units[self.unit_names.index("jawOpen")]
         for row, name in enumerate(self.unit_names):
             if name.startswith("mouth") and not name.startswith(OPENING_UNITS):
@@ -202,8 +202,10 @@ class HeadModel:
         return LidContact(self._base, self.data.lid_rings[side], self.eyeballs[side], lashes)
 
     def _clearance(self, eyeball: Eyeball) -> EyeballClearance:
-        start, end = self.topology.ranges["skin"]
-        return EyeballClearance(self.topology.matrix @ self._base, np.arange(start, end), eyeball)
+        skin = self.part("skin")
+        lining = self.topology.matrix[skin] @ self.data.masks["sockets"]
+        candidates = skin.start + np.flatnonzero(lining < 0.3)
+        return EyeballClearance(self.topology.matrix @ self._base, candidates, eyeball)
 
     def _worn(self, fields: SkinFields) -> Points:
         """[n, 3] what hair and shirt add: along the normals of the neutral head, and the bun on the crown."""

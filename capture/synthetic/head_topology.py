@@ -1,4 +1,4 @@
-"""Which vertices and faces a synthetic head has: subdivided skin and tongue, teeth, lashes, eyeballs, the cut at the bust."""
+"""Which vertices and faces a synthetic head has: subdivided skin and tongue, teeth, lashes, eyes, the bust's cut."""
 
 from __future__ import annotations
 

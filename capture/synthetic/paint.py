@@ -17,7 +17,7 @@ Points = NDArray[np.float64]
 
 # Brows over the distance from the middle of the face: height of their centre line and half their width, metres.
 BROW_X_M = (0.010, 0.016, 0.024, 0.032, 0.040, 0.047, 0.053)
-BROW_Y_M = (0.0180, 0.0190, 0.0205, 0.0222, 0.0228, 0.0205, 0.0165)
+BROW_Y_M = (0.0165, 0.0174, 0.0188, 0.0204, 0.0210, 0.0188, 0.0150)
 BROW_HALF_M = (0.0030, 0.0042, 0.0044, 0.0040, 0.0033, 0.0023, 0.0012)
 SHIRT_COLLAR_M = 0.013
 

@@ -1,4 +1,4 @@
-"""A minute of acting: unit weights, head pose and breath for every frame, the same every time, without a seam at its end."""
+"""A minute of acting: unit weights, head pose and breath of every frame, the same every time, seamless at its end."""
 
 from __future__ import annotations
 

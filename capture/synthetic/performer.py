@@ -3,12 +3,13 @@
 The minute is rendered ahead (`studio`, `film`) and shipped: 640x480 colour as H.264, the depth of the person as 12-bit
 HEVC in steps of 0.1 mm, and its outline without loss, so that no depth is invented between person and wall. Shipping
 rather than rendering at the first start means that the program shows something at once, on any machine, and that no
-OpenGL context is made on the device's thread; decoding takes 2-3 ms a frame. Against the exact rendering the depth is off
-by 0.2 mm on average; where ground truth is wanted, render it (`studio.Studio`).
+OpenGL context is made on the device's thread; decoding takes 2-3 ms a frame. Against the exact rendering the depth is
+off by 0.2 mm on average; where ground truth is wanted, render it (`studio.Studio`).
 """
 
 from __future__ import annotations
 
+import functools
 import lzma
 import time
 from collections.abc import Callable, Iterator
@@ -68,8 +69,8 @@ class PerformerClip:
             with av.open(str(self._film)) as container:
                 streams = container.streams.video[:2]
                 for packet in container.demux(*streams):
-                    for picture in packet.decode():
-                        waiting[streams.index(packet.stream)].append(picture)
+                    which = next(i for i, stream in enumerate(streams) if stream.index == packet.stream_index)
+                    waiting[which].extend(streams[which].decode(packet))
                     while waiting[0] and waiting[1] and delivered < len(self._edges):
                         yield waiting[0].pop(0), waiting[1].pop(0)
                         delivered += 1
@@ -118,9 +119,10 @@ class NoisyClip:
 
     def frames(self) -> Iterator[ClipFrame]:
         for frame in self._clip.frames():
-            yield ClipFrame(frame.index, frame.time_s, lambda frame=frame: self._spoiled(frame.index, frame.load()))
+            yield ClipFrame(frame.index, frame.time_s, functools.partial(self._spoiled, frame))
 
-    def _spoiled(self, index: int, picture: ClipPicture) -> ClipPicture:
+    def _spoiled(self, frame: ClipFrame) -> ClipPicture:
+        picture, index = frame.load(), frame.index
         assert picture.depth_m is not None
         depth = picture.depth_m
         # A window of fixed noise at a place that jumps about is as good as fresh noise and takes a tenth of the time.

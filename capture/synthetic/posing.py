@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.synthetic.eyes import rotation_matrix
 from capture.synthetic.geometry import smoothstep
 from capture.synthetic.head_model import HeadModel
+from capture.synthetic.rotations import rotation_matrix, rotation_vector
 
 Points = NDArray[np.float64]
 
@@ -49,9 +49,7 @@ def head_rotation(head_deg: Points) -> Points:
     turn, nod, tilt = np.radians(head_deg)
     matrix = rotation_matrix(np.array([0, turn, 0])) @ rotation_matrix(np.array([nod, 0, 0]))
     matrix = matrix @ rotation_matrix(np.array([0, 0, -tilt]))
-    skew = np.array([matrix[2, 1] - matrix[1, 2], matrix[0, 2] - matrix[2, 0], matrix[1, 0] - matrix[0, 1]])
-    sine, cosine = float(np.linalg.norm(skew)) / 2, (float(np.trace(matrix)) - 1) / 2
-    return np.asarray(skew / max(2 * sine, 1e-12) * np.arctan2(sine, cosine))
+    return rotation_vector(matrix)
 
 
 def T_world_head(head_deg: Points) -> Points:

@@ -72,7 +72,7 @@ LOUD_UNITS = ("jawOpen", "mouthLowerDown", "mouthUpperUp")
 
 @dataclass(frozen=True)
 class Utterance:
-    """Words as phonemes: sounds separated by spaces, `'` before a stressed vowel, `|` between words, `,` for a breath."""
+    """Words as phonemes: sounds between spaces, `'` before a stressed vowel, `|` between words, `,` for a breath."""
 
     start_s: float
     phonemes: str
@@ -92,7 +92,7 @@ class Sound:
 
 
 def sounds_of(utterance: Utterance, rng: np.random.Generator) -> list[Sound]:
-    """Phonemes with durations: vowels longer than consonants, stressed ones longer still, the last syllable drawn out."""
+    """Phonemes with durations: vowels longer than consonants, stressed ones longer still, the end drawn out."""
     tokens = utterance.phonemes.split()
     time, sounds = utterance.start_s, []
     for place, token in enumerate(tokens):
@@ -115,9 +115,9 @@ def sounds_of(utterance: Utterance, rng: np.random.Generator) -> list[Sound]:
 def speech_weights(sounds: list[Sound], times: NDArray[np.float64], unit_names: tuple[str, ...]) -> NDArray[np.float64]:
     """[T, units] weights while these sounds are spoken, 0 elsewhere.
 
-    Every sound pulls towards its shape with a strength that falls off around its centre, and the shapes are averaged by
-    these strengths: the dominance functions of Cohen and Massaro, "Modeling coarticulation in synthetic visual speech"
-    (1993).
+    Every sound pulls towards its shape with a strength that falls off around its centre, and the shapes are averaged
+    by these strengths: the dominance functions of Cohen and Massaro, "Modeling coarticulation in synthetic visual
+    speech" (1993).
     """
     shapes = np.stack([_shape(sound, unit_names) for sound in sounds])
     centre = np.array([sound.centre_s for sound in sounds])

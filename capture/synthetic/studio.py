@@ -45,6 +45,7 @@ class Studio:
         mesh = _with_shirt(textured_mesh(self.model, texture_size), self.model)
         self._neck = NeckPose(self.model)
         self._ctx = create_context(headless=True)
+        self.mesh: Mesh = mesh  # the performer at rest, as drawn
         self._renderer = MeshRenderer(self._ctx, mesh)
         width, height = INTRINSICS.width, INTRINSICS.height
         self._large = INTRINSICS.resized(width * SUPERSAMPLING, height * SUPERSAMPLING)
@@ -52,11 +53,6 @@ class Studio:
         self._geometry = RenderTarget(self._ctx, width, height, geometry=True)
         self._wall = wall_picture()
         self._view = look_at(CAMERA_M, (CAMERA_M[0], CAMERA_M[1], 0.0))
-
-    @property
-    def mesh(self) -> Mesh:
-        """The performer at rest, as drawn."""
-        return self._renderer.mesh
 
     def shoot(self, performance: Performance, frame: int) -> Shot:
         """Draw one frame of the performance."""

@@ -1,4 +1,4 @@
-"""One step of Catmull-Clark subdivision as a sparse matrix, so that it can be applied to anything linear in the vertices."""
+"""One step of Catmull-Clark subdivision as a sparse matrix, for anything that is linear in the vertices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Subdivision:
     """What one step makes of a quad mesh of V vertices, E edges and F faces.
 
     Attributes:
-        matrix: [V + E + F, V] CSR float64; rows sum to one. Old vertices come first, then edge points, then face points.
+        matrix: [V + E + F, V] CSR float64; rows sum to one. Old vertices first, then edge points, then face points.
         quads: [4 F, 4] int32; the four children of face i are rows 4 i … 4 i + 3.
     """
 
