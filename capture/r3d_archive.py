@@ -140,7 +140,7 @@ class R3dClip:
             raise SourceError(f"{self.name}: {name} cannot be decoded ({error}); {_DAMAGED}") from error
 
     def _plane(self, archive: zipfile.ZipFile, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
-        """[h, w] of the depth's size; without one in the metadata: as many numbers as there are, in the colour's shape."""
+        """[h, w] of the depth's size; with none in the metadata, as many numbers as there are, shaped like the colour."""
         import liblzfse
 
         packed = self._entry(archive, name)
@@ -166,6 +166,8 @@ def unpacked_size(packed: bytes) -> int:
             at += 12 + struct.unpack_from("<I", header, 8)[0]
         elif magic == b"bvx2":
             literals, matches, sizes = struct.unpack_from("<3Q", header, 8)
+            if sizes & 0xFFFFFFFF < len(header):
+                return 0
             at += (sizes & 0xFFFFFFFF) + (literals >> 20 & 0xFFFFF) + (matches >> 40 & 0xFFFFF)
         else:
             return 0

@@ -1,12 +1,18 @@
-"""Writes Azure Kinect recordings with the real recording library, without a camera: needs pyk4a and mkvpropedit."""
+"""Writes Azure Kinect recordings with the real recording library, without a camera: needs pyk4a and mkvpropedit.
+
+As a program, in the second environment: kinect_writer.py PICTURES.npz CALIBRATION.json OUT.mkv, where PICTURES holds
+rgb [N, 720, 1280, 3] and depth_mm [N, 576, 640].
+"""
 
 from __future__ import annotations
 
 import ctypes
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyk4a
 
@@ -92,3 +98,16 @@ def _capsule(capture: ctypes.c_void_p) -> object:
 def _check(result: int) -> None:
     if result != 0:
         raise OSError("the k4a library refused a capture made of our pictures")
+
+
+def main() -> None:
+    pictures = np.load(sys.argv[1])
+    jpegs = [
+        cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].ravel()
+        for rgb in pictures["rgb"]
+    ]
+    write_recording(Path(sys.argv[3]), jpegs, list(pictures["depth_mm"]), Path(sys.argv[2]).read_text())
+
+
+if __name__ == "__main__":
+    main()

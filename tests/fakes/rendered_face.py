@@ -30,9 +30,16 @@ class RenderedFace:
 
 
 def rendered_faces(
-    intrinsics: Intrinsics, distance_m: float = 0.5, wall_m: float = 1.3, turn_deg: float = 12.0
+    intrinsics: Intrinsics,
+    distance_m: float = 0.5,
+    wall_m: float = 1.3,
+    turn_deg: float = 12.0,
+    T_camera_first: NDArray[np.float64] | None = None,
 ) -> list[RenderedFace]:
-    """The built-in head with each of `EXPRESSIONS`, turned a little, before a wall (0: before nothing)."""
+    """The built-in head with each of `EXPRESSIONS`, turned a little, before a wall (0: before nothing).
+
+    `T_camera_first` [4, 4] places this camera beside the one the face is straight in front of.
+    """
     from capture.synthetic.head_model import HeadModel
     from render.gl_context import create_context
     from render.mesh_renderer import MeshRenderer
@@ -45,6 +52,8 @@ def rendered_faces(
         size = (intrinsics.width, intrinsics.height)
         picture, geometry = RenderTarget(context, *size), RenderTarget(context, *size, geometry=True)
         pose = _pose(distance_m, turn_deg)
+        if T_camera_first is not None:
+            pose = T_camera_first @ pose
         faces = []
         for weights in EXPRESSIONS:
             renderer.set_vertices(model.vertices(weights).astype(np.float32))

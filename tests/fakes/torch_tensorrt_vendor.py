@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -72,6 +73,8 @@ def install(monkeypatch: pytest.MonkeyPatch, version: str = "2.13.0", tensorrt: 
         __version__=version, dynamo=SimpleNamespace(compile=fake.compile), save=fake.save, load=fake.load
     )
     runtime.__dict__.update(__version__=tensorrt)
+    for module in (vendor, runtime):
+        module.__spec__ = ModuleSpec(module.__name__, None)  # PyTorch looks vendors up by it
     monkeypatch.setitem(sys.modules, "torch_tensorrt", vendor)
     monkeypatch.setitem(sys.modules, "tensorrt", runtime)
     return fake

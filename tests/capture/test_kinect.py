@@ -1,0 +1,121 @@
+"""Azure Kinect: options, calibration, recordings. Live cameras and the vendor's library: test_kinect_library.py."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from capture.device import DamagedPictureError
+from capture.kinect import KinectOptions, kinect_source
+from capture.kinect_calibration import parse_calibration
+from capture.kinect_file import KinectClip, is_kinect_recording
+from capture.kinect_picture import KinectDecoder, KinectPicture
+from capture.open_source import open_source
+from capture.source import SourceError
+from render.errors import InputError
+from tests.fakes.native_kinect import calibration_json
+
+
+def test_options_are_read_and_checked() -> None:
+    options = KinectOptions.parse("color=1080p&format=bgra&depth=wfov_2x2binned&fps=15&exposure_us=8000&sync=MASTER")
+    assert options == KinectOptions("1080P", "BGRA", "WFOV_2X2BINNED", 15, 8000, 0, "master", 0)
+    assert KinectOptions.parse("") == KinectOptions()
+    for wrong in ("color=4k", "colour=720P", "fps=fast", "fps=29", "color=3072P", "exposure_us=999999999", "sync="):
+        with pytest.raises(InputError, match="kinect"):
+            KinectOptions.parse(wrong)
+
+
+def test_without_the_library_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyk4a", None)
+    with pytest.raises(InputError, match=r'pip install "vfa-live\[kinect\]"'):
+        kinect_source()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda text: text[:-40],
+        lambda text: "[]",
+        lambda text: text.replace("PurposeDepth", "PurposeElse"),
+        lambda text: text.replace("0.49", "NaN"),
+        lambda text: text.replace("0.49", "1e999"),
+        lambda text: text.replace('"Rotation": [1,', '"Rotation": [3,'),
+        lambda text: text.replace('"Rotation": [1, 0,', '"Rotation": ['),
+    ],
+)
+def test_a_calibration_that_is_none_is_refused(spoil) -> None:  # type: ignore[no-untyped-def]
+    text = spoil(calibration_json().rstrip("\0"))
+    with pytest.raises(InputError, match=r"^it\.mkv: expected the factory calibration"):
+        parse_calibration(text, "NFOV_UNBINNED", "720P", name="it.mkv")
+
+
+def test_the_real_recording_plays_without_the_library(shared_data: Path) -> None:
+    path = shared_data / "rgbd/pyk4a_recording.mkv"
+    assert is_kinect_recording(path)
+    assert KinectClip(path).fps == 5
+    source = open_source(str(path), realtime=False)
+    source.open()
+    frame = source.read(1.0)
+    assert frame is not None
+    assert source.frame_count == 1
+    assert frame.rgb.shape == (720, 1280, 3)
+    assert frame.depth_m is not None
+    assert 0.4 < (frame.depth_m > 0).mean() < 0.7
+    assert frame.intrinsics.fx == pytest.approx(611.8, abs=0.1)
+    with pytest.raises(EOFError):
+        source.read(1.0)
+    source.close()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 4000, 100_000, 1_000_000])
+def test_a_recording_cut_short_is_one_line_or_what_is_left(shared_data: Path, tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "cut.mkv"
+    path.write_bytes((shared_data / "rgbd/pyk4a_recording.mkv").read_bytes()[:kept])
+    with pytest.raises((SourceError, EOFError)) as told:
+        source = open_source(str(path), realtime=False)
+        source.open()
+        while True:
+            source.read(1.0)
+    assert "\n" not in str(told.value)
+
+
+def test_a_video_of_another_kind_is_told_apart(shared_data: Path) -> None:
+    with pytest.raises(SourceError, match="expected color and depth of an Azure Kinect"):
+        KinectClip(shared_data / "video/head_turns.mp4")
+
+
+def test_a_recording_without_calibration_says_how_to_attach_it(shared_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bare.mkv"
+    whole = (shared_data / "rgbd/pyk4a_recording.mkv").read_bytes()
+    path.write_bytes(whole.replace(b"K4A_CALIBRATION_FILE", b"X" * 20).replace(b"calibration.json", b"x" * 16))
+    with pytest.raises(SourceError, match="--add-attachment"):
+        KinectClip(path)
+
+
+def _picture(color: np.ndarray) -> KinectPicture:
+    return KinectPicture(color, np.full((576, 640), 500, np.uint16), 1.0)
+
+
+def test_color_comes_as_jpeg_or_raw_and_damage_is_noticed() -> None:
+    decode = KinectDecoder(parse_calibration(calibration_json(), "NFOV_UNBINNED", "720P", name="it"))
+    rgb = np.zeros((720, 1280, 3), np.uint8)
+    rgb[:, :640] = (200, 100, 50)
+    jpeg = cv2.imencode(".jpg", rgb[..., ::-1])[1].ravel()
+    for color in (jpeg, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA), np.concatenate([jpeg, np.zeros(500, np.uint8)])):
+        seen, depth_m = decode(_picture(color))
+        assert np.abs(seen[300:400, 100:500].astype(int) - (200, 100, 50)).max() < 5
+        assert np.median(depth_m[depth_m > 0]) == pytest.approx(0.5, abs=2e-4)
+    for color in (jpeg[: len(jpeg) // 2], jpeg[:10], np.zeros(5000, np.uint8), np.zeros((480, 640, 4), np.uint8)):
+        with pytest.raises(DamagedPictureError):
+            decode(_picture(color))
+    with pytest.raises(DamagedPictureError):
+        decode(KinectPicture(jpeg, np.zeros((288, 320), np.uint16), 1.0))
+
+
+def test_the_calibration_text_is_json_with_a_trailing_nul() -> None:
+    assert json.loads(calibration_json().rstrip("\0"))
+    parse_calibration(calibration_json(), "NFOV_2X2BINNED", "2160P", name="it")
+    with pytest.raises(InputError, match="record with both cameras on"):
+        parse_calibration(calibration_json(), "PASSIVE_IR", "720P", name="it")

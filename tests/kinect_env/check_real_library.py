@@ -1,0 +1,127 @@
+"""The Azure Kinect's real library against our reading, calibration and registration. Runs in the second environment.
+
+Its registration needs a screen (Xvfb) and gives the oracle; its recorder writes the recordings that we read.
+"""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyk4a
+import pytest
+
+from capture.kinect_calibration import parse_calibration
+from capture.kinect_file import KinectClip, is_kinect_recording
+from capture.registration import DepthRegistration
+from tests.fakes.kinect_writer import write_recording
+
+WITHIN = 0.01  # of the distance
+
+
+def _open(path: Path) -> pyk4a.PyK4APlayback:
+    playback = pyk4a.PyK4APlayback(path, thread_safe=False)
+    playback.open()
+    return playback
+
+
+def _without_color_lens(text: str) -> str:
+    """The same camera with its colour lens taken out: what the live path registers to."""
+    content = json.loads(text)
+    for camera in content["CalibrationInformation"]["Cameras"]:
+        if camera["Purpose"] == "CALIBRATION_CameraPurposePhotoVideo":
+            camera["Intrinsics"]["ModelParameters"][4:] = [0.0] * 10
+    return json.dumps(content)
+
+
+def agreement(ours_m: np.ndarray, theirs_mm: np.ndarray) -> tuple[float, float]:
+    """Of the pixels both have: where ours within a pixel is within 1 %. Of theirs: the share that we have."""
+    both = (ours_m > 0) & (theirs_mm > 0)
+    near = np.full(ours_m.shape, np.inf)
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            shifted = np.roll(ours_m, (down, right), (0, 1)) * 1000.0
+            off = np.abs(shifted - theirs_mm) / np.maximum(theirs_mm, 1)
+            near = np.minimum(near, np.where(shifted > 0, off, np.inf))
+    return float((near[both] <= WITHIN).mean()), float(both.sum() / (theirs_mm > 0).sum())
+
+
+@pytest.mark.parametrize("lens", [True, False], ids=["as captured", "without lens"])
+def test_registration_agrees_with_the_library(shared_data: Path, lens: bool) -> None:
+    playback = _open(shared_data / "rgbd/pyk4a_recording.mkv")
+    text = playback.calibration_raw.rstrip("\0")
+    if not lens:
+        text = _without_color_lens(text)
+        playback.calibration_raw = text
+    capture = playback.get_next_capture()
+    theirs_mm = capture.transformed_depth
+    assert theirs_mm is not None, "the library's registration gave nothing: is there a screen?"
+    calibration = parse_calibration(text, "NFOV_UNBINNED", "720P", name="oracle")
+    ours_m = DepthRegistration(calibration, lens=lens)(capture.depth.astype(np.float32) / 1000)
+    agreeing, covered = agreement(ours_m, theirs_mm.astype(np.float64))
+    print(f"agreement {agreeing:.4%}, covering {covered:.4%} of the library's")
+    assert agreeing >= 0.99
+    assert covered >= 0.99
+    playback.close()
+
+
+@pytest.mark.parametrize("mode", ["NFOV_2X2BINNED", "NFOV_UNBINNED", "WFOV_2X2BINNED", "WFOV_UNBINNED"])
+@pytest.mark.parametrize("color", ["720P", "1080P", "1440P", "1536P", "2160P", "3072P"])
+def test_cameras_of_every_mode_are_the_library_s(shared_data: Path, mode: str, color: str) -> None:
+    playback = _open(shared_data / "rgbd/pyk4a_recording.mkv")
+    text = playback.calibration_raw.rstrip("\0")
+    playback.close()
+    theirs = pyk4a.Calibration.from_raw(
+        text, pyk4a.DepthMode[mode], pyk4a.ColorResolution[f"RES_{color}"], thread_safe=False
+    )
+    ours = parse_calibration(text, mode, color, name="oracle")
+    for camera, kind in ((ours.depth, 0), (ours.color, 1)):
+        matrix = theirs.get_camera_matrix(pyk4a.CalibrationType(kind))
+        matrix[:2, 2] += 0.5  # it counts pixel centres from 0, we from 0.5
+        np.testing.assert_allclose(camera.intrinsics.matrix(), matrix, atol=1e-3)
+        np.testing.assert_allclose(
+            camera.distortion, theirs.get_distortion_coefficients(pyk4a.CalibrationType(kind)), atol=1e-7
+        )
+    rotation, translation = theirs.get_extrinsic_parameters(pyk4a.CalibrationType.DEPTH, pyk4a.CalibrationType.COLOR)
+    np.testing.assert_allclose(ours.T_color_depth[:3, :3], rotation, atol=1e-6)
+    np.testing.assert_allclose(ours.T_color_depth[:3, 3], translation.ravel(), atol=1e-6)
+
+
+def test_rays_are_the_library_s(shared_data: Path) -> None:
+    playback = _open(shared_data / "rgbd/pyk4a_recording.mkv")
+    calibration = parse_calibration(playback.calibration_raw, "NFOV_UNBINNED", "720P", name="oracle")
+    rays = calibration.depth.rays()
+    for column, row in [(320, 288), (100, 100), (500, 450), (330, 60)]:
+        x, y, z = playback.calibration.convert_2d_to_3d((column, row), 1000.0, pyk4a.CalibrationType.DEPTH)
+        np.testing.assert_allclose(rays[row, column], [x / z, y / z], atol=2e-4)
+    playback.close()
+
+
+def test_what_the_library_plays_we_read_the_same(shared_data: Path, tmp_path: Path) -> None:
+    recording = shared_data / "rgbd/pyk4a_recording.mkv"
+    original = _open(recording)
+    calibration = original.calibration_raw.rstrip("\0")
+    original.close()
+    rng = np.random.default_rng(4)
+    jpegs = [
+        cv2.imencode(".jpg", cv2.resize(rng.integers(0, 255, (9, 16, 3), np.uint8), (1280, 720)))[1].ravel()
+        for _ in range(12)
+    ]
+    depths = [cv2.resize(rng.integers(400, 900, (9, 10)).astype(np.uint16), (640, 576)) for _ in range(12)]
+    path = tmp_path / "face.mkv"
+    write_recording(path, jpegs, depths, calibration)
+    assert is_kinect_recording(path)
+    clip = KinectClip(path)
+    playback = _open(path)
+    pictures = list(clip.pictures())
+    assert len(pictures) == clip.frame_count == 12
+    for jpeg, depth, picture in zip(jpegs, depths, pictures, strict=True):
+        theirs = playback.get_next_capture()
+        np.testing.assert_array_equal(picture.depth_mm, theirs.depth)
+        np.testing.assert_array_equal(picture.color, theirs.color)
+        np.testing.assert_array_equal(picture.depth_mm, depth)
+        np.testing.assert_array_equal(picture.color, jpeg)
+        assert picture.timestamp_s * 1e6 + 1e6 / 30 == pytest.approx(theirs.color_timestamp_usec, abs=2)
+    with pytest.raises(EOFError):
+        playback.get_next_capture()
+    playback.close()
