@@ -61,7 +61,9 @@ def load_gltf(path: Path) -> Mesh:
             if "mesh" in gltf.entry("nodes", node):
                 _gather_node(gltf, node, world, gathered)
         return _to_mesh(gltf, gathered)
-    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}: its glTF structure is damaged ({type(error).__name__}: {error}); export it again"
         ) from None

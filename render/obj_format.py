@@ -63,7 +63,7 @@ def _sort_statements(data: bytes) -> _Statements:
         elif kind == b"f":
             if part < 0:
                 part = found.part_keys.setdefault((group, material), len(found.part_keys))
-            found.faces.append(rest)
+            found.faces.append(rest.partition(b"#")[0])
             found.face_part.append(part)
             found.positions_before.append(len(found.positions))
             found.uvs_before.append(len(found.uvs))
@@ -83,21 +83,24 @@ def _split_tab(line: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _read_text_numbers(text: bytes) -> NDArray[np.float64]:
+    """Numbers separated by blanks; none at all where something else stands between them."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "could not be read to its end": the count shows it
-        return np.fromstring(text, dtype=np.float64, sep=" ")
+        warnings.simplefilter("error", DeprecationWarning)  # older numpy only warns
+        try:
+            return np.fromstring(text, dtype=np.float64, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return np.zeros(0)
 
 
 def _parse_numbers(path: Path, kind: str, lines: list[bytes], least: int) -> NDArray[np.float64]:
-    """[len(lines), least] float64: the first numbers of each line."""
+    """[len(lines), at least `least`] float64: the numbers of each line, or the first ones where lines differ."""
     values = _read_text_numbers(b" ".join(lines))
-    per_line = len(values) // len(lines)
-    tokens = len(lines[0].split())
-    if per_line >= least and len(values) == per_line * len(lines) and per_line == tokens:
+    per_line = len(lines[0].split())
+    if per_line >= least and len(values) == per_line * len(lines):
         return values.reshape(len(lines), per_line)
     rows = np.empty((len(lines), least))
     for number, line in enumerate(lines):
-        row = _read_text_numbers(line)
+        row = _read_text_numbers(line.partition(b"#")[0])
         if len(row) < least:
             raise InputError(
                 f"{path}: '{kind}' line {number + 1} of its kind: expected at least {least} numbers, "

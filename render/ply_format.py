@@ -81,6 +81,8 @@ def _read_header(path: Path, data: bytes) -> _Header:
         words = line.split()
         try:
             _header_line(path, header, words)
+        except InputError:
+            raise
         except (IndexError, ValueError, KeyError):
             raise InputError(f"{path}: the PLY header line '{line[:60]}' is not understood; export it again") from None
     return header
@@ -217,6 +219,8 @@ def _read_ascii(path: Path, tokens: list[bytes], offset: int, element: _Element)
                 plain_rows[item.name].extend(tokens[offset : offset + count])
                 offset += count
         columns = {name: np.array(values, dtype=np.bytes_).astype(np.float64) for name, values in plain_rows.items()}
+    except InputError:
+        raise
     except IndexError:
         raise _truncated(path, element) from None
     except ValueError as error:
