@@ -63,7 +63,7 @@ class ReconnectingSource(Generic[Picture]):
         self._failure: BaseException | None = None
         self._last_picture_s: float | None = None  # when the latest one arrived
         self._last_frame_s: float | None = None  # timestamp of the latest one handed out
-        self._gap_reason: str | None = None
+        self._gap: tuple[int, str] | None = None  # number of the first picture after it, and why there is one
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -113,7 +113,7 @@ class ReconnectingSource(Generic[Picture]):
             self.damaged += 1
             log.warning("%s: picture %d was dropped: %s", self.name, newest[0], error)
             return None
-        self._end_gap(frame.timestamp_s)
+        self._end_gap(frame)
         return frame
 
     def close(self) -> None:
@@ -190,19 +190,22 @@ class ReconnectingSource(Generic[Picture]):
             log.warning("%s", fault)
         self._fault = fault
         self._phase = fault.state if self._last_picture_s is None else DeviceState.RECONNECTING
-        self._gap_reason = self._gap_reason or str(fault)
+        self._gap = self._gap or (self._captured, str(fault))
 
     # --- reader's thread ------------------------------------------------------------------------------------------
 
     def _notice_stall(self) -> None:
         if self.state is DeviceState.STALLED:
-            self._gap_reason = self._gap_reason or f"{self.name}: stalled"
+            self._gap = self._gap or (self._captured, f"{self.name}: stalled")
 
-    def _end_gap(self, timestamp_s: float) -> None:
-        if self._gap_reason is not None and self._last_frame_s is not None:
-            self.gaps.append(Gap(self._last_frame_s, timestamp_s, self._gap_reason))
-        self._gap_reason = None
-        self._last_frame_s = timestamp_s
+    def _end_gap(self, frame: RgbdFrame) -> None:
+        """A picture taken before the fault may be read after it: only one from beyond the gap ends it."""
+        gap = self._gap
+        if gap is not None and frame.index >= gap[0]:
+            if self._last_frame_s is not None:
+                self.gaps.append(Gap(self._last_frame_s, frame.timestamp_s, gap[1]))
+            self._gap = None
+        self._last_frame_s = frame.timestamp_s
 
 
 def _wait_s(fault: DeviceError, failures: int) -> float:
