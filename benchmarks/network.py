@@ -19,7 +19,7 @@ from engine.backends.select import BackendName, make_backend
 from engine.motion_network import MotionNetwork, sample_inputs
 from engine.network.checkpoint import load_checkpoint
 
-_ON_CPU: tuple[BackendName, ...] = ("eager", "openvino", "openvino-mixed", "openvino-int8")
+_ON_CPU: tuple[BackendName, ...] = ("eager", "native", "openvino", "openvino-mixed", "openvino-int8")
 _ON_GPU: tuple[BackendName, ...] = ("cuda", "tensorrt")
 
 

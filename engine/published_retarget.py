@@ -1,10 +1,14 @@
 """The published way from controller to vertex displacements: blending, then smoothing over the surface."""
 
+import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
+
+from engine.backends.native_library import NativeError, aligned, library, pointer
 
 PUBLISHED_SMOOTHING = 0.6
 PUBLISHED_ROUNDS = 5
@@ -47,7 +51,7 @@ class PublishedRetarget:
         delta = self._blended(displacement, tracked)
         for _ in range(self.rounds):
             delta = self._smooth(delta)
-        return delta[:, :3]
+        return delta[:, :3].copy()
 
     def _blended(self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]) -> NDArray[np.float32]:
         """[V, 4]: displacement, and in the last column how much weight was tracked (left there: four align)."""
@@ -59,27 +63,32 @@ class PublishedRetarget:
         blended = self._blend(pull)
         if not tracked.all():
             share = blended[:, 3:]
-            np.divide(blended[:, :3], share, out=blended[:, :3], where=share > 0)
+            blended *= 1.0 / np.where(share > 0, share, np.float32(1.0))
         return blended
 
 
 class _SparseProduct:
-    """matrix @ x for x [n, 4] float32, on torch's threads: scipy has one and takes three times as long."""
+    """matrix @ x for x [n, 4] float32: the native kernel where there is a compiler, scipy otherwise."""
 
     def __init__(self, matrix: csr_matrix) -> None:
-        import warnings
-
-        import torch
-
-        matrix = matrix.tocsr().astype(np.float32)
-        matrix.sum_duplicates()
-        starts, columns = (torch.from_numpy(part.astype(np.int32)) for part in (matrix.indptr, matrix.indices))
-        values = torch.from_numpy(matrix.data)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            self._matrix = torch.sparse_csr_tensor(starts, columns, values, matrix.shape, check_invariants=True)
-        self._multiply, self._wrap = torch.mm, torch.from_numpy
+        self._matrix = matrix.tocsr().astype(np.float32)
+        self._matrix.sum_duplicates()
+        self._rows = self._matrix.shape[0]
+        self._kernel: Callable[..., object] | None = None
+        try:
+            self._kernel = library().sparse_product
+        except NativeError:
+            return
+        arrays = self._matrix.indptr.astype(np.int32), self._matrix.indices.astype(np.int32), self._matrix.data
+        self._held = [np.ascontiguousarray(array) for array in arrays]
+        self._results = aligned(self._rows, 4), aligned(self._rows, 4)  # in turn: a product may be the next one's input
+        self._turn = 0
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        product: NDArray[np.float32] = self._multiply(self._matrix, self._wrap(x)).numpy()
-        return product
+        if self._kernel is None:
+            product: NDArray[np.float32] = self._matrix @ x
+            return product
+        self._turn = 1 - self._turn
+        result = self._results[self._turn]
+        self._kernel(*(pointer(array) for array in self._held), pointer(x), pointer(result), ctypes.c_long(self._rows))
+        return result

@@ -296,9 +296,10 @@ def _tap_weights(taps: list[Tensor]) -> Array:
 def _winograd_weights(weight: NDArray[np.float64]) -> Array:
     """[c_out, c_in, 3, 3] -> [panels, 36, c_in, 64], transformed in float64."""
     c_out, c_in = weight.shape[:2]
-    transformed = np.einsum("pi,ocij,qj->pqco", _WINOGRAD_G, weight, _WINOGRAD_G, optimize=True)
+    both_axes = np.kron(_WINOGRAD_G, _WINOGRAD_G)  # [36, 9]
     held = aligned(c_out // _PANEL, 36, c_in, _PANEL)
-    held[:] = transformed.reshape(36, c_in, c_out // _PANEL, _PANEL).transpose(2, 0, 1, 3)
+    for panel, rows in enumerate(weight.reshape(-1, _PANEL * c_in, 9)):
+        held[panel] = (both_axes @ rows.T).reshape(36, _PANEL, c_in).transpose(0, 2, 1)
     return held
 
 

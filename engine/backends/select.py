@@ -8,12 +8,13 @@ import torch
 
 from engine.backends.backend import Backend, BackendError, CompiledMotion, CompileRequest, Proof, proven
 from engine.backends.eager import CudaGraphBackend, EagerBackend
+from engine.backends.native import NativeBackend
 from engine.backends.openvino import OpenVinoBackend
 from engine.backends.tensorrt import TensorRtBackend
 
 log = logging.getLogger(__name__)
 
-BackendName = Literal["auto", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
+BackendName = Literal["auto", "native", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class SelectedBackend:
 
 def make_backend(name: BackendName) -> Backend:
     """The backend of that name; "auto" is no single one. Imports nothing of any vendor's."""
+    if name == "native":
+        return NativeBackend()
     if name == "eager":
         return EagerBackend()
     if name == "cuda":
@@ -41,13 +44,15 @@ def make_backend(name: BackendName) -> Backend:
         return OpenVinoBackend("mixed")
     if name == "openvino":
         return OpenVinoBackend()
-    raise BackendError(f"--backend {name}: expected auto, eager, openvino, cuda or tensorrt")
+    raise BackendError(
+        f"--backend {name}: expected auto, native, openvino, openvino-mixed, openvino-int8, eager, cuda or tensorrt"
+    )
 
 
 def candidates() -> list[BackendName]:
     """What "auto" tries on this machine, best first. Lower precision on the CPU is for those who ask for it."""
     on_gpu: list[BackendName] = ["tensorrt", "cuda"] if torch.cuda.is_available() else []
-    return [*on_gpu, "openvino", "eager"]
+    return [*on_gpu, "native", "openvino", "eager"]
 
 
 def select_backend(name: BackendName, request: CompileRequest) -> SelectedBackend:

@@ -1,0 +1,148 @@
+"""The native kernels: each against PyTorch, and the whole live graph against eager."""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import random as random_sparse
+from torch.nn import functional as F
+
+from engine.backends import native_library
+from engine.backends.backend import BackendError, CompileRequest, proven
+from engine.backends.native import NativeBackend, _tap_weights, _taps, _Winograd
+from engine.backends.native_library import NativeError, Scratch, aligned, library, missing, pointer
+from engine.motion_network import MotionNetwork, sample_inputs
+from engine.network.config import NetworkConfig
+from engine.network.layers import filter_2d, fir_kernel
+from engine.network.network import FaceNetwork
+from engine.published_retarget import _SparseProduct
+from tests.engine.stand_in import picture, published_network, small_network
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=f"native kernels: {missing()}")
+
+WIDE = NetworkConfig(image_size=32, widths={4: 128, 8: 128, 16: 64, 32: 64}, style_dim=24, motion_dim=6)
+
+
+def channels_first(x: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(x.copy()).permute(2, 0, 1)[None]
+
+
+def random_picture(size: int, channels: int, seed: int = 0) -> NDArray[np.float32]:
+    x = aligned(size, size, channels)
+    x[:] = np.random.default_rng(seed).standard_normal(x.shape)
+    return x
+
+
+@pytest.mark.parametrize(("size", "c_in", "c_out"), [(4, 64, 64), (8, 128, 64), (32, 64, 128), (64, 64, 64)])
+def test_winograd_equals_direct_convolution(size: int, c_in: int, c_out: int) -> None:
+    torch.manual_seed(size)
+    weight, bias = torch.randn(c_out, c_in, 3, 3) / np.sqrt(9 * c_in), torch.randn(c_out)
+    style, scale = torch.rand(c_in) + 0.5, torch.rand(c_out) + 0.5
+    scratch = Scratch()
+    conv = _Winograd(library(), scratch, weight, bias, size)
+    scratch.allocate()
+    x, out = random_picture(size, c_in), aligned(size, size, c_out)
+    conv(x, out, style.numpy(), scale.numpy())
+    expected = F.conv2d(channels_first(x).double() * style[:, None, None], weight.double(), padding=1)
+    expected = F.leaky_relu(expected * scale[:, None, None] + bias[:, None, None], 0.2)
+    assert np.abs(out - expected[0].permute(1, 2, 0).numpy()).max() < 3e-4
+
+
+@pytest.mark.parametrize(("pad", "stride", "gain"), [(2, 1, 1.0), (1, 2, 1.0), (1, 1, 2.0)])
+def test_filter_equals_the_network_s(pad: int, stride: int, gain: float) -> None:
+    scratch = Scratch()
+    scratch.wish(40 * 64)
+    scratch.allocate()
+    x = random_picture(17, 64)
+    expected = filter_2d(channels_first(x), fir_kernel(gain**2), (pad, pad), stride)[0].permute(1, 2, 0).numpy()
+    out = aligned(*expected.shape)
+    numbers = [ctypes.c_long(n) for n in (17, len(out), 64, pad, stride)]
+    library().filter_picture(pointer(x), None, None, pointer(out), *numbers, ctypes.c_float(gain), scratch.pointers)
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_taps_equal_strided_convolution() -> None:
+    weight = torch.randn(128, 64, 3, 3)
+    x, out = random_picture(17, 64), aligned(8, 8, 128)
+    offsets = np.array([i * 17 * 64 + j * 64 for i in range(3) for j in range(3)], np.int64)
+    weights = _tap_weights([weight[:, :, i, j] for i in range(3) for j in range(3)])
+    _taps(library(), x, weights, out, (8, 8), (2 * 17 * 64, 2 * 64), (8 * 128, 128), offsets)
+    expected = F.conv2d(channels_first(x), weight, stride=2)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(out, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 50, 1001])
+def test_sparse_product(rows: int) -> None:
+    matrix = random_sparse(rows, 30, density=0.2, random_state=0, format="csr", dtype=np.float32)
+    x = np.random.default_rng(1).standard_normal((30, 4)).astype(np.float32)
+    np.testing.assert_allclose(_SparseProduct(matrix)(x), matrix @ x, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_whole_graph_equals_eager(seed: int) -> None:
+    torch.manual_seed(seed)
+    network = FaceNetwork(WIDE).eval().requires_grad_(False)
+    live = MotionNetwork(network, picture(seed, 32))
+    compiled, proof = proven(NativeBackend(), CompileRequest(live, "weights", "avatar"))
+    assert proof.flow_px < 1e-3
+    assert proof.depth < 1e-4
+    driving, offset = sample_inputs(WIDE, 7)
+    expected = live(driving, offset)
+    fields = compiled(driving.numpy(), offset.numpy())
+    np.testing.assert_allclose(fields.alpha, expected[2].numpy(), atol=1e-4)
+    again = compiled(driving.numpy(), offset.numpy())
+    np.testing.assert_array_equal(fields.flow, again.flow)  # nothing is left over from the call before
+
+
+def test_published_size_gives_the_golden_flow_and_depth(shared_reference: Path) -> None:
+    golden = np.load(shared_reference / "network.npz", allow_pickle=False)
+
+    def enlarged(name: str) -> torch.Tensor:
+        lowres = torch.from_numpy(golden[f"{name}_lowres"])
+        return F.interpolate(lowres, size=(256, 256), mode="bilinear", align_corners=True).clamp(-1, 1)
+
+    live = MotionNetwork(published_network(shared_reference), enlarged("source"))
+    run = NativeBackend().compile(CompileRequest(live, "weights", "avatar"))
+    nothing = np.zeros((1, 20), np.float32)
+    start = run(enlarged("start").numpy(), nothing).alpha
+    fields = run(enlarged("driving").numpy(), live.source_alpha.numpy() - start)
+    assert np.abs(fields.flow - golden["flow"][0]).max() * 128 < 1e-3
+    assert np.abs(fields.depth - golden["depth"][0, 0]).max() < 1e-3
+
+
+def test_other_channel_counts_are_refused() -> None:
+    with pytest.raises(BackendError, match="divisible by 64"):
+        proven(NativeBackend(), CompileRequest(MotionNetwork(small_network(), picture(0, 32)), "w", "a"))
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_library, "compiler", lambda: None)
+    assert "no C compiler" in (NativeBackend().missing() or "")
+    with pytest.raises(NativeError, match="no C compiler"):
+        library(Path("/nowhere"))
+
+
+def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(native_library, "_FLAGS", ("--no-such-flag",))
+    with pytest.raises(NativeError, match="refuses them") as caught:
+        library(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*.so"))
+
+
+def test_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = native_library._built(tmp_path)
+    monkeypatch.setattr(native_library.subprocess, "run", _only_version(native_library.subprocess.run))
+    assert native_library._built(tmp_path) == first
+
+
+def _only_version(run: Any) -> Any:
+    def checked(command: list[str], **options: Any) -> Any:
+        assert command[1:] == ["--version"], "compiled again"
+        return run(command, **options)
+
+    return checked
