@@ -120,6 +120,6 @@ def weld_smooth(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> NDAr
     mean = np.zeros((int(place.max()) + 1, 3))
     np.add.at(mean, place, own)
     mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-30)
-    alone = np.einsum("ij,ij->i", own, mean[place]) < _SAME_SURFACE
+    alone = (np.einsum("ij,ij->i", own, mean[place]) < _SAME_SURFACE) & own.any(axis=1)
     group = np.where(alone, len(mean) + np.arange(len(vertices)), place)
     return np.asarray(np.unique(group, return_inverse=True)[1], dtype=np.int64).reshape(-1)

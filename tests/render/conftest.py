@@ -41,7 +41,7 @@ def make_sphere(rows: int = 24, columns: int = 48, radius: float = 1.0, centre=(
     corner = np.arange((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
     a, b, c, d = corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
-    points = points.reshape(-1, 3)
+    points = np.round(points.reshape(-1, 3), 9)
     sharp = points[faces]
     area = np.linalg.norm(np.cross(sharp[:, 1] - sharp[:, 0], sharp[:, 2] - sharp[:, 0]), axis=1)
     faces = faces[(area > 1e-9) & ((sharp[:, :, 1].mean(1) > open_below) if open_below else True)].astype(np.int32)

@@ -1,0 +1,137 @@
+"""Normals, outlines, openings and looks, against plain definitions."""
+
+import numpy as np
+import pytest
+
+from render.camera import PUBLISHED_INTRINSICS, gl_projection, look_at
+from render.looks import EYE, HAIR, LASH, LINING, SKIN, TEETH, look_of
+from render.mesh import Material, MeshPart
+from render.mesh_layout import is_closed, make_layout, weld_positions
+from render.openings import Openings
+from render.surface_normals import Outlines, SurfaceNormals
+from render.textures import bleed
+
+EYE_POINT = np.array([0.0, 0.0, 8.0])
+
+
+def test_normals_of_a_sphere_point_away_from_its_centre_also_at_its_seam(sphere):
+    mesh = sphere()
+    surface = SurfaceNormals(mesh.vertices, mesh.faces)
+    normals = surface.update(mesh.vertices)[surface.group]
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    assert np.einsum("ij,ij->i", normals, mesh.vertices).min() > 0.999
+
+
+def test_normals_follow_a_deformation_as_the_plain_sum_over_faces_does(sphere):
+    mesh = sphere(10, 14)
+    moved = (mesh.vertices * [1.0, 1.6, 0.7] + 0.1 * np.sin(5 * mesh.vertices[:, ::-1])).astype(np.float32)
+    surface = SurfaceNormals(mesh.vertices, mesh.faces)
+    normals = surface.update(moved)
+    expected = np.zeros_like(normals, dtype=np.float64)
+    for face in mesh.faces:
+        a, b, c = moved[face].astype(np.float64)
+        for vertex in face:
+            expected[surface.group[vertex]] += np.cross(b - a, c - a)
+    np.testing.assert_allclose(normals, expected, atol=1e-5)
+
+
+def test_outline_of_a_sphere_lies_on_its_rim(sphere):
+    mesh = sphere(48, 96)
+    surface = SurfaceNormals(mesh.vertices, mesh.faces)
+    surface.update(mesh.vertices)
+    outlines = Outlines(mesh.vertices, mesh.faces, np.arange(len(mesh.faces)))
+    ends = outlines.find(mesh.vertices, surface, EYE_POINT)
+    assert 90 < len(ends) < 400
+    assert np.abs(ends[..., 2] - 1 / 8).max() < 0.12, "seen from 8 away, the rim of a unit sphere is at z = 1/8"
+
+
+def test_outline_of_an_open_shape_has_its_border_but_not_where_it_faces_away(sphere):
+    mesh = sphere(24, 48, open_below=0.15)
+    surface = SurfaceNormals(mesh.vertices, mesh.faces)
+    surface.update(mesh.vertices)
+    outlines = Outlines(mesh.vertices, mesh.faces, np.arange(len(mesh.faces)))
+    ends = outlines.find(mesh.vertices, surface, EYE_POINT)
+    border = ends[np.abs(np.ptp(ends[..., 1], axis=1)) < 1e-4]
+    assert len(border) > 10
+    assert border[..., 2].max() > 0.8
+    assert border[..., 2].min() > -0.3, "the border behind faces away"
+
+
+def test_openings_are_boxed_where_they_are_seen(sphere):
+    mesh = sphere(24, 48, open_below=-0.7)
+    openings = Openings(mesh.vertices, mesh.faces)
+    assert len(openings) == 1
+    clip = gl_projection(PUBLISHED_INTRINSICS, 4, 12) @ look_at(EYE_POINT)
+    ((left, bottom, width, height),) = openings.boxes(mesh.vertices, clip, (256, 256))
+    border = mesh.vertices[np.abs(mesh.vertices[:, 1] - mesh.vertices[mesh.faces][..., 1].min()) < 1e-5]
+    camera = border @ look_at(EYE_POINT)[:3, :3].T + look_at(EYE_POINT)[:3, 3]
+    pixels = PUBLISHED_INTRINSICS.project(camera)
+    rows = 256 - pixels[:, 1]
+    assert left <= pixels[:, 0].min()
+    assert pixels[:, 0].max() <= left + width < pixels[:, 0].max() + 4
+    assert bottom <= rows.min()
+    assert rows.max() <= bottom + height < rows.max() + 4
+
+
+def test_many_holes_are_gathered_into_a_few_boxes_that_cover_them(sphere):
+    mesh = sphere(24, 48)
+    faces = np.delete(mesh.faces, np.arange(100, len(mesh.faces), 150), axis=0)
+    openings = Openings(mesh.vertices, faces)
+    assert 1 <= len(openings) <= 4
+    whole = Openings(mesh.vertices, mesh.faces)
+    assert len(whole) == 0
+    assert whole.boxes(mesh.vertices, np.eye(4), (64, 64)) == []
+
+
+def test_closedness(sphere):
+    mesh = sphere()
+    assert is_closed(mesh.vertices, mesh.faces)
+    assert not is_closed(mesh.vertices, mesh.faces[1:])
+
+
+def test_welding_is_by_place_whatever_the_sign_of_zero():
+    points = np.array([[0.0, 1, 2], [-0.0, 1, 2], [0, 1, 2.0000002]], dtype=np.float32)
+    place = weld_positions(points)
+    assert place[0] == place[1] != place[2]
+
+
+def test_layout_draws_every_face_once_opaque_before_soft(toy_head):
+    layout = make_layout(toy_head)
+    assert sorted(layout.order.tolist()) == list(range(len(toy_head.faces)))
+    np.testing.assert_array_equal(layout.vertex_of[layout.corners], toy_head.faces[layout.order])
+    soft = [group.transparent for group in layout.groups]
+    assert soft == sorted(soft)
+    assert sum(group.count for group in layout.groups) == len(toy_head.faces)
+    uvs = layout.uvs[layout.corners]
+    expected = toy_head.uvs[toy_head.faces_uv[layout.order]]
+    np.testing.assert_allclose(uvs[..., 1], 1 - expected[..., 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "look"),
+    [
+        ("eye_left", EYE),
+        ("Eyeball.R", EYE),
+        ("eyelashes", LASH),
+        ("lashes", LASH),
+        ("eyelid_upper", SKIN),
+        ("teeth_upper", TEETH),
+        ("mouth_lining", LINING),
+        ("Hair_Card_03", HAIR),
+        ("head", SKIN),
+        ("mesh", SKIN),
+    ],
+)
+def test_looks_go_by_name(name, look):
+    assert look_of(MeshPart(name, 0, 1, 0), Material("m")) == look
+    assert look_of(MeshPart("part", 0, 1, 0), Material(name)) == look
+
+
+def test_bleeding_keeps_what_is_visible_and_fills_what_is_not():
+    rgba = np.zeros((32, 32, 4), np.uint8)
+    rgba[8:16, 8:16] = (200, 100, 50, 255)
+    filled = bleed(rgba)
+    np.testing.assert_array_equal(filled[8:16, 8:16], rgba[8:16, 8:16])
+    np.testing.assert_array_equal(filled[..., 3], rgba[..., 3])
+    np.testing.assert_allclose(filled[7, 10, :3], [200, 100, 50], atol=1)
+    np.testing.assert_allclose(filled[31, 31, :3], [200, 100, 50], atol=1)

@@ -1,0 +1,304 @@
+"""The viewer: what keys and mouse do, what it shows, with a window and without."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from render import gl_context
+from render.camera import OrbitCamera
+from render.errors import InputError
+from render.gl_context import GlWindow, create_context
+from render.text_panel import line_panel, table_panel
+from render.viewer import Viewer, ViewerCommand
+from render.viewer_controls import KEY_HELP, ViewerControls
+
+IDENTITY = np.eye(4)
+
+
+@pytest.fixture
+def viewer(ctx, toy_head):
+    with Viewer(toy_head, (320, 240), headless=True) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("N", ViewerCommand.NEUTRAL),
+        ("SPACE", ViewerCommand.PAUSE),
+        ("V", ViewerCommand.RECORD),
+        ("X", ViewerCommand.SCREENSHOT),
+        ("B", ViewerCommand.HEAD_POSE),
+        ("M", ViewerCommand.MIRROR),
+        ("ESCAPE", ViewerCommand.QUIT),
+    ],
+)
+def test_each_command_has_a_key_and_comes_out_once(key, command):
+    controls = ViewerControls()
+    controls.press(key)
+    controls.press(key, again=True)
+    assert controls.take_commands() == [command]
+    assert controls.take_commands() == []
+
+
+def test_commands_keep_their_order_and_closing_is_one_quit():
+    controls = ViewerControls()
+    for key in ("N", "V"):
+        controls.press(key)
+    controls.quit()
+    controls.quit()
+    assert controls.take_commands() == [ViewerCommand.NEUTRAL, ViewerCommand.RECORD, ViewerCommand.QUIT]
+
+
+@pytest.mark.parametrize(("there", "back"), [("A", "D"), ("W", "S"), ("Q", "E"), ("LEFT", "RIGHT"), ("UP", "DOWN")])
+def test_camera_keys_come_in_pairs_that_undo_each_other(there, back):
+    controls = ViewerControls()
+    before = controls.camera.T_camera_world()
+    controls.press(there, again=True)
+    assert not np.allclose(controls.camera.T_camera_world(), before)
+    controls.press(back)
+    np.testing.assert_allclose(controls.camera.T_camera_world(), before, atol=1e-9)
+
+
+def test_reset_key_and_page_keys():
+    controls = ViewerControls(OrbitCamera([1, 0, 6], [0, 0.1, 0]))
+    before = controls.camera.command_line()
+    controls.press("PAGE_UP")
+    controls.press("A")
+    assert controls.camera.command_line() != before
+    controls.press("R")
+    assert controls.camera.command_line() == before
+
+
+def test_mouse_turns_moves_and_scales_what_is_seen_the_way_the_hand_goes():
+    controls = ViewerControls()
+    controls.drag(50, 0, 0.01)
+    assert controls.camera.eye[0] == 0, "not before a button is held"
+    controls.grab("left")
+    controls.drag(50, 0, 0.01)
+    assert controls.camera.eye[0] < 0, "the front turns to the right, so the eye goes left"
+    controls.grab(None)
+    controls.press("R")
+    controls.grab("right")
+    controls.drag(50, 20, 0.01)
+    np.testing.assert_allclose(controls.camera.translation, [0.5, -0.2, 0], atol=1e-12)
+    controls.scroll(1)
+    assert controls.camera.eye[2] < 8
+    mirrored = ViewerControls(mirror=True)
+    mirrored.grab("left", shift=True)
+    mirrored.drag(50, 20, 0.01)
+    np.testing.assert_allclose(mirrored.camera.translation, [-0.5, -0.2, 0], atol=1e-12)
+
+
+def test_every_key_is_in_the_help():
+    text = " ".join(keys for keys, _ in KEY_HELP).upper().replace(",", " ").split()
+    for key in ("N", "SPACE", "V", "X", "B", "M", "A", "D", "W", "S", "Q", "E", "R", "P", "I", "H", "ESC", "PGUP"):
+        assert key in text
+
+
+def test_shows_the_pose_it_is_given(viewer, toy_head):
+    rest = viewer.read_rgb()
+    assert rest.shape == (240, 320, 3)
+    viewer.show((toy_head.vertices * 0.5).astype(np.float32), IDENTITY, None, "")
+    smaller = viewer.read_rgb()
+    assert (np.abs(rest.astype(int) - smaller).max(axis=2) > 20).mean() > 0.2
+    turned = IDENTITY.copy()
+    turned[:3, :3] = np.diag([-1.0, 1.0, -1.0])
+    viewer.show(toy_head.vertices, turned, None, "")
+    back = viewer.read_rgb().astype(int)
+    eye = rest[96, 160 + 45].astype(int)
+    assert eye.min() > 150 > back[96, 160 + 45].min(), "from behind no eye is seen"
+
+
+def test_overlays_cover_the_corners_and_leave_the_plain_picture_alone(viewer, toy_head):
+    driver = np.zeros((48, 64, 3), np.uint8)
+    driver[:, :32] = (255, 0, 0)
+    driver[:, 32:] = (0, 0, 255)
+    viewer.show(toy_head.vertices, IDENTITY, driver, "streaming · 30 fps · REC")
+    plain, laid = viewer.read_rgb(), viewer.read_rgb(overlays=True)
+    changed = np.abs(plain.astype(int) - laid).max(axis=2) > 10
+    assert changed[16:60, 240:300].mean() > 0.8, "the driver, at the top right"
+    assert changed[200:230, 16:120].any(), "the status, at the bottom left"
+    assert not changed[80:190, :150].any()
+    assert laid[30, 250, 0] > 200 > 60 > laid[30, 250, 2], "its left half is red"
+    viewer.controls.press("M")
+    mirrored = viewer.read_rgb(overlays=True)
+    assert mirrored[30, 250, 2] > 200 > 60 > mirrored[30, 250, 0]
+    np.testing.assert_allclose(mirrored[80:190, 20:150], plain[80:190, ::-1][:, 20:150], atol=1)
+    np.testing.assert_array_equal(viewer.read_rgb(), plain)
+    viewer.controls.press("M")
+    viewer.controls.press("I")
+    np.testing.assert_array_equal(viewer.read_rgb(overlays=True), plain)
+
+
+def test_help_and_notice_come_and_go(viewer, toy_head, capsys):
+    plain = viewer.read_rgb(overlays=True)
+    viewer.controls.press("H")
+    assert viewer.needs_redraw
+    assert (viewer.read_rgb(overlays=True) != plain).any(axis=2).mean() > 0.2
+    viewer.controls.press("H")
+    viewer.controls.press("P")
+    assert viewer.poll() == []
+    assert capsys.readouterr().out == "--eye 0 0 8 --translation 0 0 0\n"
+    assert viewer.needs_redraw
+    viewer.show(toy_head.vertices, IDENTITY, None, "starting")
+    assert not viewer.needs_redraw
+    assert (viewer.read_rgb(overlays=True) != plain).any()
+    viewer._hud._notice_until_s = time.monotonic() - 1
+    assert viewer.needs_redraw
+    viewer.show(toy_head.vertices, IDENTITY, None, "starting")
+    np.testing.assert_array_equal(viewer.read_rgb(overlays=True), plain)
+
+
+def test_two_viewers_do_not_disturb_each_other(viewer, toy_head, sphere):
+    before = viewer.read_rgb()
+    with Viewer(sphere(), (64, 48), headless=True) as other:
+        assert other.read_rgb().shape == (48, 64, 3)
+        viewer.show(toy_head.vertices, IDENTITY, None, "")
+        assert other.read_rgb().shape == (48, 64, 3)
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    np.testing.assert_array_equal(viewer.read_rgb(), before)
+    other.close()
+
+
+def test_frames_do_not_pile_up_memory(viewer, toy_head):
+    resource = pytest.importorskip("resource")
+    driver = np.zeros((48, 64, 3), np.uint8)
+
+    def frames(count):
+        for number in range(count):
+            viewer.show(toy_head.vertices + np.float32(0.0), IDENTITY, driver.copy(), f"{number} fps")
+            viewer.read_rgb(overlays=True)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    before = frames(20)
+    assert frames(150) - before < 12_000, "kilobytes"
+
+
+def test_text_fits_its_panel():
+    line = line_panel([("streaming", None), ("30 fps", (255, 0, 0))], 15)
+    assert line[..., 3].max() > 150
+    assert line[0, 0, 3] < 60, "round corners"
+    assert (line[..., :3].max(axis=2) <= line[..., 3]).all(), "colours hold their alpha already"
+    ink = np.flatnonzero((line[..., 0] > 140).any(axis=0))
+    assert 4 < ink.min() < ink.max() < line.shape[1] - 4
+    table = table_panel("Keys", KEY_HELP, 15)
+    assert table.shape[0] > 15 * 15
+
+
+def test_without_a_display_the_message_says_what_to_do():
+    code = "from render.gl_context import GlWindow\nGlWindow(64, 64, 'x')"
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert "InputError: no window can be opened" in done.stderr
+    assert "--headless" in done.stderr
+
+
+def test_without_egl_the_message_names_the_packages(monkeypatch):
+    import moderngl
+
+    def refuse(**_):
+        raise Exception("libEGL.so not loaded")
+
+    monkeypatch.setattr(moderngl, "create_context", refuse)
+    with pytest.raises(InputError, match=r"libEGL.so not loaded.*libegl1.*libgl1-mesa-dri"):
+        create_context(headless=True)
+
+
+def test_failed_viewer_leaves_nothing_open(ctx, monkeypatch, toy_head):
+    released = []
+    make = gl_context.create_context
+
+    def make_watched():
+        context = make()
+        release = context.release
+        monkeypatch.setattr(context, "release", lambda: (released.append(True), release()))
+        return context
+
+    monkeypatch.setattr("render.viewer.create_context", make_watched)
+    monkeypatch.setattr("render.viewer.MeshRenderer", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        Viewer(toy_head, headless=True)
+    assert released == [True]
+
+
+WINDOW_SCRIPT = """
+    import subprocess, time
+    import numpy as np
+    from render.mesh import Mesh
+    from render.viewer import Viewer
+
+    points = np.float32([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0.5]])
+    faces = np.int32([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
+    driver = np.full((40, 60, 3), 255, np.uint8)
+
+    def xdo(*words):
+        subprocess.run(["xdotool", *map(str, words)], check=True)
+        time.sleep(0.2)
+
+    with Viewer(Mesh(points, faces), (400, 300), title="vfa test window") as viewer:
+        def turn():
+            commands = []
+            for _ in range(4):
+                commands += viewer.poll()
+                viewer.show(points, np.eye(4), driver, "streaming")
+                time.sleep(0.02)
+            return [command.name for command in commands]
+
+        turn()
+        window = subprocess.run(["xdotool", "search", "--name", "vfa test window"], capture_output=True, text=True)
+        window = window.stdout.split()[-1]
+        xdo("windowfocus", window)
+        for key in ("n", "v", "m", "m"):
+            xdo("key", key)
+        print(turn())
+        xdo("mousemove", "--window", window, 200, 150)
+        xdo("mousedown", 1)
+        xdo("mousemove", "--window", window, 240, 150)
+        xdo("mouseup", 1)
+        turn()
+        print("eye left" if viewer.controls.camera.eye[0] < -0.5 else viewer.controls.camera.eye)
+        xdo("key", "r")
+        xdo("windowsize", window, 500, 350)
+        turn()
+        rgb = viewer.read_rgb()
+        print(rgb.shape, rgb[175, 250].tolist() != rgb[5, 5].tolist())
+        shown = viewer.read_rgb(overlays=True)
+        viewer._make_current()
+        data = viewer._ctx.screen.read(viewport=(0, 0, 500, 350), components=3, alignment=1)
+        on_screen = np.frombuffer(data, np.uint8).reshape(350, 500, 3)[::-1]
+        print(shown.shape, int(np.abs(shown.astype(int) - on_screen).max()) <= 2)
+        viewer._window.glfw.set_window_should_close(viewer._window.handle, True)
+        print(viewer.poll())
+"""
+
+
+@pytest.mark.skipif(
+    not (shutil.which("xvfb-run") and shutil.which("xdotool")),
+    reason="needs xvfb-run and xdotool (apt install xvfb xdotool)",
+)
+def test_window_under_a_virtual_screen():
+    command = ["xvfb-run", "-a", "-s", "-screen 0 800x600x24", sys.executable, "-c", textwrap.dedent(WINDOW_SCRIPT)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines == [
+        "['NEUTRAL', 'RECORD', 'MIRROR', 'MIRROR']",
+        "eye left",
+        "(350, 500, 3) True",
+        "(350, 500, 3) True",
+        "[<ViewerCommand.QUIT: 'quit'>]",
+    ]
+
+
+def test_window_class_closes_twice_without_complaint():
+    window = GlWindow.__new__(GlWindow)
+    window.handle = None
+    window.close()
+    window.close()
