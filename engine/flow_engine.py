@@ -106,11 +106,7 @@ class FlowEngine:
         options = options or FlowOptions()
         self.head_pose = head_pose
         self.quirks = options.quirks or (RELEASED if loaded.released else CORRECTED)
-        source = network_input(avatar.source_rgb, avatar.source_depth)
-        size = loaded.network.config.image_size
-        if source.shape != (4, size, size):
-            raise InputError(f"avatar: its picture is {source.shape[1:]}, the checkpoint works on {size}x{size}")
-        network = MotionNetwork(loaded.network, torch.from_numpy(source)[None])
+        network, source = live_network(avatar, loaded)
         request = CompileRequest(network, loaded.key, _digest(source), options.cache_dir)
         self.backend = select_backend(options.backend, request)
         log.info("flow engine: %s", self.backend.why)
@@ -182,6 +178,18 @@ class FlowEngine:
         keep = math.exp(-elapsed / EASE_S) if math.isfinite(elapsed) else 0.0
         self._delta = self._delta * np.float32(keep)
         self._T = ease_to_identity(self._T, keep)
+
+
+def live_network(avatar: FlowAvatar, loaded: Checkpoint) -> tuple[MotionNetwork, NDArray[np.float32]]:
+    """The live graph for this avatar, and the avatar's picture [4, N, N] that is folded into it.
+
+    Raises InputError where avatar and checkpoint do not fit.
+    """
+    source = network_input(avatar.source_rgb, avatar.source_depth)
+    size = loaded.network.config.image_size
+    if source.shape != (4, size, size):
+        raise InputError(f"avatar: its picture is {source.shape[1:]}, the checkpoint works on {size}x{size}")
+    return MotionNetwork(loaded.network, torch.from_numpy(source)[None]), source
 
 
 def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,15 +18,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.worker import Stop
+from render.camera import PUBLISHED_INTRINSICS, OrbitCamera
 from render.errors import InputError
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
     from capture.source import RgbdSource
-    from render.camera import OrbitCamera
     from render.viewer import Viewer
 
 EXIT_INPUT = 2
+VIEW = PUBLISHED_INTRINSICS.crop(-32, -32, 320, 320)  # the published camera with room above the hair and for turns
 console = Console(stderr=True)
 
 
@@ -37,7 +38,7 @@ def live_main() -> None:
 
 def main() -> None:
     """`vfa`: everything else, each as a subcommand."""
-    commands = {
+    commands: dict[str, Callable[..., None]] = {
         "live": live,
         "animate": animate,
         "prepare": prepare,
@@ -77,6 +78,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
                 headless=options.headless,
                 mirror=options.mirror,
                 camera=_camera(options),
+                intrinsics=VIEW,
             ) as viewer:
                 report = session.run(avatar, viewer, record)
         finally:
@@ -129,8 +131,11 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
     """Write the network's live graph for one avatar as ONNX."""
     from engine.backends.onnx_export import export_onnx
     from engine.flow_engine import live_network
+    from engine.network.checkpoint import load_checkpoint
 
-    export_onnx(live_network(_prepared(options), options.checkpoint), options.out)
+    checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
+    network, _ = live_network(_prepared(options), checkpoint)
+    export_onnx(network, options.out)
     console.print(f"written: {options.out}")
 
 
@@ -153,9 +158,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         console.print(f"picture: {options.picture}")
 
 
-def _camera(options: AvatarOptions) -> "OrbitCamera":
-    from render.camera import OrbitCamera
-
+def _camera(options: AvatarOptions) -> OrbitCamera:
     given = {name: np.array(value) for name in ("eye", "translation") if (value := getattr(options, name)) is not None}
     return OrbitCamera(**given)
 
@@ -163,7 +166,7 @@ def _camera(options: AvatarOptions) -> "OrbitCamera":
 def _offline_viewer(options: AnimateOptions, avatar: "Avatar") -> "Viewer":
     from render.viewer import Viewer
 
-    return Viewer(avatar.display_mesh, options.size, headless=True, camera=_camera(options))
+    return Viewer(avatar.display_mesh, options.size, headless=True, camera=_camera(options), intrinsics=VIEW)
 
 
 def _prepared(options: AvatarOptions) -> "Avatar":

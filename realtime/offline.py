@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from calib.avatar import Avatar
 from calib.neutral import best_neutral
@@ -20,10 +19,8 @@ READ_TIMEOUT_S = 5.0
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 
 
-class Progress(Protocol):
-    """Told how far a run is: what it does, frames done, frames in all (None when unknown)."""
-
-    def __call__(self, doing: str, done: int, total: int | None) -> None: ...
+Progress = Callable[[str, int, int | None], None]
+"""Told how far a run is: what it does, frames done, frames in all (None when unknown)."""
 
 
 def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:

@@ -11,9 +11,7 @@ def shared_data() -> Path:
     """Folder with real recordings and heads that are not part of the repository."""
     root = Path(os.environ.get("VFA_SHARED", Path(__file__).parents[2] / "shared"))
     if not (root / "data").is_dir():
-        pytest.skip(
-            f"needs the real recordings and heads: no folder {root / 'data'} (VFA_SHARED names another)"
-        )
+        pytest.skip(f"needs the real recordings and heads: no folder {root / 'data'} (VFA_SHARED names another)")
     return root / "data"
 
 
