@@ -47,6 +47,14 @@ static struct {
     void *data;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .threads = 1};
 
+static pthread_mutex_t one_job = PTHREAD_MUTEX_INITIALIZER; /* jobs may be asked for from several threads */
+
+static void alone_after_fork(void) { /* the workers stayed with the parent */
+    pool.threads = 1;
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_mutex_init(&one_job, NULL);
+}
+
 static void *worker(void *number) {
     long seen = 0;
     for (;;) {
@@ -66,6 +74,8 @@ static void *worker(void *number) {
 
 /* Start the workers, once a process. Returns how many threads, the caller included, will share each job. */
 int pool_start(int threads) {
+    static int prepared = 0;
+    if (!prepared++) pthread_atfork(NULL, NULL, alone_after_fork);
     while (pool.threads < threads) {
         pthread_t handle;
         if (pthread_create(&handle, NULL, worker, (void *)(intptr_t)pool.threads)) break;
@@ -76,6 +86,7 @@ int pool_start(int threads) {
 }
 
 static void in_parallel(job_fn fn, void *data) {
+    pthread_mutex_lock(&one_job);
     if (pool.threads > 1) {
         pthread_mutex_lock(&pool.lock);
         pool.fn = fn;
@@ -88,6 +99,7 @@ static void in_parallel(job_fn fn, void *data) {
     fn(data, 0, pool.threads);
     for (int spin = 0; pool.threads > 1 && atomic_load(&pool.busy) > 0; spin++)
         if (spin > 200) sched_yield();
+    pthread_mutex_unlock(&one_job);
 }
 
 static void share(long count, int thread, int threads, long *from, long *to) {

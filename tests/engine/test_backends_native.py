@@ -114,6 +114,31 @@ def test_published_size_gives_the_golden_flow_and_depth(shared_reference: Path) 
     assert np.abs(fields.depth - golden["depth"][0, 0]).max() < 1e-3
 
 
+def test_a_forked_process_works_on_alone() -> None:
+    """Worker threads do not survive a fork; waiting for them would hang for ever."""
+    import os
+
+    matrix = random_sparse(200, 30, density=0.2, random_state=0, format="csr", dtype=np.float32)
+    product, x = _SparseProduct(matrix), np.ones((30, 4), np.float32)
+    expected = product(x).copy()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(product(x), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def many(seed: int) -> bool:
+        matrix = random_sparse(500, 30, density=0.2, random_state=seed, format="csr", dtype=np.float32)
+        product, x = _SparseProduct(matrix), np.full((30, 4), seed + 1.0, np.float32)
+        return all(np.allclose(product(x), matrix @ x, atol=1e-4) for _ in range(50))
+
+    with ThreadPoolExecutor(3) as threads:
+        assert all(threads.map(many, range(3)))
+
+
 def test_other_channel_counts_are_refused() -> None:
     with pytest.raises(BackendError, match="divisible by 64"):
         proven(NativeBackend(), CompileRequest(MotionNetwork(small_network(), picture(0, 32)), "w", "a"))
