@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
@@ -123,7 +124,7 @@ def devices() -> None:
 
     table = Table("kind", "serial", "state", "next step")
     for row in list_devices():
-        table.add_row(row.kind, row.identity, row.state, row.hint)
+        table.add_row(row.kind, row.identity, row.state, escape(row.hint))
     Console().print(table)
 
 
@@ -225,7 +226,7 @@ def _run(command: Callable[[], None]) -> None:
     try:
         command()
     except InputError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(130)
