@@ -51,6 +51,7 @@ class Behaviour:
     stalled: bool = False  # stops sending in mid-stream, the connection stays
     hung: bool = False  # the multiplexer takes requests and never answers
     garbage: str = ""  # name of a way to damage messages, see `GARBAGE`
+    messages_per_connection: int = 0  # then the app hangs up; 0 never
     seed: int = 0
 
 
@@ -241,7 +242,7 @@ class Simulator:
     def send_frames(self, connection: socket.socket, in_mid_frame: threading.Event) -> None:
         frames = Frames(self.behaviour)
         rng = random.Random(self.behaviour.seed + self.counts.connections)
-        due_s = time.monotonic()
+        due_s, sent = time.monotonic(), 0
         while True:
             due_s = max(due_s + 1 / self.behaviour.fps, time.monotonic() - 0.1)
             wait_while_open(connection, due_s, in_mid_frame)
@@ -257,6 +258,9 @@ class Simulator:
             connection.sendall(message)
             self.index += 1
             self.counts.messages += 1
+            sent += 1
+            if sent == self.behaviour.messages_per_connection:
+                return
 
 
 class Frames:

@@ -3,7 +3,6 @@
 Its registration needs a screen (Xvfb) and gives the oracle; its recorder writes the recordings that we read.
 """
 
-import json
 from pathlib import Path
 
 import cv2
@@ -11,12 +10,11 @@ import numpy as np
 import pyk4a
 import pytest
 
+from benchmarks.registration import agreement, without_color_lens
 from capture.kinect_calibration import parse_calibration
 from capture.kinect_file import KinectClip, is_kinect_recording
 from capture.registration import DepthRegistration
 from tests.fakes.kinect_writer import write_recording
-
-WITHIN = 0.01  # of the distance
 
 
 def _open(path: Path) -> pyk4a.PyK4APlayback:
@@ -25,33 +23,12 @@ def _open(path: Path) -> pyk4a.PyK4APlayback:
     return playback
 
 
-def _without_color_lens(text: str) -> str:
-    """The same camera with its colour lens taken out: what the live path registers to."""
-    content = json.loads(text)
-    for camera in content["CalibrationInformation"]["Cameras"]:
-        if camera["Purpose"] == "CALIBRATION_CameraPurposePhotoVideo":
-            camera["Intrinsics"]["ModelParameters"][4:] = [0.0] * 10
-    return json.dumps(content)
-
-
-def agreement(ours_m: np.ndarray, theirs_mm: np.ndarray) -> tuple[float, float]:
-    """Of the pixels both have: where ours within a pixel is within 1 %. Of theirs: the share that we have."""
-    both = (ours_m > 0) & (theirs_mm > 0)
-    near = np.full(ours_m.shape, np.inf)
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            shifted = np.roll(ours_m, (down, right), (0, 1)) * 1000.0
-            off = np.abs(shifted - theirs_mm) / np.maximum(theirs_mm, 1)
-            near = np.minimum(near, np.where(shifted > 0, off, np.inf))
-    return float((near[both] <= WITHIN).mean()), float(both.sum() / (theirs_mm > 0).sum())
-
-
 @pytest.mark.parametrize("lens", [True, False], ids=["as captured", "without lens"])
 def test_registration_agrees_with_the_library(shared_data: Path, lens: bool) -> None:
     playback = _open(shared_data / "rgbd/pyk4a_recording.mkv")
     text = playback.calibration_raw.rstrip("\0")
     if not lens:
-        text = _without_color_lens(text)
+        text = without_color_lens(text)
         playback.calibration_raw = text
     capture = playback.get_next_capture()
     theirs_mm = capture.transformed_depth
