@@ -8,13 +8,14 @@ Motion is relative to the driver's calibrated neutral, as published (`start`).
 import hashlib
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from calib.published import NEIGHBOURS, Way
 from calib.published_rig import SeenHead, published_rig
@@ -78,7 +79,8 @@ CORRECTED = Quirks("rgb", "pinhole", "apart")
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """How the flow engine runs. `quirks` None: RELEASED for released checkpoints, CORRECTED for this project's own."""
+    """How the flow engine runs. `quirks` None: RELEASED for released checkpoints, CORRECTED for this project's own.
+    `cache_dir` None: nothing is kept on disk."""
 
     backend: BackendName = "auto"
     quirks: Quirks | None = None
@@ -86,7 +88,7 @@ class FlowOptions:
     way: Way = "per_controller"
     smoothing: float = PUBLISHED_SMOOTHING
     rounds: int = PUBLISHED_ROUNDS
-    cache_dir: Path | None = None
+    cache_dir: Path | None = field(default_factory=lambda: user_cache_path("vfa-live") / "flow")
 
 
 class FlowEngine:
@@ -131,6 +133,7 @@ class FlowEngine:
         points = camera.unproject(centres, controllers.depth)
         rotation, translation = avatar.T_camera_world[:3, :3], avatar.T_camera_world[:3, 3]
         self._controllers_at = (points - translation) @ rotation  # [K, 3] world
+        self._unbound = np.flatnonzero(np.diff(rig.weights.indptr) == 0)  # eyes, teeth: parts without a controller
 
     @property
     def calibrated(self) -> bool:
@@ -164,13 +167,16 @@ class FlowEngine:
         self, displacement: NDArray[np.float64], tracked: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Vertex displacement [V, 3] and head pose [4, 4]."""
-        T = np.eye(4)
-        if self.quirks.rigid == "apart" or self.head_pose == "fixed":
-            T = rigid_fit(self._controllers_at[tracked], displacement[tracked])
+        T = rigid_fit(self._controllers_at[tracked], displacement[tracked])
+        apart = self.quirks.rigid == "apart" or self.head_pose == "fixed"
+        if apart:
             moved = self._controllers_at + displacement
             displacement = (moved - T[:3, 3]) @ T[:3, :3] - self._controllers_at
         delta = self._retarget.vertices_delta(displacement, tracked)
-        return delta, T if self.head_pose == "follow" else np.eye(4)
+        if not apart:
+            loose = self._rest[self._unbound]
+            delta[self._unbound] = loose @ T[:3, :3].T.astype(np.float32) + T[:3, 3].astype(np.float32) - loose
+        return delta, T if apart and self.head_pose == "follow" else np.eye(4)
 
     def _ease(self, now_s: float) -> None:
         """Towards rest, at a rate of time rather than of frames."""

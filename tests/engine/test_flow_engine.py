@@ -143,7 +143,7 @@ def test_faces_under_pixels_without_a_mesh(avatar: GoldenAvatar, golden: Golden)
 
 
 def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine: MotionEngine = FlowEngine(avatar, thin, FlowOptions(backend="eager"))
+    engine: MotionEngine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
     first = observation(golden, 0, 0.0)
     assert not engine.calibrated
     before = engine.animate(first)
@@ -166,21 +166,21 @@ def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: 
 
 
 def test_same_input_same_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager"))
+    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
     engine.calibrate(observation(golden, 0, 0.0))
     frame = observation(golden, 2, 0.1)
     np.testing.assert_array_equal(engine.animate(frame).vertices, engine.animate(frame).vertices)
 
 
 def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    eager = FlowOptions(backend="eager")
+    eager = FlowOptions(backend="eager", cache_dir=None)
     assert FlowEngine(avatar, thin, eager).quirks == RELEASED
     assert FlowEngine(avatar, replace(thin, released=False), eager).quirks == CORRECTED
     assert FlowEngine(avatar, thin, replace(eager, quirks=CORRECTED)).quirks == CORRECTED
 
 
 def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", quirks=CORRECTED))
+    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None, quirks=CORRECTED))
     angle = 0.2
     turn = np.eye(4)
     turn[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
@@ -192,6 +192,19 @@ def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvata
     assert np.abs(delta).max() < 1e-6
     engine.head_pose = "fixed"
     assert np.array_equal(engine._pose(displacement, np.ones(len(at), bool))[1], np.eye(4))
+
+
+def test_parts_without_controllers_go_with_the_head(avatar: GoldenAvatar, thin: Checkpoint) -> None:
+    vertices, faces = avatar.display_mesh.vertices, avatar.display_mesh.faces
+    eye = np.array([[0.2, 0.3, -0.3], [0.3, 0.3, -0.3], [0.2, 0.4, -0.3]], np.float32)
+    with_eye = Mesh(
+        np.concatenate([vertices, eye]), np.concatenate([faces, [np.arange(3) + len(vertices)]]).astype(np.int32)
+    )
+    engine = FlowEngine(replace(avatar, display_mesh=with_eye), thin, FlowOptions(backend="eager", cache_dir=None))
+    shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
+    delta, T = engine._pose(shift, np.ones(len(shift), bool))
+    np.testing.assert_allclose(delta[-3:], np.tile([0.1, -0.2, 0.05], (3, 1)), atol=1e-5)
+    assert np.array_equal(T, np.eye(4))
 
 
 def test_rigid_fit_never_mirrors() -> None:
@@ -207,4 +220,4 @@ def test_a_checkpoint_of_another_size_is_refused(avatar: GoldenAvatar, tmp_path:
     path = tmp_path / "small.pt"
     save_checkpoint(path, small_network())
     with pytest.raises(InputError, match="32x32"):
-        FlowEngine(avatar, path, FlowOptions(backend="eager"))
+        FlowEngine(avatar, path, FlowOptions(backend="eager", cache_dir=None))
