@@ -13,13 +13,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from capture.clock import DeviceClock
 from capture.device import DamagedPictureError, DeviceBusyError, DeviceError, DeviceLostError, NoDeviceError
 from capture.frame import RgbdFrame
-from capture.kinect_calibration import COLOR_MODES, DEPTH_MODES, parse_calibration
+from capture.kinect_calibration import COLOR_MODES, DEPTH_MODES
 from capture.kinect_picture import KinectDecoder, KinectPicture
 from capture.reconnecting import ReconnectingSource
+from capture.registration import LensCamera, RgbdCalibration
 from capture.source import SourceError
+from render.camera import Intrinsics
 from render.errors import InputError, MissingExtraError
 
 FIRST_FRAME_S = 6.0  # starting the laser and the exposure control takes about two
@@ -211,14 +215,14 @@ class KinectDevice:
                 camera.exposure = self._options.exposure_us
             if self._options.mains_hz:
                 camera.powerline_frequency = {50: 1, 60: 2}[self._options.mains_hz]
-            calibration = camera.calibration_raw
+            calibration = camera.calibration
+            cameras = calibration_of(self._library, calibration, self._options.depth, self._options.color)
         except Exception as error:
             raise DeviceBusyError(
                 f"{self.name}: opened, but it does not start{_told(error)}; {IN_USE}, or {self.first_frame_hint}"
             ) from error
         if self._decoder is None:
-            parsed = parse_calibration(calibration, self._options.depth, self._options.color, name=self.name)
-            self._decoder = KinectDecoder(parsed, clean=self._clean)
+            self._decoder = KinectDecoder(cameras, clean=self._clean)
 
     def _configuration(self) -> Any:
         library, options = self._library, self._options
@@ -232,6 +236,22 @@ class KinectDevice:
             wired_sync_mode=library.WiredSyncMode[options.sync.upper()],
             subordinate_delay_off_master_usec=options.delay_us,
         )
+
+
+def calibration_of(library: Any, calibration: Any, depth_mode: str, color_mode: str) -> RgbdCalibration:
+    """The two cameras as the library describes them, which also holds for cameras that only behave like a Kinect.
+
+    The library counts pixel centres from 0, we from 0.5.
+    """
+    kinds, cameras = library.CalibrationType, []
+    for kind, mode in ((kinds.DEPTH, DEPTH_MODES[depth_mode]), (kinds.COLOR, COLOR_MODES[color_mode])):
+        matrix = calibration.get_camera_matrix(kind)
+        pinhole = Intrinsics(matrix[0, 0], matrix[1, 1], matrix[0, 2] + 0.5, matrix[1, 2] + 0.5, *mode.size)
+        cameras.append(LensCamera(pinhole, np.asarray(calibration.get_distortion_coefficients(kind), np.float64)))
+    rotation, offset_m = calibration.get_extrinsic_parameters(kinds.DEPTH, kinds.COLOR)
+    T_color_depth = np.eye(4)
+    T_color_depth[:3, :3], T_color_depth[:3, 3] = rotation, np.ravel(offset_m)
+    return RgbdCalibration(cameras[0], cameras[1], T_color_depth)
 
 
 def list_kinects() -> Iterator[tuple[str, str]]:

@@ -140,7 +140,7 @@ class R3dClip:
             raise SourceError(f"{self.name}: {name} cannot be decoded ({error}); {_DAMAGED}") from error
 
     def _plane(self, archive: zipfile.ZipFile, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
-        """[h, w] of the depth's size; with none in the metadata, as many numbers as there are, shaped like the colour."""
+        """[h, w] of the depth's size; where none is known, as many numbers as there are, shaped like the colour."""
         import liblzfse
 
         packed = self._entry(archive, name)

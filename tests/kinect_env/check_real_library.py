@@ -11,6 +11,7 @@ import pyk4a
 import pytest
 
 from benchmarks.registration import agreement, without_color_lens
+from capture.kinect import calibration_of
 from capture.kinect_calibration import parse_calibration
 from capture.kinect_file import KinectClip, is_kinect_recording
 from capture.registration import DepthRegistration
@@ -52,16 +53,12 @@ def test_cameras_of_every_mode_are_the_library_s(shared_data: Path, mode: str, c
         text, pyk4a.DepthMode[mode], pyk4a.ColorResolution[f"RES_{color}"], thread_safe=False
     )
     ours = parse_calibration(text, mode, color, name="oracle")
-    for camera, kind in ((ours.depth, 0), (ours.color, 1)):
-        matrix = theirs.get_camera_matrix(pyk4a.CalibrationType(kind))
-        matrix[:2, 2] += 0.5  # it counts pixel centres from 0, we from 0.5
-        np.testing.assert_allclose(camera.intrinsics.matrix(), matrix, atol=1e-3)
-        np.testing.assert_allclose(
-            camera.distortion, theirs.get_distortion_coefficients(pyk4a.CalibrationType(kind)), atol=1e-7
-        )
-    rotation, translation = theirs.get_extrinsic_parameters(pyk4a.CalibrationType.DEPTH, pyk4a.CalibrationType.COLOR)
-    np.testing.assert_allclose(ours.T_color_depth[:3, :3], rotation, atol=1e-6)
-    np.testing.assert_allclose(ours.T_color_depth[:3, 3], translation.ravel(), atol=1e-6)
+    live = calibration_of(pyk4a, theirs, mode, color)
+    for camera, expected in ((ours.depth, live.depth), (ours.color, live.color)):
+        assert camera.intrinsics.width == expected.intrinsics.width
+        np.testing.assert_allclose(camera.intrinsics.matrix(), expected.intrinsics.matrix(), atol=1e-3)
+        np.testing.assert_allclose(camera.distortion, expected.distortion, atol=1e-7)
+    np.testing.assert_allclose(ours.T_color_depth, live.T_color_depth, atol=1e-6)
 
 
 def test_rays_are_the_library_s(shared_data: Path) -> None:
