@@ -70,7 +70,8 @@ class PreviewWriter:
         return True
 
     def _open_stream(self, width: int) -> VideoStream:
-        stream = self._container.add_stream("libx264", rate=30, options={"preset": "superfast", "crf": "20"})
+        options = {"preset": "superfast", "crf": "20", "g": "60"}  # a fragment ends, and is safe, every two seconds
+        stream = self._container.add_stream("libx264", rate=30, options=options)
         stream.width, stream.height = width, self.height
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # the live loop needs the other cores more

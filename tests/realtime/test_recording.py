@@ -1,5 +1,6 @@
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -111,8 +112,11 @@ def test_an_unclosed_preview_still_plays(tmp_path: Path) -> None:
         picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
         writer.append(picture, picture, number / 30)
     partial = tmp_path / "preview.partial.mp4"
-    with av.open(str(partial)) as film:
-        assert sum(1 for _ in film.decode(video=0)) > 0
+    decoded = 0
+    with av.open(str(partial)) as film, suppress(av.error.InvalidDataError):  # its last fragment is torn
+        for _ in film.decode(video=0):
+            decoded += 1
+    assert decoded >= 120
     writer.discard()
 
 
