@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components
 
 from render.mesh_layout import weld_positions
@@ -75,6 +74,8 @@ def _few_groups(points: NDArray[np.float32], loop: NDArray[np.int64]) -> NDArray
         return np.asarray(inverse, dtype=np.int64)
     if count > _MOST_LOOPS:  # a ragged scan: one box around everything
         return np.zeros(len(points), dtype=np.int64)
+    from scipy.cluster.hierarchy import fcluster, linkage  # a tenth of a second to import, and seldom needed
+
     middle = np.stack([(points[inverse == i].max(axis=0) + points[inverse == i].min(axis=0)) / 2 for i in range(count)])
     group = fcluster(linkage(middle, "ward"), _MOST_BOXES, "maxclust") - 1
     return np.asarray(group[inverse], dtype=np.int64)
