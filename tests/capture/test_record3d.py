@@ -16,6 +16,7 @@ import pytest
 from capture import reconnecting, record3d_process, record3d_usb
 from capture.device import DamagedPictureError
 from capture.devices import list_devices
+from capture.face_tracker import FaceTracker
 from capture.frame import RgbdFrame
 from capture.open_source import open_source
 from capture.reconnecting import ReconnectingSource
@@ -25,6 +26,8 @@ from capture.source import DeviceState
 from render.camera import Intrinsics
 from render.errors import InputError
 from tests.fakes.phone import UDID, Phone, read_pattern
+from tests.fakes.rendered_face import TRUEDEPTH, rendered_faces
+from tests.fakes.sensor_noise import truedepth
 
 WAIT_S = 8.0
 Source = ReconnectingSource[PhonePicture]
@@ -204,6 +207,35 @@ def test_sixty_a_second_into_a_worker_of_twenty_stays_fresh(source: Source) -> N
     assert np.median(ages_s[20:]) < np.median(ages_s[:20]) + 0.02, "latency grows"
     assert np.median(ages_s) < 0.09
     assert source.skipped - skipped > 60, "frames that were passed over are counted"
+
+
+def test_a_face_on_the_phone_is_tracked_at_its_size_and_place(
+    phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = rendered_faces(TRUEDEPTH, 0.4)
+    it = TRUEDEPTH
+    np.savez(
+        tmp_path / "faces.npz",
+        rgb=np.stack([face.rgb for face in faces]),
+        depth_m=np.stack([truedepth(face.depth_m, face.rgb) for face in faces]),
+        intrinsics=[it.fx, it.fy, it.cx, it.cy],
+    )
+    phone.set(pictures=str(tmp_path / "faces.npz"), fps=10.0)
+    source = record3d_source()
+    source.open()
+    seen = []
+    with FaceTracker() as tracker:
+        while len(seen) < 8:
+            if (frame := source.read(2.0)) is not None:
+                seen.append(tracker.track(frame))
+    source.close()
+    assert all(observation.tracked for observation in seen)
+    for observation in seen[2:]:
+        pupils = observation.landmarks_m[[468, 473]]
+        assert 55 < 1000 * np.linalg.norm(pupils[0] - pupils[1]) < 72
+        assert pupils[:, 2].mean() == pytest.approx(0.4, abs=0.03)
+        assert abs(pupils[:, 0].mean()) < 0.02  # straight in front: the mirror was undone in K as well
+        assert pupils[0, 2] + 0.005 < pupils[1, 2]  # it looks to image right, so its own right eye is nearer
 
 
 def test_phones_are_listed(phone: Phone) -> None:
