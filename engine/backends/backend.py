@@ -96,7 +96,7 @@ class Proof:
         return self.flow_px <= tolerance.flow_px and self.depth <= tolerance.depth  # False for NaN
 
 
-def prove(compiled: CompiledMotion, network: MotionNetwork, samples: int = 2) -> Proof:
+def prove(compiled: CompiledMotion, network: MotionNetwork, samples: int = 1) -> Proof:
     """Run samples through `compiled` and through eager, and measure."""
     half = network.config.image_size / 2
     flow_errors, depth_errors = [], []

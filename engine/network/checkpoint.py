@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.network.config import PUBLISHED, NetworkConfig
+from engine.network.layers import Blur, Downsample, Upsample, fir_kernel
 from engine.network.network import FaceNetwork
 from render.errors import InputError
 
@@ -56,9 +57,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     own = content.get("format") == FORMAT_NAME
     config = _stored_config(content, path) if own else PUBLISHED
     state = _weights(content, path)
-    network = FaceNetwork(config)
-    _check(state, network.state_dict(), path)
-    network.load_state_dict(state)
+    with torch.device("meta"):  # sizes only: the values are the file's own, not copied
+        network = FaceNetwork(config)
+    _check(state, network, path)
+    network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)
     step = content.get("step")
     return Checkpoint(network, not own, weights_key(network), step if isinstance(step, int) else None)
@@ -156,9 +158,9 @@ def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     return {str(k).removeprefix(prefix): v for k, v in state.items()}
 
 
-def _check(state: Mapping[str, Tensor], layout: Mapping[str, Tensor], path: Path) -> None:
-    """Every name, shape, kind of number and fixed FIR kernel at once."""
-    faults = []
+def _check(state: Mapping[str, Tensor], network: FaceNetwork, path: Path) -> None:
+    """Every name, shape, number type and fixed FIR kernel at once."""
+    layout, faults = network.state_dict(), []
     if missing := sorted(set(layout) - set(state)):
         faults.append(f"{len(missing)} missing ({_listed(missing)})")
     if unknown := sorted(set(state) - set(layout)):
@@ -169,17 +171,22 @@ def _check(state: Mapping[str, Tensor], layout: Mapping[str, Tensor], path: Path
     ]:
         faults.append(f"{len(wrong)} of another shape ({_listed(wrong)})")
     same = [n for n in shared if state[n].shape == layout[n].shape]
-    if kinds := [n for n in same if state[n].is_floating_point() != layout[n].is_floating_point()]:
+    if kinds := [n for n in same if state[n].dtype != layout[n].dtype]:
         faults.append(f"{len(kinds)} of another number type ({_listed(kinds)})")
     if broken := [n for n in same if not torch.isfinite(state[n].float()).all()]:
         faults.append(f"{len(broken)} with values that are not finite ({_listed(broken)})")
-    if kernels := [n for n in same if n.endswith(".kernel") and not torch.allclose(state[n], layout[n], atol=1e-6)]:
+    filters = {f"{n}.kernel": m.gain for n, m in network.named_modules() if isinstance(m, Blur | Upsample | Downsample)}
+    if kernels := [n for n in same if n in filters and not _is_filter(state[n], filters[n])]:
         faults.append(f"{len(kernels)} with another low-pass filter than (1, 3, 3, 1) ({_listed(kernels)})")
     if faults:
         raise CheckpointError(
             f"{path}: expected {len(layout)} entries of the network layout, got {len(state)}: {'; '.join(faults)}. "
             "Pass a VFA checkpoint of the published sizes or one saved by this program"
         )
+
+
+def _is_filter(kernel: Tensor, gain: float) -> bool:
+    return torch.allclose(kernel.float(), fir_kernel(gain), atol=1e-6)
 
 
 def _fits_first_channels(given: Tensor, own: Tensor) -> bool:

@@ -36,7 +36,7 @@ class Blur(nn.Module):
 
     def __init__(self, pad: tuple[int, int], gain: float = 1.0) -> None:
         super().__init__()
-        self.pad = pad
+        self.pad, self.gain = pad, gain
         self.register_buffer("kernel", fir_kernel(gain))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,10 +47,11 @@ class Upsample(nn.Module):
     """Twice the size: zeros between the pixels, then the low-pass filter at four times the gain."""
 
     kernel: Tensor
+    gain = 4.0
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kernel", fir_kernel(4.0))
+        self.register_buffer("kernel", fir_kernel(self.gain))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, C, 2H, 2W]
         batch, channels, height, width = x.shape
@@ -62,10 +63,11 @@ class Downsample(nn.Module):
     """Half the size: low-pass filter, every second pixel kept."""
 
     kernel: Tensor
+    gain = 1.0
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kernel", fir_kernel())
+        self.register_buffer("kernel", fir_kernel(self.gain))
 
     def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W] -> [B, C, H/2, W/2]
         return filter_2d(x, self.kernel, (1, 1), stride=2)
