@@ -7,22 +7,33 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from calib.controllers import Controllers, build_controllers
-from calib.eye_pieces import EyeShape, cover_vertices, eye_shape, eyeball_piece, lower_drop, open_aperture
+from calib.controllers import Controllers, Role, build_controllers, depth_in_mouth, faces_beside, skin_faces
+from calib.eye_pieces import (
+    EyeShape,
+    cover_vertices,
+    eye_shape,
+    eyeball_piece,
+    lower_drop,
+    open_aperture,
+    outer_profile,
+)
 from calib.face_regions import FACE_LANDMARKS, LOWER_LIDS, UPPER_LIDS
-from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, teeth_pieces
+from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, teeth_pieces, tongue_piece
 from calib.openings import Opening
 from calib.parts import Kind
 from calib.pieces import Piece, with_pieces
-from calib.remesh import WorkMesh, display_mesh, refine, work_mesh
+from calib.remesh import WorkMesh, display_mesh, edge_table, extend_rim, refine, split_edges, without_faces, work_mesh
 from calib.rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.seams import cut_opening, sides_of
+from calib.surface import point_normals
 from calib.survey import HeadSurvey
 from render.mesh import Mesh
 
 _FINE = 1 / 30  # of the mouth's width: longest edges around mouth and eyes
 _AROUND = ((0.25, 0.5), (0.35, 0.6), (0.35, 0.6))  # refined beyond corners and rims of mouth and eyes, in widths
 _NEIGHBOURS = 8
+_INNER_LIP = 0.11  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
+_APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
 
 def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
@@ -32,12 +43,14 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     for opening in (survey.mouth, *survey.eyes):
         if not opening.parted:
             work = cut_opening(work, opening)
+    if _mouth_needs_inside(survey):
+        work = _without_cavity(work, survey)
     controllers, point_weights = build_controllers(work, survey)
     weights = _part_weights(work, survey, point_weights)
+    for opening in survey.eyes:
+        work, weights = _with_apron(work, weights, opening)
     jaw = JawFrame(jaw_corners(survey.mouth), len(controllers.rest))
-    controllers = Controllers(
-        np.concatenate([controllers.rest, jaw.corners]), np.concatenate([controllers.gain, np.ones(4)])
-    )
+    controllers = controllers.joined(jaw.corners, Role.JAW)
     weights = sparse.hstack([weights, sparse.csr_matrix((weights.shape[0], 4), dtype=np.float32)]).tocsr()
     shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
     pieces = _pieces(work, survey, weights, jaw, shapes)
@@ -71,6 +84,37 @@ def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
     return near & skin
 
 
+def _without_cavity(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
+    """Take away the inside of a mouth that has no teeth, from a smooth line a little behind the lips."""
+    depth = depth_in_mouth(work, survey)
+    table = edge_table(work)
+    one, other = depth[table.ends].T
+    crossing = (one >= 0) & (other >= 0) & ((one - _INNER_LIP) * (other - _INNER_LIP) < 0)
+    step = np.where(crossing, other - one, 1.0)
+    split, _ = split_edges(work, table, np.where(crossing, (_INNER_LIP - one) / step, np.nan))
+    depth = np.concatenate([depth, np.full(split.point_count - len(depth), _INNER_LIP)])
+    return without_faces(split, (depth[split.point_faces] >= _INNER_LIP - 1e-9).all(axis=1))
+
+
+def _with_apron(work: WorkMesh, weights: sparse.csr_matrix, opening: Opening) -> tuple[WorkMesh, sparse.csr_matrix]:
+    """Let what an eye in one piece shows reach a little way under its lids, so that no gap opens between them."""
+    if opening.parted or opening.closed:
+        return work, weights
+    sides = sides_of(opening, work.vertices)
+    patch = (sides.near & (sides.level < 0.01))[work.faces].all(axis=1) & (sides.level[work.faces].min(axis=1) < -0.01)
+    flat = opening.flat(work.vertices)
+    outward = np.stack([flat[:, 0] - 0.5, 2.0 * flat[:, 1], np.zeros(len(flat))], axis=1)
+    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+    offset = _APRON * opening.width * outward @ opening.frame
+    lids = np.setdiff1d(work.faces[sides.near[work.faces].all(axis=1) & ~patch], work.faces[patch])
+    normal = point_normals(work.points(), work.point_faces)[work.point]
+    _, nearest = cKDTree(work.vertices[lids]).query(work.vertices + offset)
+    over = np.einsum("vd,vd->v", work.vertices + offset - work.vertices[lids[nearest]], normal[lids[nearest]])
+    offset -= np.maximum(over + _APRON_DEPTH * opening.width, 0)[:, None] * normal[lids[nearest]]
+    grown, source = extend_rim(work, patch, offset)
+    return grown, sparse.vstack([weights, weights[source]]).tocsr()
+
+
 def _part_weights(work: WorkMesh, survey: HeadSurvey, point_weights: sparse.csr_matrix) -> sparse.csr_matrix:
     """[V', K] weights of the vertices: skin its own, followers those of the skin next to them, the rest none."""
     kind = np.full(len(work.vertices), Kind.SKIN)
@@ -101,26 +145,31 @@ def _pieces(
 ) -> list[Piece]:
     controllers = weights.shape[1]
     pieces: list[Piece] = []
-    if not survey.mouth.parted:
-        upper, lower = _rim_weights(work, survey.mouth, weights)
-        pieces.append(lining_piece(survey.mouth, (upper, lower), jaw))
-    if not survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH) and survey.mouth.closed:
-        pieces += teeth_pieces(survey.mouth, jaw, controllers)
+    if _mouth_needs_inside(survey):
+        pieces.append(lining_piece(survey.mouth, _rim_weights(work, survey, weights), jaw))
+        pieces += [*teeth_pieces(survey.mouth, jaw, controllers), tongue_piece(survey.mouth, jaw, controllers)]
     for name, shape in zip(("eye_left", "eye_right"), shapes, strict=True):
         if shape.added:
             pieces.append(eyeball_piece(name, shape.ball, controllers))
     return pieces
 
 
+def _mouth_needs_inside(survey: HeadSurvey) -> bool:
+    """Closed lips with neither teeth nor tongue behind them: whatever cavity there is, it is no mouth to look into."""
+    return survey.mouth.closed and not survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
+
+
 def _rim_weights(
-    work: WorkMesh, mouth: Opening, weights: sparse.csr_matrix
+    work: WorkMesh, survey: HeadSurvey, weights: sparse.csr_matrix
 ) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """[33, K] weights of the points of both rims, each blended from the nearest vertices on its own side."""
-    middle = work.vertices[work.faces].mean(axis=1)
-    sides = sides_of(mouth, middle)
+    """[33, K] weights of the points of the mouth's rims, each blended from the nearest vertices of its own lip."""
+    mouth = survey.mouth
+    seen = np.flatnonzero(skin_faces(work, survey) & survey.visible[work.origin])
     result = []
-    for rim, side in ((mouth.upper, sides.near & (sides.level > 0)), (mouth.lower, sides.near & (sides.level < 0))):
-        own = np.unique(work.faces[side])
+    for rim, side in zip(
+        (mouth.upper, mouth.lower), faces_beside(mouth, work.points(), work.point_faces[seen]), strict=True
+    ):
+        own = np.unique(work.faces[seen[side]])
         distance, nearest = cKDTree(work.vertices[own]).query(rim, k=_NEIGHBOURS)
         share = 1.0 / (distance + 0.01 * mouth.width) ** 2
         share /= share.sum(axis=1, keepdims=True)
@@ -150,7 +199,8 @@ def _eye_rig(
     kind = Kind.EYE_LEFT if eye == 0 else Kind.EYE_RIGHT
     ball = pieces.get(("eye_left", "eye_right")[eye], np.flatnonzero(survey.parts.kind == kind))
     cover = cover_vertices(work, survey, opening, shape.ball)
-    return EyeRig(opening.frame, opening.width, aperture, lower_rest, shape.ball.centre, shape.ball.radius, ball, cover)
+    profile = outer_profile(shape.ball, survey.vertices[survey.parts.kind == kind])
+    return EyeRig(opening.frame, opening.width, aperture, lower_rest, shape.ball.centre, profile, ball, cover)
 
 
 def _hinge(controllers: Controllers) -> NDArray[np.float64]:

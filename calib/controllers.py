@@ -1,6 +1,8 @@
-"""Controllers of an avatar: the 468 face landmarks on its skin, and a few points in the mouth that go with the jaw."""
+"""Controllers of an avatar: the 468 face landmarks on its skin, a few points in the mouth that go with the jaw, and the
+surface between the lids of eyes that are one piece with them."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from calib.face_regions import (
     CHIN,
     FACE_LANDMARKS,
     FACE_OVAL,
+    IRISES,
     LOWER_LIDS,
     LOWER_LIP,
     TEMPLES_AND_EARS,
@@ -29,7 +32,17 @@ REACH = 0.45  # avatar units along the skin beyond the outermost controller; the
 _INSIDE_REACH = 0.12  # the same into an eye socket
 _SCALE, _LIP_SCALE, _RIM_SCALE, _LID_SCALE = 0.02, 0.008, 0.004, 0.005
 _TENSION, _INSIDE_TENSION = 0.35, 0.06
+_IRIS_MARGIN = 0.04  # in widths: iris controllers keep so far from the rims
 _RIM_OFFSET = 0.008  # in widths: how far beside a rim its controllers sit, on the right side of it
+
+
+class Role(IntEnum):
+    """What moves a controller."""
+
+    LANDMARK = 0  # the driver's landmark of that number
+    JAW = 1  # the jaw, as one piece
+    EYE_RIM = 2  # the lid beside it, but only where that uncovers more of the eye
+    IRIS = 3  # the gaze
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +52,28 @@ class Controllers:
     Attributes:
         rest: [K, 3] float64 avatar units; the first 468 are the face landmarks in their usual order.
         gain: [K] how far a controller repeats what its landmark does: 1 in the face, 0 where it merges with the skull.
+        role: [K] what moves it.
+        landmark: [K] the landmark it belongs to; -1 for the jaw.
     """
 
     rest: NDArray[np.float64]
     gain: NDArray[np.float64]
+    role: NDArray[np.int64]
+    landmark: NDArray[np.int64]
 
-    @property
-    def jaw(self) -> NDArray[np.bool_]:
-        """[K] points inside the mouth that go with the jaw."""
-        return np.arange(len(self.rest)) >= FACE_LANDMARKS
+    def of(self, role: Role) -> NDArray[np.int64]:
+        """Numbers of the controllers with that role."""
+        return np.flatnonzero(self.role == role)
+
+    def joined(self, rest: NDArray[np.float64], role: Role, landmark: NDArray[np.int64] | None = None) -> "Controllers":
+        """With more of one role at the end."""
+        count = len(rest)
+        return Controllers(
+            np.concatenate([self.rest, rest]),
+            np.concatenate([self.gain, np.ones(count)]),
+            np.concatenate([self.role, np.full(count, role)]),
+            np.concatenate([self.landmark, np.full(count, -1) if landmark is None else landmark]),
+        )
 
 
 def landmark_gain() -> NDArray[np.float64]:
@@ -64,7 +90,7 @@ def landmark_gain() -> NDArray[np.float64]:
 
 def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, sparse.csr_matrix]:
     """Controllers and their [N, K] weights over the surface points of a refined and cut mesh."""
-    skin = _skin_faces(work, survey)
+    skin = skin_faces(work, survey)
     points, faces = work.points(), work.point_faces
     seen = skin & survey.visible[work.origin]
     anchors = _attach_landmarks(points, faces, np.flatnonzero(seen), survey)
@@ -72,14 +98,72 @@ def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, 
     in_mouth = hidden & _behind(survey.mouth, points, across=0.9, depth=1.5)
     in_socket = hidden & np.any([_behind(eye, points, across=0.8, depth=1.0) for eye in survey.eyes], axis=0)
     jaw = _attach_jaw(points, faces, in_mouth, survey.mouth)
-    anchors = _joined(anchors, jaw) if jaw is not None else anchors
-    free, tension = _freedom(points, faces, skin, anchors, in_mouth, in_socket, survey)
-    weights = solve_weights(points, faces[skin], _renumbered(anchors, skin), free, tension)
-    gain = np.concatenate([landmark_gain(), np.ones(len(anchors.face) - FACE_LANDMARKS)])
-    return Controllers(anchors.positions(points, faces), gain), weights
+    extra = [_Extra(Role.JAW, np.full(JAW_CONTROLLERS, -1), jaw)] if jaw is not None else []
+    extra += [part for eye in range(2) for part in _attach_eye(points, faces, np.flatnonzero(skin), survey, eye)]
+    every = anchors
+    for part in extra:
+        every = _joined(every, part.anchors)
+    free, tension = _freedom(points, faces, skin, every, in_mouth, in_socket, survey)
+    weights = solve_weights(points, faces[skin], _renumbered(every, skin), free, tension)
+    controllers = Controllers(
+        anchors.positions(points, faces),
+        landmark_gain(),
+        np.full(FACE_LANDMARKS, Role.LANDMARK),
+        np.arange(FACE_LANDMARKS),
+    )
+    for part in extra:
+        controllers = controllers.joined(part.anchors.positions(points, faces), part.role, part.landmark)
+    return controllers, weights
 
 
-def _skin_faces(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+@dataclass(frozen=True, eq=False)
+class _Extra:
+    """Controllers beside the landmarks."""
+
+    role: Role
+    landmark: NDArray[np.int64]
+    anchors: Anchors
+
+
+def _attach_eye(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    among: NDArray[np.int64],
+    survey: HeadSurvey,
+    eye: int,
+) -> list[_Extra]:
+    """Controllers of what a surface in one piece shows between its lids; none where eyes are made otherwise."""
+    opening = survey.eyes[eye]
+    sides = sides_of(opening, points)
+    patch = among[(sides.near & (sides.level <= 1e-9))[faces[among]].all(axis=1)]
+    if opening.parted or opening.closed or not len(patch):
+        return []
+    upper = _on_rim(opening, survey.landmarks[list(UPPER_LIDS[eye][1:-1])], 1.0, offset=-_RIM_OFFSET)
+    lower = _on_rim(opening, survey.landmarks[list(LOWER_LIDS[eye][1:-1])], -1.0, offset=-_RIM_OFFSET)
+    rim = np.concatenate([opening.upper[:1], upper, opening.upper[-1:], lower])
+    lids = np.array([*UPPER_LIDS[eye], *LOWER_LIDS[eye][1:-1]])
+    iris = np.array(IRISES[eye])
+    middle = survey.landmarks[iris]
+    seen = sides_of(opening, middle).level < -_IRIS_MARGIN
+    seen[0] = True
+    return [
+        _Extra(Role.EYE_RIM, lids, _anchored(rim, points, faces, patch, _LID_SCALE)),
+        _Extra(Role.IRIS, iris[seen], _anchored(middle[seen], points, faces, patch, _SCALE)),
+    ]
+
+
+def _anchored(
+    target: NDArray[np.float64],
+    points: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    among: NDArray[np.int64],
+    scale: float,
+) -> Anchors:
+    return Anchors(*closest_on_faces(target, points, faces, among), np.full(len(target), scale))
+
+
+def skin_faces(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+    """[F] faces of the skin."""
     return np.asarray((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin])
 
 
@@ -92,7 +176,7 @@ def _attach_landmarks(
     lips = [(UPPER_LIP, LOWER_LIP)]
     lids = [((UPPER_LIDS[eye],), (LOWER_LIDS[eye],)) for eye in range(2)]
     for opening, (upper, lower) in zip((survey.mouth, *survey.eyes), lips + lids, strict=True):
-        above, below = _faces_beside(opening, points, faces[seen])
+        above, below = faces_beside(opening, points, faces[seen])
         for chains, sign, side in ((upper, 1.0, above), (lower, -1.0, below)):
             own = mask(*(chain[1:-1] for chain in chains))
             target[list(chains[-1][1:-1])] = _on_rim(opening, target[list(chains[-1][1:-1])], sign)
@@ -107,7 +191,7 @@ def _attach_landmarks(
     return Anchors(face, bary, distance, _scales())
 
 
-def _faces_beside(
+def faces_beside(
     opening: Opening, points: NDArray[np.float64], faces: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which faces [M, 3] near an opening hang together with the skin above it, and which with that below.
@@ -132,13 +216,15 @@ def _faces_beside(
     return outside & (above < below), outside & (below < above)
 
 
-def _on_rim(opening: Opening, chain: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
-    """A landmark chain [N, 3] without its corners, slid onto the rim."""
+def _on_rim(
+    opening: Opening, chain: NDArray[np.float64], sign: float, offset: float = _RIM_OFFSET
+) -> NDArray[np.float64]:
+    """A landmark chain [N, 3] without its corners, slid to `offset` (in widths) beside the rim, outwards."""
     rim = opening.upper if sign > 0 else opening.lower
     along = np.clip(opening.flat(chain)[:, 0], 0.02, 0.98)
     place = opening.flat(rim)[:, 0]
     on_rim = np.stack([np.interp(along, place, rim[:, axis]) for axis in range(3)], axis=1)
-    return np.asarray(on_rim + sign * _RIM_OFFSET * opening.width * opening.frame[1])
+    return np.asarray(on_rim + sign * offset * opening.width * opening.frame[1])
 
 
 def _beside_rim(opening: Opening, chain: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
@@ -156,6 +242,17 @@ def _scales() -> NDArray[np.float64]:
     scale[mask(UPPER_LIP[-1], LOWER_LIP[-1])] = _RIM_SCALE
     scale[mask(*UPPER_LIDS, *LOWER_LIDS)] = _LID_SCALE
     return scale
+
+
+def depth_in_mouth(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.float64]:
+    """[N] how far along the skin each point of a modelled mouth's inside lies behind the lips, in mouth widths; −1 for
+    points that are elsewhere."""
+    skin = skin_faces(work, survey)
+    seen = skin & survey.visible[work.origin]
+    points, faces = work.points(), work.point_faces
+    in_mouth = _hidden_points(work, seen, skin) & _behind(survey.mouth, points, across=0.9, depth=1.5)
+    distance = edge_distance(points, faces[skin], np.unique(faces[seen])) / survey.mouth.width
+    return np.where(in_mouth, distance, -1.0)
 
 
 def _hidden_points(work: WorkMesh, seen: NDArray[np.bool_], skin: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from calib.survey import HeadSurvey
 
 RADIUS = 0.47  # of the eye's width, where there is no eyeball to measure
 _MOST_SKIN_BACK = 0.35  # in widths: how far an added eyeball is moved back to clear the lids
+PROFILE_BINS = 16
 _RINGS, _SPOKES = 24, 48
 _OPEN_APERTURE = 0.33  # of the width, in the middle: an open eye
 _LOWER_SHARE = 0.12  # of an opened eye's aperture lies below the closed line
@@ -58,7 +59,7 @@ def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: Eyeball) -> NDArray[np.int64]:
-    """Skin vertices near the eye that lie outside the ball and in front of its middle: those that must stay there."""
+    """Skin vertices near the eye in front of its middle: those the ball must not come through."""
     skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
     skin = np.zeros(len(work.vertices), dtype=bool)
     skin[work.faces[skin_face]] = True
@@ -68,8 +69,21 @@ def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: E
         inside = sides.near & (sides.level < 1e-6)
     offset = work.vertices - ball.centre
     distance = np.linalg.norm(offset, axis=1)
-    near = (distance > 1.012 * ball.radius) & (distance < 1.5 * ball.radius) & (offset[:, 2] > 0.1 * ball.radius)
+    near = (distance > 0.9 * ball.radius) & (distance < 1.5 * ball.radius) & (offset[:, 2] > 0.1 * ball.radius)
     return np.flatnonzero(skin & near & ~inside)
+
+
+def outer_profile(ball: Eyeball, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[16] largest radius of an eyeball's vertices [N, 3] by angle from straight ahead (first) to straight back."""
+    offset = points - ball.centre
+    distance = np.linalg.norm(offset, axis=1)
+    angle = np.arccos(np.clip(offset[:, 2] / np.maximum(distance, 1e-12), -1, 1))
+    bins = np.minimum((angle / np.pi * PROFILE_BINS).astype(int), PROFILE_BINS - 1)
+    profile = np.full(PROFILE_BINS, ball.radius)
+    for index in range(PROFILE_BINS):
+        own = distance[bins == index]
+        profile[index] = np.clip(own.max(), 0.9 * ball.radius, 1.3 * ball.radius) if len(own) else ball.radius
+    return profile
 
 
 def eyeball_piece(name: str, ball: Eyeball, controllers: int) -> Piece:
@@ -92,7 +106,8 @@ def _ball_behind(survey: HeadSurvey, opening: Opening) -> Eyeball:
     radius = RADIUS * width
     rim = (opening.upper + opening.lower) / 2
     front = rim[len(rim) // 4 : -len(rim) // 4].mean(axis=0)
-    centre = np.array([opening.centre[0], front[1], front[2] - radius])
+    rise = (0.5 - _LOWER_SHARE) * _OPEN_APERTURE * width if opening.closed else 0.0  # lids open upwards
+    centre = np.array([opening.centre[0], front[1] + rise, front[2] - radius])
     skin = np.zeros(len(survey.vertices), dtype=bool)
     skin[survey.mesh.faces[survey.visible]] = True
     points = survey.vertices[skin & (survey.parts.kind == Kind.SKIN)]

@@ -6,7 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.face_finder import FaceFinder
-from calib.face_regions import FACE_LANDMARKS
+from calib.face_regions import (
+    FACE_LANDMARKS,
+    LOWER_LID_FOLDS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    UPPER_LID_FOLDS,
+    UPPER_LIDS,
+    UPPER_LIP,
+    mask,
+)
 from calib.placement import FACE_HEIGHT
 from calib.views import View, front_camera
 from render.camera import Intrinsics
@@ -45,8 +54,9 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
 def landmark_components(
     look: LookWorld, landmarks: NDArray[np.float64], component_of_face: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """[C] how many of the 468 face landmarks see each connected component of the mesh from the front."""
+    """[C] how many face landmarks, those of lids and lips aside, see each connected component from the front."""
+    plain = ~mask(*UPPER_LIDS, *LOWER_LIDS, *UPPER_LID_FOLDS, *LOWER_LID_FOLDS, *UPPER_LIP, *LOWER_LIP)
     view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS))
-    pixel = np.floor(view.project(landmarks[:FACE_LANDMARKS])).astype(int).clip(0, DETECT_PIXELS - 1)
+    pixel = np.floor(view.project(landmarks[:FACE_LANDMARKS][plain])).astype(int).clip(0, DETECT_PIXELS - 1)
     face = view.face_id[pixel[:, 1], pixel[:, 0]]
     return np.bincount(component_of_face[face[face >= 0]], minlength=int(component_of_face.max()) + 1)

@@ -7,19 +7,22 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.openings import Opening
-from calib.piece_textures import TEETH
+from calib.piece_textures import GUM_SHARE, TEETH
 from calib.pieces import Piece, grid_faces
 
-# Rings of the lining from the lips inwards, in mouth widths: depth, height above and below, breadth,
-# and how much of the lip's own motion it takes; the rest is the skull's above and the jaw's below.
-_DEPTH = np.array([0.004, 0.05, 0.13, 0.26, 0.42, 0.58])
-_HEIGHT = np.array([0.004, 0.05, 0.13, 0.20, 0.17, 0.02])
-_BREADTH = np.array([1.0, 1.0, 0.97, 0.86, 0.66, 0.40])
+# Rings of the lining from the lips inwards, in mouth widths: depth in the middle and at the corners, height above and
+# below, breadth, and how much of the lip's own motion it takes; the rest is the skull's above and the jaw's below.
+_DEPTH = np.array([0.006, 0.05, 0.12, 0.24, 0.42, 0.62])
+_CORNER_DEPTH = np.array([0.006, 0.03, 0.09, 0.20, 0.38, 0.58])
+_HEIGHT = np.array([0.004, 0.07, 0.16, 0.22, 0.20, 0.10])
+_BREADTH = np.array([1.0, 1.04, 1.10, 1.10, 0.95, 0.60])
+_PINCHED = np.array([0.0, 0.05, 0.20, 0.45, 0.55, 0.60])  # height at the corners beside that in the middle
 _LIP_SHARE = np.array([1.0, 0.85, 0.45, 0.12, 0.0, 0.0])
-_TOOTH_COLUMNS, _TOOTH_ROWS = 97, 9
-_ARCH_WIDTH, _ARCH_DEPTH = 0.68, 0.30  # in mouth widths
-_BEHIND_LIPS = 0.075
-_UPPER_SPAN, _LOWER_SPAN = (0.16, -0.035), (-0.045, -0.17)  # top and bottom over the lips' line, in mouth widths
+_TOOTH_COLUMNS, _TOOTH_ROWS = 145, 12
+_ARCH_WIDTH, _ARCH_DEPTH = 1.06, 0.70  # in mouth widths
+_BEHIND_LIPS = 0.085
+_UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.045)  # root and edge over the lips' line, in mouth widths
+_GUM_SLOPE = 0.10  # how far the root end of a row lies behind its teeth, in mouth widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,31 +60,74 @@ def lining_piece(mouth: Opening, rim_weights: tuple[sparse.csr_matrix, sparse.cs
     """
     columns, rings = len(mouth.upper), len(_DEPTH)
     controllers = rim_weights[0].shape[1]
+    share = np.repeat(_LIP_SHARE, columns)
     halves, weights = [], []
     for rim, sign, rim_weight in ((mouth.upper, 1.0, rim_weights[0]), (mouth.lower, -1.0, rim_weights[1])):
-        flat = mouth.flat(rim)
-        bulge = np.sqrt(np.clip(1 - (2 * flat[:, :1].T - 1) ** 2, 0, 1))  # [1, C]: the bag closes at the corners
-        along = 0.5 + (flat[:, 0] - 0.5) * _BREADTH[:, None]
-        across = flat[:, 1] + sign * _HEIGHT[:, None] * bulge
-        out = flat[:, 2] - _DEPTH[:, None] * (0.35 + 0.65 * bulge)
-        points = mouth.upper[0] + mouth.width * np.stack([along, across, out], axis=-1).reshape(-1, 3) @ mouth.frame
-        share = np.repeat(_LIP_SHARE, columns)
+        points = _lining_half(mouth, rim, sign)
         own = sparse.diags(share) @ sparse.vstack([rim_weight] * rings)
         rest = sparse.diags(1 - share) @ jaw.mix(points, controllers) if sign < 0 else 0 * own
-        halves.append(points)
-        weights.append(own + rest)
-    faces = [grid_faces(rings, columns, flip=False), grid_faces(rings, columns, flip=True) + rings * columns]
-    last = np.arange((rings - 1) * columns, rings * columns)
-    back = np.concatenate([last, last + rings * columns])
-    faces.append(back[grid_faces(2, columns)])
-    depth = np.repeat(np.linspace(0, 1, rings), columns)
-    uvs = np.stack([np.full(2 * rings * columns, 0.5), np.tile(1 - depth, 2)], axis=1)
+        halves.append(points.reshape(rings, columns, 3))
+        weights.append((own + rest).tocsr())
+    loop = np.concatenate([np.arange(columns), 2 * columns - 1 - np.arange(columns)])  # along above, back below
+    order = np.concatenate([ring * 2 * columns + loop for ring in range(rings)])
+    vertices = np.concatenate(halves, axis=1).reshape(-1, 3)[order]
+    by_half = np.arange(rings * columns).reshape(rings, columns)
+    stacked = np.concatenate([by_half, by_half + rings * columns], axis=1).reshape(-1)[order]
+    around = 2 * columns
+    faces = _closed_grid(rings, around)
+    last = (rings - 1) * around + np.arange(around)
+    middle = len(vertices)
+    back = np.stack([last, np.roll(last, -1), np.full(around, middle)], axis=1)
+    vertices = np.concatenate([vertices, vertices[last].mean(axis=0, keepdims=True)])
+    depth = np.append(np.repeat(np.linspace(0, 1, rings), around), 1.0)
+    every = sparse.vstack([sparse.vstack(weights).tocsr()[stacked], sparse.csr_matrix((1, controllers))])
     return Piece(
         "mouth_lining",
-        np.concatenate(halves),
-        np.concatenate(faces),
-        uvs,
-        sparse.vstack(weights).tocsr().astype(np.float32),
+        vertices,
+        np.concatenate([faces, back]),
+        np.stack([np.full(len(depth), 0.5), 1 - depth], axis=1),
+        every.tocsr().astype(np.float32),
+    )
+
+
+def _lining_half(mouth: Opening, rim: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
+    """[rings · columns, 3] of the upper (sign 1) or lower (−1) half, ring by ring."""
+    flat = mouth.flat(rim)
+    bulge = np.sqrt(np.clip(1 - (2 * flat[:, 0] - 1) ** 2, 0, 1))  # [C]
+    pinch = _PINCHED[:, None] + (1 - _PINCHED[:, None]) * bulge
+    along = 0.5 + (flat[:, 0] - 0.5) * _BREADTH[:, None]
+    across = flat[:, 1] + sign * _HEIGHT[:, None] * pinch
+    out = flat[:, 2] - _CORNER_DEPTH[:, None] - (_DEPTH - _CORNER_DEPTH)[:, None] * bulge
+    return np.asarray(
+        mouth.upper[0] + mouth.width * np.stack([along, across, out], axis=-1).reshape(-1, 3) @ mouth.frame
+    )
+
+
+def _closed_grid(rings: int, around: int) -> NDArray[np.int64]:
+    """Triangles between rings of `around` vertices each that close upon themselves, seen from within."""
+    start = np.arange(rings - 1)[:, None] * around
+    one, other = np.arange(around), np.roll(np.arange(around), -1)
+    a, b, c, d = ((start + corner).reshape(-1) for corner in (one, other, one + around, other + around))
+    return np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)])
+
+
+def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int) -> Piece:
+    """A tongue at rest on the floor of the mouth."""
+    rows, columns = 17, 17
+    u = np.linspace(-1, 1, columns)[None, :]
+    v = np.linspace(0, 1, rows)[:, None]  # tip to root
+    half_width = 0.24 * np.sqrt(np.clip(1 - (1 - v / 0.45) ** 2 * (v < 0.45), 0, 1))
+    rim = mouth.flat((mouth.upper + mouth.lower) / 2)
+    front, line = (float(np.interp(0.5, rim[:, 0], rim[:, axis])) for axis in (2, 1))
+    along = 0.5 + half_width * u
+    arch = (1 - u**2) * 0.10 - 0.02 * (1 - np.abs(u)) ** 4
+    across = line - 0.23 + arch * np.minimum(1, half_width / 0.2) + 0.16 * np.clip(v - 0.2, 0, 1) ** 1.3
+    out = front - 0.15 - 0.44 * v + 0 * u
+    flat = np.stack(np.broadcast_arrays(along, across, out), axis=-1).reshape(-1, 3)
+    vertices = mouth.upper[0] + mouth.width * flat @ mouth.frame
+    uvs = np.stack(np.broadcast_arrays((u + 1) / 2, 1 - v), axis=-1).reshape(-1, 2)
+    return Piece(
+        "tongue", vertices, grid_faces(rows, columns, flip=True), uvs, jaw.mix(vertices, controllers).astype(np.float32)
     )
 
 
@@ -90,31 +136,29 @@ def teeth_pieces(mouth: Opening, jaw: JawFrame, controllers: int) -> list[Piece]
     upper = _tooth_row(mouth, _UPPER_SPAN, shrink=1.0)
     lower = _tooth_row(mouth, _LOWER_SPAN, shrink=0.93)
     faces = grid_faces(_TOOTH_ROWS, _TOOTH_COLUMNS)
-    v = np.linspace(1, 0, _TOOTH_ROWS)
-    u = np.linspace(0, 1, _TOOTH_COLUMNS)
-    uvs = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+    along, down = np.linspace(0, 1, _TOOTH_COLUMNS), np.linspace(1, 0, _TOOTH_ROWS)
+    uvs = np.stack(np.meshgrid(along, down), axis=-1).reshape(-1, 2)
     still = sparse.csr_matrix((len(upper), controllers), dtype=np.float32)
     carried = jaw.mix(lower, controllers).astype(np.float32)
     return [
         Piece("teeth_upper", upper, faces, uvs, still),
-        Piece("teeth_lower", lower, faces, uvs * [1, -1] + [0, 1], carried),
+        Piece("teeth_lower", lower, np.ascontiguousarray(faces[:, ::-1]), uvs, carried),
     ]
 
 
 def _tooth_row(mouth: Opening, span: tuple[float, float], shrink: float) -> NDArray[np.float64]:
-    """[rows · columns, 3] a curved band with a bulge for each tooth, top row first."""
+    """[rows · columns, 3] a curved band with a bulge and a rounded edge for each tooth; roots in the first row."""
     u = np.linspace(-1, 1, _TOOTH_COLUMNS)[None, :]
     v = np.linspace(0, 1, _TOOTH_ROWS)[:, None]
-    angle = u * 0.5 * np.pi * 0.92
-    bulge = np.abs(np.sin((u + 1) / 2 * TEETH * np.pi)) ** 0.6
-    along = 0.5 + 0.5 * shrink * _ARCH_WIDTH * np.sin(angle) / np.sin(0.5 * np.pi * 0.92) + 0 * v
+    angle = u * 0.5 * np.pi
+    bulge = np.abs(np.sin((u + 1) / 2 * TEETH * np.pi)) ** 0.5
+    enamel = np.clip((v - GUM_SHARE) / (1 - GUM_SHARE), 0, 1)
     rim = mouth.flat((mouth.upper + mouth.lower) / 2)
-    front = np.interp(0.5, rim[:, 0], rim[:, 2])
-    depth = (
-        _BEHIND_LIPS + shrink * _ARCH_DEPTH * (1 - np.cos(angle)) - 0.012 * bulge * np.sin(np.pi * np.clip(v, 0.1, 1))
-    )
-    line = float(np.interp(0.5, rim[:, 0], rim[:, 1]))
-    across = line + span[0] + (span[1] - span[0]) * v + 0 * u
-    out = front - depth
-    flat = np.stack(np.broadcast_arrays(along, across, out), axis=-1).reshape(-1, 3)
+    front, line = (float(np.interp(0.5, rim[:, 0], rim[:, axis])) for axis in (2, 1))
+    along = 0.5 + 0.5 * shrink * _ARCH_WIDTH * np.sin(angle) + 0 * v
+    depth = _BEHIND_LIPS + shrink * _ARCH_DEPTH * (1 - np.cos(angle)) + _GUM_SLOPE * (1 - v) ** 2
+    depth = depth - 0.010 * bulge * np.sin(np.pi * np.clip(v, 0.1, 0.95))
+    rounded = 0.014 * (1 - bulge) * enamel**3
+    across = line + span[0] + (span[1] - span[0]) * (v - rounded / abs(span[1] - span[0])) + 0 * u
+    flat = np.stack(np.broadcast_arrays(along, across, front - depth), axis=-1).reshape(-1, 3)
     return np.asarray(mouth.upper[0] + mouth.width * flat @ mouth.frame)

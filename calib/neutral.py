@@ -10,7 +10,7 @@ from calib.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE
 from capture.face_tracker import SCORE_NAMES
 from capture.frame import FaceObservation
 
-GOOD = 1.0  # a deviation below this is a good neutral face
+GOOD = 0.6  # a deviation below this is a good neutral face
 _FACING = np.diag([1.0, -1.0, -1.0])
 _TURNED_RAD = 0.25  # a head turned so far deviates by 1
 _GAPE = 0.10  # lips so far apart, in mouth widths, deviate by 1

@@ -24,6 +24,7 @@ _OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
 _REACH = 0.30  # and up and down, in widths
 _PARTED_SHARE = 0.7
 PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
+_FOLD_SLACK, _SHOWN_SLACK = 0.07, 0.22  # in widths: how far from the landmarks a rim may be, by what shows it
 _FAR_PATH = 0.35  # in widths: a longer way round along the surface means that the rims are two
 
 
@@ -168,11 +169,10 @@ def _rims_by_surface(
     """Row of the last skin above and the first skin below the opening in each column (nan: none), and [C] whether
     something other than skin shows between them."""
     skin = (grid.face >= 0) & skin_face[grid.face]
-    breaks = _breaks(grid, surface, skin, width)  # [R-1, C] between row r and r+1
-    middle = (upper + lower) / 2
-    slack = 0.07 + (upper - lower).clip(0) / 2
-    level = (grid.across[:-1] + grid.across[1:])[:, None] / 2
-    breaks &= np.abs(level - middle) < slack
+    away = np.abs((grid.across[:-1] + grid.across[1:])[:, None] / 2 - (upper + lower) / 2)
+    half = (upper - lower).clip(0) / 2
+    breaks = _breaks(grid, surface, skin, width) & (away < _FOLD_SLACK + half)  # [R-1, C] between row r and r+1
+    breaks |= (skin[:-1] != skin[1:]) & (away < _SHOWN_SLACK + half)
     any_break = breaks.any(axis=0)
     first = breaks.argmax(axis=0)
     last = len(breaks) - 1 - breaks[::-1].argmax(axis=0)
@@ -184,9 +184,9 @@ def _rims_by_surface(
 
 
 def _breaks(grid: _Grid, surface: Surface, skin: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
-    """[R-1, C] whether the skin ends between a grid row and the next."""
+    """[R-1, C] whether the skin of a grid row and that of the next hang together only a long way round."""
     upper, lower = grid.face[:-1], grid.face[1:]
-    breaks = skin[:-1] != skin[1:]
+    breaks = np.zeros(upper.shape, dtype=bool)
     both = skin[:-1] & skin[1:] & (upper != lower)
     pairs, inverse = np.unique(np.stack([upper[both], lower[both]], axis=1), axis=0, return_inverse=True)
     path = _surface_paths(surface, pairs)

@@ -30,6 +30,8 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"lash|cilia|brow|hair|beard|moustache|mustache|fur\b", "follower"),
     (r"glasses|spectacle|ear.?ring|jewel|piercing|hat\b|cap\b|helmet|headset", "rigid"),
     (r"tongue", "tongue"),
+    (r"(upper|top).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(upper|top)", "upper"),
+    (r"(lower|bottom).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(lower|bottom)", "lower"),
     (r"teeth|tooth|dent(al|ure)|gum(s|\b|_)", "teeth"),
     (r"eye(?!.?(lid|socket|shadow|wear))|cornea|iris|sclera|pupil", "eye"),
 )
@@ -142,8 +144,10 @@ def _kind_of(
         for eye, ball in enumerate(eyeballs):
             if ball is not None and _inside_ball(points, ball, 1.2 if hint is None else 1.6):
                 return np.full(len(points), Kind.EYE_LEFT + eye)
-    if hint == "tongue":
+    if hint in ("tongue", "lower"):
         return np.full(len(points), Kind.LOWER_MOUTH)
+    if hint == "upper":
+        return np.full(len(points), Kind.UPPER_MOUTH)
     if hint == "teeth" or (hint is None and _in_mouth(points, landmarks)):
         return _mouth_kinds(points, landmarks)
     if hint == "rigid" or (hint is None and _is_small(points, landmarks)):

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EYEBALL_EDGE = 0.62 * np.pi  # angle from the middle of the iris at the edge of an eyeball's texture
-TEETH = 12  # of one row
+TEETH = 14  # of one row
+GUM_SHARE = 0.5  # of a row's height, from the root, is gum
 _IRIS = 0.47  # of the eyeball's radius
 _EYE_PIXELS = 256
 
@@ -38,17 +39,25 @@ def lining_texture() -> NDArray[np.uint8]:
     return np.repeat(rows[:, None, :], 8, axis=1).astype(np.uint8)
 
 
+def tongue_texture() -> NDArray[np.uint8]:
+    """Pink, paler along the groove, darker towards the root (the picture's lower edge)."""
+    u = np.abs((np.arange(64) + 0.5) / 64 * 2 - 1)[None, :, None]
+    v = ((np.arange(64) + 0.5) / 64)[:, None, None]
+    color = np.array([176.0, 92.0, 90.0]) * (1 - 0.6 * v) * (1 - 0.12 * _step(u, 0.6, 1.0))
+    return np.clip(color * (1 - 0.12 * (1 - _step(u, 0.0, 0.12))), 0, 255).astype(np.uint8)
+
+
 def teeth_texture() -> NDArray[np.uint8]:
     """One row of teeth: gum at the root, lines between teeth, darker towards the sides."""
     width, height = 768, 128
     u = (np.arange(width) + 0.5) / width
     v = (np.arange(height) + 0.5)[:, None] / height  # 0 at the gum
     tooth = np.abs(np.sin(u * TEETH * np.pi))[None, :]
-    gum_line = 0.30 + 0.16 * (1 - tooth)
+    gum_line = GUM_SHARE - 0.04 + 0.14 * (1 - tooth)
     enamel = np.array([222.0, 212.0, 192.0])
     color = enamel * (0.72 + 0.28 * np.clip(tooth * 3.2, 0, 1) ** 0.5)[..., None] * (0.9 + 0.1 * v[..., None])
     side = np.clip(1.12 - 0.75 * np.abs(2 * u - 1) ** 2, 0.3, 1)[None, :, None]
-    gum = np.array([158.0, 82.0, 78.0])
+    gum = np.array([158.0, 82.0, 78.0]) * (0.45 + 0.55 * np.clip(v / GUM_SHARE, 0, 1))[..., None]
     share = np.clip((v - gum_line) / 0.05 + 0.5, 0, 1)[..., None]
     return np.clip((gum + (color - gum) * share) * side, 0, 255).astype(np.uint8)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from calib.piece_textures import eye_texture, lining_texture, teeth_texture
+from calib.piece_textures import eye_texture, lining_texture, teeth_texture, tongue_texture
 from calib.remesh import WorkMesh
 from render.mesh import Material, MeshPart
 
@@ -29,7 +29,7 @@ class Piece:
     weights: sparse.csr_matrix
 
 
-_TEXTURES = {"eye": eye_texture, "mouth": lining_texture, "teeth": teeth_texture}
+_TEXTURES = {"eye": eye_texture, "mouth": lining_texture, "teeth": teeth_texture, "tongue": tongue_texture}
 
 
 def piece_material(name: str) -> Material:

@@ -192,6 +192,57 @@ def cut_along(
     )
 
 
+def without_faces(work: WorkMesh, dropped: NDArray[np.bool_]) -> WorkMesh:
+    """The mesh without some faces [F]; every vertex stays."""
+    keep = ~dropped
+    return replace(
+        work,
+        faces=work.faces[keep],
+        part=work.part[keep],
+        origin=work.origin[keep],
+        faces_uv=None if work.faces_uv is None else work.faces_uv[keep],
+    )
+
+
+def extend_rim(
+    work: WorkMesh, patch: NDArray[np.bool_], offset: NDArray[np.float64]
+) -> tuple[WorkMesh, NDArray[np.int64]]:
+    """Grow a strip from the open boundary of the faces `patch` [F], to lie hidden behind what borders on it.
+
+    `offset` [V, 3] moves each boundary vertex to the strip's far side. The strip repeats the boundary's texture.
+    Returns the mesh and the [S] vertices that the S new ones were grown from.
+    """
+    faces = work.faces[patch]
+    face_index = np.flatnonzero(patch)
+    edges = directed_edges(work.point[faces])
+    _, inverse, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    rim = np.flatnonzero(count[inverse.reshape(-1)] == 1)
+    owner, side = rim % len(faces), rim // len(faces)
+    a, b = faces[owner, side], faces[owner, (side + 1) % 3]
+    source = np.unique(np.concatenate([a, b]))
+    grown = len(work.vertices) + np.searchsorted(source, np.stack([a, b]))
+    strip = np.concatenate([np.stack([b, a, grown[0]], axis=1), np.stack([b, grown[0], grown[1]], axis=1)])
+    of_face = np.tile(face_index[owner], 2)
+    faces_uv = work.faces_uv
+    if faces_uv is not None:
+        uv_a, uv_b = faces_uv[face_index[owner], side], faces_uv[face_index[owner], (side + 1) % 3]
+        strip_uv = np.concatenate([np.stack([uv_b, uv_a, uv_a], axis=1), np.stack([uv_b, uv_a, uv_b], axis=1)])
+        faces_uv = np.concatenate([faces_uv, strip_uv])
+    return (
+        replace(
+            work,
+            vertices=np.concatenate([work.vertices, work.vertices[source] + offset[source]]),
+            faces=np.concatenate([work.faces, strip]),
+            point=np.concatenate([work.point, work.point_count + np.arange(len(source))]),
+            part=np.concatenate([work.part, work.part[of_face]]),
+            origin=np.concatenate([work.origin, work.origin[of_face]]),
+            faces_uv=faces_uv,
+            colors=None if work.colors is None else np.concatenate([work.colors, work.colors[source]]),
+        ),
+        source,
+    )
+
+
 def _fan_joins(
     work: WorkMesh, table: EdgeTable, cut: NDArray[np.bool_], corner_id: NDArray[np.int64]
 ) -> NDArray[np.int64]:

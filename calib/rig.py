@@ -21,7 +21,8 @@ class EyeRig:
         width: between its corners.
         aperture: [7] open distance of the lids in the avatar's neutral face, column by column.
         lower_rest: [7] height of the open lower rim over its controllers' rest; not zero for eyes closed in the file.
-        centre, radius: the eyeball, or a sphere the lids slide on where there is no eyeball.
+        centre: of the eyeball, or of a sphere the lids slide on where there is no eyeball.
+        profile: [16] its outer radius at angles from straight ahead (first) to straight back: corneas bulge.
         ball: vertices that turn with the gaze.
         cover: skin vertices that must stay in front of the eyeball.
     """
@@ -31,7 +32,7 @@ class EyeRig:
     aperture: NDArray[np.float64]
     lower_rest: NDArray[np.float64]
     centre: NDArray[np.float64]
-    radius: float
+    profile: NDArray[np.float64]
     ball: NDArray[np.int64]
     cover: NDArray[np.int64]
 
@@ -86,6 +87,8 @@ class FaceRig:
             "rest": self.rest,
             "controllers_rest": self.controllers.rest,
             "controllers_gain": self.controllers.gain,
+            "controllers_role": self.controllers.role,
+            "controllers_landmark": self.controllers.landmark,
             "weights_data": self.weights.data,
             "weights_indices": self.weights.indices,
             "weights_indptr": self.weights.indptr,
@@ -109,7 +112,7 @@ class FaceRig:
         left, right = (
             EyeRig(
                 **{
-                    name: float(a[f"eye{index}_{name}"]) if name in ("width", "radius") else a[f"eye{index}_{name}"]  # type: ignore[arg-type]
+                    name: float(a[f"eye{index}_{name}"]) if name == "width" else a[f"eye{index}_{name}"]  # type: ignore[arg-type]
                     for name in EyeRig.__dataclass_fields__
                 }
             )
@@ -117,7 +120,7 @@ class FaceRig:
         )
         return FaceRig(
             a["rest"],  # type: ignore[arg-type]
-            Controllers(a["controllers_rest"], a["controllers_gain"]),  # type: ignore[arg-type]
+            Controllers(*(a[f"controllers_{name}"] for name in Controllers.__dataclass_fields__)),  # type: ignore[arg-type]
             weights,
             MouthRig(a["mouth_frame"], float(a["mouth_width"]), bool(a["mouth_closed"])),  # type: ignore[arg-type]
             (left, right),
