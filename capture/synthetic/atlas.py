@@ -29,7 +29,7 @@ _FRAGMENT = """#version 330
 in vec3 shares; flat in float face; out vec4 texel;
 void main() { texel = vec4(shares, face); }"""
 
-HEAD_WIDTH = 0.84  # of the texture; the rest is the strip
+HEAD_WIDTH = 0.78  # of the texture; the rest is the strip
 MARGIN = 0.006
 FACE_IN_SOURCE = (0.483, 0.868)  # middle of the face in the source layout, across (v) and down (u)
 FACE_SPREAD = (0.075, 0.065)

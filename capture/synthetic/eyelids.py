@@ -91,7 +91,7 @@ class EyeballClearance:
     """Keeps vertices of the lids outside the eyeball."""
 
     def __init__(self, neutral: Points, candidates: NDArray[np.int64], eyeball: Eyeball) -> None:
-        """`neutral` [N, 3] of the finished mesh; of the `candidates` [n], lids and skin around, those near it are kept."""
+        """`neutral` [N, 3] of the finished mesh; of the `candidates` [n] those before the eyeball are kept."""
         offset = neutral[candidates] - eyeball.centre
         gap = np.linalg.norm(offset, axis=1) - eyeball.radius
         kept = (gap > -0.004) & (gap < 0.006) & (offset[:, 2] > 0)

@@ -34,7 +34,7 @@ WALL_DEPTH_M = 1.35
 # The person's depth as stored: value · DEPTH_STEP_M + NEAREST_M, in 12 bits.
 NEAREST_M, DEPTH_STEP_M = 0.42, 0.0001
 # The outline: sorted columns where a row enters or leaves the person, OUTLINE_SLOTS per row, filled up with the width.
-OUTLINE_SLOTS = 16
+OUTLINE_SLOTS = 8
 LARGEST_OUTLINE_BYTES = 100_000_000
 
 
@@ -69,8 +69,8 @@ class PerformerClip:
             with av.open(str(self._film)) as container:
                 streams = container.streams.video[:2]
                 for packet in container.demux(*streams):
-                    which = next(i for i, stream in enumerate(streams) if stream.index == packet.stream_index)
-                    waiting[which].extend(streams[which].decode(packet))
+                    pictures = [picture for picture in packet.decode() if isinstance(picture, av.VideoFrame)]
+                    waiting[streams.index(packet.stream)].extend(pictures)
                     while waiting[0] and waiting[1] and delivered < len(self._edges):
                         yield waiting[0].pop(0), waiting[1].pop(0)
                         delivered += 1
