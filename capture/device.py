@@ -49,12 +49,15 @@ class LiveDevice(Protocol[Picture]):
         name: as on the command line.
         identity: serial number or UDID, None until it was opened once; from then on only this very device will do.
         fps: nominal rate, 0 when unknown.
+        latency_s: how long the device itself takes from exposure to arrival, where that is known; already taken off the
+            timestamps of its frames.
         first_frame_s, first_frame_hint: how long the first picture may take, and what to do when it does not come.
     """
 
     name: str
     identity: str | None
     fps: float
+    latency_s: float | None
     first_frame_s: float
     first_frame_hint: str
 

@@ -7,6 +7,7 @@ it be found before the bundled one (`docs/cameras.md`).
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ FIRST_FRAME_S = 6.0  # starting the laser and the exposure control takes about t
 LATENCY_S = {"720P": 0.068}  # from the middle of the exposure to the computer, by the data sheet
 IN_USE = "close the other program using it"
 RIGHTS = "on Linux, let your user open it (udev rules 99-k4a.rules)"
+_SYSTEMS = (
+    "version 1.5.0.1 or later needs Windows or glibc 2.38 (Debian 13, Ubuntu 24.04); recordings (.mkv) play without it"
+)
 SYNC_MODES = ("standalone", "master", "subordinate")
 
 
@@ -102,16 +106,24 @@ def kinect_source(
 def load_library() -> Any:
     """The module pyk4a. Raises MissingExtraError and SourceError."""
     os.environ.setdefault("K4A_LOG_LEVEL", "c")  # or it complains on the terminal each time a camera is looked for
+    if _built_for_numpy_1():
+        raise SourceError(f"kinect: the installed pyk4a-bundle was built for numpy 1 and cannot be loaded; {_SYSTEMS}")
     try:
         import pyk4a
     except ModuleNotFoundError as error:
         raise MissingExtraError("kinect", "a live Azure Kinect (--device kinect)") from error
     except ImportError as error:
-        raise SourceError(
-            f"kinect: the package pyk4a-bundle is installed but cannot be loaded ({error}); version 1.5.0.1 or later "
-            "needs glibc 2.38 (Debian 13, Ubuntu 24.04); recordings (.mkv) play without it"
-        ) from error
+        raise SourceError(f"kinect: pyk4a-bundle is installed but cannot be loaded ({error}); {_SYSTEMS}") from error
     return pyk4a
+
+
+def _built_for_numpy_1() -> bool:
+    """Told by its version: loading it would print pages of numpy's advice first."""
+    try:
+        version = importlib.metadata.version("pyk4a-bundle")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return version in ("1.4.0", "1.4.1", "1.5.0") and int(np.__version__.split(".")[0]) > 1
 
 
 class KinectDevice:
@@ -134,7 +146,8 @@ class KinectDevice:
         self._clean = clean
         self._camera: Any = None
         self._decoder: KinectDecoder | None = None
-        self._clock = DeviceClock(LATENCY_S.get(options.color, 0.0))
+        self.latency_s = LATENCY_S.get(options.color)
+        self._clock = DeviceClock(self.latency_s or 0.0)
 
     def open(self, cancelled: Callable[[], bool], report: Callable[[DeviceError], None]) -> None:  # noqa: ARG002
         count = self._count()

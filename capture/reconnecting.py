@@ -85,6 +85,11 @@ class ReconnectingSource(Generic[Picture]):
         """Serial number or UDID, once the device was opened."""
         return self._device.identity
 
+    @property
+    def device_latency_s(self) -> float | None:
+        """What the device itself adds between exposure and arrival, where known; timestamps are those of exposure."""
+        return self._device.latency_s
+
     def open(self) -> None:
         """Start looking for the device; whether it is there shows in `state`."""
         if self._thread is not None:

@@ -163,6 +163,6 @@ def process_environment() -> dict[str, str]:
 
 def _file_in_memory() -> IO[bytes]:
     folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a file system in memory
-    file = tempfile.NamedTemporaryFile(prefix="vfa-record3d-", dir=folder, delete=False)  # noqa: SIM115 - kept open
+    file = tempfile.NamedTemporaryFile(prefix=f"vfa-record3d-{os.getpid()}-", dir=folder, delete=False)  # noqa: SIM115 - kept open
     file.truncate(SLOTS * SLOT_BYTES)
     return file

@@ -66,6 +66,7 @@ class Record3dDevice:
     """The `LiveDevice` of a phone. Every connection has a process of its own, ended with it."""
 
     fps = 60.0
+    latency_s: float | None = None
     first_frame_s = FIRST_FRAME_S
     first_frame_hint = "close Record3D on the phone, open it again and press the red button"
 

@@ -39,6 +39,7 @@ class WebcamDevice:
         make_capture: makes the `cv2.VideoCapture`; for tests.
     """
 
+    latency_s: float | None = None
     first_frame_s = 10.0  # some cameras take seconds to find their exposure
     first_frame_hint = "close other programs using it, or plug it in again"
 

@@ -10,7 +10,7 @@ from capture.face_tracker import FaceTracker
 from capture.kinect_calibration import parse_calibration
 from capture.open_source import open_source
 from tests.fakes.kinect_env import need_kinect_env, need_tool, run_checks, run_in_kinect_env
-from tests.fakes.rendered_face import RenderedFace, rendered_faces
+from tests.fakes.rendered_face import RenderedFace, eye_distance_m, rendered_faces
 from tests.fakes.sensor_noise import kinect_nfov
 
 WRITER = str(Path(__file__).parents[1] / "fakes" / "kinect_writer.py")
@@ -107,6 +107,6 @@ def test_a_recorded_face_is_tracked_at_its_size(recording: Path) -> None:
     source.close()
     assert [it.tracked for it in observations] == [True] * 4
     for it in observations:
-        apart_mm = 1000 * np.linalg.norm(it.landmarks_m[468] - it.landmarks_m[473])
-        assert 55 < apart_mm < 72
+        apart_m = np.linalg.norm(it.landmarks_m[468] - it.landmarks_m[473])
+        assert apart_m == pytest.approx(eye_distance_m(), rel=0.1)
         assert 0.42 < it.landmarks_m[1, 2] < 0.52  # the tip of the nose, half a metre away

@@ -23,6 +23,7 @@ class Scripted:
     name = "scripted"
     identity: str | None = None
     fps = 50.0
+    latency_s: float | None = None
     first_frame_s = 0.3
     first_frame_hint = "wind it up"
 

@@ -26,7 +26,7 @@ from capture.source import DeviceState
 from render.camera import Intrinsics
 from render.errors import InputError
 from tests.fakes.phone import UDID, Phone, read_pattern
-from tests.fakes.rendered_face import TRUEDEPTH, rendered_faces
+from tests.fakes.rendered_face import TRUEDEPTH, eye_distance_m, rendered_faces
 from tests.fakes.sensor_noise import truedepth
 
 WAIT_S = 8.0
@@ -56,7 +56,7 @@ def source(phone: Phone) -> Iterator[Source]:
 def _leftovers() -> list[str]:
     children = [child.cmdline() for child in psutil.Process().children(recursive=True)]
     processes = [" ".join(command) for command in children if "capture.record3d_process" in command]
-    return processes + [str(path) for path in Path("/dev/shm").glob("vfa-record3d-*")]
+    return processes + [str(path) for path in Path("/dev/shm").glob(f"vfa-record3d-{os.getpid()}-*")]
 
 
 def frames(source: Source, count: int, wait_s: float = WAIT_S) -> list[RgbdFrame]:
@@ -232,7 +232,7 @@ def test_a_face_on_the_phone_is_tracked_at_its_size_and_place(
     assert all(observation.tracked for observation in seen)
     for observation in seen[2:]:
         pupils = observation.landmarks_m[[468, 473]]
-        assert 55 < 1000 * np.linalg.norm(pupils[0] - pupils[1]) < 72
+        assert np.linalg.norm(pupils[0] - pupils[1]) == pytest.approx(eye_distance_m(), rel=0.1)
         assert pupils[:, 2].mean() == pytest.approx(0.4, abs=0.03)
         assert abs(pupils[:, 0].mean()) < 0.02  # straight in front: the mirror was undone in K as well
         assert pupils[0, 2] + 0.005 < pupils[1, 2]  # it looks to image right, so its own right eye is nearer

@@ -67,6 +67,14 @@ def rendered_faces(
         context.release()
 
 
+def eye_distance_m() -> float:
+    """Between the middles of the head's two eyeballs."""
+    from capture.synthetic.head_model import HeadModel
+
+    eyes = HeadModel().eyeballs
+    return float(np.linalg.norm(eyes["left"].centre - eyes["right"].centre))
+
+
 def _pose(distance_m: float, turn_deg: float) -> NDArray[np.float64]:
     """T_camera_world of a camera straight in front of the eyes; the head's frame has y up and looks along +z."""
     turn = np.radians(turn_deg)
