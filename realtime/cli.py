@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from render.viewer import Viewer
 
 EXIT_INPUT = 2
-VIEW = PUBLISHED_INTRINSICS.crop(-32, -32, 320, 320)  # the published camera with room above the hair and for turns
+VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # the published camera with room above the hair and for turns
 console = Console(stderr=True)
 
 
