@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from calib.controllers import Controllers, Role, build_controllers, depth_in_mouth, faces_beside, skin_faces
+from calib.anchoring import faces_beside
+from calib.controllers import Controllers, Role
 from calib.eye_pieces import (
     EyeShape,
     cover_vertices,
@@ -17,7 +18,7 @@ from calib.eye_pieces import (
     open_aperture,
     outer_profile,
 )
-from calib.face_regions import FACE_LANDMARKS, LOWER_LIDS, UPPER_LIDS
+from calib.face_regions import FACE_LANDMARKS
 from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, teeth_pieces, tongue_piece
 from calib.openings import Opening
 from calib.parts import Kind
@@ -25,6 +26,7 @@ from calib.pieces import Piece, with_pieces
 from calib.remesh import WorkMesh, display_mesh, edge_table, extend_rim, refine, split_edges, without_faces, work_mesh
 from calib.rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.seams import cut_opening, sides_of
+from calib.skin import build_controllers, depth_in_mouth, skin_faces
 from calib.surface import point_normals
 from calib.survey import HeadSurvey
 from render.mesh import Mesh
@@ -58,7 +60,7 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     weights = sparse.vstack([weights, *(piece.weights for piece in pieces)]).tocsr().astype(np.float32)
     mesh, _ = display_mesh(full, parts, materials)
     by_name = {piece.name: vertices for piece, vertices in zip(pieces, numbers, strict=True)}
-    eyes = [_eye_rig(work, survey, controllers, shapes[eye], eye, by_name) for eye in range(2)]
+    eyes = [_eye_rig(work, survey, shapes[eye], eye, by_name) for eye in range(2)]
     rig = FaceRig(
         mesh.vertices,
         controllers,
@@ -182,25 +184,30 @@ def _rim_weights(
 def _eye_rig(
     work: WorkMesh,
     survey: HeadSurvey,
-    controllers: Controllers,
     shape: EyeShape,
     eye: int,
     pieces: dict[str, NDArray[np.int64]],
 ) -> EyeRig:
     opening = survey.eyes[eye]
-    rest = controllers.rest[:FACE_LANDMARKS]
-    upper, lower = rest[list(UPPER_LIDS[eye][1:-1])], rest[list(LOWER_LIDS[eye][1:-1])]
-    up = opening.frame[1]
-    if shape.shut:
-        along = np.clip(opening.flat((upper + lower) / 2)[:, 0], 0, 1)
-        aperture, lower_rest = open_aperture(along) * opening.width, -lower_drop(along) * opening.width
-    else:
-        aperture, lower_rest = (upper - lower) @ up, np.zeros(len(upper))
+    place = opening.flat(opening.upper)[:, 0]
+    aperture = open_aperture(place) * opening.width if shape.shut else opening.gap()
+    lower_rest = -lower_drop(place) * opening.width if shape.shut else np.zeros(len(place))
     kind = Kind.EYE_LEFT if eye == 0 else Kind.EYE_RIGHT
     ball = pieces.get(("eye_left", "eye_right")[eye], np.flatnonzero(survey.parts.kind == kind))
     cover = cover_vertices(work, survey, opening, shape.ball)
     profile = outer_profile(shape.ball, survey.vertices[survey.parts.kind == kind])
-    return EyeRig(opening.frame, opening.width, aperture, lower_rest, shape.ball.centre, profile, ball, cover)
+    return EyeRig(
+        frame=opening.frame,
+        width=opening.width,
+        upper=opening.upper,
+        lower=opening.lower,
+        aperture=aperture,
+        lower_rest=lower_rest,
+        centre=shape.ball.centre,
+        profile=profile,
+        ball=ball,
+        cover=cover,
+    )
 
 
 def _hinge(controllers: Controllers) -> NDArray[np.float64]:

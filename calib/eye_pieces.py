@@ -59,8 +59,8 @@ def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: Eyeball) -> NDArray[np.int64]:
-    """Skin vertices near the eye in front of its middle: those the ball must not come through."""
-    skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
+    """Visible skin vertices near the eye, in front of its middle: those the ball must not come through."""
+    skin_face = ((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN) & survey.visible)[work.origin]
     skin = np.zeros(len(work.vertices), dtype=bool)
     skin[work.faces[skin_face]] = True
     inside = np.zeros(len(work.vertices), dtype=bool)

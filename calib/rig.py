@@ -9,8 +9,6 @@ from scipy import sparse
 
 from calib.controllers import Controllers
 
-LID_COLUMNS = 7  # landmark pairs of a pair of lids between its corners
-
 
 @dataclass(frozen=True, eq=False)
 class EyeRig:
@@ -19,8 +17,9 @@ class EyeRig:
     Attributes:
         frame: [3, 3] rows along the eye, upwards across it, out of the face.
         width: between its corners.
-        aperture: [7] open distance of the lids in the avatar's neutral face, column by column.
-        lower_rest: [7] height of the open lower rim over its controllers' rest; not zero for eyes closed in the file.
+        upper, lower: [33, 3] the rims at rest, from picture-left to picture-right.
+        aperture: [33] open distance of the lids in the avatar's neutral face.
+        lower_rest: [33] height of the open lower rim over where it rests; not zero for eyes that are shut in the file.
         centre: of the eyeball, or of a sphere the lids slide on where there is no eyeball.
         profile: [16] its outer radius at angles from straight ahead (first) to straight back: corneas bulge.
         ball: vertices that turn with the gaze.
@@ -29,6 +28,8 @@ class EyeRig:
 
     frame: NDArray[np.float64]
     width: float
+    upper: NDArray[np.float64]
+    lower: NDArray[np.float64]
     aperture: NDArray[np.float64]
     lower_rest: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -85,10 +86,7 @@ class FaceRig:
         """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
         arrays: dict[str, NDArray[np.generic]] = {
             "rest": self.rest,
-            "controllers_rest": self.controllers.rest,
-            "controllers_gain": self.controllers.gain,
-            "controllers_role": self.controllers.role,
-            "controllers_landmark": self.controllers.landmark,
+            **{f"controllers_{name}": getattr(self.controllers, name) for name in Controllers.__dataclass_fields__},
             "weights_data": self.weights.data,
             "weights_indices": self.weights.indices,
             "weights_indptr": self.weights.indptr,

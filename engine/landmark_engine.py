@@ -102,15 +102,14 @@ class LandmarkEngine:
         tracked = observation.tracked and self._neutral is not None
         live = self._live(observation) if tracked else _at_rest()
         self._shown = self._eased(live, tracked, observation.timestamp_s)
-        displacement = self._constrained(self._shown)
-        vertices = self._retargeter.vertices(displacement, self._shown.gaze)
+        vertices = self._retargeter.vertices(self._constrained(self._shown), self._shown.gaze)
         return AvatarPose(
             vertices, self._head_motion(self._shown), observation.timestamp_s, observation.frame.index, tracked
         )
 
     def controller_motion(self, pose_tracked: bool = True) -> ControllerMotion:
         """What the last `animate` did, as displacements of the 468 landmark controllers."""
-        displacement = self._constrained(self._shown).astype(np.float32)
+        displacement = self._constrained(self._shown)[:FACE_LANDMARKS].astype(np.float32)
         tracked = np.full(FACE_LANDMARKS, pose_tracked)
         return ControllerMotion(
             displacement, tracked, self._head_motion(self._shown), self._shown.gaze.astype(np.float32)
@@ -148,11 +147,13 @@ class LandmarkEngine:
         return live.plus(self._offset, 1.0)
 
     def _constrained(self, state: _State) -> NDArray[np.float64]:
-        displacement = state.displacement.copy()
-        self._lips.apply(displacement)
+        """[K, 3] displacement of all controllers, with what must close closed."""
+        moved = np.zeros((len(self._rig.controllers.rest), 3))
+        moved[:FACE_LANDMARKS] = state.displacement
+        self._lips.apply(moved)
         for lid, (openness, raised) in zip(self._lids, state.lids, strict=True):
-            lid.apply(displacement, float(openness) + 1.0, float(raised))
-        return displacement
+            lid.apply(moved, float(openness) + 1.0, float(raised))
+        return moved
 
     def _head(self, motion: DriverMotion) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rotation vector [3] and shift [3] of the head since the neutral, in the avatar's world."""

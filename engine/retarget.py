@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.controllers import Role
-from calib.face_regions import CHIN, FACE_LANDMARKS, IRISES, LOWER_LIDS, UPPER_LIDS
+from calib.face_regions import CHIN, eye_corners
 from calib.rig import FaceRig
 
 _MAX_JAW_RAD = 0.7
@@ -23,31 +23,43 @@ class Retargeter:
         if self._moving is not None:
             self._weights = self._weights[self._moving]
         self._chin = np.array(CHIN)
-        self._followers = ControllerFollowers(rig)
+        self._jaw = rig.controllers.of(Role.JAW)
+        self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
         self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
 
-    def vertices(self, displacement: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
-        """[R, 3] for the [468, 3] displacement of the landmarks and [2, 2] gaze (yaw, pitch) in radians."""
+    def vertices(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Deform the head.
+
+        Args:
+            moved: [K, 3] displacement of the controllers; those of landmarks and lids are taken as they are, the
+                others are worked out here and written into it.
+            gaze: [2, 2] yaw and pitch of each eye in radians.
+
+        Returns [R, 3] avatar units.
+        """
         rig = self._rig
-        jaw_rotation, jaw_shift = self.jaw_motion(displacement)
-        moved = self._followers(displacement, gaze, jaw_rotation, jaw_shift)
-        delta = self._weights @ moved
+        rotation, shift = self.jaw_motion(moved)
+        points = rig.controllers.rest[self._jaw]
+        moved[self._jaw] = points @ rotation.T + shift - points
+        for eye, angles in zip(self._eyes, gaze, strict=True):
+            eye.move(moved, angles)
+        delta = self._weights @ moved.astype(np.float32)
         if self._moving is None:
             vertices = rig.rest + delta
         else:
             vertices = rig.rest.copy()
             vertices[self._moving] += delta
         jaw = rig.jaw.vertices
-        vertices[jaw] = rig.rest[jaw] @ jaw_rotation.T.astype(np.float32) + jaw_shift.astype(np.float32)
+        vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
         for eyeball, angles in zip(self._eyeballs, gaze, strict=True):
             eyeball.apply(vertices, angles)
         return vertices
 
-    def jaw_motion(self, displacement: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def jaw_motion(self, moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that take the chin where it went."""
         hinge = self._rig.jaw.hinge
         rest = self._rig.controllers.rest[self._chin].mean(axis=0) - hinge
-        now = rest + displacement[self._chin].mean(axis=0)
+        now = rest + moved[self._chin].mean(axis=0)
         opened = np.arctan2(-now[1], now[2]) - np.arctan2(-rest[1], rest[2])
         opened = float(np.clip(opened, -0.1, _MAX_JAW_RAD))
         aside = float(np.clip(np.arctan2(now[0] - rest[0], np.hypot(rest[1], rest[2])), -0.25, 0.25))
@@ -55,59 +67,29 @@ class Retargeter:
         return rotation, hinge - rotation @ hinge
 
 
-class ControllerFollowers:
-    """Moves the controllers that have no landmark of their own to follow."""
-
-    def __init__(self, rig: FaceRig) -> None:
-        self._rig = rig
-        controllers = rig.controllers
-        self._jaw = controllers.of(Role.JAW)
-        self._rims = [_EyeRim(rig, eye) for eye in range(2)]
-
-    def __call__(
-        self,
-        displacement: NDArray[np.float64],
-        gaze: NDArray[np.float64],
-        jaw_rotation: NDArray[np.float64],
-        jaw_shift: NDArray[np.float64],
-    ) -> NDArray[np.float32]:
-        """[K, 3] for the landmarks' [468, 3]."""
-        rest = self._rig.controllers.rest
-        moved = np.zeros((len(rest), 3), dtype=np.float32)
-        moved[:FACE_LANDMARKS] = displacement
-        points = rest[self._jaw]
-        moved[self._jaw] = points @ jaw_rotation.T + jaw_shift - points
-        for rim, angles in zip(self._rims, gaze, strict=True):
-            rim.move(moved, displacement, angles)
-        return moved
-
-
-class _EyeRim:
+class _EyeBetweenLids:
     """What a surface in one piece shows between the lids of one eye: lids uncover it, and its iris looks round."""
 
     def __init__(self, rig: FaceRig, eye: int) -> None:
         controllers = rig.controllers
-        self._eye = rig.eyes[eye]
-        own = [*UPPER_LIDS[eye], *LOWER_LIDS[eye]]
-        rim = controllers.of(Role.EYE_RIM)
-        self._rim = rim[np.isin(controllers.landmark[rim], own)]
-        iris = controllers.of(Role.IRIS)
-        self._iris = iris[np.isin(controllers.landmark[iris], IRISES[eye])]
-        self._landmark = controllers.landmark[self._rim]
-        upper, lower = (np.isin(self._landmark, chain[eye][1:-1]) for chain in (UPPER_LIDS, LOWER_LIDS))
-        self._outward = upper.astype(float) - lower.astype(float)  # 0 at the corners
+        self._frame, self._width = rig.eyes[eye].frame, rig.eyes[eye].width
+        pairs = ((Role.UPPER_EYE, Role.UPPER_LID, 1.0), (Role.LOWER_EYE, Role.LOWER_LID, -1.0))
+        self._rims = [(controllers.of(own, eye), controllers.of(lid, eye), sign) for own, lid, sign in pairs]
+        self._edge, self._corners = controllers.of(Role.EYE_CORNER, eye), np.array(eye_corners(eye))
+        self._iris = controllers.of(Role.IRIS, eye)
 
-    def move(self, moved: NDArray[np.float32], displacement: NDArray[np.float64], gaze: NDArray[np.float64]) -> None:
-        if len(self._rim):
-            up, out = self._eye.frame[1], self._eye.frame[2]
-            lid = displacement[self._landmark]
-            across = (lid @ up) * self._outward
-            covered = np.minimum(across, 0.0)  # a lid that closes slides over the eye instead of taking it along
-            kept = np.where(self._outward[:, None] == 0, lid, lid - (covered * self._outward)[:, None] * up)
-            moved[self._rim] = kept - np.where(covered < 0, kept @ out, 0.0)[:, None] * out
-            reach = _FLAT_IRIS_REACH * self._eye.width
-            turned = np.sin(gaze)[0] * self._eye.frame[0] + np.sin(gaze)[1] * up
-            moved[self._iris] = reach * turned
+    def move(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> None:
+        if not len(self._iris):
+            return
+        along, up, out = self._frame
+        for own, lid, sign in self._rims:
+            motion = moved[lid]
+            covering = np.minimum(sign * (motion @ up), 0.0)  # a lid that closes slides over the eye
+            motion = motion - (sign * covering)[:, None] * up
+            moved[own] = motion - np.where(covering < 0, motion @ out, 0.0)[:, None] * out
+        moved[self._edge] = moved[self._corners]
+        reach = _FLAT_IRIS_REACH * self._width
+        moved[self._iris] = reach * (np.sin(gaze[0]) * along + np.sin(gaze[1]) * up)
 
 
 class _Eyeball:
