@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from render.looks import PartLook
 from render.mesh import Mesh
 from render.mesh_layout import DrawGroup, make_layout
+from render.mesh_simplify import MOST_FACES, simplified
 from render.occlusion import bake_openness
 from render.shader_programs import make_program
 from render.surface_normals import SurfaceNormals
@@ -32,11 +33,18 @@ class GpuMesh:
     """
 
     def __init__(
-        self, ctx: moderngl.Context, mesh: Mesh, looks: Mapping[str, PartLook] | None, soft_shadows: bool
+        self,
+        ctx: moderngl.Context,
+        mesh: Mesh,
+        looks: Mapping[str, PartLook] | None,
+        soft_shadows: bool,
+        detail: float | None,
     ) -> None:
         self._ctx = ctx
         self.mesh = mesh
         self.layout = make_layout(mesh, looks)
+        if detail is not None and len(mesh.faces) > MOST_FACES:
+            self.layout = simplified(self.layout, mesh, MOST_FACES, detail)
         self.faces: NDArray[np.int32] = self.layout.vertex_of[self.layout.corners].astype(np.int32)
         self.surface = SurfaceNormals(mesh.vertices, self.faces)
         self._normal_of = self.surface.group[self.layout.vertex_of]

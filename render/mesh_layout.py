@@ -84,17 +84,24 @@ def _unroll(mesh: Mesh) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray
     if mesh.uvs is None or mesh.faces_uv is None:
         count = len(mesh.vertices)
         return np.arange(count), np.zeros((count, 2), dtype=np.float32), mesh.faces.astype(np.int32)
-    pair = mesh.faces.astype(np.int64) * len(mesh.uvs) + mesh.faces_uv
-    unique, inverse = np.unique(pair.reshape(-1), return_inverse=True)
-    uvs = mesh.uvs[unique % len(mesh.uvs)].copy()
+    same = _weld_rows(mesh.uvs)  # files, and cutting, may repeat a coordinate for every face
+    pair = mesh.faces.astype(np.int64) * len(mesh.uvs) + same[mesh.faces_uv]
+    unique, first, inverse = np.unique(pair.reshape(-1), return_index=True, return_inverse=True)
+    uvs = mesh.uvs[mesh.faces_uv.reshape(-1)[first]]
     uvs[:, 1] = 1.0 - uvs[:, 1]
     return unique // len(mesh.uvs), uvs, inverse.reshape(-1, 3).astype(np.int32)
 
 
 def weld_positions(vertices: NDArray[np.float32]) -> NDArray[np.int64]:
     """[V] the same number for vertices in exactly the same place."""
-    rows = np.ascontiguousarray(vertices + np.float32(0.0)).view(np.dtype((np.void, 12))).reshape(-1)
-    return np.asarray(np.unique(rows, return_inverse=True)[1], dtype=np.int64).reshape(-1)
+    return _weld_rows(vertices)
+
+
+def _weld_rows(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """[n] the same number for rows of [n, k] float32 that are exactly equal."""
+    rows = np.ascontiguousarray(values + np.float32(0.0))  # makes -0 the same as 0
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
+    return np.asarray(np.unique(keys, return_inverse=True)[1], dtype=np.int64).reshape(-1)
 
 
 def is_closed(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> bool:

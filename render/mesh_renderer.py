@@ -14,6 +14,7 @@ from render.gpu_mesh import GpuMesh
 from render.line_passes import HairlinePass, OutlinePass
 from render.looks import PartLook
 from render.mesh import Mesh
+from render.mesh_edges import MeshEdges
 from render.mesh_layout import DrawGroup, is_closed
 from render.mesh_view import MeshView
 from render.openings import Box, Openings
@@ -39,6 +40,8 @@ class MeshRenderer:
         mesh: what to draw; its vertices are the rest shape, for which soft shadows are baked.
         looks: surface qualities by part or material name, where the names themselves do not say (`render.looks`).
         soft_shadows: bake occlusion (0.1-0.3 s for a head); the flat light does not use it.
+        detail: where the processor draws and the mesh is dense, leave out faces that make no difference at a scale at
+            which this length in mesh units is about a pixel. None: draw every face.
     """
 
     def __init__(
@@ -48,23 +51,24 @@ class MeshRenderer:
         looks: Mapping[str, PartLook] | None = None,
         *,
         soft_shadows: bool = True,
+        detail: float | None = None,
     ) -> None:
         self.ctx = ctx
-        self._gpu = GpuMesh(ctx, mesh, looks, soft_shadows)
         self._software = is_software(ctx)
+        self._gpu = GpuMesh(ctx, mesh, looks, soft_shadows, detail if self._software else None)
         low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
         self._centre = ((low + high) / 2).astype(np.float64)
         self._radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
         faces, groups = self._gpu.faces, self._gpu.layout.groups
         solid = [group for group in groups if not (group.transparent or group.cut_out)]
-        self._openings = Openings(mesh.vertices, faces[_indices(solid)])
+        self._openings = Openings(mesh.vertices, MeshEdges(mesh.vertices, faces, _indices(solid)))
         self._closed = {g.first: is_closed(mesh.vertices, faces[_indices([g])]) for g in groups}
         self._edge = {g.first: _typical_edge(mesh.vertices[faces[_indices([g])]]) for g in groups}
         self._thin = [group for group in solid if group.look.thin]
         self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
         edged = _indices([group for group in solid if not group.look.thin])
-        self._outlines = Outlines(mesh.vertices, faces, edged)
-        self._outline_pass = OutlinePass(ctx, len(self._outlines))
+        self._outlines = Outlines(MeshEdges(mesh.vertices, faces, edged))
+        self._outline_pass = OutlinePass(ctx, self._outlines.most)
         lashes = faces[_indices(self._thin)]
         self._hairline_pass = HairlinePass(ctx, lashes, _tints(mesh, lashes)) if len(lashes) else None
 
@@ -141,13 +145,12 @@ class MeshRenderer:
 
     def _draw_solid(self, view: MeshView, target: RenderTarget, group: DrawGroup, boxes: list[Box]) -> None:
         """An opaque group: fronts, and its inside where openings may show it. Hair cards and cloth show both sides."""
-        closed = self._closed[group.first]
-        if group.look.back_color is None and not closed:
+        if group.look.back_color is None and not self._closed[group.first]:
             self._draw_studio(view, group, _TWO_SIDED)
             return
         self.ctx.enable(self.ctx.CULL_FACE)
         self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if self._is_dense(view, group) else set()))
-        if group.look.back_color is not None and not closed:
+        if group.look.back_color is not None and boxes:
             self.ctx.cull_face = "front"
             for box in boxes:
                 target.drawn.scissor = box

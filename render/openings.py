@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from render.mesh_layout import weld_positions
+from render.mesh_edges import MeshEdges
 
 Box = tuple[int, int, int, int]
 _MOST_BOXES = 4
@@ -19,54 +19,75 @@ _MOST_LOOPS = 400
 class Openings:
     """The holes of a mesh, neighbours taken together, followed as the vertices move.
 
-    A ray from outside first meets a surface's back only where it came in through a hole. So backs need to be drawn
-    only inside the boxes around the holes: drawn everywhere, they would take the processor a fifth of a frame.
+    Holes are borders of the surface, and slits: edges that lie on each other at rest, as between cut lips, once they
+    part. A ray from outside first meets a surface's back only where it came in through a hole. So backs need to be
+    drawn only inside the boxes around the holes: drawn everywhere, they would take the processor a fifth of a frame.
     """
 
-    def __init__(self, rest: NDArray[np.float32], faces: NDArray[np.int32]) -> None:
-        place = weld_positions(rest)
-        self._vertices, loop = _boundary(place, faces)
-        group = _few_groups(rest[self._vertices], loop)
-        order = np.argsort(group, kind="stable")
-        self._vertices = self._vertices[order]
-        self._starts = np.flatnonzero(np.diff(group[order], prepend=-1)) if len(order) else np.zeros(0, np.int64)
+    def __init__(self, rest: NDArray[np.float32], edges: MeshEdges) -> None:
+        borders = _Rims(rest, edges.place, edges.own[edges.is_border])
+        slits = _Rims(rest, edges.place, np.concatenate([edges.own[edges.is_slit], edges.other[edges.is_slit]]))
+        self._border = borders
+        self._slit = slits
+        self._slit_edges = edges.own[edges.is_slit], edges.other[edges.is_slit]
+        self._apart = edges.apart
 
     def __len__(self) -> int:
-        return len(self._starts)
+        """Number of boxes that there may be."""
+        return self._border.count + self._slit.count
 
     def boxes(
         self, vertices: NDArray[np.float32], clip_from_head: NDArray[np.float64], size: tuple[int, int]
     ) -> list[Box]:
         """Pixel boxes (left, first row, width, height) around the holes as projected into a picture of this size."""
-        if len(self) == 0:
+        boxes = self._border.boxes(vertices, clip_from_head, size, None)
+        own, other = self._slit_edges
+        if len(own):
+            parted = (np.abs(vertices[own] - vertices[other]) > self._apart).any(axis=2)
+            if parted.any():
+                moved = np.unique(np.concatenate([own[parted], other[parted]]))
+                boxes += self._slit.boxes(vertices, clip_from_head, size, moved)
+        return boxes
+
+
+class _Rims:
+    """Vertices around holes, in at most _MOST_BOXES groups."""
+
+    def __init__(self, rest: NDArray[np.float32], place: NDArray[np.int64], edges: NDArray[np.int64]) -> None:
+        self.vertices = np.unique(edges)
+        count = int(place.max(initial=0)) + 1
+        links = place[edges]
+        graph: Any = sparse.coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(count, count))
+        loop = connected_components(graph, directed=False)[1][place[self.vertices]]
+        self.group = _few_groups(rest[self.vertices], loop)
+        self.count = int(self.group.max(initial=-1)) + 1
+
+    def boxes(
+        self,
+        vertices: NDArray[np.float32],
+        clip_from_head: NDArray[np.float64],
+        size: tuple[int, int],
+        only: NDArray[np.int64] | None,
+    ) -> list[Box]:
+        """One box for each group with vertices, or with vertices among `only`."""
+        if self.count == 0:
             return []
-        clip = vertices[self._vertices].astype(np.float64) @ clip_from_head[:, :3].T + clip_from_head[:, 3]
+        clip = vertices[self.vertices].astype(np.float64) @ clip_from_head[:, :3].T + clip_from_head[:, 3]
         if clip[:, 3].min() <= 0:
             return [(0, 0, *size)]
         pixels = (clip[:, :2] / clip[:, 3:] * 0.5 + 0.5) * size
-        low = np.floor(np.minimum.reduceat(pixels, self._starts)).clip(0, size).astype(int) - 1
-        high = np.ceil(np.maximum.reduceat(pixels, self._starts)).clip(0, size).astype(int) + 1
-        low, high = low.clip(0), np.minimum(high, size)
-        rows = np.concatenate([low, high - low], axis=1)
-        return [(x, y, width, height) for x, y, width, height in rows.tolist() if width > 2 and height > 2]
+        counted = np.ones(len(pixels), bool) if only is None else np.isin(self.vertices, only)
+        boxes = []
+        for number in range(self.count):
+            around = pixels[counted & (self.group == number)]
+            if len(around):
+                low = np.floor(around.min(axis=0) - 1).clip(0, size).astype(int)
+                high = np.ceil(around.max(axis=0) + 1).clip(0, size).astype(int)
+                boxes.append((int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])))
+        return [box for box in boxes if box[2] > 2 and box[3] > 2]
 
 
-def _boundary(place: NDArray[np.int64], faces: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Vertices on edges that only one face has, and the number of the loop each belongs to."""
-    pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
-    ends = np.sort(place[pairs], axis=1)
-    key = ends[:, 0] * (int(place.max(initial=0)) + 1) + ends[:, 1]
-    _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-    single = (counts[inverse] == 1) & (ends[:, 0] != ends[:, 1])
-    vertices = np.unique(pairs[single])
-    links = place[pairs[single]]
-    count = int(place.max(initial=0)) + 1
-    graph: Any = sparse.coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(count, count))
-    loop = connected_components(graph, directed=False)[1]
-    return vertices, loop[place[vertices]]
-
-
-def _few_groups(points: NDArray[np.float32], loop: NDArray[np.int64]) -> NDArray[np.int64]:
+def _few_groups(points: NDArray[np.float32], loop: NDArray[np.int32]) -> NDArray[np.int64]:
     """[B] number of a group of loops, at most _MOST_BOXES of them, near ones together."""
     _, inverse = np.unique(loop, return_inverse=True)
     count = int(inverse.max(initial=-1)) + 1

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from render.mesh_layout import weld_positions, weld_smooth
+from render.mesh_edges import MeshEdges
+from render.mesh_layout import weld_smooth
 
 
 class SurfaceNormals:
@@ -51,29 +52,14 @@ class SurfaceNormals:
 class Outlines:
     """Edges where a surface turns away from the eye, or ends: where a picture of it needs smoothing."""
 
-    def __init__(self, rest: NDArray[np.float32], faces: NDArray[np.int32], among: NDArray[np.int64]) -> None:
-        """`among`: indices of the faces whose edges count."""
-        place = weld_positions(rest)
-        corners = faces[among]
-        turns = [(0, 1, 2), (1, 2, 0), (2, 0, 1)]
-        pairs = np.concatenate([corners[:, [i, j]] for i, j, _ in turns]).astype(np.int64)
-        opposite = np.concatenate([corners[:, k] for _, _, k in turns]).astype(np.int64)
-        owner = np.tile(among, 3)
-        ends = np.sort(place[pairs], axis=1)
-        key = ends[:, 0] * (int(place.max(initial=0)) + 1) + ends[:, 1]
-        order = np.argsort(key, kind="stable")
-        order = order[ends[order, 0] != ends[order, 1]]
-        first = np.flatnonzero(np.diff(key[order], prepend=-1))
-        length = np.diff(np.r_[first, len(order)])
-        rows = order[first]
-        partner = np.where(length == 2, order[np.minimum(first + 1, len(order) - 1)], rows)
-        self._edges = pairs[rows]  # [E, 2] vertices
-        self._ends = length != 2  # the surface ends here, or more than two faces meet
-        self._left, self._right = owner[rows], owner[partner]
-        self._across = opposite[partner]  # the right face's third vertex
+    def __init__(self, edges: MeshEdges) -> None:
+        self._edges = edges
+        self._slits = np.flatnonzero(edges.is_slit)
 
-    def __len__(self) -> int:
-        return len(self._edges)
+    @property
+    def most(self) -> int:
+        """How many edges `find` may return at most."""
+        return len(self._edges) + len(self._slits)
 
     def find(
         self, vertices: NDArray[np.float32], surface: SurfaceNormals, eye: NDArray[np.float64]
@@ -82,12 +68,22 @@ class Outlines:
 
         Left out are ends of what faces away, and folds inwards, which the surface itself hides.
         """
+        edges = self._edges
         away = eye.astype(np.float32)[:, None] - surface.face_origins
         normals = surface.face_normals
         facing = normals[:, 0] * away[0] + normals[:, 1] * away[1] + normals[:, 2] * away[2] > 0
-        left = facing[self._left]
-        turning = np.flatnonzero(left != facing[self._right])
-        beyond = vertices[self._across[turning]] - vertices[self._edges[turning, 0]]
-        convex = np.einsum("ij,ij->i", normals[self._left[turning]], beyond) < 0
-        chosen = np.r_[np.flatnonzero(self._ends & left), turning[convex]]
-        return np.asarray(vertices[self._edges[chosen]], dtype=np.float32)
+        left, right = facing[edges.left], facing[edges.right]
+        turning = np.flatnonzero(left != right)
+        beyond = vertices[edges.across[turning]] - vertices[edges.own[turning, 0]]
+        convex = np.einsum("ij,ij->i", normals[edges.left[turning]], beyond) < 0
+        slits = self._slits
+        open_slits = slits[
+            (np.abs(vertices[edges.own[slits]] - vertices[edges.other[slits]]) > edges.apart).any((1, 2))
+        ]
+        chosen = [
+            edges.own[np.flatnonzero(edges.is_border & left)],
+            edges.own[turning[convex]],
+            edges.own[open_slits[left[open_slits]]],
+            edges.other[open_slits[right[open_slits]]],
+        ]
+        return np.asarray(vertices[np.concatenate(chosen)], dtype=np.float32)

@@ -79,7 +79,8 @@ class Viewer:
     def _make_scene(self, mesh: Mesh, looks: Mapping[str, PartLook] | None) -> None:
         self._make_current()
         self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
-        self._renderer = MeshRenderer(self._ctx, mesh, looks)
+        detail = float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx
+        self._renderer = MeshRenderer(self._ctx, mesh, looks, detail=detail)
         self._backdrop = Backdrop(self._ctx)
         self._hud = Hud(self._ctx)
         self._scene = self._make_target()
