@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,21 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Character:
-    """Everything that makes one of them."""
+    """Everything that makes one of them.
+
+    Attributes:
+        bust: cut at the shoulders and closed; otherwise chest and upper arms are there.
+        lash_length: 1 natural.
+        reshape: what no identity slider does, see `HeadModel`.
+        texture_size: pixels along each side of the painted skin.
+    """
 
     identity: Identity
     palette: Palette
     bust: bool = True
     lash_length: float = 1.0
     reshape: Reshape | None = None
-    texture_size: int = field(default=1024)
+    texture_size: int = 1024
 
     def model(self) -> HeadModel:
         data = load_head_data()
