@@ -112,7 +112,7 @@ class GpuMesh:
             ]
             used = [entry for entry in content if entry[2] in program]
             self._arrays[program] = self._ctx.vertex_array(program, used, self._indices)
-        self._arrays[program].render(vertices=3 * group.count, first=3 * group.first)
+        draw_triangles(self._arrays[program], 3 * group.count, 3 * group.first)
 
     def release(self) -> None:
         """Free the memory on the graphics side."""

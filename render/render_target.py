@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.shader_programs import make_program, set_uniforms
+from render.unlocked_gl import finish
 
 if TYPE_CHECKING:
     import moderngl
@@ -87,12 +88,14 @@ class RenderTarget:
         if self._copy is None or self._copied is None:
             self._copied = self.ctx.texture(self.size, 4)
             self._copy = self.ctx.framebuffer([self._copied])
+        finish(self.ctx)
         self.ctx.copy_framebuffer(self._copy, self._drawn)
         self._drawn.use()
         return self._copied
 
     def finish(self) -> None:
-        """Bring what was drawn into `texture`."""
+        """Bring what was drawn into `texture`, and wait until it is there."""
+        finish(self.ctx)
         if self._drawn is not self.framebuffer:
             self.ctx.copy_framebuffer(self.framebuffer, self._drawn)
 

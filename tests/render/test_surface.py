@@ -1,15 +1,23 @@
 """Normals, outlines, openings and looks, against plain definitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from render.camera import PUBLISHED_INTRINSICS, gl_projection, look_at
 from render.looks import EYE, HAIR, LASH, LINING, SKIN, TEETH, look_of
 from render.mesh import Material, MeshPart
+from render.mesh_edges import MeshEdges
 from render.mesh_layout import is_closed, make_layout, weld_positions
 from render.openings import Openings
 from render.surface_normals import Outlines, SurfaceNormals
 from render.textures import bleed
+
+
+def edges_of(mesh):
+    return MeshEdges(mesh.vertices, mesh.faces, np.arange(len(mesh.faces)))
+
 
 EYE_POINT = np.array([0.0, 0.0, 8.0])
 
@@ -39,7 +47,7 @@ def test_outline_of_a_sphere_lies_on_its_rim(sphere):
     mesh = sphere(48, 96)
     surface = SurfaceNormals(mesh.vertices, mesh.faces)
     surface.update(mesh.vertices)
-    outlines = Outlines(mesh.vertices, mesh.faces, np.arange(len(mesh.faces)))
+    outlines = Outlines(edges_of(mesh))
     ends = outlines.find(mesh.vertices, surface, EYE_POINT)
     assert 90 < len(ends) < 400
     assert np.abs(ends[..., 2] - 1 / 8).max() < 0.12, "seen from 8 away, the rim of a unit sphere is at z = 1/8"
@@ -49,7 +57,7 @@ def test_outline_of_an_open_shape_has_its_border_but_not_where_it_faces_away(sph
     mesh = sphere(24, 48, open_below=0.15)
     surface = SurfaceNormals(mesh.vertices, mesh.faces)
     surface.update(mesh.vertices)
-    outlines = Outlines(mesh.vertices, mesh.faces, np.arange(len(mesh.faces)))
+    outlines = Outlines(edges_of(mesh))
     ends = outlines.find(mesh.vertices, surface, EYE_POINT)
     border = ends[np.abs(np.ptp(ends[..., 1], axis=1)) < 1e-4]
     assert len(border) > 10
@@ -59,8 +67,7 @@ def test_outline_of_an_open_shape_has_its_border_but_not_where_it_faces_away(sph
 
 def test_openings_are_boxed_where_they_are_seen(sphere):
     mesh = sphere(24, 48, open_below=-0.7)
-    openings = Openings(mesh.vertices, mesh.faces)
-    assert len(openings) == 1
+    openings = Openings(mesh.vertices, edges_of(mesh))
     clip = gl_projection(PUBLISHED_INTRINSICS, 4, 12) @ look_at(EYE_POINT)
     ((left, bottom, width, height),) = openings.boxes(mesh.vertices, clip, (256, 256))
     border = mesh.vertices[np.abs(mesh.vertices[:, 1] - mesh.vertices[mesh.faces][..., 1].min()) < 1e-5]
@@ -76,11 +83,33 @@ def test_openings_are_boxed_where_they_are_seen(sphere):
 def test_many_holes_are_gathered_into_a_few_boxes_that_cover_them(sphere):
     mesh = sphere(24, 48)
     faces = np.delete(mesh.faces, np.arange(100, len(mesh.faces), 150), axis=0)
-    openings = Openings(mesh.vertices, faces)
-    assert 1 <= len(openings) <= 4
-    whole = Openings(mesh.vertices, mesh.faces)
-    assert len(whole) == 0
+    openings = Openings(mesh.vertices, edges_of(replace(mesh, faces=faces)))
+    boxes = openings.boxes(mesh.vertices, np.diag([0.5, 0.5, 0.0, 1.0]), (64, 64))
+    assert 1 <= len(boxes) <= 4
+    whole = Openings(mesh.vertices, edges_of(mesh))
     assert whole.boxes(mesh.vertices, np.eye(4), (64, 64)) == []
+
+
+def test_slit_is_an_opening_and_an_outline_only_while_it_is_open(card):
+    """Two cards that touch along a line, each with vertices of its own there: as lips, once cut."""
+    upper, lower = card((-1, 0), (1, 1), 0.0), card((-1, -1), (1, 0), 0.0)
+    vertices = np.concatenate([upper.vertices, lower.vertices])
+    mesh = replace(upper, vertices=vertices, faces=np.concatenate([upper.faces, lower.faces + 4]))
+    edges = edges_of(mesh)
+    assert edges.is_slit.sum() == 1
+    surface, outlines, openings = SurfaceNormals(vertices, mesh.faces), Outlines(edges), Openings(vertices, edges)
+    clip = gl_projection(PUBLISHED_INTRINSICS, 4, 12) @ look_at(EYE_POINT)
+    parted = vertices.copy()
+    parted[[4 + 2, 4 + 3], 1] -= 0.2
+    found = {}
+    for name, points in (("shut", vertices), ("open", parted)):
+        surface.update(points)
+        ends = outlines.find(points, surface, EYE_POINT)
+        across = np.abs(ends[..., 1]).max(axis=1) < 0.5
+        found[name] = (across.sum(), len(openings.boxes(points, clip, (256, 256))))
+    assert found["shut"][0] == 0
+    assert found["open"][0] == 2
+    assert found["open"][1] == found["shut"][1] + 1
 
 
 def test_closedness(sphere):

@@ -222,7 +222,7 @@ def test_failed_viewer_leaves_nothing_open(ctx, monkeypatch, toy_head):
         return context
 
     monkeypatch.setattr("render.viewer.create_context", make_watched)
-    monkeypatch.setattr("render.viewer.MeshRenderer", lambda *_: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr("render.viewer.MeshRenderer", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         Viewer(toy_head, headless=True)
     assert released == [True]
