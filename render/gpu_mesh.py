@@ -16,6 +16,7 @@ from render.occlusion import bake_openness
 from render.shader_programs import make_program
 from render.surface_normals import SurfaceNormals
 from render.textures import upload_texture
+from render.unlocked_gl import draw_triangles
 
 if TYPE_CHECKING:
     import moderngl
