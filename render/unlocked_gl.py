@@ -1,7 +1,7 @@
 """OpenGL's long calls, made so that Python's other threads run meanwhile.
 
 moderngl keeps the interpreter's lock during every call. Where the processor draws, a draw call takes milliseconds and
-a copy waits for the whole picture, and all that time capture and tracking would stand still. ctypes lets go of the lock.
+a copy waits for the whole picture, and all that time capture and tracking would stand still. ctypes lets go of it.
 """
 
 from __future__ import annotations
