@@ -31,8 +31,8 @@ from calib.surface import point_normals
 from calib.survey import HeadSurvey
 from render.mesh import Mesh
 
-_FINE = 1 / 30  # of the mouth's width: longest edges around mouth and eyes
-_AROUND = ((0.25, 0.5), (0.35, 0.6), (0.35, 0.6))  # refined beyond corners and rims of mouth and eyes, in widths
+_FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
+_AROUND = ((0.2, 0.4), (0.25, 0.5), (0.25, 0.5))  # refined beyond corners and rims of mouth and eyes, in widths
 _NEIGHBOURS = 8
 _INNER_LIP = 0.11  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids

@@ -21,7 +21,7 @@ from calib.surface import directed_edges
 
 _FIT = 20.0  # strength of a controller's hold beside the bending energy at its own scale
 _MIN_COTAN, _MAX_COTAN = 1e-2, 20.0  # keeps needle triangles from dominating
-_SMALL = 2e-3  # weights below this are dropped
+_SMALL = 3e-3  # weights below this are dropped, and the others scaled so that their sum stays
 _CHUNK = 64  # controllers solved at a time
 
 
@@ -152,10 +152,15 @@ def solve_weights(
     factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     right = (hold @ read).tocsc()[:, index].T.tocsc()
     blocks = []
+    total = np.zeros(len(index))
     with threadpool_limits(1):  # several BLAS threads on a busy machine wait for each other: eight times slower
         for start in range(0, size, _CHUNK):
             block = factor.solve(np.asfortranarray(right[:, start : start + _CHUNK].toarray()))
+            total += block.sum(axis=1)
             block[np.abs(block) < _SMALL] = 0.0
             blocks.append(sparse.csc_matrix(block.astype(np.float32)))
-    inner = sparse.hstack(blocks).tocoo()
+    kept = sparse.hstack(blocks).tocsr()
+    left = np.asarray(kept.sum(axis=1)).reshape(-1)
+    scale = np.where(np.abs(left) > 10 * _SMALL, total / np.where(left == 0, 1, left), 1.0).clip(0.8, 1.25)
+    inner = (sparse.diags(scale) @ kept).tocoo()
     return sparse.csr_matrix((inner.data, (index[inner.row], inner.col)), shape=(count, size), dtype=np.float32)

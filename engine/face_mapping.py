@@ -52,12 +52,11 @@ def _mouth_ratio(avatar: NDArray[np.float64], driver: NDArray[np.float64]) -> ND
 
 
 def _eye_ratio(avatar: NDArray[np.float64], driver: NDArray[np.float64], eye: int) -> NDArray[np.float64]:
-    wide = _span(avatar, *eye_corners(eye)) / max(_span(driver, *eye_corners(eye)), 1e-9)
-    above = [
-        float((p[list(BROWS[eye])].mean(axis=0) - p[list(eye_corners(eye))].mean(axis=0))[1]) for p in (avatar, driver)
-    ]
-    high = above[0] / max(above[1], 1e-9)
-    return np.array([wide, high, np.sqrt(wide * max(high, 1e-3))])
+    corners = list(eye_corners(eye))
+    wide = _span(avatar, *corners) / max(_span(driver, *corners), 1e-9)
+    above = [float((face[list(BROWS[eye])].mean(axis=0) - face[corners].mean(axis=0))[1]) for face in (avatar, driver)]
+    high = float(np.sqrt(max(above[0], 1e-3) / max(above[1], 1e-3)))  # brows move on the forehead: half the room counts
+    return np.array([wide, high, np.sqrt(wide * high)])
 
 
 def _blend(

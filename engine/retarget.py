@@ -18,10 +18,6 @@ class Retargeter:
     def __init__(self, rig: FaceRig) -> None:
         self._rig = rig
         self._weights = rig.weights.astype(np.float32).tocsr()
-        moving = np.flatnonzero(np.diff(self._weights.indptr))
-        self._moving = moving if len(moving) < 0.9 * len(rig.rest) else None
-        if self._moving is not None:
-            self._weights = self._weights[self._moving]
         self._chin = np.array(CHIN)
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
@@ -43,12 +39,9 @@ class Retargeter:
         moved[self._jaw] = points @ rotation.T + shift - points
         for eye, angles in zip(self._eyes, gaze, strict=True):
             eye.move(moved, angles)
-        delta = self._weights @ moved.astype(np.float32)
-        if self._moving is None:
-            vertices = rig.rest + delta
-        else:
-            vertices = rig.rest.copy()
-            vertices[self._moving] += delta
+        vertices = rig.rest.copy()
+        for axis, column in enumerate(np.ascontiguousarray(moved.T, dtype=np.float32)):
+            vertices[:, axis] += self._weights @ column  # one axis at a time: faster than all three in SciPy
         jaw = rig.jaw.vertices
         vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
         for eyeball, angles in zip(self._eyeballs, gaze, strict=True):
