@@ -1,6 +1,7 @@
 """Where controllers sit on the skin: landmarks, rims of lids, the eye between them, and the floor of the mouth."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from calib.survey import HeadSurvey
 
 JAW_CONTROLLERS = 6
 LID_COLUMNS = np.linspace(0, 1, 19)[1:-1]  # places along an eye with a controller on each rim
+LIP_COLUMNS = np.linspace(0, 1, 25)[1:-1]  # the same along the mouth
 _SCALE, _LIP_SCALE, _RIM_SCALE, _LID_SCALE = 0.02, 0.008, 0.004, 0.005
 _IRIS_MARGIN = 0.04  # in widths: iris controllers keep so far from the rims
 _RIM_OFFSET = 0.008  # in widths: how far beside a rim its controllers sit, on the right side of it
@@ -37,18 +39,22 @@ class ExtraAnchors:
     along: NDArray[np.float64] | None = None
 
 
-def attach_lids(
+def attach_rims(
     points: NDArray[np.float64], faces: NDArray[np.int64], seen: NDArray[np.int64], survey: HeadSurvey
 ) -> list[ExtraAnchors]:
-    """Closely set controllers on the rims of the lids, so that shut lids meet along their whole length."""
+    """Closely set controllers on the rims of lips and lids, so that what is shut meets along its whole length."""
     extra = []
-    for eye, opening in enumerate(survey.eyes):
+    rims = [(survey.mouth, -1, (Role.UPPER_LIP, Role.LOWER_LIP), LIP_COLUMNS, _RIM_SCALE)]
+    rims += [
+        (opening, eye, (Role.UPPER_LID, Role.LOWER_LID), LID_COLUMNS, _LID_SCALE)
+        for eye, opening in enumerate(survey.eyes)
+    ]
+    for opening, eye, roles, columns, scale in rims:
         sides = faces_beside(opening, points, faces[seen])
-        for role, sign, side in ((Role.UPPER_LID, 1.0, sides[0]), (Role.LOWER_LID, -1.0, sides[1])):
+        for role, sign, side in zip(roles, (1.0, -1.0), sides, strict=True):
             if side.any():
-                target = _rim_points(opening, LID_COLUMNS, sign, _RIM_OFFSET)
-                anchors = _anchored(target, points, faces, seen[side], _LID_SCALE)
-                extra.append(ExtraAnchors(role, anchors, eye, LID_COLUMNS))
+                target = _rim_points(opening, columns, sign, _RIM_OFFSET)
+                extra.append(ExtraAnchors(role, _anchored(target, points, faces, seen[side], scale), eye, columns))
     return extra
 
 
@@ -101,7 +107,7 @@ def attach_landmarks(
     """Every landmark at the nearest place of the visible skin, lips and lids on their own side of the opening."""
     target = survey.landmarks[:FACE_LANDMARKS].copy()
     allowed: list[tuple[NDArray[np.bool_], NDArray[np.int64]]] = []
-    lips = [(UPPER_LIP, LOWER_LIP)]
+    lips: list[tuple[Any, Any]] = [(UPPER_LIP, LOWER_LIP)]
     lids = [((UPPER_LIDS[eye],), (LOWER_LIDS[eye],)) for eye in range(2)]
     for opening, (upper, lower) in zip((survey.mouth, *survey.eyes), lips + lids, strict=True):
         above, below = faces_beside(opening, points, faces[seen])

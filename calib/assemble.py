@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from calib.anchoring import faces_beside
@@ -27,14 +28,14 @@ from calib.remesh import WorkMesh, display_mesh, edge_table, extend_rim, refine,
 from calib.rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.seams import cut_opening, sides_of
 from calib.skin import build_controllers, depth_in_mouth, skin_faces
-from calib.surface import point_normals
+from calib.surface import directed_edges, point_normals
 from calib.survey import HeadSurvey
 from render.mesh import Mesh
 
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
 _AROUND = ((0.2, 0.4), (0.25, 0.5), (0.25, 0.5))  # refined beyond corners and rims of mouth and eyes, in widths
 _NEIGHBOURS = 8
-_INNER_LIP = 0.11  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
+_INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
 
@@ -61,11 +62,12 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     mesh, _ = display_mesh(full, parts, materials)
     by_name = {piece.name: vertices for piece, vertices in zip(pieces, numbers, strict=True)}
     eyes = [_eye_rig(work, survey, shapes[eye], eye, by_name) for eye in range(2)]
+    mouth = survey.mouth
     rig = FaceRig(
         mesh.vertices,
         controllers,
         weights,
-        MouthRig(survey.mouth.frame, survey.mouth.width, survey.mouth.closed),
+        MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
         JawRig(_hinge(controllers), np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH)),
     )
@@ -95,7 +97,21 @@ def _without_cavity(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
     step = np.where(crossing, other - one, 1.0)
     split, _ = split_edges(work, table, np.where(crossing, (_INNER_LIP - one) / step, np.nan))
     depth = np.concatenate([depth, np.full(split.point_count - len(depth), _INNER_LIP)])
-    return without_faces(split, (depth[split.point_faces] >= _INNER_LIP - 1e-9).all(axis=1))
+    inside = (depth[split.point_faces] >= _INNER_LIP - 1e-9).all(axis=1)
+    skin = skin_faces(split, survey)
+    return without_faces(split, np.asarray(inside) | _islands(split, skin & ~inside, skin & inside))
+
+
+def _islands(work: WorkMesh, kept: NDArray[np.bool_], dropped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[F] of the `kept` faces [F]: those that hung on the rest by `dropped` ones only, scraps of a cavity."""
+    faces, count = work.point_faces, work.point_count
+    edges = directed_edges(faces[kept])
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    part = connected_components(graph, directed=False)[1]
+    touching = np.unique(part[faces[dropped]])
+    sizes = np.bincount(part[faces[kept][:, 0]], minlength=int(part.max()) + 1)
+    scraps = touching[sizes[touching] < sizes.max()]
+    return np.asarray(kept & np.isin(part[faces[:, 0]], scraps))
 
 
 def _with_apron(work: WorkMesh, weights: sparse.csr_matrix, opening: Opening) -> tuple[WorkMesh, sparse.csr_matrix]:
@@ -148,7 +164,9 @@ def _pieces(
     controllers = weights.shape[1]
     pieces: list[Piece] = []
     if _mouth_needs_inside(survey):
-        pieces.append(lining_piece(survey.mouth, _rim_weights(work, survey, weights), jaw))
+        seen = np.unique(survey.mesh.faces[survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)])
+        rims = _rim_weights(work, survey, weights)
+        pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[seen]))
         pieces += [*teeth_pieces(survey.mouth, jaw, controllers), tongue_piece(survey.mouth, jaw, controllers)]
     for name, shape in zip(("eye_left", "eye_right"), shapes, strict=True):
         if shape.added:

@@ -24,7 +24,7 @@ from render.errors import InputError
 from render.mesh import Mesh, MeshPart
 from render.mesh_io import load_mesh
 
-PREPARATION_VERSION = 4  # raised when the same file would come out differently
+PREPARATION_VERSION = 5  # raised when the same file would come out differently
 log = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]
@@ -216,7 +216,7 @@ def _load(place: Path, name: str, mesh: Mesh, key: str) -> Avatar | None:
             arrays = {entry: file[entry] for entry in file.files}
         text = json.loads(str(arrays["text"]))
         display = Mesh(
-            *(arrays.get(f"mesh_{entry}") for entry in _MESH_ARRAYS),  # type: ignore[arg-type]
+            **{entry: arrays.get(f"mesh_{entry}") for entry in _MESH_ARRAYS},  # type: ignore[arg-type]
             parts=tuple(MeshPart(*part) for part in text["parts"]),
             materials=(*mesh.materials, *(piece_material(added) for added in text["added"])),
         )

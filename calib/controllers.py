@@ -20,6 +20,8 @@ class Role(IntEnum):
     LOWER_EYE = 5
     EYE_CORNER = 6  # the same, with the corners of the eye
     IRIS = 7  # the gaze
+    UPPER_LIP = 8  # the rim of a lip, at its place along the mouth
+    LOWER_LIP = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Controllers:
         gain: [K] how far a controller repeats what its landmark does: 1 in the face, 0 where it merges with the skull.
         role: [K] what moves it.
         eye: [K] the eye it belongs to (0 picture-left, 1 picture-right), -1 where none.
-        along: [K] its place along that eye's opening, 0 to 1 from picture-left to picture-right.
+        along: [K] its place along that eye's opening, or the mouth's, 0 to 1 from picture-left to picture-right.
     """
 
     rest: NDArray[np.float64]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 from calib.openings import Opening
 from calib.piece_textures import GUM_SHARE, TEETH
@@ -12,15 +13,18 @@ from calib.pieces import Piece, grid_faces
 
 # Rings of the lining from the lips inwards, in mouth widths: depth in the middle and at the corners, height above and
 # below, breadth, and how much of the lip's own motion it takes; the rest is the skull's above and the jaw's below.
-_DEPTH = np.array([0.006, 0.05, 0.12, 0.24, 0.42, 0.62])
-_CORNER_DEPTH = np.array([0.006, 0.03, 0.09, 0.20, 0.38, 0.58])
-_HEIGHT = np.array([0.004, 0.07, 0.16, 0.22, 0.20, 0.10])
-_BREADTH = np.array([1.0, 1.04, 1.10, 1.10, 0.95, 0.60])
+_DEPTH = np.array([0.006, 0.06, 0.13, 0.26, 0.44, 0.64])
+_CORNER_DEPTH = np.array([0.006, 0.05, 0.13, 0.26, 0.44, 0.64])
+_HEIGHT = np.array([0.004, 0.06, 0.15, 0.22, 0.20, 0.10])
+_BREADTH = np.array([1.0, 0.99, 1.0, 1.0, 0.9, 0.60])
 _PINCHED = np.array([0.0, 0.05, 0.20, 0.45, 0.55, 0.60])  # height at the corners beside that in the middle
-_LIP_SHARE = np.array([1.0, 0.85, 0.45, 0.12, 0.0, 0.0])
+_LIP_SHARE = np.array([1.0, 0.94, 0.55, 0.15, 0.0, 0.0])
+_CORNER_SHARE = np.array([1.0, 0.98, 0.88, 0.60, 0.25, 0.1])
+_SKIN_RELIEF = 0.3  # points so much deeper than their neighbours are no face
+_UNDER_SKIN = np.array([0.0, 0.04, 0.07, 0.10, 0.10, 0.10])  # at least so far behind the face
 _TOOTH_COLUMNS, _TOOTH_ROWS = 145, 12
 _ARCH_WIDTH, _ARCH_DEPTH = 1.06, 0.70  # in mouth widths
-_BEHIND_LIPS = 0.085
+_BEHIND_LIPS = 0.11
 _UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.045)  # root and edge over the lips' line, in mouth widths
 _GUM_SLOPE = 0.10  # how far the root end of a row lies behind its teeth, in mouth widths
 
@@ -51,19 +55,31 @@ def jaw_corners(mouth: Opening) -> NDArray[np.float64]:
     return np.asarray(mouth.centre + mouth.width * local @ mouth.frame)
 
 
-def lining_piece(mouth: Opening, rim_weights: tuple[sparse.csr_matrix, sparse.csr_matrix], jaw: JawFrame) -> Piece:
+def lining_piece(
+    mouth: Opening,
+    rim_weights: tuple[sparse.csr_matrix, sparse.csr_matrix],
+    jaw: JawFrame,
+    skin: NDArray[np.float64],
+) -> Piece:
     """A bag behind the lips.
 
     Args:
         mouth: its rims at rest.
         rim_weights: [33, K] weights of the upper and the lower rim's points.
+        skin: [N, 3] visible points of the face, which the bag stays behind.
     """
     columns, rings = len(mouth.upper), len(_DEPTH)
     controllers = rim_weights[0].shape[1]
-    share = np.repeat(_LIP_SHARE, columns)
+    tree = cKDTree(skin[:, :2])
+    bulge = _bulge(mouth.flat(mouth.upper)[:, 0])
+    share = (_CORNER_SHARE[:, None] + (_LIP_SHARE - _CORNER_SHARE)[:, None] * bulge).reshape(-1)
     halves, weights = [], []
     for rim, sign, rim_weight in ((mouth.upper, 1.0, rim_weights[0]), (mouth.lower, -1.0, rim_weights[1])):
         points = _lining_half(mouth, rim, sign)
+        near = skin[tree.query(points[:, :2], k=6)[1], 2]
+        front = np.where(near > near.max(axis=1, keepdims=True) - _SKIN_RELIEF * mouth.width, near, np.inf).min(axis=1)
+        limit = front - np.repeat(_UNDER_SKIN, columns) * mouth.width
+        points[:, 2] = np.where(np.arange(len(points)) < columns, points[:, 2], np.minimum(points[:, 2], limit))
         own = sparse.diags(share) @ sparse.vstack([rim_weight] * rings)
         rest = sparse.diags(1 - share) @ jaw.mix(points, controllers) if sign < 0 else 0 * own
         halves.append(points.reshape(rings, columns, 3))
@@ -90,10 +106,15 @@ def lining_piece(mouth: Opening, rim_weights: tuple[sparse.csr_matrix, sparse.cs
     )
 
 
+def _bulge(along: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 in the middle of the mouth, 0 at its corners."""
+    return np.asarray(np.sqrt(np.clip(1 - (2 * along - 1) ** 2, 0, 1)))
+
+
 def _lining_half(mouth: Opening, rim: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
     """[rings · columns, 3] of the upper (sign 1) or lower (−1) half, ring by ring."""
     flat = mouth.flat(rim)
-    bulge = np.sqrt(np.clip(1 - (2 * flat[:, 0] - 1) ** 2, 0, 1))  # [C]
+    bulge = _bulge(flat[:, 0])
     pinch = _PINCHED[:, None] + (1 - _PINCHED[:, None]) * bulge
     along = 0.5 + (flat[:, 0] - 0.5) * _BREADTH[:, None]
     across = flat[:, 1] + sign * _HEIGHT[:, None] * pinch

@@ -55,11 +55,11 @@ class Opening:
 
     def gap(self) -> NDArray[np.float64]:
         """[33] distance from the lower to the upper rim, upwards across the opening."""
-        return (self.upper - self.lower) @ self.frame[1]
+        return np.asarray((self.upper - self.lower) @ self.frame[1])
 
     def flat(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points [..., 3] → [..., 3]: along (0 at the left corner, 1 at the right), across and out, in widths."""
-        return ((points - self.upper[0]) @ self.frame.T) / self.width
+        return np.asarray(((points - self.upper[0]) @ self.frame.T) / self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def _across(
     """[C] height of a landmark chain over the line between the corners, in widths."""
     flat = (chain - start) @ frame.T / width
     order = np.argsort(flat[:, 0])
-    return np.interp(along, flat[order, 0], flat[order, 1])
+    return np.asarray(np.interp(along, flat[order, 0], flat[order, 1]))
 
 
 def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64], width: float) -> _Grid:
@@ -151,7 +151,7 @@ def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64],
     return _Grid(
         along,
         across,
-        cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        np.asarray(cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32),
         (view.depth[row, column] / width).astype(np.float32),
         view.face_id[row, column].astype(np.int64),
         pixels,

@@ -28,7 +28,7 @@ def eye_texture() -> NDArray[np.uint8]:
     sclera = np.array([226.0, 218.0, 212.0]) * (1 - 0.1 * veins) - np.array([0.0, 26.0, 26.0]) * veins
     color = iris_color + (sclera - iris_color) * _step(angle, iris * 0.97, iris * 1.05)[..., None]
     color *= _step(angle, pupil * 0.9, pupil * 1.08)[..., None] * 0.95 + 0.05
-    return np.clip(color, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(color, 0, 255), dtype=np.uint8)
 
 
 def lining_texture() -> NDArray[np.uint8]:

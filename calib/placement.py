@@ -116,7 +116,7 @@ def find_face(view: View, finder: FaceFinder) -> FaceFound | None:
     height = np.ptp(fitted[list(FACE_OVAL), 1])
     misfit = float(np.sqrt(np.median((residual**2).sum(axis=1))) / max(height, 1e-12))
     depth = np.stack([landmarks[:FACE_LANDMARKS, 2], fitted[:, 2]])
-    relief = float(np.corrcoef(depth)[0, 1]) if depth.std(axis=1).min() > 1e-9 * height else 0.0
+    relief = float(np.asarray(np.corrcoef(depth))[0, 1]) if depth.std(axis=1).min() > 1e-9 * height else 0.0
     return FaceFound(landmarks, rotation, misfit, relief)
 
 

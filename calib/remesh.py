@@ -4,7 +4,9 @@ The file's vertices keep their numbers; new ones are appended. Edges are named b
 so both sides of a texture seam are split alike and no crack opens.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -295,7 +297,12 @@ def _divide(
     number = split.sum(axis=1)
     whole = np.flatnonzero(number == 0)
     pieces, origin = [corner[whole]], [whole]
-    for count, turn in ((1, lambda s: s.argmax(1)), (2, lambda s: (s.argmin(1) + 1) % 3), (3, lambda s: s.argmax(1))):
+    turns: list[tuple[int, Callable[[NDArray[np.bool_]], Any]]] = [
+        (1, lambda s: s.argmax(1)),
+        (2, lambda s: (s.argmin(1) + 1) % 3),
+        (3, lambda s: s.argmax(1)),
+    ]
+    for count, turn in turns:
         chosen = np.flatnonzero(number == count)
         first = turn(split[chosen])[:, None] if len(chosen) else np.zeros((0, 1), dtype=np.int64)
         columns = (first + np.arange(3)) % 3

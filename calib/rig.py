@@ -45,11 +45,14 @@ class MouthRig:
     Attributes:
         frame: [3, 3] rows along the mouth, upwards across it, out of the face.
         width: between its corners.
+        upper, lower: [33, 3] the rims at rest, from picture-left to picture-right.
         closed: the lips touch at rest.
     """
 
     frame: NDArray[np.float64]
     width: float
+    upper: NDArray[np.float64]
+    lower: NDArray[np.float64]
     closed: bool
 
 
@@ -90,9 +93,7 @@ class FaceRig:
             "weights_data": self.weights.data,
             "weights_indices": self.weights.indices,
             "weights_indptr": self.weights.indptr,
-            "mouth_frame": self.mouth.frame,
-            "mouth_width": np.float64(self.mouth.width),
-            "mouth_closed": np.bool_(self.mouth.closed),
+            **{f"mouth_{name}": np.asarray(getattr(self.mouth, name)) for name in MouthRig.__dataclass_fields__},
             "jaw_hinge": self.jaw.hinge,
             "jaw_vertices": self.jaw.vertices,
         }
@@ -120,7 +121,13 @@ class FaceRig:
             a["rest"],  # type: ignore[arg-type]
             Controllers(*(a[f"controllers_{name}"] for name in Controllers.__dataclass_fields__)),  # type: ignore[arg-type]
             weights,
-            MouthRig(a["mouth_frame"], float(a["mouth_width"]), bool(a["mouth_closed"])),  # type: ignore[arg-type]
+            MouthRig(
+                a["mouth_frame"],  # type: ignore[arg-type]
+                float(a["mouth_width"]),
+                a["mouth_upper"],  # type: ignore[arg-type]
+                a["mouth_lower"],  # type: ignore[arg-type]
+                bool(a["mouth_closed"]),
+            ),
             (left, right),
             JawRig(a["jaw_hinge"], a["jaw_vertices"]),  # type: ignore[arg-type]
         )

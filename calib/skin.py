@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
-from calib.anchoring import attach_eyes, attach_jaw, attach_landmarks, attach_lids
+from calib.anchoring import attach_eyes, attach_jaw, attach_landmarks, attach_rims
 from calib.controllers import Controllers, landmark_controllers
 from calib.openings import Opening
 from calib.parts import Kind
 from calib.remesh import WorkMesh
 from calib.smooth_weights import Anchors, edge_distance, solve_weights
+from calib.surface import directed_edges
 from calib.survey import HeadSurvey
 
 REACH = 0.45  # avatar units along the skin beyond the outermost controller; there all motion has died away
@@ -25,10 +27,10 @@ def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, 
     visible = np.flatnonzero(seen)
     anchors = attach_landmarks(points, faces, visible, survey)
     hidden = _hidden_points(work, seen, skin)
-    in_mouth = hidden & _behind(survey.mouth, points, across=0.9, depth=1.5)
-    in_socket = hidden & np.any([_behind(eye, points, across=0.8, depth=1.0) for eye in survey.eyes], axis=0)
+    in_mouth = _cavity(survey.mouth, points, faces[skin], hidden)
+    in_socket = np.any([_cavity(eye, points, faces[skin], hidden) for eye in survey.eyes], axis=0) & ~in_mouth
     extra = [
-        *attach_lids(points, faces, visible, survey),
+        *attach_rims(points, faces, visible, survey),
         *attach_eyes(points, faces, np.flatnonzero(skin), survey),
         *attach_jaw(points, faces, in_mouth, survey.mouth),
     ]
@@ -51,7 +53,7 @@ def depth_in_mouth(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.float64]:
     skin = skin_faces(work, survey)
     seen = skin & survey.visible[work.origin]
     points, faces = work.points(), work.point_faces
-    in_mouth = _hidden_points(work, seen, skin) & _behind(survey.mouth, points, across=0.9, depth=1.5)
+    in_mouth = _cavity(survey.mouth, points, faces[skin], _hidden_points(work, seen, skin))
     distance = edge_distance(points, faces[skin], np.unique(faces[seen])) / survey.mouth.width
     return np.where(in_mouth, distance, -1.0)
 
@@ -64,14 +66,19 @@ def _hidden_points(work: WorkMesh, seen: NDArray[np.bool_], skin: NDArray[np.boo
     return hidden
 
 
-def _behind(opening: Opening, points: NDArray[np.float64], across: float, depth: float) -> NDArray[np.bool_]:
-    """[N] points in the space behind an opening: up to `across` above and below its middle, `depth` deep (widths)."""
-    flat = opening.flat(points)
-    rim = opening.flat((opening.upper + opening.lower) / 2)
-    middle = np.interp(flat[:, 0], rim[:, 0], rim[:, 1])
-    deep = np.interp(flat[:, 0], rim[:, 0], rim[:, 2]) - flat[:, 2]
-    inside = (flat[:, 0] > -0.2) & (flat[:, 0] < 1.2) & (np.abs(flat[:, 1] - middle) < across)
-    return np.asarray(inside & (deep > -0.02) & (deep < depth))
+def _cavity(
+    opening: Opening, points: NDArray[np.float64], faces: NDArray[np.int64], hidden: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """[N] hidden points of the cavity behind an opening: what hangs together with those right behind its rims."""
+    flat, rim = opening.flat(points), opening.flat((opening.upper + opening.lower) / 2)
+    middle, front = (np.interp(flat[:, 0], rim[:, 0], rim[:, axis]) for axis in (1, 2))
+    deep, beside = front - flat[:, 2], np.abs(flat[:, 1] - middle)
+    start = hidden & (np.abs(flat[:, 0] - 0.5) < 0.4) & (beside < 0.2) & (deep > 0.0) & (deep < 0.4)
+    room = hidden & (np.abs(flat[:, 0] - 0.5) < 1.0) & (beside < 1.2) & (deep > -0.2) & (deep < 1.8)
+    edges = directed_edges(faces[room[faces].all(axis=1)])
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(len(points),) * 2)
+    part = connected_components(graph, directed=False)[1]
+    return np.asarray(room & np.isin(part, np.unique(part[start & room])))
 
 
 def _freedom(

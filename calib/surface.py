@@ -5,6 +5,7 @@ that. Boundary edges that lie on each other are zipped; vertices that merely tou
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def directed_edges(faces: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
 
 
-def make_surface(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> Surface:
+def make_surface(vertices: NDArray[np.floating[Any]], faces: NDArray[np.int32]) -> Surface:
     """Zip a mesh of vertices [V, 3] and faces [F, 3] into its surface. Vertices no face uses stay on their own."""
     points = np.asarray(vertices, dtype=np.float64)
     corners = np.asarray(faces, dtype=np.int64)

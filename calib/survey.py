@@ -25,6 +25,7 @@ _SHOWN_PARTS = (
     ("lashes, brows or hair", (Kind.FOLLOWER,)),
     ("accessories", (Kind.RIGID,)),
 )
+_PEEP_DEPTH, _PEEP_ACROSS = 0.06, 0.25  # in widths: behind the rims of an opening, and beside them
 _SIDE_VIEWS = ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, -0.4), (0.0, 0.3))
 
 
@@ -91,6 +92,9 @@ def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, pla
 
         mouth, eyes = _openings(look_bare, landmarks, surface, kind == Kind.SKIN)
         visible = _visible_faces(look_bare, len(mesh.faces))
+    middle = vertices[mesh.faces].mean(axis=1)
+    for opening in (mouth, *eyes):
+        visible &= ~_peeped_at(opening, middle)
     return HeadSurvey(mesh, placement, vertices, surface, landmarks, mouth, eyes, parts, visible)
 
 
@@ -99,6 +103,17 @@ def _without(mesh: Mesh, hidden: NDArray[np.bool_]) -> Mesh:
     faces = mesh.faces.copy()
     faces[hidden] = faces[hidden][:, :1]
     return replace(mesh, faces=faces)
+
+
+def _peeped_at(opening: Opening, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[N] points that can only be seen through a parted opening: right behind its rims."""
+    if not opening.parted:
+        return np.zeros(len(points), dtype=bool)
+    flat, rim = opening.flat(points), opening.flat((opening.upper + opening.lower) / 2)
+    line, front = (np.interp(flat[:, 0], rim[:, 0], rim[:, axis]) for axis in (1, 2))
+    half = np.interp(flat[:, 0], rim[:, 0], opening.gap() / 2 / opening.width)
+    between = (flat[:, 0] > -0.05) & (flat[:, 0] < 1.05) & (np.abs(flat[:, 1] - line) < half + _PEEP_ACROSS)
+    return np.asarray(between & (front - flat[:, 2] > _PEEP_DEPTH))
 
 
 def _openings(

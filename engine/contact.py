@@ -1,11 +1,13 @@
 """What must close, closes: lids over the eyes and lips on each other, along the avatar's own shapes."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from calib.controllers import Role
 from calib.face_regions import (
-    FACE_LANDMARKS,
     LOWER_LIDS,
     LOWER_LIP,
     UPPER_LID_FOLDS,
@@ -19,6 +21,8 @@ _SHUT_BELOW, _TRUE_ABOVE = 0.06, 0.30  # openness: shut under the first, as meas
 _OVERLAP = 0.02  # of the aperture: shut lids pass each other by so much, so that no slit stays between them
 _LIP_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
 _LIP_RELEASE = 0.05  # of the mouth's width: lips farther apart than this move freely sideways and in depth
+_LIP_PLACES = np.array([0.0, 0.085, 0.16, 0.26, 0.37, 0.5, 0.63, 0.74, 0.84, 0.915, 1.0])
+"""Where the landmarks of a mouth's inner contour lie along it, on an average face at rest."""
 _FOLD_SHARE = 0.5  # of what opens an eye shut in the file, taken along by the skin above the lid
 
 
@@ -96,31 +100,61 @@ def close_fully(openness: float) -> float:
 
 
 class LipContact:
-    """Keeps the lips from passing through each other, and together where they touch."""
+    """Keeps the lips from passing through each other, together where they touch, and evenly open between."""
 
     def __init__(self, rig: FaceRig) -> None:
         self._mouth: MouthRig = rig.mouth
-        rest = rig.controllers.rest[:FACE_LANDMARKS]
+        controllers, mouth = rig.controllers, rig.mouth
         self._pairs = [
-            (np.array(upper[1:-1]), np.array(lower[1:-1])) for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True)
+            (np.array(above[1:-1]), np.array(below[1:-1])) for above, below in zip(UPPER_LIP, LOWER_LIP, strict=True)
         ]
-        upper, lower = self._pairs[-1]
-        self._rest_gap = (rest[upper] - rest[lower]) @ self._mouth.frame[1]
-        self._least = self._rest_gap if self._mouth.closed else np.zeros_like(self._rest_gap)
+        self._chains = np.array(UPPER_LIP[-1]), np.array(LOWER_LIP[-1])
+        place = ((mouth.upper - mouth.upper[0]) @ mouth.frame[0]) / mouth.width
+        gap = (mouth.upper - mouth.lower) @ mouth.frame[1]
+        self._rims = []
+        for role, chain, sign in zip((Role.UPPER_LIP, Role.LOWER_LIP), self._chains, (0.5, -0.5), strict=True):
+            dense, inner = controllers.of(role), chain[1:-1]
+            of_landmark = ((controllers.rest[inner] - mouth.upper[0]) @ mouth.frame[0]) / mouth.width
+            along = np.clip(np.concatenate([controllers.along[dense], of_landmark]), 0.0, 1.0)
+            rim = _Rim(np.concatenate([dense, inner]), _spline(_LIP_PLACES, along), np.interp(along, place, gap), sign)
+            self._rims.append(rim)
+        self._gap = np.interp(_LIP_PLACES, place, gap)
 
-    def apply(self, displacement: NDArray[np.float64]) -> None:
-        """Correct the rows of `displacement` [468 or more, 3] that belong to the lips."""
+    def apply(self, moved: NDArray[np.float64]) -> None:
+        """Overwrite the rows of `moved` [K, 3] that belong to the rims of the lips, and adapt the lips behind them."""
+        upper, lower = (moved[chain] for chain in self._chains)
+        middle, apart = (upper + lower) / 2, upper - lower
+        change = self._corrected(apart, self._gap) - apart
+        for (one, other), share in zip(self._pairs[:-1], (0.15, 0.4, 0.75), strict=True):
+            moved[one] += share / 2 * change[1:-1]
+            moved[other] -= share / 2 * change[1:-1]
+        for rim in self._rims:
+            moved[rim.controllers] = rim.spline @ middle + rim.sign * self._corrected(rim.spline @ apart, rim.gap)
+
+    def _corrected(self, apart: NDArray[np.float64], gap: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, 3] how the upper rim moves from the lower, given how it would and the gap [N] at rest."""
         up, width = self._mouth.frame[1], self._mouth.width
-        upper, lower = self._pairs[-1]
-        apart = displacement[upper] - displacement[lower]
-        gap = self._rest_gap + apart @ up
-        wanted = np.maximum(_dead_zone(gap - self._rest_gap, _LIP_DEAD_ZONE * width) + self._rest_gap, self._least)
-        together = 1 - np.clip((wanted - self._least) / (_LIP_RELEASE * width), 0, 1)
-        change = (wanted - gap)[:, None] * up - (together**2)[:, None] * (apart - (apart @ up)[:, None] * up)
-        for ring, share in zip(range(4), (0.15, 0.4, 0.75, 1.0), strict=True):
-            one, other = self._pairs[ring]
-            displacement[one] += share / 2 * change
-            displacement[other] -= share / 2 * change
+        opening = apart @ up
+        least = np.zeros_like(gap) if not self._mouth.closed else gap
+        wanted = np.maximum(_dead_zone(opening, _LIP_DEAD_ZONE * width), least - gap)
+        free = np.clip((wanted + gap - least) / (_LIP_RELEASE * width), 0, 1)
+        aside = apart - opening[:, None] * up
+        return np.asarray(wanted[:, None] * up + (1 - (1 - free) ** 2)[:, None] * aside)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rim:
+    """Controllers on the rim of one lip: their numbers, [N, 11] spline from the landmarks, gap at rest [N], side."""
+
+    controllers: NDArray[np.int64]
+    spline: NDArray[np.float64]
+    gap: NDArray[np.float64]
+    sign: float
+
+
+def _spline(knots: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N, K] matrix of the natural cubic spline that takes values at the knots to values at `at`."""
+    return np.asarray(CubicSpline(knots, np.eye(len(knots)), bc_type="natural")(at))
 
 
 def _dead_zone(value: NDArray[np.float64], size: float) -> NDArray[np.float64]:

@@ -186,7 +186,7 @@ def _filter_groups() -> NDArray[np.int64]:
 def _limited(displacement: NDArray[np.float64]) -> NDArray[np.float64]:
     """Displacements no longer than anything in a face moves: guards against wild landmarks."""
     length = np.sqrt(np.einsum("nd,nd->n", displacement, displacement))
-    return displacement * np.minimum(1.0, _MAX_DISPLACEMENT / np.maximum(length, 1e-9))[:, None]
+    return np.asarray(displacement * np.minimum(1.0, _MAX_DISPLACEMENT / np.maximum(length, 1e-9))[:, None])
 
 
 def _rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from capture.frame import FaceObservation
 
-
 HeadPose = Literal["follow", "fixed"]
 """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
 

@@ -113,7 +113,7 @@ class _Eyeball:
         allowed = self._rest_distance + np.sqrt(np.einsum("nd,nd->n", moved, moved))
         outer = np.interp(offset @ ahead / np.maximum(distance, 1e-9), self._cosines, self._profile)
         push = np.maximum(np.minimum(outer, allowed) / np.maximum(distance, 1e-9), 1.0)
-        return offset * push[:, None].astype(np.float32) + self._centre
+        return np.asarray(offset * push[:, None].astype(np.float32) + self._centre)
 
 
 def _rotation_x(angle: float) -> NDArray[np.float64]:

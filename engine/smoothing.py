@@ -1,6 +1,7 @@
 """Smoothing that one can neither see lag in nor jitter through: the One-Euro filter.
 
-Casiez, Roussel, Vogel: "1 € Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive Systems" (2012).
+Casiez, Roussel, Vogel: "1 € Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive Systems",
+CHI 2012.
 """
 
 import math
@@ -59,7 +60,7 @@ class OneEuro:
         """[N] speed that decides each item's cutoff."""
         pace = np.sqrt(np.einsum("nd,nd->n", speed, speed))
         if self._groups is None or self._sizes is None:
-            return pace
+            return np.asarray(pace)
         mean_square = np.bincount(self._groups, weights=pace * pace, minlength=len(self._sizes)) / self._sizes
         return np.asarray(np.maximum(pace, 1.5 * np.sqrt(mean_square)[self._groups]))
 
