@@ -12,7 +12,7 @@ from render.errors import InputError
 
 Vector = tuple[float, float, float]
 EngineName = Literal["auto", "landmark", "flow"]
-BackendName = Literal["auto", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
+BackendName = Literal["auto", "native", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,53 @@
+"""Makes the picture that opens the README: the built-in performer beside the three built-in heads she drives.
+
+python docs/make_picture.py docs/images/driver_and_avatar.jpg
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from calib.avatar import prepare_avatar
+from capture.face_tracker import FaceTracker
+from capture.frame import FaceObservation
+from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
+from capture.synthetic.performer import PerformerSource
+from engine.landmark_engine import LandmarkEngine
+from realtime.cli import VIEW
+from realtime.offline import frames_of
+from render.viewer import Viewer
+
+SHOWN = (100, 395, 790, 880)  # frames: mouth open, eyes shut while talking, laughing, surprised
+SIZE = 400
+
+
+def observe(until: int) -> list[FaceObservation]:
+    with FaceTracker() as tracker:
+        return [tracker.track(frame) for frame in frames_of(PerformerSource(realtime=False)) if frame.index <= until]
+
+
+def main() -> None:
+    observations = observe(max(SHOWN))
+    columns = [[observations[index].frame.rgb[40:360, 160:480] for index in SHOWN]]
+    for name in BUILTIN_AVATARS:
+        avatar = prepare_avatar(builtin_avatar_path(name))
+        engine, pictures = LandmarkEngine(avatar), []
+        engine.calibrate(observations[0])
+        with Viewer(avatar.display_mesh, (SIZE, SIZE), headless=True, intrinsics=VIEW) as viewer:
+            for observation in observations:
+                pose = engine.animate(observation)
+                if pose.index in SHOWN:
+                    viewer.show(pose.vertices, pose.T_world_head, None, "")
+                    pictures.append(viewer.read_rgb())
+        columns.append(pictures)
+    rows = [[np.asarray(Image.fromarray(picture).resize((SIZE, SIZE))) for picture in column] for column in columns]
+    sheet = np.vstack([np.hstack(row) for row in rows])
+    Image.fromarray(sheet).resize((sheet.shape[1] // 2 * 3 // 2, sheet.shape[0] // 2 * 3 // 2)).save(
+        Path(sys.argv[1]), quality=88
+    )
+
+
+if __name__ == "__main__":
+    main()

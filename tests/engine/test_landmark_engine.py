@@ -1,0 +1,133 @@
+"""A built-in head driven by the built-in performer: what she does has to show on it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calib.avatar import Avatar, prepare_avatar
+from capture.face_tracker import FaceTracker
+from capture.frame import FaceObservation
+from capture.synthetic import builtin_avatar_path
+from capture.synthetic.performer import PerformerSource
+from engine.landmark_engine import LandmarkEngine
+from engine.motion import AvatarPose
+from render.errors import InputError
+
+FRAMES = 240
+UPPER_LIP, LOWER_LIP = 13, 14
+UPPER_LIDS, LOWER_LIDS = [159, 386], [145, 374]
+
+
+@pytest.fixture(scope="module")
+def avatar(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
+    return prepare_avatar(builtin_avatar_path("lowpoly"), cache_dir=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def observations() -> list[FaceObservation]:
+    source, seen = PerformerSource(realtime=False), []
+    source.open()
+    try:
+        with FaceTracker() as tracker:
+            while len(seen) < FRAMES:
+                frame = source.read(5.0)
+                assert frame is not None
+                seen.append(tracker.track(frame))
+    finally:
+        source.close()
+    return seen
+
+
+def drive(avatar: Avatar, observations: list[FaceObservation]) -> tuple[list[AvatarPose], np.ndarray]:
+    """Poses, and displacement [T, 468, 3] of the landmark controllers."""
+    engine, poses, moved = LandmarkEngine(avatar), [], []
+    engine.calibrate(observations[0])
+    for observation in observations:
+        poses.append(engine.animate(observation))
+        moved.append(engine.controller_motion().displacement)
+    return poses, np.stack(moved)
+
+
+def test_mouth_and_eyes_follow_the_driver(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    _, moved = drive(avatar, observations)
+    heads = np.stack([observation.landmarks_head_m() for observation in observations])
+    driver_gap = heads[:, UPPER_LIP, 1] - heads[:, LOWER_LIP, 1]
+    avatar_gap = moved[:, UPPER_LIP, 1] - moved[:, LOWER_LIP, 1]
+    assert np.ptp(driver_gap) > 0.005, "the performance has to open the mouth for this test to mean anything"
+    assert np.corrcoef(driver_gap, avatar_gap)[0, 1] > 0.8
+    driver_lids = (heads[:, UPPER_LIDS, 1] - heads[:, LOWER_LIDS, 1]).mean(axis=1)
+    avatar_lids = (moved[:, UPPER_LIDS, 1] - moved[:, LOWER_LIDS, 1]).mean(axis=1)
+    assert np.corrcoef(driver_lids, avatar_lids)[0, 1] > 0.7
+
+
+def test_nothing_spikes(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    poses, _ = drive(avatar, observations)
+    vertices = np.stack([pose.vertices for pose in poses])
+    assert np.isfinite(vertices).all()
+    assert np.abs(vertices - avatar.display_mesh.vertices).max() < 0.6, "half a face height is more than any face does"
+
+
+def test_the_result_repeats(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    one, other = (drive(avatar, observations[:60])[0] for _ in range(2))
+    for pose, again in zip(one, other, strict=True):
+        np.testing.assert_array_equal(pose.vertices, again.vertices)
+
+
+def test_the_neutral_face_leaves_the_head_at_rest(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    poses, _ = drive(avatar, observations[:1])
+    assert np.abs(poses[0].vertices - avatar.display_mesh.vertices).max() < 0.05
+    np.testing.assert_allclose(poses[0].T_world_head, np.eye(4), atol=0.02)
+
+
+def test_a_lost_face_eases_to_rest_and_returns_without_a_jump(
+    avatar: Avatar, observations: list[FaceObservation]
+) -> None:
+    engine = LandmarkEngine(avatar)
+    engine.calibrate(observations[0])
+    open_mouth = max(observations, key=lambda seen: float(seen.scores[25]))
+    rest = avatar.display_mesh.vertices
+    previous, steps, largest = rest, [], 0.0
+    for number in range(90):
+        lost = 30 <= number < 60
+        frame = replace(open_mouth.frame, timestamp_s=number / 30, index=number)
+        pose = engine.animate(replace(open_mouth, frame=frame, tracked=not lost))
+        assert pose.tracked is not lost
+        steps.append(float(np.abs(pose.vertices - previous).max()))
+        previous = pose.vertices
+        if number == 29:
+            largest = float(np.abs(previous - rest).max())
+        if number == 59:
+            assert np.abs(previous - rest).max() < 0.2 * largest
+    assert max(steps[30:]) < 0.6 * largest
+
+
+def test_a_fixed_head_stays(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    engine = LandmarkEngine(avatar, head_pose="fixed")
+    engine.calibrate(observations[0])
+    for observation in observations[::20]:
+        np.testing.assert_array_equal(engine.animate(observation).T_world_head, np.eye(4))
+
+
+def test_the_cache_gives_the_same_avatar_and_survives_damage(tmp_path: Path) -> None:
+    path = builtin_avatar_path("lowpoly")
+    made = prepare_avatar(path, cache_dir=tmp_path)
+    cached = prepare_avatar(path, cache_dir=tmp_path)
+    assert cached.content_key == made.content_key
+    np.testing.assert_array_equal(cached.display_mesh.vertices, made.display_mesh.vertices)
+    np.testing.assert_array_equal(cached.weights.toarray(), made.weights.toarray())
+    for file in tmp_path.glob("*.npz"):
+        file.write_bytes(file.read_bytes()[:1000])
+    again = prepare_avatar(path, cache_dir=tmp_path)
+    np.testing.assert_array_equal(again.landmarks, made.landmarks)
+
+
+def test_file_vertices_keep_order_and_coordinates(avatar: Avatar) -> None:
+    back = avatar.to_file(avatar.display_mesh.vertices)
+    np.testing.assert_allclose(back, avatar.file_mesh.vertices, atol=1e-5 * np.abs(avatar.file_mesh.vertices).max())
+
+
+def test_a_mesh_without_a_human_face_is_refused(shared_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="face"):
+        prepare_avatar(shared_data / "heads" / "spot" / "spot_triangulated.obj", cache_dir=tmp_path)
