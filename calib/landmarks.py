@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from calib.face_finder import FaceFinder
 from calib.face_regions import (
+    ALL_LANDMARKS,
     FACE_LANDMARKS,
     LOWER_LID_FOLDS,
     LOWER_LIDS,
@@ -16,10 +17,11 @@ from calib.face_regions import (
     UPPER_LIP,
     mask,
 )
-from calib.placement import FACE_HEIGHT
+from calib.placement import FACE_HEIGHT, similarity
 from calib.views import View, front_camera
 from render.camera import Intrinsics
 from render.errors import InputError
+from render.mesh import Mesh
 
 LookWorld = Callable[[NDArray[np.float64], Intrinsics], View]
 """Renders the placed head: (T_camera_world, intrinsics) → View."""
@@ -49,6 +51,25 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
             f"of {len(_VIEWS)}; state --up and --front, give its --texture, or use a head with eyes, nose and mouth"
         )
     return np.asarray(middle)
+
+
+def topology_landmarks(mesh: Mesh, vertices: NDArray[np.float64], finder: FaceFinder) -> NDArray[np.float64] | None:
+    """[478, 3] landmarks of a mesh that is the landmark mesh itself, as face capture exports it; None for any other.
+
+    Eyes and mouth may be left open. `vertices` [V, 3] are the mesh's, in the coordinates asked for.
+    """
+    if len(vertices) not in (FACE_LANDMARKS, ALL_LANDMARKS) or mesh.faces.max() >= FACE_LANDMARKS:
+        return None
+    own, known = (
+        {tuple(sorted(face)) for face in faces.tolist()} for faces in (mesh.faces, finder.canonical.triangles)
+    )
+    if len(own & known) < 0.9 * len(known) or own - known:
+        return None
+    if len(vertices) == ALL_LANDMARKS:
+        return vertices.copy()
+    scale, rotation, shift = similarity(finder.canonical.points[:FACE_LANDMARKS], vertices)
+    irises = scale * finder.canonical.points[FACE_LANDMARKS:] @ rotation.T + shift
+    return np.concatenate([vertices, irises])
 
 
 def landmark_components(

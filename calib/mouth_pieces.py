@@ -143,7 +143,7 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int) -> Piece:
     along = 0.5 + half_width * u
     arch = (1 - u**2) * 0.10 - 0.02 * (1 - np.abs(u)) ** 4
     across = line - 0.23 + arch * np.minimum(1, half_width / 0.2) + 0.16 * np.clip(v - 0.2, 0, 1) ** 1.3
-    out = front - 0.15 - 0.44 * v + 0 * u
+    out = front - 0.25 - 0.36 * v + 0 * u
     flat = np.stack(np.broadcast_arrays(along, across, out), axis=-1).reshape(-1, 3)
     vertices = mouth.upper[0] + mouth.width * flat @ mouth.frame
     uvs = np.stack(np.broadcast_arrays((u + 1) / 2, 1 - v), axis=-1).reshape(-1, 2)

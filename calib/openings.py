@@ -106,7 +106,7 @@ def trace_opening(
         behind = 0.0
     columns = np.linspace(start, end, COLUMNS)
     rows_top, rows_bottom = _smooth_rims(top, bottom, start, end, columns, parted)
-    rims = [_lift_rim(view, grid, columns, rows, skin_face) for rows in (rows_top, rows_bottom)]
+    rims = [_lift_rim(view, grid, columns, rows, skin_face, side) for rows, side in ((rows_top, -1), (rows_bottom, 1))]
     for corner in (0, -1):
         rims[0][corner] = rims[1][corner] = (rims[0][corner] + rims[1][corner]) / 2
     frame, width = _frame(rims[0])
@@ -307,9 +307,15 @@ def _smooth_rims(
 
 
 def _lift_rim(
-    view: View, grid: _Grid, columns: NDArray[np.float64], rows: NDArray[np.float64], skin_face: NDArray[np.bool_]
+    view: View,
+    grid: _Grid,
+    columns: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    skin_face: NDArray[np.bool_],
+    side: int,
 ) -> NDArray[np.float64]:
-    """[N, 3] points under grid positions, with the depth of the skin nearest in the same column."""
+    """[N, 3] points under grid positions, with the depth of the nearest skin outside the opening: upwards in the
+    picture (side −1) or downwards (1). Between the rims one may look past them, far inside."""
     skin = (grid.face >= 0) & skin_face[grid.face]
     last_row, last_column = grid.face.shape[0] - 1, grid.face.shape[1] - 1
     start = grid.pixels[0, 0].astype(np.float64)
@@ -319,9 +325,10 @@ def _lift_rim(
     depth = np.empty(len(columns))
     for index, (column, row) in enumerate(zip(np.rint(columns).astype(int), rows, strict=True)):
         on = np.flatnonzero(skin[:, column])
-        at = int(on[np.abs(on - row).argmin()]) if len(on) else int(row)
+        outside = on[side * (on - row) >= 0]
+        at = int(outside[np.abs(outside - row).argmin()]) if len(outside) else int(row)
         x, y = np.floor(grid.pixels[at, column]).astype(int)
         depth[index] = view.depth[min(max(y, 0), limit[0]), min(max(x, 0), limit[1])]
-    camera = view.intrinsics.unproject(pixels, depth)
+    camera = view.intrinsics.unproject(pixels, median_filter(depth, size=7, mode="nearest"))
     rotation, translation = view.T_camera_world[:3, :3], view.T_camera_world[:3, 3]
     return np.asarray((camera - translation) @ rotation)

@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from calib.face_finder import FaceFinder
 from calib.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
-from calib.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components
+from calib.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components, topology_landmarks
 from calib.openings import Opening, trace_opening
 from calib.parts import Kind, Parts, recognise_parts
 from calib.placement import FACE_HEIGHT, Placement, place
-from calib.surface import Surface, make_surface
+from calib.surface import Surface, directed_edges, make_surface
 from calib.views import Studio, front_camera
 from render.mesh import Mesh
 
@@ -26,6 +28,7 @@ _SHOWN_PARTS = (
     ("accessories", (Kind.RIGID,)),
 )
 _PEEP_DEPTH, _PEEP_ACROSS = 0.06, 0.25  # in widths: behind the rims of an opening, and beside them
+_LEAST_PATCH = 0.005  # of all visible faces
 _SIDE_VIEWS = ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, -0.4), (0.0, 0.3))
 
 
@@ -77,8 +80,10 @@ def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, pla
     def look(T_camera_world, intrinsics):  # type: ignore[no-untyped-def]
         return studio.look(T, T_camera_world, intrinsics)
 
-    landmarks = find_landmarks(name, look, finder)
     vertices = mesh.vertices.astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    landmarks = topology_landmarks(mesh, vertices, finder)
+    if landmarks is None:
+        landmarks = find_landmarks(name, look, finder)
     surface = make_surface(vertices, mesh.faces)
     component = surface.components()[surface.point_of_vertex]
     seen = landmark_components(look, landmarks, component[mesh.faces[:, 0]])
@@ -95,6 +100,7 @@ def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, pla
     middle = vertices[mesh.faces].mean(axis=1)
     for opening in (mouth, *eyes):
         visible &= ~_peeped_at(opening, middle)
+    visible &= _in_large_patch(surface.point_of_vertex[mesh.faces], visible)
     return HeadSurvey(mesh, placement, vertices, surface, landmarks, mouth, eyes, parts, visible)
 
 
@@ -103,6 +109,16 @@ def _without(mesh: Mesh, hidden: NDArray[np.bool_]) -> Mesh:
     faces = mesh.faces.copy()
     faces[hidden] = faces[hidden][:, :1]
     return replace(mesh, faces=faces)
+
+
+def _in_large_patch(faces: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[F] visible faces that hang together with many others: single ones are glimpses into mouth, nose or sockets."""
+    edges = directed_edges(faces[visible])
+    count = int(faces.max()) + 1
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    patch = connected_components(graph, directed=False)[1][faces[:, 0]]
+    size = np.bincount(patch[visible], minlength=int(patch.max()) + 1)
+    return np.asarray(size[patch] >= _LEAST_PATCH * visible.sum())
 
 
 def _peeped_at(opening: Opening, points: NDArray[np.float64]) -> NDArray[np.bool_]:
