@@ -50,7 +50,7 @@ class GpuMesh:
         self.surface = SurfaceNormals(mesh.vertices, self.faces)
         self._normal_of = self.surface.group[self.layout.vertex_of]
         self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
-        self._arrays: dict[moderngl.Program, moderngl.VertexArray] = {}
+        self._arrays: dict[tuple[moderngl.Program, bool], moderngl.VertexArray] = {}
         self._textures: dict[int, moderngl.Texture] = {}
         low, high = self.layout.uvs.min(initial=0.0), self.layout.uvs.max(initial=1.0)
         self._repeat = bool(low < -1e-3 or high > 1 + 1e-3)  # else opposite edges would bleed into each other
@@ -72,6 +72,7 @@ class GpuMesh:
         self._colors = self._ctx.buffer(np.ascontiguousarray(colors).data)
         self._openness = self._ctx.buffer(np.ascontiguousarray(openness).data)
         self._indices = self._ctx.buffer(np.ascontiguousarray(layout.corners).data)
+        self._some_indices = self._ctx.buffer(reserve=layout.corners.nbytes, dynamic=True)
 
     def set_vertices(self, vertices: NDArray[np.float32]) -> None:
         """Take vertices [V, 3] float32 and work out their normals."""
@@ -96,6 +97,13 @@ class GpuMesh:
             self._programs[key] = make_program(self._ctx, "mesh", fragment, key[1])
         return self._programs[key]
 
+    def inside_program(self) -> moderngl.Program:
+        """The program for backs of surfaces, which are all alike."""
+        key = ("studio", frozenset({"INSIDE", "SHEEN_SQUARINGS 0"}))
+        if key not in self._programs:
+            self._programs[key] = make_program(self._ctx, "mesh", *key)
+        return self._programs[key]
+
     def draw(self, program: moderngl.Program, group: DrawGroup) -> None:
         """Draw a group with a program whose uniforms are set."""
         if group.material.texture is not None:
@@ -103,7 +111,16 @@ class GpuMesh:
             if key not in self._textures:
                 self._textures[key] = upload_texture(self._ctx, group.material.texture, repeat=self._repeat)
             self._textures[key].use(0)
-        if program not in self._arrays:
+        draw_triangles(self._array(program), 3 * group.count, 3 * group.first)
+
+    def draw_faces(self, program: moderngl.Program, which: NDArray[np.int64]) -> None:
+        """Draw some faces, by their numbers in drawing order, whatever group they belong to."""
+        self._some_indices.write(self.layout.corners[which].data)
+        draw_triangles(self._array(program, some=True), 3 * len(which), 0)
+
+    def _array(self, program: moderngl.Program, *, some: bool = False) -> moderngl.VertexArray:
+        key = (program, some)
+        if key not in self._arrays:
             content = [
                 (self._positions, "3f", "in_position"),
                 (self._normals, "3f", "in_normal"),
@@ -112,12 +129,21 @@ class GpuMesh:
                 (self._openness, "1f", "in_open"),
             ]
             used = [entry for entry in content if entry[2] in program]
-            self._arrays[program] = self._ctx.vertex_array(program, used, self._indices)
-        draw_triangles(self._arrays[program], 3 * group.count, 3 * group.first)
+            indices = self._some_indices if some else self._indices
+            self._arrays[key] = self._ctx.vertex_array(program, used, indices)
+        return self._arrays[key]
 
     def release(self) -> None:
         """Free the memory on the graphics side."""
         made: list[Any] = [*self._arrays.values(), *self._programs.values(), *self._textures.values()]
-        made += [self._positions, self._normals, self._uvs, self._colors, self._openness, self._indices]
+        made += [
+            self._positions,
+            self._normals,
+            self._uvs,
+            self._colors,
+            self._openness,
+            self._indices,
+            self._some_indices,
+        ]
         for item in made:
             item.release()

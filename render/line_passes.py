@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.shader_programs import make_program, set_uniforms
+from render.unlocked_gl import draw_quads
 
 if TYPE_CHECKING:
     import moderngl
@@ -19,7 +20,6 @@ class OutlinePass:
     """Blends, along given edges, each pixel an edge crosses with its neighbour beyond."""
 
     def __init__(self, ctx: moderngl.Context, most_edges: int) -> None:
-        self._ctx = ctx
         self._program = make_program(ctx, "outline", "outline", frozenset())
         self._ends = ctx.buffer(reserve=max(most_edges, 1) * 24, dynamic=True)
         self._array = ctx.vertex_array(self._program, [(self._ends, "3f 3f/i", "in_from", "in_to")])
@@ -32,7 +32,7 @@ class OutlinePass:
         self._ends.write(np.ascontiguousarray(ends).data)
         set_uniforms(self._program, clip_from_head=clip_from_head, size=target.size, nearer=nearer)
         target.drawn.depth_mask = False
-        self._array.render(self._ctx.TRIANGLE_STRIP, vertices=4, instances=len(ends))
+        draw_quads(self._array, len(ends))
         target.drawn.depth_mask = True
 
     def release(self) -> None:
@@ -46,7 +46,6 @@ class HairlinePass:
 
     def __init__(self, ctx: moderngl.Context, faces: NDArray[np.int32], tints: NDArray[np.float32]) -> None:
         """`faces` [n, 3] vertex indices, `tints` [n, 3] sRGB."""
-        self._ctx = ctx
         self._faces = faces
         self._program = make_program(ctx, "hairline", "hairline", frozenset())
         self._corners = ctx.buffer(reserve=max(len(faces), 1) * 36, dynamic=True)
@@ -59,7 +58,7 @@ class HairlinePass:
         self._corners.write(np.ascontiguousarray(vertices[self._faces]).data)
         set_uniforms(self._program, clip_from_head=clip_from_head, size=target.size, nearer=nearer)
         target.drawn.depth_mask = False
-        self._array.render(self._ctx.TRIANGLE_STRIP, vertices=4, instances=len(self._faces))
+        draw_quads(self._array, len(self._faces))
         target.drawn.depth_mask = True
 
     def release(self) -> None:

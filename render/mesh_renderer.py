@@ -12,12 +12,12 @@ from render.camera import Intrinsics
 from render.gl_context import is_software
 from render.gpu_mesh import GpuMesh
 from render.line_passes import HairlinePass, OutlinePass
-from render.looks import PartLook
+from render.looks import RGB, PartLook
 from render.mesh import Mesh
 from render.mesh_edges import MeshEdges
 from render.mesh_layout import DrawGroup, is_closed
 from render.mesh_view import MeshView
-from render.openings import Box, Openings
+from render.openings import Openings, faces_in_boxes
 from render.render_target import Backdrop, RenderTarget
 from render.shader_programs import set_uniforms
 from render.surface_normals import Outlines
@@ -30,6 +30,7 @@ _HAIRLINE_PULL = 0.004
 _HAIRLINE_PX = 1.6  # faces thinner than this are drawn as lines
 _DENSE_EDGE_PX = 24.0
 _SOLID_ALPHA = 0.98
+_STRETCH = 2.0  # edges may become so many times longer than at rest
 _TWO_SIDED = frozenset({"TWO_SIDED"})
 
 
@@ -64,6 +65,12 @@ class MeshRenderer:
         self._openings = Openings(mesh.vertices, MeshEdges(mesh.vertices, faces, _indices(solid)))
         self._closed = {g.first: is_closed(mesh.vertices, faces[_indices([g])]) for g in groups}
         self._edge = {g.first: _typical_edge(mesh.vertices[faces[_indices([g])]]) for g in groups}
+        self._reach = _longest_edges(mesh.vertices[faces])
+        self._insides: dict[RGB, NDArray[np.bool_]] = {}
+        for group in solid:
+            if group.look.back_color is not None:
+                backs = self._insides.setdefault(group.look.back_color, np.zeros(len(faces), dtype=bool))
+                backs[group.first : group.first + group.count] = True
         self._thin = [group for group in solid if group.look.thin]
         self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
         edged = _indices([group for group in solid if not group.look.thin])
@@ -86,16 +93,17 @@ class MeshRenderer:
     ) -> None:
         """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
         view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
-        boxes = self._openings.boxes(self._gpu.vertices, view.clip, target.size)
+        facing = self._gpu.surface.facing(view.eye_in_head)
         as_lines = self._as_lines(view, target)
         target.begin(backdrop)
         self._set_state(target, blend=False)
         soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
         for group in self._gpu.layout.groups:
             if group not in soft and not (as_lines and group.look.thin):
-                self._draw_solid(view, target, group, boxes)
+                self._draw_solid(view, group)
+        self._draw_insides(view, target, facing)
         if not target.samples:
-            ends = self._outlines.find(self._gpu.vertices, self._gpu.surface, view.eye_in_head)
+            ends = self._outlines.find(self._gpu.vertices, self._gpu.surface, facing)
             pull = view.depth_step(_OUTLINE_PULL * self._radius)
             self._outline_pass.draw(target, ends, view.clip_bytes, pull)
         for group in soft:
@@ -143,21 +151,29 @@ class MeshRenderer:
         ctx.cull_face = "back"
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
 
-    def _draw_solid(self, view: MeshView, target: RenderTarget, group: DrawGroup, boxes: list[Box]) -> None:
-        """An opaque group: fronts, and its inside where openings may show it. Hair cards and cloth show both sides."""
+    def _draw_solid(self, view: MeshView, group: DrawGroup) -> None:
+        """The fronts of an opaque group; of hair cards and cloth both sides."""
         if group.look.back_color is None and not self._closed[group.first]:
             self._draw_studio(view, group, _TWO_SIDED)
             return
         self.ctx.enable(self.ctx.CULL_FACE)
         self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if self._is_dense(view, group) else set()))
-        if group.look.back_color is not None and boxes:
-            self.ctx.cull_face = "front"
-            for box in boxes:
-                target.drawn.scissor = box
-                self._draw_studio(view, group, frozenset({"INSIDE"}))
-            target.drawn.scissor = (0, 0, *target.size)
-            self.ctx.cull_face = "back"
         self.ctx.disable(self.ctx.CULL_FACE)
+
+    def _draw_insides(self, view: MeshView, target: RenderTarget, facing: NDArray[np.bool_]) -> None:
+        """Backs of surfaces, dark, where an opening may show them."""
+        boxes = self._openings.boxes(self._gpu.vertices, view.clip, target.size)
+        if not boxes:
+            return
+        reach = self._reach * np.float32(view.pixels_per_unit * _STRETCH)
+        seen = faces_in_boxes(self._gpu.surface.face_origins, reach, view.clip, target.size, boxes) & ~facing
+        for color, backs in self._insides.items():
+            which = np.flatnonzero(seen & backs)
+            if len(which):
+                program = self._gpu.inside_program()
+                view.write(program)
+                set_uniforms(program, back_color=tuple(_linear(value) for value in color))
+                self._gpu.draw_faces(program, which)
 
     def _draw_soft(self, view: MeshView, target: RenderTarget, group: DrawGroup) -> None:
         """What is (nearly) solid first, with depth; then the soft rest over it."""
@@ -217,9 +233,15 @@ def _typical_edge(corners: NDArray[np.float32]) -> float:
     return float(np.quantile(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1), 0.9))
 
 
+def _longest_edges(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[n] length of the longest edge of each of the triangles [n, 3, 3]."""
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    return np.asarray(edges.max(axis=1), dtype=np.float32)
+
+
 def _thickness(corners: NDArray[np.float32]) -> float:
     """Median height over the longest side of triangles [n, 3, 3]."""
-    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    sides = _longest_edges(corners)
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return float(np.median(areas / np.maximum(sides, 1e-20)))
 

@@ -50,6 +50,25 @@ class Openings:
         return boxes
 
 
+def faces_in_boxes(
+    origins: NDArray[np.float32],
+    reach: NDArray[np.float32],
+    clip_from_head: NDArray[np.float64],
+    size: tuple[int, int],
+    boxes: list[Box],
+) -> NDArray[np.bool_]:
+    """[F] which faces may show in the boxes: by a corner [3, F] of each, and how many pixels [F] from it each reaches."""
+    rows = clip_from_head[[0, 1, 3], :3].astype(np.float32) @ origins
+    x, y, w = rows + clip_from_head[[0, 1, 3], 3:].astype(np.float32)
+    scale = np.float32(0.5) / np.maximum(w, np.float32(1e-6))
+    x, y = (x * scale + np.float32(0.5)) * size[0], (y * scale + np.float32(0.5)) * size[1]
+    inside = np.zeros(len(reach), dtype=bool)
+    for left, low, width, height in boxes:
+        near_x = np.abs(x - np.float32(left + width / 2)) < reach + np.float32(width / 2)
+        inside |= near_x & (np.abs(y - np.float32(low + height / 2)) < reach + np.float32(height / 2))
+    return inside
+
+
 class _Rims:
     """Vertices around holes, in at most _MOST_BOXES groups."""
 

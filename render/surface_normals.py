@@ -45,8 +45,13 @@ class SurfaceNormals:
         normals[:, 0] = uy * wz - uz * wy
         normals[:, 1] = uz * wx - ux * wz
         normals[:, 2] = ux * wy - uy * wx
-        self.face_origins = rows[:, 0]
+        self.face_origins = rows[:, 0]  # [3, F], the first corner of each face
         return np.asarray(self._sum @ normals, dtype=np.float32)
+
+    def facing(self, eye: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """[F] which faces show their front to `eye` [3], in the vertices' frame."""
+        away, normals = eye.astype(np.float32)[:, None] - self.face_origins, self.face_normals
+        return np.asarray(normals[:, 0] * away[0] + normals[:, 1] * away[1] + normals[:, 2] * away[2] > 0)
 
 
 class Outlines:
@@ -62,16 +67,14 @@ class Outlines:
         return len(self._edges) + len(self._slits)
 
     def find(
-        self, vertices: NDArray[np.float32], surface: SurfaceNormals, eye: NDArray[np.float64]
+        self, vertices: NDArray[np.float32], surface: SurfaceNormals, facing: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
-        """[n, 2, 3] ends of the outline edges seen from `eye` [3], in the vertices' frame.
+        """[n, 2, 3] ends of the outline edges, given which faces [F] show their front.
 
         Left out are ends of what faces away, and folds inwards, which the surface itself hides.
         """
         edges = self._edges
-        away = eye.astype(np.float32)[:, None] - surface.face_origins
         normals = surface.face_normals
-        facing = normals[:, 0] * away[0] + normals[:, 1] * away[1] + normals[:, 2] * away[2] > 0
         left, right = facing[edges.left], facing[edges.right]
         turning = np.flatnonzero(left != right)
         beyond = vertices[edges.across[turning]] - vertices[edges.own[turning, 0]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TRIANGLES, _UNSIGNED_INT = 0x0004, 0x1405
+_TRIANGLES, _TRIANGLE_STRIP, _UNSIGNED_INT = 0x0004, 0x0005, 0x1405
 _INDEX_BYTES = 4
 _LIBRARIES = {"linux": "libGL.so.1", "darwin": "/System/Library/Frameworks/OpenGL.framework/OpenGL"}
 
@@ -32,6 +32,8 @@ def _library() -> ctypes.CDLL | None:
         library = ctypes.CDLL(name)
         library.glDrawElements.argtypes = [ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
         library.glDrawElements.restype = None
+        library.glDrawArraysInstanced.argtypes = [ctypes.c_uint, ctypes.c_int, ctypes.c_int, ctypes.c_int]
+        library.glDrawArraysInstanced.restype = None
         library.glUseProgram.argtypes = library.glBindVertexArray.argtypes = [ctypes.c_uint]
         library.glFinish.argtypes = []
     except (OSError, AttributeError) as error:
@@ -49,6 +51,17 @@ def draw_triangles(array: moderngl.VertexArray, indices: int, first: int) -> Non
     library.glUseProgram(array.program.glo)
     library.glBindVertexArray(array.glo)
     library.glDrawElements(_TRIANGLES, indices, _UNSIGNED_INT, first * _INDEX_BYTES)
+
+
+def draw_quads(array: moderngl.VertexArray, count: int) -> None:
+    """Draw `count` instances of a strip of four vertices."""
+    library = _library()
+    if library is None:
+        array.render(_TRIANGLE_STRIP, vertices=4, instances=count)
+        return
+    library.glUseProgram(array.program.glo)
+    library.glBindVertexArray(array.glo)
+    library.glDrawArraysInstanced(_TRIANGLE_STRIP, 0, 4, count)
 
 
 def finish(ctx: moderngl.Context) -> None:

@@ -10,7 +10,7 @@ from render.looks import EYE, HAIR, LASH, LINING, SKIN, TEETH, look_of
 from render.mesh import Material, MeshPart
 from render.mesh_edges import MeshEdges
 from render.mesh_layout import is_closed, make_layout, weld_positions
-from render.openings import Openings
+from render.openings import Openings, faces_in_boxes
 from render.surface_normals import Outlines, SurfaceNormals
 from render.textures import bleed
 
@@ -48,7 +48,7 @@ def test_outline_of_a_sphere_lies_on_its_rim(sphere):
     surface = SurfaceNormals(mesh.vertices, mesh.faces)
     surface.update(mesh.vertices)
     outlines = Outlines(edges_of(mesh))
-    ends = outlines.find(mesh.vertices, surface, EYE_POINT)
+    ends = outlines.find(mesh.vertices, surface, surface.facing(EYE_POINT))
     assert 90 < len(ends) < 400
     assert np.abs(ends[..., 2] - 1 / 8).max() < 0.12, "seen from 8 away, the rim of a unit sphere is at z = 1/8"
 
@@ -58,7 +58,7 @@ def test_outline_of_an_open_shape_has_its_border_but_not_where_it_faces_away(sph
     surface = SurfaceNormals(mesh.vertices, mesh.faces)
     surface.update(mesh.vertices)
     outlines = Outlines(edges_of(mesh))
-    ends = outlines.find(mesh.vertices, surface, EYE_POINT)
+    ends = outlines.find(mesh.vertices, surface, surface.facing(EYE_POINT))
     border = ends[np.abs(np.ptp(ends[..., 1], axis=1)) < 1e-4]
     assert len(border) > 10
     assert border[..., 2].max() > 0.8
@@ -78,6 +78,23 @@ def test_openings_are_boxed_where_they_are_seen(sphere):
     assert pixels[:, 0].max() <= left + width < pixels[:, 0].max() + 4
     assert bottom <= rows.min()
     assert rows.max() <= bottom + height < rows.max() + 4
+
+
+def test_faces_in_boxes_are_all_those_that_touch_them(sphere):
+    mesh = sphere(20, 30)
+    surface = SurfaceNormals(mesh.vertices, mesh.faces)
+    surface.update(mesh.vertices)
+    clip = gl_projection(PUBLISHED_INTRINSICS, 4, 12) @ look_at(EYE_POINT)
+    corners = mesh.vertices[mesh.faces].astype(np.float64) @ clip[:, :3].T + clip[:, 3]
+    pixels = (corners[..., :2] / corners[..., 3:] * 0.5 + 0.5) * 256
+    reach = np.linalg.norm(pixels - np.roll(pixels, 1, axis=1), axis=2).max(axis=1).astype(np.float32)
+    boxes = [(100, 90, 30, 20), (180, 180, 5, 5)]
+    found = faces_in_boxes(surface.face_origins, reach, clip, (256, 256), boxes)
+    for left, low, width, height in boxes:
+        touch = (pixels.max(1) >= [left, low]).all(1) & (pixels.min(1) <= [left + width, low + height]).all(1)
+        assert touch.any()
+        assert found[touch].all()
+    assert found.mean() < 0.3
 
 
 def test_many_holes_are_gathered_into_a_few_boxes_that_cover_them(sphere):
@@ -104,7 +121,7 @@ def test_slit_is_an_opening_and_an_outline_only_while_it_is_open(card):
     found = {}
     for name, points in (("shut", vertices), ("open", parted)):
         surface.update(points)
-        ends = outlines.find(points, surface, EYE_POINT)
+        ends = outlines.find(points, surface, surface.facing(EYE_POINT))
         across = np.abs(ends[..., 1]).max(axis=1) < 0.5
         found[name] = (across.sum(), len(openings.boxes(points, clip, (256, 256))))
     assert found["shut"][0] == 0
