@@ -167,7 +167,8 @@ def _pieces(
         seen = np.unique(survey.mesh.faces[survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)])
         rims = _rim_weights(work, survey, weights)
         pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[seen]))
-        pieces += [*teeth_pieces(survey.mouth, jaw, controllers), tongue_piece(survey.mouth, jaw, controllers)]
+        if survey.mouth.closed:  # else a surface in one piece shows its own teeth between the lips
+            pieces += [*teeth_pieces(survey.mouth, jaw, controllers), tongue_piece(survey.mouth, jaw, controllers)]
     for name, shape in zip(("eye_left", "eye_right"), shapes, strict=True):
         if shape.added:
             pieces.append(eyeball_piece(name, shape.ball, controllers))
@@ -175,8 +176,9 @@ def _pieces(
 
 
 def _mouth_needs_inside(survey: HeadSurvey) -> bool:
-    """Closed lips with neither teeth nor tongue behind them: whatever cavity there is, it is no mouth to look into."""
-    return survey.mouth.closed and not survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
+    """No teeth or tongue behind lips that meet or are one piece: what cavity there is, is no mouth to look into."""
+    mouth = survey.mouth
+    return (mouth.closed or not mouth.parted) and not survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
 
 
 def _rim_weights(

@@ -20,7 +20,7 @@ from render.mesh import Mesh
 _CLOSE_UP_PIXELS = 640
 _CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
 _SKIN_LANDMARKS = 8  # a component that so many landmarks see is skin
-_MOUTH_CLOSED, _EYES_CLOSED = 0.06, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
+_MOUTH_CLOSED, _EYES_CLOSED = 0.09, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
 _SHOWN_PARTS = (
     ("eyeballs", (Kind.EYE_LEFT, Kind.EYE_RIGHT)),
     ("teeth or tongue", (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)),
