@@ -1,6 +1,7 @@
 """The live session: a capture thread, an inference thread, and the picture on the main thread."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ READ_TIMEOUT_S = 0.1
 REDRAW_S = 1 / 60
 STATUS_S = 0.5
 JOIN_S = 5.0
+SWITCH_INTERVAL_S = 0.0005  # after each call that let go of it, a thread asks for Python's lock again: not after 5 ms
 NO_FACE = "no face"
 
 
@@ -81,6 +83,7 @@ class LiveSession:
 
     def start(self) -> None:
         """Start capture and inference; they get ready while the caller prepares avatar and window."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         for worker in self._workers:
             worker.start()
 
