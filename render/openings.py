@@ -57,7 +57,7 @@ def faces_in_boxes(
     size: tuple[int, int],
     boxes: list[Box],
 ) -> NDArray[np.bool_]:
-    """[F] which faces may show in the boxes: by a corner [3, F] of each, and how many pixels [F] from it each reaches."""
+    """[F] which faces may show in the boxes; given a corner [3, F] of each and how many pixels [F] it may extend."""
     rows = clip_from_head[[0, 1, 3], :3].astype(np.float32) @ origins
     x, y, w = rows + clip_from_head[[0, 1, 3], 3:].astype(np.float32)
     scale = np.float32(0.5) / np.maximum(w, np.float32(1e-6))
