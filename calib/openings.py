@@ -110,7 +110,8 @@ def trace_opening(
     for corner in (0, -1):
         rims[0][corner] = rims[1][corner] = (rims[0][corner] + rims[1][corner]) / 2
     frame, width = _frame(rims[0])
-    closed = closed if not parted else float(((rims[0] - rims[1]) @ frame[1]).max()) < PARTED_CLOSED_GAP * width
+    gap = float(np.quantile((rims[0] - rims[1]) @ frame[1], 0.8))  # a hole in the scan is no opening
+    closed = closed if not parted else gap < PARTED_CLOSED_GAP * width
     return Opening(rims[0], rims[1], parted, closed, width, frame, behind)
 
 

@@ -37,6 +37,9 @@ _NAMES: tuple[tuple[str, str], ...] = (
 )
 
 
+_LEAST_TEETH = 30  # vertices
+
+
 @dataclass(frozen=True, eq=False)
 class Eyeball:
     """A sphere fitted to an eye, avatar units."""
@@ -91,6 +94,9 @@ def recognise_parts(
             eyeballs[eye] = fit_sphere(vertices[members[largest]])
     for number in others:
         kind[members[number]] = _kind_of(vertices[members[number]], landmarks, eyeballs, hints.get(number))
+    in_mouth = np.isin(kind, (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH))
+    if in_mouth.any() and not _are_teeth(vertices[in_mouth], landmarks):
+        kind[in_mouth] = Kind.RIGID
     return Parts(kind, component_of_vertex, (eyeballs[0], eyeballs[1]))
 
 
@@ -180,6 +186,12 @@ def _mouth_kinds(points: NDArray[np.float64], landmarks: NDArray[np.float64]) ->
     if size > 0.45 and 0.3 < share < 0.7:
         return np.where(points[:, 1] > line, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
     return np.full(len(points), Kind.UPPER_MOUTH if share > 0.5 else Kind.LOWER_MOUTH)
+
+
+def _are_teeth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:
+    """Whether what lies behind the lips is enough to be teeth or a tongue, and no scrap of a scan."""
+    width = abs(float(landmarks[291, 0] - landmarks[61, 0]))
+    return len(points) >= _LEAST_TEETH and bool(np.ptp(points[:, 0]) > 0.25 * width)
 
 
 def _is_small(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:

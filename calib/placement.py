@@ -19,9 +19,12 @@ from render.errors import InputError
 FACE_HEIGHT = 1.27  # avatar units from brow line of the hair to chin: 62 % of the published picture
 SEARCH_PIXELS = 320
 PLACE_PIXELS = 512
-STRAIGHTEN_RAD = np.radians(6.0)  # a head that stands crookeder than this is straightened, unless its axes are stated
+STRAIGHTEN_RAD = np.radians(6.0)  # a head that stands more crooked is straightened, unless its axes are stated
+_DOUBT_RAD = np.radians(350)  # per misfit: the pose of a face of unusual proportions cannot be told so well
 MIN_RELIEF = 0.55
 MAX_MISFIT = 0.13  # of the face's height
+_CLEARLY_A_FACE = 0.65  # score from which no other view is looked at; scans and modelled heads reach 0.7 to 0.9
+_TRIES = 4
 AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
 _COMMON = (("y", "z"), ("z", "-y"), ("y", "-z"), ("z", "y"), ("y", "x"), ("y", "-x"), ("z", "x"), ("z", "-x"))
 
@@ -154,62 +157,85 @@ def place(
     """
     guessed = up is None or front is None
     to_unit = _unit_size(points)
-    axes, window = _search(name, points, to_unit, look, finder, up, front)
-    T_world_file = _framing(window) @ _homogeneous(axes) @ to_unit
-    found = None
+    for candidate in _search(points, to_unit, look, finder, up, front):
+        T_world_file = _framing(candidate.landmarks) @ _homogeneous(candidate.axes) @ to_unit
+        settled = _settle(T_world_file, look, finder, straighten=guessed)
+        if settled is not None:
+            T_world_file, found = settled
+            T_world_file, angle = _without_slight_turn(T_world_file, candidate.axes, found)
+            chosen_up, chosen_front = _axis_names(candidate.axes)
+            return Placement(T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle))), found
+    raise _no_face(name)
+
+
+def _settle(
+    T_world_file: NDArray[np.float64], look: Look, finder: FaceFinder, straighten: bool
+) -> tuple[NDArray[np.float64], FaceFound] | None:
+    """Centre a roughly placed face, and turn it to the front if `straighten`; None if it turns out to be no face."""
+    camera = front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS)
     for _ in range(3):
-        view = look(T_world_file, *front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS))
-        found = find_face(view, finder) or found
+        found = find_face(look(T_world_file, *camera), finder)
         if found is None:
-            raise _no_face(name)
-        if guessed and found.angle > np.radians(1.0):
+            return None
+        if straighten and found.angle > np.radians(1.0):
             T_world_file = _homogeneous(found.rotation.T) @ T_world_file
             found = replace(found, landmarks=found.landmarks @ found.rotation, rotation=np.eye(3))
         T_world_file = _centred(found.landmarks) @ T_world_file
+    found = find_face(look(T_world_file, *camera), finder)
+    if found is None or not found.plausible:
+        return None
+    centring = _centred(found.landmarks)
+    return centring @ T_world_file, replace(found, landmarks=_moved(found.landmarks, centring))
+
+
+def _without_slight_turn(
+    T_world_file: NDArray[np.float64], axes: NDArray[np.float64], found: FaceFound
+) -> tuple[NDArray[np.float64], float]:
+    """Keep the file's own axes where straightening turned it by no more than the measurement can tell."""
     turn = T_world_file[:3, :3] / np.cbrt(np.linalg.det(T_world_file[:3, :3])) @ axes.T
     angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
-    if angle < STRAIGHTEN_RAD and angle > 0:  # within what the measurement can tell: keep the file's own axes
-        T_world_file, angle = _homogeneous(turn.T) @ T_world_file, 0.0
-    view = look(T_world_file, *front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS))
-    found = find_face(view, finder)
-    if found is None or not found.plausible:
-        raise _no_face(name)
-    centring = _centred(found.landmarks)
-    chosen_up, chosen_front = _axis_names(axes)
-    placement = Placement(centring @ T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle)))
-    return placement, replace(found, landmarks=found.landmarks @ centring[:3, :3].T + centring[:3, 3])
+    if angle >= max(STRAIGHTEN_RAD, _DOUBT_RAD * found.misfit):
+        return T_world_file, angle
+    back = _homogeneous(turn.T)
+    return _centred(_moved(found.landmarks, back)) @ back @ T_world_file, 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A view in which something like a face was found."""
+
+    score: float
+    axes: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
 
 
 def _search(
-    name: str,
     points: NDArray[np.float64],
     to_unit: NDArray[np.float64],
     look: Look,
     finder: FaceFinder,
     up: str | None,
     front: str | None,
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], float]]:
-    """The axis rotation and where (centre [3], face height) the most face-like face was found.
+) -> list[_Candidate]:
+    """Views with a face, the most face-like first; empty where there is none.
 
-    `to_unit` makes the head about two units large, so that every file meets the same camera.
+    `to_unit` makes the head about two units large, so that every file meets the same camera. The whole is looked at
+    first, then ever smaller tops of it: the head of a figure.
     """
     unit = points @ to_unit[:3, :3].T + to_unit[:3, 3]
-    best_score, best = -np.inf, None
+    found: list[_Candidate] = []
     for share in (1.0, 0.55, 0.3, 0.16):
-        for rotation in _rotations(up, front):
-            turned = unit @ rotation.T
-            window = _window(turned, share)
+        for axes in _rotations(up, front):
+            window = _window(unit @ axes.T, share)
             if window is None:
                 continue
-            view = look(_homogeneous(rotation) @ to_unit, *front_camera(*window, SEARCH_PIXELS))
-            found = find_face(view, finder) if (view.depth > 0).any() else None
-            if found is not None and found.plausible and found.score > best_score:
-                best_score, best = found.score, (rotation, _face_window(found))
-                if found.score > 0.55:
-                    return best
-        if best is not None:
-            return best
-    raise _no_face(name)
+            view = look(_homogeneous(axes) @ to_unit, *front_camera(*window, SEARCH_PIXELS))
+            face = find_face(view, finder) if (view.depth > 0).any() else None
+            if face is not None and face.plausible:
+                found.append(_Candidate(face.score, axes, face.landmarks))
+                if face.score > _CLEARLY_A_FACE:
+                    return sorted(found, key=lambda each: -each.score)
+    return sorted(found, key=lambda each: -each.score)[:_TRIES]
 
 
 def _rotations(up: str | None, front: str | None) -> Iterator[NDArray[np.float64]]:
@@ -232,11 +258,6 @@ def _window(turned: NDArray[np.float64], share: float) -> tuple[NDArray[np.float
     return np.array([middle[0], high[1] - height / 2, middle[2]]), float(max(half, 1e-9))
 
 
-def _face_window(found: FaceFound) -> tuple[NDArray[np.float64], float]:
-    oval = found.landmarks[list(FACE_OVAL)]
-    return oval.mean(axis=0), float(np.ptp(oval[:, 1]))
-
-
 def _unit_size(points: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = points.min(axis=0), points.max(axis=0)
     scale = 2.0 / max(float((high - low).max()), 1e-30)
@@ -246,14 +267,18 @@ def _unit_size(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return T
 
 
-def _framing(window: tuple[NDArray[np.float64], float]) -> NDArray[np.float64]:
-    """[4, 4] that moves a window with a face of known height into the published framing."""
-    centre, face_height = window
-    scale = FACE_HEIGHT / max(face_height, 1e-12)
+def _framing(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4, 4] that moves a face into the published framing, roughly."""
+    oval = landmarks[list(FACE_OVAL)]
+    scale = FACE_HEIGHT / max(float(np.ptp(oval[:, 1])), 1e-12)
     T = np.eye(4)
     T[:3, :3] *= scale
-    T[:3, 3] = -scale * centre
+    T[:3, 3] = -scale * oval.mean(axis=0)
     return T
+
+
+def _moved(points: NDArray[np.float64], T: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(points @ T[:3, :3].T + T[:3, 3])
 
 
 def _centred(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
