@@ -17,11 +17,11 @@ from render.mesh_layout import RenderLayout, weld_positions
 
 MOST_FACES = 20_000  # about what two processor cores draw in 10 ms
 _MOST_ROUNDS = 40
-_LEAST_GAIN = 0.01  # of the faces in a round; below, going on is not worth the time
+_LEAST_GAIN = 0.005  # of the faces in a round; below, going on is not worth the time
 _TRIES = 3
 _STEEPEST_TURN = 0.85  # cosine between a face's normal before and after
-_LONGEST_EDGE = 16.0  # in details: what lies between bends with the face
-_LARGEST_ERROR = 0.35
+_LONGEST_EDGE = 24.0  # in details: what lies between bends with the face
+_LARGEST_ERROR = 0.5
 _LARGEST_PAINT = 0.03  # difference of colour
 _SHARP_PAINT = 0.06
 
