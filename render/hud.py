@@ -47,7 +47,6 @@ class Hud:
         self._textures: dict[str, moderngl.Texture] = {}
         self._drawn: dict[str, object] = {}
         self._driver: NDArray[np.uint8] | None = None
-        self._driver_drawn: NDArray[np.uint8] | None = None
         self._status = ""
         self._notice, self._notice_until_s = "", 0.0
         self.scale = scale
@@ -108,10 +107,8 @@ class Hud:
         height, width = self._driver.shape[:2]
         shown = min(round(size[0] * _DRIVER_SHARE), round(_DRIVER_MOST_PX * self.scale))
         box = (shown, max(round(shown * height / width), 1))
-        if self._driver is not self._driver_drawn or self._drawn.get("driver") != box:
-            small = cv2.resize(self._driver, box, interpolation=cv2.INTER_AREA if width > shown else cv2.INTER_LINEAR)
-            self._upload("driver", np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2RGBA), dtype=np.uint8))
-            self._drawn["driver"], self._driver_drawn = box, self._driver
+        small = cv2.resize(self._driver, box, interpolation=cv2.INTER_AREA if width > shown else cv2.INTER_LINEAR)
+        self._upload("driver", np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2RGBA), dtype=np.uint8))
         place = (size[0] - margin - box[0], margin, *box)
         texture = self._textures["driver"]
         self._lay(self._round, texture, place, mirrored=float(mirror), radius=8.0 * self.scale, **where)

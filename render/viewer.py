@@ -85,7 +85,6 @@ class Viewer:
         self._hud = Hud(self._ctx)
         self._scene = self._make_target()
         self._screen: moderngl.Framebuffer | None = None
-        self._vertices = mesh.vertices
         self._T_world_head: NDArray[np.float64] = np.eye(4)
 
     def _make_target(self) -> RenderTarget:
@@ -138,9 +137,7 @@ class Viewer:
             status: words for the line at the bottom, separated by middle dots.
         """
         self._make_current()
-        if vertices is not self._vertices:
-            self._renderer.set_vertices(vertices)
-            self._vertices = vertices
+        self._renderer.set_vertices(vertices)
         self._T_world_head = T_world_head
         self._hud.set_driver(driver_rgb)
         self._hud.set_status(status)
