@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OUTLINE_PULL = 0.02  # of the mesh's radius
 _HAIRLINE_PULL = 0.004
 _HAIRLINE_PX = 1.6  # faces thinner than this are drawn as lines
-_DENSE_EDGE_PX = 24.0
+_DENSE_EDGE_PX = 48.0
 _SOLID_ALPHA = 0.98
 _STRETCH = 2.0  # edges may become so many times longer than at rest
 _TWO_SIDED = frozenset({"TWO_SIDED"})

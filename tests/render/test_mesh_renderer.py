@@ -174,6 +174,12 @@ def test_backdrop_is_neutral_smooth_and_brightest_behind_the_head(ctx):
     assert np.abs(np.diff(rgb, axis=1)).max() <= 3
 
 
+def test_drawing_with_pythons_lock_held_gives_the_same_picture(draw, toy_head, monkeypatch):
+    free = draw(toy_head)
+    monkeypatch.setattr("render.unlocked_gl._library", lambda: None)
+    np.testing.assert_array_equal(draw(toy_head), free)
+
+
 def test_camera_of_another_size_is_refused(ctx, sphere):
     renderer = MeshRenderer(ctx, sphere(), soft_shadows=False)
     with pytest.raises(ValueError, match="256x256"):
