@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from calib.surface import directed_edges, make_surface
+from calib.surface import directed_edges, make_surface, undirected
 from render.mesh import Material, Mesh, MeshPart
 
 
@@ -107,7 +107,7 @@ class EdgeTable:
 
 
 def edge_table(work: WorkMesh) -> EdgeTable:
-    ends, inverse = np.unique(np.sort(directed_edges(work.point_faces), axis=1), axis=0, return_inverse=True)
+    ends, inverse, _ = undirected(directed_edges(work.point_faces))
     return EdgeTable(ends, inverse.reshape(3, -1).T)
 
 
@@ -217,8 +217,8 @@ def extend_rim(
     faces = work.faces[patch]
     face_index = np.flatnonzero(patch)
     edges = directed_edges(work.point[faces])
-    _, inverse, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    rim = np.flatnonzero(count[inverse.reshape(-1)] == 1)
+    _, inverse, count = undirected(edges)
+    rim = np.flatnonzero(count[inverse] == 1)
     owner, side = rim % len(faces), rim // len(faces)
     a, b = faces[owner, side], faces[owner, (side + 1) % 3]
     source = np.unique(np.concatenate([a, b]))

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from calib.openings import Opening
 from calib.remesh import EdgeTable, WorkMesh, cut_along, edge_table, split_edges
-from calib.surface import directed_edges
 
 _SNAP = 0.15  # of an edge: a vertex this near to the line lies on it
 _DEPTH_REACH = 0.35  # in widths: what lies deeper behind the line or before it is not cut
@@ -110,11 +109,3 @@ def _part(work: WorkMesh, cut: NDArray[np.bool_], level: NDArray[np.float64], op
 def _below(work: WorkMesh, level: NDArray[np.float64]) -> NDArray[np.bool_]:
     """[F] faces on the negative side."""
     return np.asarray(level[work.point_faces].sum(axis=1) < 0)
-
-
-def boundary_points(faces: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """[count] points on an edge with a face on one side only."""
-    edges, number = np.unique(np.sort(directed_edges(faces), axis=1), axis=0, return_counts=True)
-    result = np.zeros(count, dtype=bool)
-    result[edges[number == 1]] = True
-    return result

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
-from calib.surface import directed_edges
+from calib.surface import directed_edges, undirected
 
 _FIT = 20.0  # strength of a controller's hold beside the bending energy at its own scale
 _MIN_COTAN, _MAX_COTAN = 1e-2, 20.0  # keeps needle triangles from dominating
@@ -100,7 +100,7 @@ def edge_distance(
     points: NDArray[np.float64], faces: NDArray[np.int64], sources: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """[N] length of the shortest way along edges to any of `sources`; inf where there is none."""
-    edges = np.unique(np.sort(directed_edges(faces), axis=1), axis=0)
+    edges = undirected(directed_edges(faces))[0]
     length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
     graph = sparse.csr_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(points),) * 2)
     return np.asarray(dijkstra(graph, directed=False, indices=sources, min_only=True))

@@ -34,7 +34,7 @@ class Surface:
 
     def edges(self) -> NDArray[np.int64]:
         """[E, 2] undirected edges, each once, smaller point first."""
-        return np.unique(np.sort(directed_edges(self.faces), axis=1), axis=0)
+        return undirected(directed_edges(self.faces))[0]
 
     def components(self) -> NDArray[np.int64]:
         """[N] number of the connected component each point belongs to."""
@@ -61,6 +61,17 @@ class Surface:
 def directed_edges(faces: NDArray[np.int64]) -> NDArray[np.int64]:
     """[3F, 2] edges in the direction of each face; edge k of face f is row k·F + f."""
     return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+
+
+def undirected(
+    edges: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Edges [D, 2] without regard to direction: each once, smaller point first [E, 2]; which of them each given one is
+    [D]; and how often each was given [E]."""
+    low, high = edges.min(axis=1), edges.max(axis=1)
+    base = int(high.max(initial=0)) + 1
+    keys, inverse, count = np.unique(low * base + high, return_inverse=True, return_counts=True)
+    return np.stack([keys // base, keys % base], axis=1), inverse.reshape(-1), count
 
 
 def make_surface(vertices: NDArray[np.floating[Any]], faces: NDArray[np.int32]) -> Surface:
@@ -103,7 +114,10 @@ def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDAr
     proper = (area > 1e-9 * np.maximum(longest, 1e-30) ** 2) & (longest > 0)
     proper &= (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
     first_of_kind = np.zeros(len(faces), dtype=bool)
-    first_of_kind[np.unique(np.sort(faces, axis=1), axis=0, return_index=True)[1]] = True
+    low, middle, high = np.sort(faces, axis=1).T
+    base = len(points) + 1
+    pair = np.unique(low * base + middle, return_inverse=True)[1].reshape(-1)
+    first_of_kind[np.unique(pair * base + high, return_index=True)[1]] = True
     return np.flatnonzero(proper & first_of_kind)
 
 
@@ -126,7 +140,9 @@ def _places(points: NDArray[np.float64]) -> NDArray[np.int64]:
     if not len(points):
         return np.zeros(0, dtype=np.int64)
     tolerance = RELATIVE_TOLERANCE * float(np.linalg.norm(np.ptp(points, axis=0)))
-    unique, inverse = np.unique(points, axis=0, return_inverse=True)
+    rows = np.ascontiguousarray(points + 0.0).view(np.dtype((np.void, 3 * points.itemsize))).reshape(-1)
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    unique = points[first]
     near = cKDTree(unique).query_pairs(tolerance, output_type="ndarray")
     graph = sparse.coo_matrix((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(unique), len(unique)))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)[inverse.reshape(-1)]
@@ -135,8 +151,8 @@ def _places(points: NDArray[np.float64]) -> NDArray[np.int64]:
 def _boundary_edges(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[B, 2] directed edges with a face on one side only, and the [B] face of each."""
     edges = directed_edges(faces)
-    _, inverse, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    alone = np.flatnonzero((count[inverse.reshape(-1)] == 1) & (edges[:, 0] != edges[:, 1]))
+    _, inverse, count = undirected(edges)
+    alone = np.flatnonzero((count[inverse] == 1) & (edges[:, 0] != edges[:, 1]))
     return edges[alone], alone % max(len(faces), 1)
 
 
