@@ -1,0 +1,138 @@
+"""A prepared avatar: its cache, its meshes, and real scans opened where they are one piece."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calib.avatar import Avatar, avatar_camera, prepare_avatar
+from calib.controllers import Role
+from calib.face_regions import FACE_LANDMARKS
+from engine.contact import LidContact, LipContact
+from engine.retarget import Retargeter
+from render.errors import InputError
+from render.mesh_io import load_mesh
+from render.mesh_save import save_ply
+
+
+def test_a_cached_avatar_is_there_at_once(lowpoly_path: Path, tmp_path: Path) -> None:
+    prepare_avatar(lowpoly_path, cache_dir=tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"], "nothing half-written is left"
+    with np.load(next(tmp_path.iterdir()), allow_pickle=False) as file:
+        assert "rig_rest" in file.files
+    started = time.perf_counter()
+    avatar = prepare_avatar(lowpoly_path, cache_dir=tmp_path)
+    assert time.perf_counter() - started < 1.0
+    assert [m.name for m in avatar.display_mesh.materials[: len(avatar.file_mesh.materials)]] == [
+        m.name for m in avatar.file_mesh.materials
+    ]
+
+
+def test_the_key_follows_content_and_options(lowpoly: Avatar, lowpoly_path: Path, tmp_path: Path) -> None:
+    keys = {lowpoly.content_key}
+    keys.add(prepare_avatar(lowpoly_path, cache_dir=tmp_path, eye=(0.0, 0.5, 7.0)).content_key)
+    mesh = load_mesh(lowpoly_path)
+    moved = tmp_path / "moved.ply"
+    save_ply(replace(mesh, vertices=mesh.vertices + np.float32(0.01)), moved)
+    keys.add(prepare_avatar(moved, cache_dir=tmp_path).content_key)
+    assert len(keys) == 3
+
+
+def test_the_source_picture_is_seen_by_the_stated_camera(lowpoly: Avatar, lowpoly_path: Path, tmp_path: Path) -> None:
+    assert lowpoly.source_rgb.shape == (256, 256, 3)
+    shifted = prepare_avatar(lowpoly_path, cache_dir=tmp_path, translation=(0.2, 0.0, 0.0))
+    moved = np.nonzero(shifted.source_depth > 0)[1].min() - np.nonzero(lowpoly.source_depth > 0)[1].min()
+    assert moved == pytest.approx(0.2 / 8 * 1000, abs=4)
+    with pytest.raises(InputError, match="--eye"):
+        avatar_camera((0.0, 0.0, 0.0), None)
+
+
+def test_file_vertices_come_first_and_weights_cover_all(lowpoly: Avatar) -> None:
+    count = len(lowpoly.file_mesh.vertices)
+    placed = lowpoly.file_mesh.vertices @ lowpoly.T_world_file[:3, :3].T + lowpoly.T_world_file[:3, 3]
+    np.testing.assert_allclose(lowpoly.display_mesh.vertices[:count], placed, atol=1e-5)
+    assert lowpoly.weights.shape == (len(lowpoly.display_mesh.vertices), len(lowpoly.controllers.rest))
+    assert np.isfinite(lowpoly.weights.data).all()
+    assert lowpoly.display_mesh.faces.max() < len(lowpoly.display_mesh.vertices)
+    assert sum(part.face_count for part in lowpoly.display_mesh.parts) == len(lowpoly.display_mesh.faces)
+
+
+def test_the_back_of_the_head_stays(lowpoly: Avatar) -> None:
+    moved = np.ones(len(lowpoly.controllers.rest))
+    reach = np.abs(lowpoly.weights @ moved)
+    rest = lowpoly.display_mesh.vertices
+    back = rest[:, 2] < rest[:, 2].min() + 0.25 * np.ptp(rest[:, 2])
+    assert back.any()
+    assert reach[back].max() == 0
+
+
+def test_what_is_no_head_is_refused_in_one_line(tmp_path: Path) -> None:
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=np.float32)
+    from render.mesh import Mesh
+
+    save_ply(Mesh(points, np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], dtype=np.int32)), tmp_path / "t.ply")
+    with pytest.raises(InputError) as refusal:
+        prepare_avatar(tmp_path / "t.ply", cache_dir=tmp_path / "cache")
+    assert "\n" not in str(refusal.value)
+    assert "t.ply" in str(refusal.value)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture(scope="module")
+def scan(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Avatar:
+    """A head whose lips and eyes are one piece with the skin."""
+    return prepare_avatar(shared_data / "heads" / "menpo_james.obj", cache_dir=tmp_path_factory.mktemp("scan"))
+
+
+def pose(avatar: Avatar, jaw: float, openness: float) -> np.ndarray:
+    """Vertices with the lower lip and chin let down by `jaw` and the lids so far open."""
+    rig = avatar.rig
+    moved = np.zeros((len(rig.controllers.rest), 3))
+    low = rig.controllers.rest[:FACE_LANDMARKS, 1] < rig.controllers.rest[[13, 14], 1].mean() - 1e-3
+    moved[:FACE_LANDMARKS][low, 1] = -jaw
+    LipContact(rig).apply(moved)
+    for eye in range(2):
+        LidContact(rig, eye).apply(moved, openness, 0.0)
+    return Retargeter(rig).vertices(moved, np.zeros((2, 2)))
+
+
+def test_lips_in_one_piece_open(scan: Avatar) -> None:
+    assert "lips in one piece" in scan.description
+    names = [part.name for part in scan.display_mesh.parts]
+    assert {"mouth_lining", "teeth_upper", "teeth_lower", "tongue"} <= set(names)
+    opened, rest = pose(scan, 0.15, 1.0), scan.display_mesh.vertices
+    skin = scan.display_mesh.faces[: scan.display_mesh.parts[0].face_count]
+
+    def longest(vertices: np.ndarray) -> np.ndarray:
+        corners = vertices[skin]
+        return np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+
+    assert (longest(opened) - longest(rest)).max() < 0.05, "no drawn face bridges the open mouth"
+    assert opened[:, 1].min() <= rest[:, 1].min()
+
+
+def test_lids_in_one_piece_close_over_the_eye(scan: Avatar) -> None:
+    assert "eyes in one piece" in scan.description
+    closed = pose(scan, 0.0, 0.0)
+    rig = scan.rig
+    for number, eye in enumerate(rig.eyes):
+        upper, lower = (rig.controllers.of(role, number) for role in (Role.UPPER_LID, Role.LOWER_LID))
+        moved = np.zeros((len(rig.controllers.rest), 3))
+        LidContact(rig, number).apply(moved, 0.0, 0.0)
+        gap = ((rig.controllers.rest + moved)[upper] - (rig.controllers.rest + moved)[lower]) @ eye.frame[1]
+        assert np.abs(gap).max() < 0.04 * eye.width
+    assert np.isfinite(closed).all()
+
+
+def test_shut_eyes_of_a_scan_are_opened(shared_data: Path, tmp_path: Path) -> None:
+    avatar = prepare_avatar(shared_data / "heads" / "LeePerrySmith_decoded.glb", cache_dir=tmp_path)
+    assert "eyes shut" in avatar.description
+    assert {"eye_left", "eye_right"} <= {part.name for part in avatar.display_mesh.parts}
+    rest = avatar.display_mesh.vertices
+    opened, shut = pose(avatar, 0.0, 1.0), pose(avatar, 0.0, 0.0)
+    eye = avatar.rig.eyes[0]
+    near = np.linalg.norm(rest - eye.upper[len(eye.upper) // 2], axis=1) < 0.05 * eye.width
+    assert ((opened - shut)[near] @ eye.frame[1]).max() > 0.2 * eye.width
+    assert np.abs((shut - rest)[near]).max() < 0.06 * eye.width, "shut is how the file has them"

@@ -1,0 +1,94 @@
+"""Finding the rims of mouths and eyes on the built-in heads, whose parts tell where they are."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from calib.assemble import assemble
+from calib.controllers import Role
+from calib.face_finder import FaceFinder
+from calib.parts import Kind, fit_sphere
+from calib.survey import HeadSurvey, survey_head
+from calib.views import Studio
+from capture.synthetic import builtin_avatar_path
+from render.mesh_io import load_mesh
+
+
+@pytest.fixture(scope="module", params=["realistic", "stylized"])
+def survey(request: pytest.FixtureRequest) -> Iterator[HeadSurvey]:
+    mesh = load_mesh(builtin_avatar_path(request.param))
+    with Studio(mesh) as studio, FaceFinder() as finder:
+        yield survey_head(request.param, mesh, studio, finder)
+
+
+def test_parts_are_told_apart(survey: HeadSurvey) -> None:
+    names = np.array([part.name for part in survey.mesh.parts for _ in range(part.face_count)])
+    kind = survey.parts.kind[survey.mesh.faces[:, 0]]
+    expected = {
+        "skin": Kind.SKIN,
+        "eye_left": Kind.EYE_RIGHT,  # the person's left is the picture's right
+        "eye_right": Kind.EYE_LEFT,
+        "teeth_upper": Kind.UPPER_MOUTH,
+        "teeth_lower": Kind.LOWER_MOUTH,
+        "tongue": Kind.LOWER_MOUTH,
+        "lashes": Kind.FOLLOWER,
+    }
+    for name, meant in expected.items():
+        assert (kind[names == name] == meant).mean() > 0.99, name
+
+
+def test_lips_meet_and_eyes_are_open(survey: HeadSurvey) -> None:
+    assert survey.mouth.parted
+    assert survey.mouth.closed
+    for eye in survey.eyes:
+        assert eye.parted
+        assert not eye.closed
+        assert eye.behind > 0.9
+        assert 0.2 < eye.gap().max() / eye.width < 0.7
+        np.testing.assert_array_equal(eye.upper[[0, -1]], eye.lower[[0, -1]])
+
+
+def test_rims_are_symmetric_as_the_head_is(survey: HeadSurvey) -> None:
+    left, right = survey.eyes
+    assert left.width == pytest.approx(right.width, rel=0.06)
+    mirrored = right.upper[::-1] * [-1, 1, 1]
+    middle = (left.upper[:, 0].mean() + mirrored[:, 0].mean()) / 2
+    offset = np.abs((left.upper - mirrored - [left.upper[:, 0].mean() - mirrored[:, 0].mean(), 0, 0])[:, :2])
+    assert offset.max() < 0.06 * left.width, f"around {middle}"
+
+
+def test_lids_lie_on_the_eyeballs(survey: HeadSurvey) -> None:
+    for opening, ball in zip(survey.eyes, survey.parts.eyeballs, strict=True):
+        assert ball is not None
+        distance = np.linalg.norm(opening.upper[4:-4] - ball.centre, axis=1) / ball.radius
+        assert distance.min() > 0.9
+        assert distance.max() < 1.35
+
+
+def test_lips_do_not_pull_each_other(survey: HeadSurvey) -> None:
+    _, rig = assemble(survey)
+    upper, lower = rig.controllers.of(Role.UPPER_LIP), rig.controllers.of(Role.LOWER_LIP)
+    moved = np.zeros((len(rig.controllers.rest), 3))
+    moved[lower, 1] = -0.1
+    delta = rig.weights @ moved[:, 1]
+    rest = rig.rest.astype(float)
+    flat = survey.mouth.flat(rest)
+    rim = survey.mouth.flat(survey.mouth.upper)
+    height = flat[:, 1] - np.interp(flat[:, 0], rim[:, 0], rim[:, 1])
+    middle = (np.abs(flat[:, 0] - 0.5) < 0.25) & (
+        np.abs(flat[:, 2] - np.interp(flat[:, 0], rim[:, 0], rim[:, 2])) < 0.1
+    )
+    middle[len(survey.vertices) :] = False
+    assert len(upper) == len(lower)
+    assert np.abs(delta[middle & (height > 0.03) & (height < 0.2)]).max() < 0.02
+    assert delta[middle & (height < -0.03) & (height > -0.06)].min() < -0.06
+
+
+def test_a_sphere_is_recovered() -> None:
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=(200, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    ball = fit_sphere([1, 2, 3] + 0.7 * direction[direction[:, 2] > 0.3])
+    np.testing.assert_allclose(ball.centre, [1, 2, 3], atol=1e-9)
+    assert ball.radius == pytest.approx(0.7)

@@ -1,0 +1,76 @@
+"""How a head stands: stated, guessed, refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calib.face_finder import FaceFinder
+from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place, similarity
+from calib.views import Studio
+from render.errors import InputError
+from render.mesh import Mesh
+from render.mesh_io import load_mesh
+
+
+@pytest.fixture(scope="module")
+def finder():  # type: ignore[no-untyped-def]
+    with FaceFinder() as found:
+        yield found
+
+
+def turned(mesh: Mesh, up: str, front: str, scale: float) -> Mesh:
+    """The head as a file in which `up` and `front` point up and out of its face."""
+    return replace(mesh, vertices=(scale * mesh.vertices @ axis_rotation(up, front) + [3, -7, 11]).astype(np.float32))
+
+
+@pytest.mark.parametrize(("up", "front", "scale"), [("y", "z", 1.0), ("z", "-y", 250.0), ("-x", "y", 1e-3)])
+def test_scale_and_axes_are_guessed(finder: FaceFinder, lowpoly_path: Path, up: str, front: str, scale: float) -> None:
+    mesh = turned(load_mesh(lowpoly_path), up, front, scale)
+    with Studio(mesh) as studio:
+        placement, found = place("head", mesh.vertices.astype(float), studio.look, finder)
+    assert (placement.up, placement.front, placement.guessed) == (up, front, True)
+    assert f"up {up}, facing {front}" in placement.describe()
+    oval_height = np.ptp(found.landmarks[[10, 152], 1])
+    assert oval_height == pytest.approx(FACE_HEIGHT, rel=0.05)
+    linear = placement.T_world_file[:3, :3]
+    size = np.cbrt(np.linalg.det(linear))
+    np.testing.assert_allclose(linear / size, axis_rotation(up, front), atol=1e-6)
+
+
+def test_stated_axes_are_taken(finder: FaceFinder, lowpoly_path: Path) -> None:
+    mesh = turned(load_mesh(lowpoly_path), "z", "x", 2.0)
+    with Studio(mesh) as studio:
+        placement, _ = place("head", mesh.vertices.astype(float), studio.look, finder, up="z", front="x")
+        assert not placement.guessed
+        with pytest.raises(InputError, match="no face"):
+            place("head", mesh.vertices.astype(float), studio.look, finder, up="-z", front="-x")
+
+
+@pytest.mark.parametrize(("up", "front"), [("w", None), (None, "up"), ("y", "-y"), ("x", "x")])
+def test_impossible_axes_are_refused_in_one_line(up: str | None, front: str | None) -> None:
+    with pytest.raises(InputError) as refusal:
+        check_axes(up, front)
+    assert "\n" not in str(refusal.value)
+    assert "expected" in str(refusal.value)
+
+
+def test_axis_rotations_are_rotations() -> None:
+    for up in AXES:
+        for front in AXES:
+            if up[-1] != front[-1]:
+                rotation = axis_rotation(up, front)
+                np.testing.assert_allclose(rotation @ rotation.T, np.eye(3))
+                assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_similarity_is_recovered() -> None:
+    rng = np.random.default_rng(1)
+    source = rng.normal(size=(20, 3))
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    scale, found, shift = similarity(source, 2.5 * source @ rotation.T + [1, 2, 3])
+    assert scale == pytest.approx(2.5)
+    np.testing.assert_allclose(found, rotation, atol=1e-9)
+    np.testing.assert_allclose(shift, [1, 2, 3], atol=1e-9)
