@@ -1,6 +1,6 @@
 """Opening a surface that is one piece where a mouth or an eye should open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,8 @@ def cut_opening(work: WorkMesh, opening: Opening) -> WorkMesh:
     if opening.closed:
         along = opening.flat(split.points())[:, 0]
         on_rim &= (along > -0.02) & (along < 1.02)
-    return _part(split, _rim_edges(split, level, on_rim), level, opening)
+    below = _below(split, level, on_rim, opening)
+    return _part(split, _rim_edges(split, below, on_rim), below, opening)
 
 
 def _snapped(points: NDArray[np.float64], sides: Sides, table: EdgeTable, width: float) -> NDArray[np.float64]:
@@ -83,29 +84,29 @@ def _snapped(points: NDArray[np.float64], sides: Sides, table: EdgeTable, width:
     return np.where(sides.near & (np.abs(sides.level) < _SNAP * shortest), 0.0, sides.level)
 
 
-def _rim_edges(work: WorkMesh, level: NDArray[np.float64], on_rim: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _below(
+    work: WorkMesh, level: NDArray[np.float64], on_rim: NDArray[np.bool_], opening: Opening
+) -> NDArray[np.bool_]:
+    """[F] faces on the negative side, as their points off the rim say; where all are on it, as their middle says."""
+    faces = work.point_faces
+    free = np.where(on_rim[faces], 0.0, level[faces]).sum(axis=1)
+    middle = sides_of(opening, work.vertices[work.faces].mean(axis=1)).level
+    return np.where(on_rim[faces].all(axis=1), middle, free) < 0
+
+
+def _rim_edges(work: WorkMesh, below: NDArray[np.bool_], on_rim: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """[E] edges between rim points with one face on either side."""
     table = edge_table(work)
-    faces = work.point_faces
-    free = ~on_rim[faces]
-    side = np.sign((np.where(free, level[faces], 0.0)).sum(axis=1))
-    lowest, highest = np.full(len(table.ends), np.inf), np.full(len(table.ends), -np.inf)
+    some_below, some_above = np.zeros(len(table.ends), dtype=bool), np.zeros(len(table.ends), dtype=bool)
     for k in range(3):
-        np.minimum.at(lowest, table.of_face[:, k], side)
-        np.maximum.at(highest, table.of_face[:, k], side)
-    return np.asarray(on_rim[table.ends].all(axis=1) & (lowest < 0) & (highest > 0))
+        some_below[table.of_face[below, k]] = True
+        some_above[table.of_face[~below, k]] = True
+    return np.asarray(on_rim[table.ends].all(axis=1) & some_below & some_above)
 
 
-def _part(work: WorkMesh, cut: NDArray[np.bool_], level: NDArray[np.float64], opening: Opening) -> WorkMesh:
+def _part(work: WorkMesh, cut: NDArray[np.bool_], below: NDArray[np.bool_], opening: Opening) -> WorkMesh:
     before = len(work.vertices)
-    parted = cut_along(work, cut, edge_table(work), copies_for=_below(work, level))
+    parted = cut_along(work, cut, edge_table(work), copies_for=below)
     vertices = parted.vertices.copy()
     vertices[before:] -= _PART_GAP * opening.frame[1]
-    return WorkMesh(
-        vertices, parted.faces, parted.point, parted.part, parted.origin, parted.uvs, parted.faces_uv, parted.colors
-    )
-
-
-def _below(work: WorkMesh, level: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[F] faces on the negative side."""
-    return np.asarray(level[work.point_faces].sum(axis=1) < 0)
+    return replace(parted, vertices=vertices)

@@ -49,13 +49,17 @@ class Retargeter:
         return vertices
 
     def jaw_motion(self, moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that take the chin where it went."""
+        """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that let the chin down as far as it went.
+
+        Its depth is left out: skin over the chin slides, and trackers tell depth worst.
+        """
         hinge = self._rig.jaw.hinge
         rest = self._rig.controllers.rest[self._chin].mean(axis=0) - hinge
         now = rest + moved[self._chin].mean(axis=0)
-        opened = np.arctan2(-now[1], now[2]) - np.arctan2(-rest[1], rest[2])
-        opened = float(np.clip(opened, -0.1, _MAX_JAW_RAD))
-        aside = float(np.clip(np.arctan2(now[0] - rest[0], np.hypot(rest[1], rest[2])), -0.25, 0.25))
+        radius = float(np.hypot(rest[1], rest[2]))
+        before, after = np.arcsin(np.clip(np.array([-rest[1], -now[1]]) / radius, -0.99, 0.99))
+        opened = float(np.clip(after - before, -0.1, _MAX_JAW_RAD))
+        aside = float(np.clip(np.arctan2(now[0] - rest[0], radius), -0.25, 0.25))
         rotation = _rotation_y(aside) @ _rotation_x(opened)
         return rotation, hinge - rotation @ hinge
 

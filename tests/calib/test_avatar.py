@@ -9,7 +9,7 @@ import pytest
 
 from calib.avatar import Avatar, avatar_camera, prepare_avatar
 from calib.controllers import Role
-from calib.face_regions import FACE_LANDMARKS
+from calib.face_regions import FACE_LANDMARKS, lower_lip_mask
 from engine.contact import LidContact, LipContact
 from engine.retarget import Retargeter
 from render.errors import InputError
@@ -90,8 +90,10 @@ def pose(avatar: Avatar, jaw: float, openness: float) -> np.ndarray:
     """Vertices with the lower lip and chin let down by `jaw` and the lids so far open."""
     rig = avatar.rig
     moved = np.zeros((len(rig.controllers.rest), 3))
-    low = rig.controllers.rest[:FACE_LANDMARKS, 1] < rig.controllers.rest[[13, 14], 1].mean() - 1e-3
-    moved[:FACE_LANDMARKS][low, 1] = -jaw
+    rest = rig.controllers.rest[:FACE_LANDMARKS]
+    low = lower_lip_mask() | (rest[:, 1] < rest[[61, 291], 1].min() - 0.03)
+    beside = np.abs(rest[low, 0] - rest[[13, 14], 0].mean()) / (0.5 * rig.mouth.width)
+    moved[:FACE_LANDMARKS][low, 1] = -jaw * np.clip(1 - beside**2, 0, 1)
     LipContact(rig).apply(moved)
     for eye in range(2):
         LidContact(rig, eye).apply(moved, openness, 0.0)

@@ -1,0 +1,115 @@
+"""From controllers to vertices: rigid parts stay rigid, eyes turn in their sockets, and it is fast."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from calib.avatar import Avatar
+from calib.face_regions import CHIN, FACE_LANDMARKS
+from calib.parts import fit_sphere
+from capture.frame import FaceObservation
+from engine.face_mapping import FaceMapping
+from engine.landmark_engine import LandmarkEngine
+from engine.retarget import Retargeter
+
+Observe = Callable[..., FaceObservation]
+
+
+def chin_down(avatar: Avatar, amount: float) -> np.ndarray:
+    moved = np.zeros((len(avatar.controllers.rest), 3))
+    moved[list(CHIN), 1] = -amount
+    return moved
+
+
+def distances(points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points[:, None] - points[None], axis=2)
+
+
+def test_nothing_moves_at_rest(prepared: Avatar) -> None:
+    vertices = Retargeter(prepared.rig).vertices(chin_down(prepared, 0.0), np.zeros((2, 2)))
+    np.testing.assert_allclose(vertices, prepared.rig.rest, atol=1e-6)
+
+
+def test_lower_teeth_go_with_the_jaw_as_one_piece(prepared: Avatar) -> None:
+    vertices = Retargeter(prepared.rig).vertices(chin_down(prepared, 0.2), np.zeros((2, 2)))
+    teeth = prepared.rig.jaw.vertices
+    assert len(teeth) > 20
+    some = teeth[:: max(1, len(teeth) // 40)]
+    np.testing.assert_allclose(distances(vertices[some]), distances(prepared.rig.rest[some]), atol=1e-5)
+    front = some[prepared.rig.rest[some, 2].argmax()]
+    assert (vertices - prepared.rig.rest)[front, 1] < -0.1
+
+
+def test_the_jaw_lets_the_chin_down_as_far_as_it_went(prepared: Avatar) -> None:
+    moved = chin_down(prepared, 0.15)
+    rotation, shift = Retargeter(prepared.rig).jaw_motion(moved)
+    chin = prepared.controllers.rest[list(CHIN)].mean(axis=0)
+    assert (rotation @ chin + shift - chin)[1] == pytest.approx(-0.15, rel=0.05)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
+def test_eyeballs_turn_about_their_middle_and_never_deform(prepared: Avatar) -> None:
+    gaze = np.array([[0.3, 0.1], [0.3, 0.1]])
+    vertices = Retargeter(prepared.rig).vertices(chin_down(prepared, 0.0), gaze)
+    for eye in prepared.rig.eyes:
+        ball = eye.ball
+        np.testing.assert_allclose(distances(vertices[ball]), distances(prepared.rig.rest[ball]), atol=1e-5)
+        before, after = fit_sphere(prepared.rig.rest[ball].astype(float)), fit_sphere(vertices[ball].astype(float))
+        np.testing.assert_allclose(before.centre, after.centre, atol=1e-3)
+        front = prepared.rig.rest[ball][:, 2].argmax()
+        step = vertices[ball][front] - prepared.rig.rest[ball][front]
+        assert step[0] > 0
+        assert step[1] > 0
+
+
+def test_motion_is_scaled_to_the_head(prepared: Avatar, face_points: np.ndarray) -> None:
+    mapping = FaceMapping(prepared.rig, face_points)
+    step = np.zeros((FACE_LANDMARKS, 3))
+    step[:, 1] = 0.01
+    small = mapping(step)
+    large = FaceMapping(prepared.rig, 2 * face_points)(2 * step)
+    np.testing.assert_allclose(small, large, rtol=1e-6)
+    inside = prepared.controllers.gain[:FACE_LANDMARKS] == 1
+    assert (small[inside, 1] > 0.4 * 0.01 * mapping.scale).all()
+    assert (small[inside, 1] < 1.8 * 0.01 * mapping.scale).all()
+    assert np.abs(small[[10, 234, 454]]).max() < 0.2 * small[inside, 1].max()
+
+
+def test_a_frame_takes_few_milliseconds(prepared: Avatar, face_points: np.ndarray, observe: Observe) -> None:
+    engine = LandmarkEngine(prepared)
+    engine.calibrate(observe(face_points))
+    times = []
+    for number in range(60):
+        seen = observe(face_points + 1e-4 * np.sin(number), number / 30)
+        started = time.perf_counter()
+        engine.animate(seen)
+        times.append(time.perf_counter() - started)
+    assert np.median(times) < 0.006, "3 ms are meant; twice that leaves room for a busy machine"
+
+
+def test_wild_landmarks_do_not_throw_vertices_about(
+    prepared: Avatar, face_points: np.ndarray, observe: Observe
+) -> None:
+    engine = LandmarkEngine(prepared)
+    engine.calibrate(observe(face_points))
+    wild = face_points.copy()
+    wild[[14, 87, 317, 152, 105]] += [0.5, -2.0, 3.0]
+    engine.animate(observe(face_points, 0.03))
+    vertices = engine.animate(observe(wild, 0.06)).vertices
+    assert np.isfinite(vertices).all()
+    assert np.abs(vertices - prepared.rig.rest).max() < 1.0
+
+
+def test_turning_the_head_turns_the_avatar_the_same_way(
+    prepared: Avatar, face_points: np.ndarray, observe: Observe
+) -> None:
+    engine = LandmarkEngine(prepared)
+    engine.calibrate(observe(face_points))
+    angle = 0.3
+    turned = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    for number in range(1, 40):
+        pose = engine.animate(observe(face_points, number / 30, turned))
+    np.testing.assert_allclose(pose.T_world_head[:3, :3], turned, atol=0.02)
+    assert np.abs(pose.vertices - prepared.rig.rest).max() < 0.02
