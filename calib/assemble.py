@@ -69,7 +69,7 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
         weights,
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
-        JawRig(_hinge(controllers), np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH)),
+        _jaw_rig(survey, controllers, by_name),
     )
     return mesh, rig
 
@@ -227,6 +227,15 @@ def _eye_rig(
         profile=profile,
         ball=ball,
         cover=cover,
+    )
+
+
+def _jaw_rig(survey: HeadSurvey, controllers: Controllers, pieces: dict[str, NDArray[np.int64]]) -> JawRig:
+    upper = np.flatnonzero(survey.parts.kind == Kind.UPPER_MOUTH)
+    return JawRig(
+        hinge=_hinge(controllers),
+        vertices=np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH),
+        upper=np.concatenate([upper, pieces.get("teeth_upper", upper[:0])]),
     )
 
 

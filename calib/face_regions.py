@@ -78,7 +78,18 @@ FOREHEAD: Final = (
 TEMPLES_AND_EARS: Final = (127, 356, 162, 389, 234, 454, 93, 323)
 
 STABLE: Final = tuple(dict.fromkeys((*FOREHEAD, *NOSE_BRIDGE, *TEMPLES_AND_EARS, 33, 133, 362, 263)))
-"""Points that hardly move with expression: the rigid pose is measured on them."""
+"""Points that hardly move with expression."""
+
+RIGID: Final[tuple[tuple[float, tuple[int, ...]], ...]] = (
+    (1.0, (168, 6, 197, 195, 5, 193, 417, 122, 351, 196, 419, 174, 399, 245, 465, 188, 412)),  # bridge of the nose
+    (1.0, (33, 133, 362, 263)),  # corners of the eyes
+    (0.7, (4, 1, 51, 281, 3, 248, 45, 275, 44, 274)),  # lower nose
+    (0.4, (19, 94, 2)),
+    (1.0, (151, 9, 8, 108, 337, 69, 299, 104, 333)),  # forehead, away from the hair
+    (0.7, (116, 345, 117, 346, 118, 347, 111, 340, 143, 372, 35, 265, 34, 264, 139, 368)),  # cheekbones and temples
+)
+"""Points the rigid pose is measured on, and how far to trust each: those that expressions move least, none of them at
+the outline of the face, where depth is worst."""
 
 
 def eye_corners(eye: int) -> tuple[int, int]:

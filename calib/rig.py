@@ -58,15 +58,17 @@ class MouthRig:
 
 @dataclass(frozen=True, eq=False)
 class JawRig:
-    """The lower jaw.
+    """The lower jaw, and the teeth of both.
 
     Attributes:
         hinge: [3] middle of the axis it turns about.
         vertices: those that go with it as one piece: lower teeth, tongue.
+        upper: those that stay with the skull: upper teeth.
     """
 
     hinge: NDArray[np.float64]
     vertices: NDArray[np.int64]
+    upper: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class FaceRig:
             **{f"mouth_{name}": np.asarray(getattr(self.mouth, name)) for name in MouthRig.__dataclass_fields__},
             "jaw_hinge": self.jaw.hinge,
             "jaw_vertices": self.jaw.vertices,
+            "jaw_upper": self.jaw.upper,
         }
         for index, eye in enumerate(self.eyes):
             for name in EyeRig.__dataclass_fields__:
@@ -129,5 +132,5 @@ class FaceRig:
                 bool(a["mouth_closed"]),
             ),
             (left, right),
-            JawRig(a["jaw_hinge"], a["jaw_vertices"]),  # type: ignore[arg-type]
+            JawRig(a["jaw_hinge"], a["jaw_vertices"], a["jaw_upper"]),  # type: ignore[arg-type]
         )

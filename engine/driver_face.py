@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.face_regions import FACE_LANDMARKS, IRISES, LOWER_LIDS, STABLE, UPPER_LIDS
+from calib.face_regions import FACE_LANDMARKS, IRISES, LOWER_LIDS, RIGID, UPPER_LIDS
 from capture.frame import FaceObservation
 
-_STABLE = np.array(STABLE)
-_OUTLIER_M = 0.002  # a stable point this far from where the neutral has it counts half
-_ROUNDS = 2
+_RIGID_POINTS = np.array([index for _, chain in RIGID for index in chain])
+_RIGID_TRUST = np.array([weight for weight, chain in RIGID for _ in chain])
+_OUTLIER_M = 0.0015  # a point this far from where the neutral has it counts half
+_ROUNDS = 3
 _LID_MIDDLE = slice(2, 7)  # columns of a lid chain that tell how far it is open
 _CLOSED_LIDS = 0.03  # aperture over width that tracked lids keep when they are shut
 _EYEBALL_RADIUS = 0.40  # of the eye's width
@@ -70,7 +71,7 @@ def measure(observation: FaceObservation, neutral: DriverNeutral) -> DriverMotio
     talking does not nod the head and turning it does not bend the face.
     """
     landmarks = observation.landmarks_head_m().astype(np.float64)
-    rotation, shift = _rigid_fit(landmarks[_STABLE], neutral.landmarks[_STABLE])
+    rotation, shift = _rigid_fit(landmarks[_RIGID_POINTS], neutral.landmarks[_RIGID_POINTS])
     landmarks = landmarks @ rotation.T + shift
     T_refined = np.eye(4)
     T_refined[:3, :3], T_refined[:3, 3] = rotation.T, -rotation.T @ shift
@@ -88,7 +89,7 @@ def _rigid_fit(
     source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotation [3, 3] and shift [3] that lay `source` onto `target` [N, 3], outliers counting less (Kabsch, IRLS)."""
-    weight = np.ones(len(source))
+    weight = _RIGID_TRUST
     rotation, shift = np.eye(3), np.zeros(3)
     for _ in range(_ROUNDS):
         share = weight / weight.sum()
@@ -98,7 +99,7 @@ def _rigid_fit(
         rotation = (u * np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])) @ vt
         shift = middle_target - rotation @ middle_source
         off = source @ rotation.T + shift - target
-        weight = 1.0 / (1.0 + np.einsum("nd,nd->n", off, off) / _OUTLIER_M**2)
+        weight = _RIGID_TRUST / (1.0 + np.einsum("nd,nd->n", off, off) / _OUTLIER_M**2)
     return rotation, shift
 
 

@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.controllers import Role
-from calib.face_regions import CHIN, eye_corners
+from calib.face_regions import CHIN, eye_corners, lower_lip_mask, upper_lip_mask
 from calib.rig import FaceRig
 
 _MAX_JAW_RAD = 0.7
 _FLAT_IRIS_REACH = 0.35  # of the eye's width: radius on which an iris that is painted on the surface moves
+_LIP_THICKNESS = 0.07  # of the mouth's width: lips may be drawn back so far before teeth give way
 _CLEARANCE = 0.012  # of the eyeball's radius: how far lids stay in front of it
 
 
@@ -20,6 +21,7 @@ class Retargeter:
         self._weights = rig.weights.astype(np.float32).tocsr()
         self._chin = np.array(CHIN)
         self._jaw = rig.controllers.of(Role.JAW)
+        self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
         self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
 
@@ -35,6 +37,8 @@ class Retargeter:
         """
         rig = self._rig
         rotation, shift = self.jaw_motion(moved)
+        yielding = self._yielding(moved)
+        shift = shift + yielding
         points = rig.controllers.rest[self._jaw]
         moved[self._jaw] = points @ rotation.T + shift - points
         for eye, angles in zip(self._eyes, gaze, strict=True):
@@ -44,9 +48,16 @@ class Retargeter:
             vertices[:, axis] += self._weights @ column  # one axis at a time: faster than all three in SciPy
         jaw = rig.jaw.vertices
         vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
+        vertices[rig.jaw.upper] += yielding.astype(np.float32)
         for eyeball, angles in zip(self._eyeballs, gaze, strict=True):
             eyeball.apply(vertices, angles)
         return vertices
+
+    def _yielding(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[3] how far teeth give way backwards, so that lips that are drawn back over them do not let them through."""
+        out = self._rig.mouth.frame[2]
+        back = float((moved[self._lips] @ out).mean()) + _LIP_THICKNESS * self._rig.mouth.width
+        return np.asarray(min(back, 0.0) * out)
 
     def jaw_motion(self, moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that let the chin down as far as it went.
