@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from calib.anchoring import faces_beside
 from calib.controllers import Controllers, Role
+from calib.cutting import extend_rim
 from calib.eye_pieces import (
     EyeShape,
     cover_vertices,
@@ -24,7 +25,7 @@ from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, teeth_pieces
 from calib.openings import Opening
 from calib.parts import Kind
 from calib.pieces import Piece, with_pieces
-from calib.remesh import WorkMesh, display_mesh, edge_table, extend_rim, refine, split_edges, without_faces, work_mesh
+from calib.remesh import WorkMesh, display_mesh, edge_table, refine, split_edges, without_faces, work_mesh
 from calib.rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.seams import cut_opening, sides_of
 from calib.skin import build_controllers, depth_in_mouth, skin_faces
@@ -35,6 +36,7 @@ from render.mesh import Mesh
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
 _AROUND = ((0.2, 0.4), (0.25, 0.5), (0.25, 0.5))  # refined beyond corners and rims of mouth and eyes, in widths
 _NEIGHBOURS = 8
+_FOLLOW_FULL, _FOLLOW_END = 0.12, 0.5  # avatar units: followers so near the skin go along fully, so far not at all
 _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
@@ -144,8 +146,9 @@ def _part_weights(work: WorkMesh, survey: HeadSurvey, point_weights: sparse.csr_
     tree = cKDTree(work.vertices[on_skin])
     followers = np.flatnonzero(kind == Kind.FOLLOWER)
     if len(followers):
-        _, nearest = tree.query(work.vertices[followers])
-        weights[followers] = own[nearest]
+        distance, nearest = tree.query(work.vertices[followers])
+        near = np.clip((_FOLLOW_END - distance) / (_FOLLOW_END - _FOLLOW_FULL), 0, 1)
+        weights[followers] = sparse.diags(near * near * (3 - 2 * near)) @ own[nearest]
     component = survey.parts.component
     for number in np.unique(component[survey.parts.kind == Kind.RIGID]):
         members = np.flatnonzero((component == number) & (survey.parts.kind == Kind.RIGID))

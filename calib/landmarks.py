@@ -17,7 +17,8 @@ from calib.face_regions import (
     UPPER_LIP,
     mask,
 )
-from calib.placement import FACE_HEIGHT, similarity
+from calib.placement import FACE_HEIGHT
+from calib.similarity import similarity
 from calib.views import View, front_camera
 from render.camera import Intrinsics
 from render.errors import InputError

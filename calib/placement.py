@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calib.face_finder import FaceFinder
 from calib.face_regions import FACE_LANDMARKS, FACE_OVAL, STABLE
+from calib.similarity import similarity
 from calib.views import View, front_camera
 from render.camera import Intrinsics
 from render.errors import InputError
@@ -121,21 +122,6 @@ def find_face(view: View, finder: FaceFinder) -> FaceFound | None:
     depth = np.stack([landmarks[:FACE_LANDMARKS, 2], fitted[:, 2]])
     relief = float(np.asarray(np.corrcoef(depth))[0, 1]) if depth.std(axis=1).min() > 1e-9 * height else 0.0
     return FaceFound(landmarks, rotation, misfit, relief)
-
-
-def similarity(
-    source: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64] | None = None
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Scale, rotation [3, 3] and shift [3] with target ≈ scale · source · rotationᵀ + shift (Umeyama 1991)."""
-    weight = np.ones(len(source)) if weights is None else weights
-    weight = weight / weight.sum()
-    centre_source, centre_target = weight @ source, weight @ target
-    a, b = source - centre_source, target - centre_target
-    u, singular, vt = np.linalg.svd((b * weight[:, None]).T @ a)
-    mirror = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * mirror) @ vt
-    scale = float((singular * mirror).sum() / max((weight @ (a * a)).sum(), 1e-30))
-    return scale, rotation, centre_target - scale * rotation @ centre_source
 
 
 def place(

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.cutting import cut_along
 from calib.openings import Opening
-from calib.remesh import EdgeTable, WorkMesh, cut_along, edge_table, split_edges
+from calib.remesh import EdgeTable, WorkMesh, edge_table, split_edges
 
 _SNAP = 0.15  # of an edge: a vertex this near to the line lies on it
 _DEPTH_REACH = 0.35  # in widths: what lies deeper behind the line or before it is not cut

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.face_regions import BROWS, FACE_LANDMARKS, eye_corners
-from calib.placement import similarity
 from calib.rig import FaceRig
+from calib.similarity import similarity
 
 _MOST, _LEAST = 1.6, 0.6  # a region may be so much larger or smaller than the rest of its face
 _MOUTH_REACH, _EYE_REACH = 0.75, 1.0  # in widths of the mouth and the eye

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from calib.face_finder import FaceFinder
-from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place, similarity
+from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
+from calib.similarity import similarity
 from calib.views import Studio
 from render.errors import InputError
 from render.mesh import Mesh

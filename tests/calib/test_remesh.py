@@ -6,12 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calib.cutting import cut_along, extend_rim
 from calib.remesh import (
     WorkMesh,
-    cut_along,
     display_mesh,
     edge_table,
-    extend_rim,
     refine,
     split_edges,
     without_faces,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from calib.remesh import cut_along, edge_table, work_mesh
+from calib.cutting import cut_along
+from calib.remesh import edge_table, work_mesh
 from calib.smooth_weights import Anchors, closest_on_faces, edge_distance, laplacian, solve_weights
 from render.mesh import Mesh
 
