@@ -24,7 +24,7 @@ from render.errors import InputError
 from render.mesh import Mesh, MeshPart
 from render.mesh_io import load_mesh
 
-PREPARATION_VERSION = 11  # raised when the same file would come out differently
+PREPARATION_VERSION = 12  # raised when the same file would come out differently
 log = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]

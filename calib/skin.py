@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from calib.anchoring import attach_eyes, attach_jaw, attach_landmarks, attach_rims
 from calib.controllers import Controllers, landmark_controllers
@@ -11,12 +12,14 @@ from calib.openings import Opening
 from calib.parts import Kind
 from calib.remesh import WorkMesh
 from calib.smooth_weights import Anchors, edge_distance, solve_weights
-from calib.surface import directed_edges
+from calib.surface import directed_edges, point_normals
 from calib.survey import HeadSurvey
 
 REACH = 0.45  # avatar units along the skin beyond the outermost controller; there all motion has died away
 _INSIDE_REACH = 0.12  # the same into an eye socket
 _TENSION, _INSIDE_TENSION = 0.35, 0.06
+_WALL_THICKNESS = 0.14  # avatar units
+_WALL_FROM_LIPS = 0.12  # in mouth widths: nearer to the lips an inner side follows its own rim
 
 
 def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, sparse.csr_matrix]:
@@ -38,8 +41,30 @@ def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, 
     for more in extra:
         controllers = controllers.joined(more.anchors.positions(points, faces), more.role, more.eye, more.along)
         every = _joined(every, more.anchors)
+    walls = _walls(points, faces[skin], np.unique(faces[seen]), in_mouth, _WALL_FROM_LIPS * survey.mouth.width)
     free, tension = _freedom(points, faces, skin, every, in_mouth, in_socket, survey)
-    return controllers, solve_weights(points, faces[skin], _renumbered(every, skin), free, tension)
+    free[walls] = True
+    return controllers, solve_weights(points, faces[skin], _renumbered(every, skin), free, tension, walls)
+
+
+def _walls(
+    points: NDArray[np.float64],
+    faces: NDArray[np.int64],
+    seen: NDArray[np.int64],
+    in_mouth: NDArray[np.bool_],
+    from_lips: float,
+) -> NDArray[np.int64]:
+    """[P, 2] points of a mouth's inside and those of the face right in front of them: cheeks and lips are thin."""
+    inside = np.flatnonzero(in_mouth & (edge_distance(points, faces, seen) > from_lips))
+    if not len(inside):
+        return np.zeros((0, 2), dtype=np.int64)
+    normal = point_normals(points, faces)
+    distance, nearest = cKDTree(points[seen]).query(points[inside])
+    outside = seen[nearest]
+    behind = np.einsum("nd,nd->n", points[inside] - points[outside], normal[outside]) < -0.5 * distance
+    opposite = np.einsum("nd,nd->n", normal[inside], normal[outside]) < -0.2
+    thin = (distance < _WALL_THICKNESS) & behind & opposite
+    return np.asarray(np.stack([inside, outside], axis=1)[thin], dtype=np.int64)
 
 
 def skin_faces(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:

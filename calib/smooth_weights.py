@@ -22,6 +22,7 @@ from calib.surface import directed_edges, undirected
 _FIT = 20.0  # strength of a controller's hold beside the bending energy at its own scale
 _MIN_COTAN, _MAX_COTAN = 1e-2, 20.0  # keeps needle triangles from dominating
 _SMALL = 3e-3  # weights below this are dropped, and the others scaled so that their sum stays
+_WALL_SCALE = 0.02  # avatar units: as a controller's scale
 _CHUNK = 64  # controllers solved at a time
 
 
@@ -135,11 +136,13 @@ def solve_weights(
     anchors: Anchors,
     free: NDArray[np.bool_],
     tension: NDArray[np.float64],
+    walls: NDArray[np.int64] | None = None,
 ) -> sparse.csr_matrix:
     """[N, K] float32 weights of every surface point; zero where `free` [N] is false.
 
     Args:
         tension: [N] length in avatar units over which a field may bend freely; small values let it die away fast.
+        walls: [P, 2] pairs of points on the two sides of thin flesh, which move alike.
     """
     count, size = len(points), len(anchors.face)
     stiffness, mass = laplacian(points, faces)
@@ -147,8 +150,14 @@ def solve_weights(
     energy = stiffness @ sparse.diags(1.0 / mass) @ stiffness + pull @ stiffness @ pull
     read = anchors.matrix(faces, count)
     hold = sparse.diags(_FIT / anchors.scale**2)
+    energy = energy + read.T @ hold @ read
+    if walls is not None and len(walls):
+        rows = np.repeat(np.arange(len(walls)), 2)
+        ends = (np.tile([1.0, -1.0], len(walls)), (rows, walls.reshape(-1)))
+        across = sparse.csr_matrix(ends, shape=(len(walls), count))
+        energy = energy + (_FIT / _WALL_SCALE**2) * (across.T @ across)
     index = np.flatnonzero(free)
-    system = (energy + read.T @ hold @ read).tocsc()[index][:, index]
+    system = energy.tocsc()[index][:, index]
     factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     right = (hold @ read).tocsc()[:, index].T.tocsc()
     blocks = []

@@ -83,3 +83,14 @@ def test_closest_places_lie_on_the_faces_asked_for(sheet: Mesh) -> None:
     np.testing.assert_allclose(distance, [0.3, 4.5], atol=1e-6)
     with pytest.raises(ValueError, match="no faces"):
         closest_on_faces(targets, points, faces, np.zeros(0, dtype=np.int64))
+
+
+def test_two_sides_of_thin_flesh_move_alike(sheet: Mesh) -> None:
+    front = sheet.vertices.astype(float)
+    points = np.concatenate([front, front - [0, 0, 0.05]])
+    faces = np.concatenate([sheet.faces, sheet.faces[:, ::-1] + len(front)]).astype(np.int64)
+    anchors = anchored(TARGETS, points, faces[: len(sheet.faces)])
+    walls = np.stack([np.arange(len(front)), len(front) + np.arange(len(front))], axis=1)
+    free = np.ones(len(points), dtype=bool)
+    weights = solve_weights(points, faces, anchors, free, np.full(len(points), 0.3), walls).toarray()
+    np.testing.assert_allclose(weights[: len(front)], weights[len(front) :], atol=0.02)

@@ -113,3 +113,19 @@ def test_turning_the_head_turns_the_avatar_the_same_way(
         pose = engine.animate(observe(face_points, number / 30, turned))
     np.testing.assert_allclose(pose.T_world_head[:3, :3], turned, atol=0.02)
     assert np.abs(pose.vertices - prepared.rig.rest).max() < 0.02
+
+
+def test_a_new_neutral_is_eased_into(prepared: Avatar, face_points: np.ndarray, observe: Observe) -> None:
+    smiling = face_points.copy()
+    smiling[[61, 291, 78, 308]] += [0, 0.008, 0]
+    engine = LandmarkEngine(prepared)
+    engine.calibrate(observe(face_points))
+    for number in range(1, 30):
+        before = engine.animate(observe(smiling, number / 30)).vertices
+    smile = np.abs(before - prepared.rig.rest).max()
+    engine.calibrate(observe(smiling))
+    after = engine.animate(observe(smiling, 1.0)).vertices
+    assert np.abs(after - before).max() < 0.25 * smile
+    for number in range(31, 90):
+        after = engine.animate(observe(smiling, number / 30)).vertices
+    assert np.abs(after - prepared.rig.rest).max() < 0.1 * smile
