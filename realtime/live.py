@@ -14,6 +14,7 @@ from calib.avatar import Avatar
 from calib.neutral import NeutralPicker
 from capture.face_tracker import FaceTracker
 from capture.frame import RgbdFrame
+from capture.reconnecting import ReconnectingSource
 from capture.source import DeviceState, RgbdSource
 from engine.motion import MotionEngine
 from realtime.latest_slot import LatestSlot, SlotClosedError
@@ -30,6 +31,9 @@ READ_TIMEOUT_S = 0.1
 REDRAW_S = 1 / 60
 STATUS_S = 0.5
 JOIN_S = 5.0
+EASE_STEP_S = 1 / 30
+SILENCE_S, SILENT_FRAMES = 0.15, 3  # how long, and how many frames of a slow source, may be missing unnoticed
+EASED_AFTER_S = 2.0  # by then the avatar is at rest
 SWITCH_INTERVAL_S = 0.0005  # after each call that let go of it, a thread asks for Python's lock again: not after 5 ms
 NO_FACE = "no face"
 
@@ -73,7 +77,7 @@ class LiveSession:
         self._states = StateClock()
         self._state = ""
         self._rates = {name: Rate() for name in ("captured", "processed", "shown")}
-        self._source_dropped = 0
+        self._status_shown, self._status_s = 0, time.monotonic()
         self._startup_s = 0.0
         self._engine_name = ""
         self._workers = [
@@ -149,13 +153,26 @@ class LiveSession:
             self._answer_frames(self._pipeline)
 
     def _answer_frames(self, pipeline: FramePipeline) -> None:
+        last, arrived_s = None, 0.0
         while not self._stop.requested:
             try:
-                frame = self._frames.take(READ_TIMEOUT_S)
+                frame = self._frames.take(EASE_STEP_S)
             except SlotClosedError:
                 return
-            if frame is not None and not self._paused.is_set():
+            if frame is not None:
+                last, arrived_s = frame, time.monotonic()
+            if self._paused.is_set():
+                continue
+            if frame is not None:
                 self._answer(pipeline, frame)
+            elif last is not None:
+                self._bridge(pipeline, last, time.monotonic() - arrived_s)
+
+    def _bridge(self, pipeline: FramePipeline, last: RgbdFrame, silent_s: float) -> None:
+        """Ease the avatar to rest while no frames come. The recording shows the gap as untracked poses."""
+        begins_s = max(SILENCE_S, SILENT_FRAMES / self._source.fps if self._source.fps > 0 else 0.0)
+        if begins_s < silent_s < begins_s + EASED_AFTER_S:
+            self._publish(pipeline.ease(last, last.timestamp_s + silent_s))
 
     def _answer(self, pipeline: FramePipeline, frame: RgbdFrame) -> None:
         posed = pipeline.process(frame)
@@ -165,6 +182,9 @@ class LiveSession:
             self._startup_s = seconds_since_process_start()
         self._rates["processed"].tick(now_s)
         self._enter(DeviceState.STREAMING.value if posed.pose.tracked else NO_FACE)
+        self._publish(posed)
+
+    def _publish(self, posed: PosedFrame) -> None:
         recorder = self._recorder
         if recorder is not None:
             recorder.add_pose(posed.pose)
@@ -189,8 +209,9 @@ class LiveSession:
             if now_s >= status_due_s:
                 status, status_due_s = self._status(), now_s + STATUS_S
             if posed is not None:
+                fresh = latest is None or posed.pose.index != latest.pose.index
                 latest = posed
-                self._show(viewer, posed, status)
+                self._show(viewer, posed, status, fresh)
             elif latest is not None and viewer.needs_redraw:
                 self._draw(viewer, latest, status)
 
@@ -198,11 +219,12 @@ class LiveSession:
         with self._times.section("render"):
             viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, status)
 
-    def _show(self, viewer: Viewer, posed: PosedFrame, status: str) -> None:
+    def _show(self, viewer: Viewer, posed: PosedFrame, status: str, fresh: bool) -> None:
         self._draw(viewer, posed, status)
-        now_s = time.monotonic()
-        self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
-        self._rates["shown"].tick(now_s)
+        if fresh:  # and not the easing between two frames
+            now_s = time.monotonic()
+            self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
+            self._rates["shown"].tick(now_s)
         if self._recorder is not None:
             with self._times.section("record"):
                 self._recorder.add_picture(posed.frame.rgb, viewer.read_rgb(), posed.frame.timestamp_s)
@@ -256,7 +278,11 @@ class LiveSession:
         self._states.enter(state, time.monotonic())
 
     def _status(self) -> str:
-        parts = [self._state, self._engine_name, f"{self._rates['shown'].per_second:.0f} fps"]
+        now_s, shown = time.monotonic(), self._rates["shown"].count
+        fps = (shown - self._status_shown) / max(now_s - self._status_s, 1e-3)
+        self._status_shown, self._status_s = shown, now_s
+        detail = self._source.detail if isinstance(self._source, ReconnectingSource) else ""
+        parts = [self._state, detail, self._engine_name, f"{fps:.0f} fps"]
         latency = self._times.summary_ms().get("capture_to_shown")
         if latency is not None:
             parts.append(f"{latency['p50']:.0f} ms")
@@ -275,4 +301,13 @@ class LiveSession:
             engine=self._engine_name,
             device_states=self._states.seconds(time.monotonic()),
             recording_lost=self._recording_lost,
+            device=self._device_faults(),
         )
+
+    def _device_faults(self) -> dict[str, float]:
+        source = self._source
+        if not isinstance(source, ReconnectingSource):
+            return {}
+        faults = {"reconnects": source.reconnects, "gaps": len(source.gaps), "damaged": source.damaged}
+        latency_s = source.device_latency_s
+        return {**faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**faults}

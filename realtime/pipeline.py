@@ -1,10 +1,10 @@
 """One frame through the stages every run shares: track, calibrate, animate."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calib.neutral import NeutralPicker
-from capture.face_tracker import FaceTracker
+from capture.face_tracker import FaceTracker, untracked
 from capture.frame import FaceObservation, RgbdFrame
 from engine.motion import AvatarPose, MotionEngine
 from realtime.timing import SectionTimes
@@ -46,6 +46,11 @@ class FramePipeline:
             self._calibrate(observation)
             pose = self.engine.animate(observation)
         return PosedFrame(observation, pose)
+
+    def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
+        """The answer to silence: as if `last` had come at `timestamp_s` without a face, so the avatar eases to rest."""
+        observation = untracked(replace(last, timestamp_s=timestamp_s))
+        return PosedFrame(observation, self.engine.animate(observation))
 
     def toggle_head_pose(self) -> None:
         """Switch between following the driver's head and keeping it still. May be called from any thread."""

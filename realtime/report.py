@@ -23,6 +23,8 @@ class LiveReport:
         peak_rss_mb: largest resident memory of the process.
         engine: name of the engine that ran.
         device_states: seconds spent in each state.
+        device: of a live camera its reconnects, gaps without frames, damaged pictures and, where known, latency_ms of
+            its own (which capture_to_pose and capture_to_shown include); empty for other sources.
         recording_lost: poses and pictures a recording could not keep; empty without a recording.
     """
 
@@ -34,6 +36,7 @@ class LiveReport:
     engine: str
     device_states: dict[str, float]
     recording_lost: dict[str, int]
+    device: dict[str, float]
 
     def write(self, path: Path) -> None:
         """Write as JSON; the file is replaced in one step."""

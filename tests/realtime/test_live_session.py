@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ from capture.face_tracker import FaceTracker
 from capture.frame import RgbdFrame
 from capture.source import DeviceState, SourceError
 from capture.synthetic import builtin_avatar_path
+from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
 from realtime.live import LiveSession
+from realtime.offline import frames_of
 from realtime.report import LiveReport
 from realtime.worker import Stop
 from render.camera import Intrinsics
@@ -142,3 +146,26 @@ def test_no_face_is_counted_and_leaves_the_avatar_at_rest(avatar: Avatar) -> Non
     assert report.device_states.get("no face", 0) > 0
     assert report.latency_ms["capture_to_pose"]["p50"] > 0
     assert set(report.latency_ms) >= {"capture_to_pose", "capture_to_shown", "track", "animate", "render"}
+
+
+def test_the_avatar_eases_to_rest_while_no_frames_come(avatar: Avatar, tmp_path: Path) -> None:
+    performer = PerformerSource(realtime=False)
+    acted = islice(frames_of(performer), 90, 120)
+
+    def talk_then_stall(index: int) -> RgbdFrame | None:
+        time.sleep(0.03)
+        frame = next(acted, None)
+        return None if frame is None else replace(frame, timestamp_s=time.monotonic(), index=index)
+
+    report = run(avatar, ScriptedSource(talk_then_stall), seconds=3.5, record=tmp_path)
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        vertices, tracked, times = archive["vertices"], archive["tracked"], archive["timestamps_s"]
+    assert report.frames["captured"] == 30
+    assert report.frames["shown"] <= 30
+    lost_at = int(np.flatnonzero(tracked)[-1])
+    assert len(tracked) - lost_at > 10, "the gap is in the recording, as untracked poses"
+    assert np.all(np.diff(times) > 0)
+    moved = np.abs(vertices - avatar.file_mesh.vertices).max(axis=(1, 2))
+    assert moved[: lost_at + 1].max() > 0
+    half_a_second = int(np.searchsorted(times, times[lost_at] + 0.15 + 0.5))
+    assert moved[half_a_second] < 0.15 * moved[: lost_at + 1].max()
