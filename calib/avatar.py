@@ -81,6 +81,10 @@ class Avatar:
         own = vertices[: len(self.file_mesh.vertices)].astype(np.float64)
         return (own @ self._T_file_world[:3, :3].T + self._T_file_world[:3, 3]).astype(np.float32)
 
+    def motion_to_file(self, T_world_head: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A rigid motion [4, 4] of the world → the same motion in the file's coordinates."""
+        return np.asarray(self._T_file_world @ T_world_head @ self.T_world_file)
+
 
 def prepare_avatar(
     path: Path | str,

@@ -18,11 +18,11 @@ from calib.face_regions import (
     mask,
 )
 from calib.placement import FACE_HEIGHT
-from calib.similarity import similarity
 from calib.views import View, front_camera
 from render.camera import Intrinsics
 from render.errors import InputError
 from render.mesh import Mesh
+from render.rigid_motion import fit_similarity
 
 LookWorld = Callable[[NDArray[np.float64], Intrinsics], View]
 """Renders the placed head: (T_camera_world, intrinsics) → View."""
@@ -68,7 +68,7 @@ def topology_landmarks(mesh: Mesh, vertices: NDArray[np.float64], finder: FaceFi
         return None
     if len(vertices) == ALL_LANDMARKS:
         return vertices.copy()
-    scale, rotation, shift = similarity(finder.canonical.points[:FACE_LANDMARKS], vertices)
+    scale, rotation, shift = fit_similarity(finder.canonical.points[:FACE_LANDMARKS], vertices)
     irises = scale * finder.canonical.points[FACE_LANDMARKS:] @ rotation.T + shift
     return np.concatenate([vertices, irises])
 

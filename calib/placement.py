@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from calib.face_finder import FaceFinder
 from calib.face_regions import FACE_LANDMARKS, FACE_OVAL, STABLE
-from calib.similarity import similarity
 from calib.views import View, front_camera
 from render.camera import Intrinsics
 from render.errors import InputError
+from render.rigid_motion import fit_similarity
 
 FACE_HEIGHT = 1.27  # avatar units from brow line of the hair to chin: 62 % of the published picture
 SEARCH_PIXELS = 320
@@ -114,7 +114,7 @@ def find_face(view: View, finder: FaceFinder) -> FaceFound | None:
     landmarks, _ = view.lift(found[:, :2])
     chosen = np.unique([*STABLE, *FACE_OVAL, 1, 4, 61, 291, 0, 17, 50, 280, 205, 425])
     canonical = finder.canonical.points
-    scale, rotation, shift = similarity(canonical[chosen], landmarks[chosen])
+    scale, rotation, shift = fit_similarity(canonical[chosen], landmarks[chosen])
     fitted = scale * canonical[:FACE_LANDMARKS] @ rotation.T + shift
     residual = landmarks[:FACE_LANDMARKS] - fitted
     height = np.ptp(fitted[list(FACE_OVAL), 1])

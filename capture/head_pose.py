@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from render.rigid_motion import fit_similarity, rotation_matrix
+
 _FACING = np.diag([1.0, -1.0, -1.0])  # camera axes of a head that looks straight into the camera
 _ITERATIONS = 5
 _HUBER = 2.0  # residuals beyond so many times their median count less and less
 _NEAREST_M = 0.02
+_LEAST_SCALE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ def solve_head_pose(task: PoseTask, start: HeadPose | None = None) -> HeadPose:
         robust = np.minimum(1.0, _HUBER * error / np.maximum(size, 1e-12))
         weights = _channel_weights(task) * (task.weights * robust)
         step = _weighted_step(residuals, jacobian, weights)
-        rotation = _rotation_from_vector(step[:3]) @ rotation
+        rotation = rotation_matrix(step[:3]) @ rotation
         translation = translation + step[3:]
         translation[2] = max(translation[2], _NEAREST_M)
     return HeadPose(rotation, translation, error)
@@ -84,31 +87,11 @@ def solve_head_pose(task: PoseTask, start: HeadPose | None = None) -> HeadPose:
 def weak_perspective_pose(task: PoseTask) -> HeadPose:
     """Closed-form start: the similarity from face points to rays and relative depth, read as weak perspective."""
     relative = task.depth if not task.absolute else task.depth / _mean(task.depth, task.weights) - 1.0
-    scale, rotation, offset = fit_similarity(task.points, np.column_stack([task.rays, relative]), task.weights)
+    scale, rotation, offset = fit_similarity(
+        task.points, np.column_stack([task.rays, relative]), task.weights, _LEAST_SCALE
+    )
     distance = 1.0 / scale
     return HeadPose(rotation, np.array([offset[0] * distance, offset[1] * distance, distance]), 0.0)
-
-
-def fit_similarity(
-    source: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """(scale, rotation [3, 3], translation [3]) with target ≈ scale · rotation @ source + translation, in weighted
-    least squares (Umeyama 1991). `source` and `target` are [N, 3].
-    """
-    share = weights / weights.sum()
-    source_mean, target_mean = share @ source, share @ target
-    source_0, target_0 = source - source_mean, target - target_mean
-    left, singular, right = np.linalg.svd((target_0 * share[:, None]).T @ source_0)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = (left * signs) @ right
-    scale = float((singular * signs).sum() / (share @ (source_0**2).sum(axis=1)))
-    scale = max(scale, 1e-6)
-    return scale, rotation, target_mean - scale * rotation @ source_mean
-
-
-def facing_pose(distance_m: float) -> HeadPose:
-    """A head that looks straight into the camera, on its axis."""
-    return HeadPose(_FACING.copy(), np.array([0.0, 0.0, distance_m]), 0.0)
 
 
 def _channel_weights(task: PoseTask) -> NDArray[np.float64]:
@@ -158,13 +141,3 @@ def _weighted_step(
     normal = weighted.T @ flat
     normal[np.diag_indices(6)] *= 1 + 1e-9
     return np.asarray(np.linalg.solve(normal, weighted.T @ residuals.reshape(-1)))
-
-
-def _rotation_from_vector(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rodrigues' formula."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross))

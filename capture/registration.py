@@ -41,9 +41,6 @@ class LensCamera:
         if self.distortion.shape != (8,) or not np.isfinite(self.distortion).all():
             raise ValueError(f"expected eight finite distortion coefficients, got {self.distortion}")
 
-    def without_lens(self) -> LensCamera:
-        return LensCamera(self.intrinsics, _NO_DISTORTION)
-
     def rays(self) -> NDArray[np.float64]:
         """[H, W, 2] x/z and y/z of the ray through every pixel's centre."""
         columns = np.arange(self.intrinsics.width) + 0.5
@@ -54,7 +51,7 @@ class LensCamera:
         return np.stack([x, y], axis=-1)
 
     def undistortion_maps(self) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-        """Maps for `cv2.remap` that take this camera's picture to that of `without_lens()`."""
+        """Maps for `cv2.remap` that take this camera's picture to that of the same camera without a lens."""
         # OpenCV counts pixel centres from 0, the project from 0.5
         matrix = self.intrinsics.matrix()
         matrix[:2, 2] -= 0.5

@@ -64,11 +64,6 @@ class RgbdFolder:
         return ClipPicture(rgb, _read_depth(pair.depth, self._intrinsics), self._intrinsics)
 
 
-def looks_like_rgbd_folder(folder: Path) -> bool:
-    """Whether there are numbered pictures in one of the colour folders."""
-    return _color_files(folder) != {}
-
-
 def _pairs(folder: Path) -> list[_Pair]:
     color = _color_files(folder)
     if not color:

@@ -1,10 +1,13 @@
 """Where frames come from: one small protocol for cameras, recordings and the built-in performer."""
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Protocol
 
 from capture.frame import RgbdFrame
 from render.errors import InputError
+
+_READ_TIMEOUT_S = 5.0
 
 
 class DeviceState(Enum):
@@ -46,3 +49,18 @@ class RgbdSource(Protocol):
         """
 
     def close(self) -> None: ...
+
+
+def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:
+    """Every frame of a recording, in order; opens and closes the source. Raises SourceError."""
+    source.open()
+    try:
+        while True:
+            try:
+                frame = source.read(_READ_TIMEOUT_S)
+            except EOFError:
+                return
+            if frame is not None:
+                yield frame
+    finally:
+        source.close()

@@ -4,6 +4,7 @@ python docs/make_picture.py docs/images/driver_and_avatar.jpg
 """
 
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from PIL import Image
 from calib.avatar import prepare_avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import FaceObservation
+from capture.source import frames_of
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
 from realtime.cli import VIEW
-from realtime.offline import frames_of
 from render.viewer import Viewer
 
 SHOWN = (100, 395, 790, 880)  # frames: mouth open, eyes shut while talking, laughing, surprised
@@ -25,7 +26,7 @@ SIZE = 400
 
 def observe(until: int) -> list[FaceObservation]:
     with FaceTracker() as tracker:
-        return [tracker.track(frame) for frame in frames_of(PerformerSource(realtime=False)) if frame.index <= until]
+        return [tracker.track(frame) for frame in islice(frames_of(PerformerSource(realtime=False)), until + 1)]
 
 
 def main() -> None:

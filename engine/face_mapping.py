@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from calib.face_regions import BROWS, FACE_LANDMARKS, eye_corners
 from calib.rig import FaceRig
-from calib.similarity import similarity
+from render.rigid_motion import fit_similarity
 
 _MOST, _LEAST = 1.6, 0.6  # a region may be so much larger or smaller than the rest of its face
 _MOUTH_REACH, _EYE_REACH = 0.75, 1.0  # in widths of the mouth and the eye
@@ -26,7 +26,7 @@ class FaceMapping:
     def __init__(self, rig: FaceRig, neutral: NDArray[np.float64]) -> None:
         """`neutral`: [478, 3] the driver's neutral landmarks in metres."""
         avatar, driver = rig.controllers.rest[:FACE_LANDMARKS], neutral[:FACE_LANDMARKS]
-        self.scale, self.rotation, self.origin = similarity(driver, avatar)
+        self.scale, self.rotation, self.origin = fit_similarity(driver, avatar)
         posed = self.scale * driver @ self.rotation.T
         factor = np.ones((FACE_LANDMARKS, 3))
         _blend(factor, avatar, [61, 291, 13, 14], _MOUTH_REACH * _span(avatar, 61, 291), _mouth_ratio(avatar, posed))

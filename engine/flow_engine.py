@@ -22,7 +22,8 @@ from calib.published_rig import SeenHead, published_rig
 from capture.frame import FaceObservation
 from capture.preprocess import ChannelOrder, NetworkCropper, network_input
 from engine.backends.backend import CompileRequest, MotionFields
-from engine.backends.select import BackendName, select_backend
+from engine.backends.names import BackendName
+from engine.backends.select import select_backend
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
 from engine.motion import AvatarPose, HeadPose
 from engine.motion_network import MotionNetwork
@@ -31,6 +32,7 @@ from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, Pub
 from render.camera import Intrinsics
 from render.errors import InputError
 from render.mesh import Mesh
+from render.rigid_motion import fit_similarity
 
 log = logging.getLogger(__name__)
 
@@ -205,9 +207,7 @@ def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) ->
         return T
     moved = points + displacement
     centre, new_centre = points.mean(axis=0), moved.mean(axis=0)
-    u, _, vt = np.linalg.svd((points - centre).T @ (moved - new_centre))
-    handedness = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])
-    T[:3, :3] = vt.T @ handedness @ u.T
+    _, T[:3, :3], _ = fit_similarity(points, moved)
     T[:3, 3] = new_centre - T[:3, :3] @ centre
     return T
 

@@ -14,6 +14,7 @@ from engine.face_mapping import FaceMapping
 from engine.motion import AvatarPose, ControllerMotion, HeadPose
 from engine.retarget import Retargeter
 from engine.smoothing import OneEuro
+from render.rigid_motion import rotation_matrix, rotation_vector
 
 _LOST_S, _RESUME_S, _RECALIBRATE_S = 0.35, 0.15, 0.3  # time constants of easing
 _LANDMARK_FILTER = (2.2, 14.0)  # hertz at rest, hertz per avatar unit a second
@@ -164,13 +165,13 @@ class LandmarkEngine:
         turn = flip @ now[:3, :3] @ before[:3, :3].T @ flip
         shift = flip @ (now[:3, 3] - before[:3, 3]) * self._mapping.scale
         farthest = np.array(_FARTHEST)
-        return _rotation_vector(turn), farthest * np.tanh(shift / farthest)
+        return rotation_vector(turn), farthest * np.tanh(shift / farthest)
 
     def _head_motion(self, state: _State) -> NDArray[np.float64]:
         T = np.eye(4)
         if self.head_pose == "follow" and self._mapping is not None:
             origin = self._mapping.origin
-            T[:3, :3] = _rotation_matrix(state.turn[0])
+            T[:3, :3] = rotation_matrix(state.turn[0])
             T[:3, 3] = origin - T[:3, :3] @ origin + state.shift[0]
         return T
 
@@ -187,20 +188,3 @@ def _limited(displacement: NDArray[np.float64]) -> NDArray[np.float64]:
     """Displacements no longer than anything in a face moves: guards against wild landmarks."""
     length = np.sqrt(np.einsum("nd,nd->n", displacement, displacement))
     return np.asarray(displacement * np.minimum(1.0, _MAX_DISPLACEMENT / np.maximum(length, 1e-9))[:, None])
-
-
-def _rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-    sine, cosine = np.linalg.norm(axis) / 2, (np.trace(rotation) - 1) / 2
-    angle = np.arctan2(sine, cosine)
-    return axis / 2 if sine < 1e-9 else axis * (angle / (2 * sine))
-
-
-def _rotation_matrix(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rodrigues' formula."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-9:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross))

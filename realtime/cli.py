@@ -57,7 +57,6 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     from realtime.engines import make_engine
     from realtime.live import LiveSession
     from realtime.recorder import claim_folder
-    from render.viewer import Viewer
 
     stop = Stop()
     source = open_source(options.device, realtime=True, fov_deg=options.fov, face_model=options.face_model)
@@ -73,14 +72,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         session.start()
         try:
             avatar = _prepared(options)
-            with Viewer(
-                avatar.display_mesh,
-                options.size,
-                headless=options.headless,
-                mirror=options.mirror,
-                camera=_camera(options),
-                intrinsics=VIEW,
-            ) as viewer:
+            with _viewer(options, avatar, headless=options.headless, mirror=options.mirror) as viewer:
                 report = session.run(avatar, viewer, record)
         finally:
             session.shut_down()
@@ -105,13 +97,13 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     def make_tracker() -> FaceTracker:
         return FaceTracker(options.face_model)
 
-    make_source()  # a wrong path is told before minutes are spent on the avatar
+    source = make_source()  # a wrong path is told before minutes are spent on the avatar
     out = claim_folder(options.out, options.overwrite)
     avatar = _prepared(options)
     with _progress() as progress:
         engine = make_engine(options, avatar)
-        engine.calibrate(offline.find_neutral(make_source, make_tracker, options.neutral_frame, progress))
-        with make_tracker() as tracker, _offline_viewer(options, avatar) as viewer:
+        engine.calibrate(offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
+        with make_tracker() as tracker, _viewer(options, avatar, headless=True) as viewer:
             frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
 
@@ -164,10 +156,13 @@ def _camera(options: AvatarOptions) -> OrbitCamera:
     return OrbitCamera(**given)
 
 
-def _offline_viewer(options: AnimateOptions, avatar: "Avatar") -> "Viewer":
+def _viewer(
+    options: LiveOptions | AnimateOptions, avatar: "Avatar", *, headless: bool, mirror: bool = False
+) -> "Viewer":
     from render.viewer import Viewer
 
-    return Viewer(avatar.display_mesh, options.size, headless=True, camera=_camera(options), intrinsics=VIEW)
+    camera = _camera(options)
+    return Viewer(avatar.display_mesh, options.size, headless=headless, mirror=mirror, camera=camera, intrinsics=VIEW)
 
 
 def _prepared(options: AvatarOptions) -> "Avatar":

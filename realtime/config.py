@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import tyro
 
+from engine.backends.names import BackendName
 from engine.motion import HeadPose
 from render.errors import InputError
 
 Vector = tuple[float, float, float]
 EngineName = Literal["auto", "landmark", "flow"]
-BackendName = Literal["auto", "native", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,6 @@ class LiveSession:
     def run(self, avatar: Avatar, viewer: Viewer, record: Path | None = None) -> LiveReport:
         """Show poses until the end of the source, a quit command, the time limit or a failure (which is raised)."""
         self._avatar = avatar
-        self._record_folder = record
         if record is not None:
             self._recorder = Recorder(record, avatar, self._stop)
         self._avatar_ready.set()
@@ -283,9 +282,8 @@ class LiveSession:
         self._status_shown, self._status_s = shown, now_s
         detail = self._source.detail if isinstance(self._source, ReconnectingSource) else ""
         parts = [self._state, detail, self._engine_name, f"{fps:.0f} fps"]
-        latency = self._times.summary_ms().get("capture_to_shown")
-        if latency is not None:
-            parts.append(f"{latency['p50']:.0f} ms")
+        if shown:
+            parts.append(f"{self._times.of('capture_to_shown')['p50']:.0f} ms")
         parts += ["PAUSED"] * self._paused.is_set() + ["REC"] * (self._recorder is not None)
         return " · ".join(part for part in parts if part)
 

@@ -1,13 +1,13 @@
 """`vfa animate`: the live stages without a clock. Every frame is answered, and the result repeats."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from calib.avatar import Avatar
 from calib.neutral import best_neutral
 from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation, RgbdFrame
-from capture.source import RgbdSource
+from capture.frame import FaceObservation
+from capture.source import RgbdSource, frames_of
 from engine.motion import MotionEngine
 from realtime.animation_file import AnimationWriter
 from realtime.preview import PreviewWriter
@@ -15,7 +15,6 @@ from realtime.recorder import ANIMATION_NAME, PREVIEW_NAME, write_pose
 from render.errors import InputError
 from render.viewer import Viewer
 
-READ_TIMEOUT_S = 5.0
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 
 
@@ -23,23 +22,8 @@ Progress = Callable[[str, int, int | None], None]
 """Told how far a run is: what it does, frames done, frames in all (None when unknown)."""
 
 
-def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:
-    """Every frame of a recording, in order; opens and closes the source. Raises SourceError."""
-    source.open()
-    try:
-        while True:
-            try:
-                frame = source.read(READ_TIMEOUT_S)
-            except EOFError:
-                return
-            if frame is not None:
-                yield frame
-    finally:
-        source.close()
-
-
 def find_neutral(
-    make_source: Callable[[], RgbdSource],
+    source: RgbdSource,
     make_tracker: Callable[[], FaceTracker],
     neutral_frame: str,
     progress: Progress,
@@ -48,7 +32,6 @@ def find_neutral(
 
     Raises InputError when there is no such frame or no face in what was looked at.
     """
-    source = make_source()
     if neutral_frame != "auto":
         return _observe_frame(source, make_tracker, int(neutral_frame))
     step = max(1, (source.frame_count or 0) // NEUTRAL_CANDIDATES)

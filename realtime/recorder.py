@@ -37,8 +37,7 @@ def claim_folder(directory: Path, overwrite: bool) -> Path:
 
 def write_pose(writer: AnimationWriter, avatar: Avatar, pose: AvatarPose) -> None:
     """Append one pose in the coordinates of the avatar's file."""
-    T_file_world = np.linalg.inv(avatar.T_world_file)
-    T_file_head = T_file_world @ pose.T_world_head @ avatar.T_world_file
+    T_file_head = avatar.motion_to_file(pose.T_world_head)
     writer.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked)
 
 

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 import numpy as np
 
@@ -17,6 +18,11 @@ class Durations:
     def __init__(self) -> None:
         self._recent_s: deque[float] = deque(maxlen=KEPT_SAMPLES)
         self._max_s = 0.0
+
+    def __copy__(self) -> "Durations":
+        other = Durations()
+        other._recent_s, other._max_s = self._recent_s.copy(), self._max_s
+        return other
 
     def add(self, duration_s: float) -> None:
         self._recent_s.append(duration_s)
@@ -53,7 +59,14 @@ class SectionTimes:
     def summary_ms(self) -> dict[str, dict[str, float]]:
         """{section: {"p50", "p95", "max"}} in the order sections first appeared."""
         with self._lock:
-            return {name: durations.summary_ms() for name, durations in self._sections.items()}
+            names = list(self._sections)
+        return {name: self.of(name) for name in names}
+
+    def of(self, name: str) -> dict[str, float]:
+        """{"p50", "p95", "max"} of one section. Sorting happens outside the lock, so that no stage waits for it."""
+        with self._lock:
+            durations = copy(self._sections.get(name, Durations()))
+        return durations.summary_ms()
 
 
 class Rate:

@@ -30,10 +30,6 @@ class Stop:
     def failure(self) -> BaseException | None:
         return self._failure
 
-    def wait(self, timeout_s: float) -> bool:
-        """Sleep, but wake at once when the end is requested; True if it was."""
-        return self._event.wait(timeout_s)
-
     def raise_failure(self) -> None:
         """Re-raise the first failure, with the traceback of the thread it happened in."""
         if self._failure is not None:

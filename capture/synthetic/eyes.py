@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from capture.synthetic.eyelids import Eyeball
 from capture.synthetic.head_data import HeadData
-from capture.synthetic.rotations import rotation_matrix, rotation_vector
+from render.rigid_motion import rotation_matrix, rotation_vector
 
 SEGMENTS = 36
 # Angles from the eye's axis in degrees. Pairs of close rings keep the borders of pupil and iris sharp.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from capture.synthetic.geometry import smoothstep
 from capture.synthetic.head_model import HeadModel
-from capture.synthetic.rotations import rotation_matrix, rotation_vector
+from render.rigid_motion import rotation_matrix, rotation_vector
 
 Points = NDArray[np.float64]
 

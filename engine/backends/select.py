@@ -2,19 +2,17 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from engine.backends.backend import Backend, BackendError, CompiledMotion, CompileRequest, Proof, proven
 from engine.backends.eager import CudaGraphBackend, EagerBackend
+from engine.backends.names import BackendName
 from engine.backends.native import NativeBackend
 from engine.backends.openvino import OpenVinoBackend
 from engine.backends.tensorrt import TensorRtBackend
 
 log = logging.getLogger(__name__)
-
-BackendName = Literal["auto", "native", "eager", "openvino", "openvino-int8", "openvino-mixed", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,11 +53,6 @@ class Encoder(nn.Module):
         self.net_app = AppearanceEncoder(config)
         self.fc = nn.Sequential(*[EqualLinear(style, style) for _ in range(4)], EqualLinear(style, config.motion_dim))
 
-    def appearance(self, rgbd: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """h [B, S] and features, coarse first."""
-        h, features = self.net_app(rgbd)
-        return h, features
-
     def motion(self, rgbd: Tensor) -> Tensor:
         """Motion code alpha [B, M] of a picture."""
         alpha: Tensor = self.fc(self.net_app(rgbd)[0])

@@ -8,11 +8,11 @@ import pytest
 
 from calib.face_finder import FaceFinder
 from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
-from calib.similarity import similarity
 from calib.views import Studio
 from render.errors import InputError
 from render.mesh import Mesh
 from render.mesh_io import load_mesh
+from render.rigid_motion import fit_similarity
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_similarity_is_recovered() -> None:
     source = rng.normal(size=(20, 3))
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     rotation *= np.sign(np.linalg.det(rotation))
-    scale, found, shift = similarity(source, 2.5 * source @ rotation.T + [1, 2, 3])
+    scale, found, shift = fit_similarity(source, 2.5 * source @ rotation.T + [1, 2, 3])
     assert scale == pytest.approx(2.5)
     np.testing.assert_allclose(found, rotation, atol=1e-9)
     np.testing.assert_allclose(shift, [1, 2, 3], atol=1e-9)

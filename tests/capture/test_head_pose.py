@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from capture.canonical_face import CanonicalFace
-from capture.head_pose import HeadPose, PoseTask, fit_similarity, solve_head_pose
+from capture.head_pose import HeadPose, PoseTask, solve_head_pose
+from render.rigid_motion import fit_similarity
 
 FACING = np.diag([1.0, -1.0, -1.0])
 

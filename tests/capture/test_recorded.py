@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from capture.frame import RgbdFrame
 from capture.open_source import open_source
 from capture.playback import RecordedSource
 from capture.recorded import ColorClip, PairClip, SideBySideClip, depth_from_hue, find_pair, side_by_side_coding
-from capture.source import SourceError
+from capture.source import SourceError, frames_of
 
 WriteVideo = Callable[..., Path]
 Depth = NDArray[np.uint16]
@@ -38,20 +39,12 @@ def scaled(count: int) -> list[Depth]:
     return [ramp] * count
 
 
-def frames_of(device: Path) -> list:
-    source = open_source(str(device), realtime=False)
-    source.open()
-    frames = []
-    while True:
-        try:
-            frames.append(source.read(1.0))
-        except EOFError:
-            source.close()
-            return frames
+def all_frames(device: Path) -> list[RgbdFrame]:
+    return list(frames_of(open_source(str(device), realtime=False)))
 
 
 def test_millimetres_are_taken_as_such(write_video: WriteVideo, tmp_path: Path) -> None:
-    frames = frames_of(write_pair(write_video, tmp_path, millimetres(6)))
+    frames = all_frames(write_pair(write_video, tmp_path, millimetres(6)))
     assert [round(float(frame.depth_m[5, 5]), 3) for frame in frames] == [0.5, 0.51, 0.52, 0.53, 0.54, 0.55]
     assert [round(float(frame.rgb.mean()) / 4) for frame in frames] == list(range(6))
 
@@ -61,13 +54,13 @@ def test_any_part_of_the_pair_names_it(write_video: WriteVideo, tmp_path: Path) 
     color, depth = tmp_path / "color" / "X.mp4", tmp_path / "depth" / "X.nut"
     for device in (tmp_path, color, depth):
         assert find_pair(device) == (color, depth)
-        assert frames_of(device)[0].depth_m is not None
+        assert all_frames(device)[0].depth_m is not None
 
 
 def test_scaled_depth_uses_the_range_of_the_camera_file(write_video: WriteVideo, tmp_path: Path) -> None:
     camera = {"fx": 60, "fy": 60, "cx": 32, "cy": 24, "width": 64, "height": 48}
     (tmp_path / "camera.json").write_text(json.dumps({**camera, "depth_near_m": 0.3, "depth_far_m": 0.5}))
-    frame = frames_of(write_pair(write_video, tmp_path, scaled(3)))[0]
+    frame = all_frames(write_pair(write_video, tmp_path, scaled(3)))[0]
     assert frame.intrinsics.fx == 60
     assert (frame.depth_m[:, :8] == 0).all()
     assert frame.depth_m[24, 32] == pytest.approx(0.4, abs=0.005)
@@ -79,7 +72,7 @@ def test_scaled_depth_uses_the_range_of_the_camera_file(write_video: WriteVideo,
 def test_scaled_depth_without_a_face_says_what_it_assumes(
     write_video: WriteVideo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    frame = frames_of(write_pair(write_video, tmp_path, scaled(3)))[0]
+    frame = all_frames(write_pair(write_video, tmp_path, scaled(3)))[0]
     assert "no face tells the scale" in caplog.text
     readings = frame.depth_m[frame.depth_m > 0]
     assert 0.2 < readings.min() < readings.max() < 0.8
@@ -88,7 +81,7 @@ def test_scaled_depth_without_a_face_says_what_it_assumes(
 def test_the_shorter_of_the_two_sets_the_end(
     write_video: WriteVideo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert len(frames_of(write_pair(write_video, tmp_path, millimetres(4), color_count=9))) == 4
+    assert len(all_frames(write_pair(write_video, tmp_path, millimetres(4), color_count=9))) == 4
     assert "9 color frames, but" in caplog.text
 
 
@@ -102,7 +95,7 @@ def test_a_frame_missing_on_one_side_does_not_shift_the_rest(write_video: WriteV
         pixel_format="gray16le",
         times_s=[number / 30 for number in kept],
     )
-    frames = frames_of(tmp_path)
+    frames = all_frames(tmp_path)
     assert [frame.index for frame in frames] == kept
     assert [round(float(frame.depth_m[5, 5]), 3) for frame in frames] == [0.5, 0.51, 0.53, 0.54, 0.55]
 
@@ -169,7 +162,7 @@ def test_a_hue_coded_video_is_recognised_and_read(write_video: WriteVideo, tmp_p
     depth_m[:, :20] = 0
     picture = np.concatenate([hue_coded(depth_m), natural()], axis=1)
     device = write_video(tmp_path / "v.mp4", [picture] * 3)
-    frame = frames_of(device)[0]
+    frame = all_frames(device)[0]
     assert frame.rgb.shape == (48, 64, 3)
     np.testing.assert_allclose(frame.rgb, natural(), atol=12)
     assert np.median(frame.depth_m[:, 24:]) == pytest.approx(0.45, abs=0.02)
@@ -183,7 +176,7 @@ def test_a_gray_coded_video_is_recognised_and_read(write_video: WriteVideo, tmp_
     gray = np.full((48, 64, 3), 128, np.uint8)
     gray[:, :16] = 0
     device = write_video(tmp_path / "v.mp4", [np.concatenate([gray, natural()], axis=1)] * 3)
-    frame = frames_of(device)[0]
+    frame = all_frames(device)[0]
     assert np.median(frame.depth_m[:, 20:]) == pytest.approx(0.4, abs=0.003)
     assert (frame.depth_m[:, :14] == 0).all()
 

@@ -8,9 +8,10 @@ import OpenEXR
 import pytest
 from PIL import Image
 
+from capture.frame import RgbdFrame
 from capture.open_source import open_source
 from capture.rgbd_folder import RgbdFolder
-from capture.source import SourceError
+from capture.source import SourceError, frames_of
 
 DEPTH_MM = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
 
@@ -40,16 +41,8 @@ def write_camera(folder: Path, **changes: object) -> None:
     (folder / "camera.json").write_text(json.dumps({key: value for key, value in camera.items() if value is not None}))
 
 
-def frames_of(folder: Path) -> list:
-    source = open_source(str(folder), realtime=False)
-    source.open()
-    frames = []
-    while True:
-        try:
-            frames.append(source.read(1.0))
-        except EOFError:
-            source.close()
-            return frames
+def all_frames(device: Path) -> list[RgbdFrame]:
+    return list(frames_of(open_source(str(device), realtime=False)))
 
 
 def test_frames_come_by_number_with_metric_depth(tmp_path: Path) -> None:
@@ -57,7 +50,7 @@ def test_frames_come_by_number_with_metric_depth(tmp_path: Path) -> None:
     write_color(tmp_path, numbers)
     write_depth(tmp_path, numbers)
     write_camera(tmp_path, fps=10)
-    frames = frames_of(tmp_path)
+    frames = all_frames(tmp_path)
     assert [frame.rgb[0, 0, 0] for frame in frames] == numbers
     assert [frame.index for frame in frames] == list(range(6))
     np.testing.assert_allclose([frame.timestamp_s for frame in frames], np.arange(6) / 10)
@@ -69,7 +62,7 @@ def test_frames_come_by_number_with_metric_depth(tmp_path: Path) -> None:
 def test_other_names(tmp_path: Path, name: str) -> None:
     write_color(tmp_path, [3, 4], name)
     write_depth(tmp_path, [3, 4])
-    assert [round(int(frame.rgb[0, 0, 0])) for frame in frames_of(tmp_path)] == pytest.approx([3, 4], abs=2)
+    assert [round(int(frame.rgb[0, 0, 0])) for frame in all_frames(tmp_path)] == pytest.approx([3, 4], abs=2)
 
 
 @pytest.mark.parametrize("channel", ["Z", "R", "Y", "depth"])
@@ -78,7 +71,7 @@ def test_exr_is_in_metres_and_what_is_no_reading_is_zero(tmp_path: Path, channel
     depth_m[0, :4] = [np.nan, np.inf, -1.0, 1e9]
     write_color(tmp_path, [0])
     write_exr(tmp_path / "depth" / "0.exr", depth_m, channel)
-    (frame,) = frames_of(tmp_path)
+    (frame,) = all_frames(tmp_path)
     np.testing.assert_array_equal(frame.depth_m[0, :4], 0)
     assert frame.depth_m[1, 1] == pytest.approx(0.75)
 
@@ -88,7 +81,7 @@ def test_smaller_depth_of_the_same_view_is_enlarged(tmp_path: Path) -> None:
     depth_mm = np.zeros((24, 32), np.uint16)
     depth_mm[12:, 16:] = 500
     write_depth(tmp_path, [0], depth_mm)
-    (frame,) = frames_of(tmp_path)
+    (frame,) = all_frames(tmp_path)
     assert frame.depth_m.shape == (48, 64)
     assert frame.depth_m[24, 32] == pytest.approx(0.5)
     assert frame.depth_m[23, 31] == 0
@@ -98,7 +91,7 @@ def test_smaller_depth_of_the_same_view_is_enlarged(tmp_path: Path) -> None:
 def test_without_a_camera_file_one_is_assumed(tmp_path: Path) -> None:
     write_color(tmp_path, [0])
     write_depth(tmp_path, [0])
-    (assumed,) = frames_of(tmp_path)
+    (assumed,) = all_frames(tmp_path)
     assert (assumed.intrinsics.cx, assumed.intrinsics.cy) == (32, 24)
     assert next(RgbdFolder(tmp_path, 90.0).frames()).load().intrinsics.fy == pytest.approx(24)
 
@@ -107,12 +100,12 @@ def test_intrinsics_follow_the_size_of_the_picture(tmp_path: Path) -> None:
     write_color(tmp_path, [0])
     write_depth(tmp_path, [0])
     write_camera(tmp_path, width=128, height=96)
-    assert frames_of(tmp_path)[0].intrinsics.fx == pytest.approx(30.0)
+    assert all_frames(tmp_path)[0].intrinsics.fx == pytest.approx(30.0)
 
 
 def fails(folder: Path, *fragments: str) -> None:
     with pytest.raises(SourceError) as error:
-        frames_of(folder)
+        all_frames(folder)
     for fragment in (str(folder), *fragments):
         assert fragment in str(error.value)
     assert "\n" not in str(error.value)

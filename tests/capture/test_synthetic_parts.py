@@ -7,10 +7,10 @@ from capture.synthetic.decimate import decimate
 from capture.synthetic.embedding import bilinear_rows, grid_faces, quad_grid
 from capture.synthetic.geometry import smoothstep, value_noise, vertex_normals
 from capture.synthetic.glb_file import save_glb
-from capture.synthetic.rotations import rotation_matrix, rotation_vector
 from capture.synthetic.subdivision import bilinear, catmull_clark, triangulated
 from render.mesh import Material, Mesh, MeshPart
 from render.mesh_io import load_mesh
+from render.rigid_motion import rotation_matrix, rotation_vector
 
 CUBE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], dtype=float)
 CUBE_QUADS = np.array(

@@ -1,6 +1,7 @@
 """A built-in head driven by the built-in performer: what she does has to show on it."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from calib.avatar import Avatar, prepare_avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import FaceObservation
+from capture.source import frames_of
 from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
@@ -27,17 +29,8 @@ def avatar(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
 
 @pytest.fixture(scope="module")
 def observations() -> list[FaceObservation]:
-    source, seen = PerformerSource(realtime=False), []
-    source.open()
-    try:
-        with FaceTracker() as tracker:
-            while len(seen) < FRAMES:
-                frame = source.read(5.0)
-                assert frame is not None
-                seen.append(tracker.track(frame))
-    finally:
-        source.close()
-    return seen
+    with FaceTracker() as tracker:
+        return [tracker.track(frame) for frame in islice(frames_of(PerformerSource(realtime=False)), FRAMES)]
 
 
 def drive(avatar: Avatar, observations: list[FaceObservation]) -> tuple[list[AvatarPose], np.ndarray]:

@@ -13,12 +13,11 @@ import pytest
 from calib.avatar import Avatar, prepare_avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import RgbdFrame
-from capture.source import DeviceState, SourceError
+from capture.source import DeviceState, SourceError, frames_of
 from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
 from realtime.live import LiveSession
-from realtime.offline import frames_of
 from realtime.report import LiveReport
 from realtime.worker import Stop
 from render.camera import Intrinsics
