@@ -1,0 +1,85 @@
+"""Training sets with truth, as `engine.training.make_pairs` writes them: one folder of arrays per person.
+
+| array | shape, type | what |
+|---|---|---|
+| driver | [T, 4, N, N] int16 | the driver's crops, colour and the sensor's depth; frame 0 is neutral |
+| color_only | [T, 4, N, N] int16 | the same frames from a camera without depth |
+| weights | [T, 52] float32 | units of each frame |
+| source | [1, 4, N, N] int16 | the neutral avatar |
+| target | [T, 4, N, N] int16 | the avatar with the driver's units |
+| offset | [T, N, N, 2] float16 | its backward flow, less the identity |
+| known | [T, N, N] uint8 | where that flow is known |
+
+int16 stands for [-1, 1], uint8 for [0, 1].
+"""
+
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.errors import InputError
+
+ARRAYS = ("driver", "color_only", "weights", "source", "target", "offset", "known")
+_WORD, _BYTE = 32767, 255
+
+
+def to_words(values: NDArray[np.float32]) -> NDArray[np.int16]:
+    return np.rint(np.clip(values, -1, 1) * _WORD).astype(np.int16)
+
+
+def from_words(words: NDArray[np.int16]) -> NDArray[np.float32]:
+    return words.astype(np.float32) * np.float32(1 / _WORD)
+
+
+def to_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(np.clip(values, 0, 1) * _BYTE).astype(np.uint8)
+
+
+def from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return values.astype(np.float32) * np.float32(1 / _BYTE)
+
+
+class PairFolder:
+    """The arrays of one person, mapped into memory when they are asked for.
+
+    Raises InputError where the folder is not whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        missing = [name for name in ARRAYS if not (folder / f"{name}.npy").is_file()]
+        if missing:
+            raise InputError(f"{folder}: lacks {', '.join(missing)}; delete it and run make_pairs again")
+        self.frames = len(self["weights"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        return array
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """[T, 52]"""
+        return np.array(self["weights"])
+
+    @staticmethod
+    def write(folder: Path, **arrays: NDArray[Any]) -> None:
+        """Make the folder, whole or not at all."""
+        assert set(arrays) == set(ARRAYS)
+        partial = folder.with_name(folder.name + ".partial-0")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
+        partial.rename(folder)
+
+
+def pair_folders(root: Path) -> list[PairFolder]:
+    """All people of a training set, by name. Raises InputError where there is none."""
+    folders = sorted(path.parent for path in root.glob("*/known.npy") if ".partial" not in path.parent.name)
+    if not folders:
+        raise InputError(f"{root}: expected people made by engine.training.make_pairs, found none; run it first")
+    return [PairFolder(folder) for folder in folders]
