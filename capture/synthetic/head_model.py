@@ -33,6 +33,7 @@ OPENING_UNITS = ("mouthFunnel", "mouthUpperUp", "mouthLowerDown")
 
 Points = NDArray[np.float64]
 Reshape = Callable[[Points, HeadData], Points]
+Bend = Callable[[Points, Points], Points]
 
 
 class HeadModel:
@@ -44,6 +45,8 @@ class HeadModel:
         data: the shipped head when left out.
         topology: shared by heads of one cut; a closed bust when left out.
         reshape: [V, 3] base mesh and data → changed base mesh, for what no slider does (cartoon eyes).
+        bend: [52, V, 3] units and [V, 3] base mesh → changed units, for faces that move in their own way. Afterwards
+            blinks are made to close these eyes and lips to meet, as always.
 
     Not thread-safe. Making one takes about 0.15 s, `vertices` 1-2 ms.
     """
@@ -56,6 +59,7 @@ class HeadModel:
         data: HeadData | None = None,
         topology: HeadTopology | None = None,
         reshape: Reshape | None = None,
+        bend: Bend | None = None,
     ) -> None:
         self.identity, self.palette = identity or Identity(), palette or Palette()
         self.data = data or load_head_data()
@@ -64,7 +68,7 @@ class HeadModel:
         self._lips = LipContact(self.data.vertices.astype(np.float64), self.data.lip_rings)
         self._base = self._shaped(reshape)
         self.eyeballs = {side: fit_eyeball(self._base[self.data.part_vertices(f"eye_{side}")]) for side in SIDES}
-        self._units = self._fitted_units()
+        self._units = self._fitted_units(bend)
         self._gaze = {side: self._gaze_matrix(side) for side in SIDES}
         self._contacts = [self._lid_contact(side) for side in SIDES]
         self._clearances: list[EyeballClearance] = []
@@ -167,10 +171,12 @@ class HeadModel:
         base[tongue, 2] -= TONGUE_BACK_M
         base[tongue, 0] *= TONGUE_NARROWED
 
-    def _fitted_units(self) -> Points:
+    def _fitted_units(self, bend: Bend | None) -> Points:
         """[52, V, 3] unit targets, as large as this face is, whose blinks just close these eyes and whose lips meet."""
         size = _face_size(self._base, self.data) / _face_size(self.data.vertices.astype(np.float64), self.data)
         units = np.stack([self.data.dense(f"unit/{name}") for name in self.unit_names]).astype(np.float64) * size
+        if bend is not None:
+            units = bend(units, self._base)
         for side in SIDES:
             row = self.unit_names.index(f"eyeBlink{side.capitalize()}")
             factors = blink_scale(self._base, self.data.lid_rings[side], self.eyeballs[side], units[row])

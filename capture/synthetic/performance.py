@@ -162,14 +162,17 @@ def _add_blinks(weights: Curve, times: Curve, unit_names: tuple[str, ...], rng: 
             if rng.random() < 0.16:
                 starts.append(time + 0.36)
         time += float(np.clip(rng.gamma(7.0, 0.5), 1.6, 6.0))
-    closing, closed, opening = BLINK_S
     for start in sorted(starts):
         depth, slower = float(rng.uniform(0.94, 1.0)), float(rng.uniform(0.9, 1.15))
         for side, lag in (("Left", 0.0), ("Right", 0.008)):
-            t = times - start - lag
-            shut = min_jerk(t / closing) * (1 - _slow_end((t - closing - closed) / (opening * slower)))
             column = unit_names.index(f"eyeBlink{side}")
-            weights[:, column] = np.maximum(weights[:, column], depth * shut)
+            weights[:, column] = np.maximum(weights[:, column], depth * blink(times - start - lag, slower))
+
+
+def blink(since: Curve, slower: float = 1.0) -> Curve:
+    """[T] 0 open … 1 shut, `since` seconds after a blink began; `slower` stretches its opening."""
+    closing, closed, opening = BLINK_S
+    return np.asarray(min_jerk(since / closing) * (1 - _slow_end((since - closing - closed) / (opening * slower))))
 
 
 def _slow_end(value: Curve) -> Curve:
