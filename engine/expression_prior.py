@@ -1,0 +1,170 @@
+"""The learned expression prior at run time: a frame against the person's neutral → 52 unit weights. NumPy only.
+
+What it was trained on and how well it does is written in `engine/data/EXPRESSION_PRIOR.md`; `engine.training` makes it.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.frame import FaceObservation
+from engine.driver_face import DriverMotion
+from engine.expression_features import FEATURE_COUNT, SECTIONS, ExpressionNeutral, features, section
+from render.errors import InputError
+
+PRIOR_FILE: Final = Path(__file__).parent / "data" / "expression_prior.npz"
+FORMAT: Final = 1
+UNIT_COUNT: Final = 52
+LARGEST_BYTES: Final = 16_000_000  # of the file, unpacked: ours has 3
+FARTHEST_INPUT: Final = 6.0  # standard deviations; what lies further out says no more
+_PROJECTED = ("displacement", "shape")  # the two long parts of the feature vector, reduced to principal components
+
+
+@dataclass(frozen=True, eq=False)
+class PriorWeights:
+    """Everything that was learned. Z inputs are left of the features once the long parts are projected.
+
+    Attributes:
+        unit_names: of the 52 outputs, in the order of `capture.synthetic.head_model.HeadModel.unit_names`.
+        displacement_basis, shape_basis: [K, 1404] principal components (rows) of these parts of the features.
+        offset, scale: [Z] inputs are (projected features − offset) · scale.
+        linear: [52, Z] the part of the answer that is linear in the inputs.
+        layers: matrices [out, in] and biases [out] of a perceptron with SiLU between its layers, added to that.
+    """
+
+    unit_names: tuple[str, ...]
+    displacement_basis: NDArray[np.float32]
+    shape_basis: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    linear: NDArray[np.float32]
+    layers: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where shapes do not fit or a number is not finite."""
+        inputs = reduced_count(len(self.displacement_basis), len(self.shape_basis))
+        expected = {
+            "displacement_basis": (self.displacement_basis, (len(self.displacement_basis), SECTIONS["displacement"])),
+            "shape_basis": (self.shape_basis, (len(self.shape_basis), SECTIONS["shape"])),
+            "offset": (self.offset, (inputs,)),
+            "scale": (self.scale, (inputs,)),
+            "linear": (self.linear, (UNIT_COUNT, inputs)),
+        }
+        width = inputs
+        for number, (matrix, bias) in enumerate(self.layers):
+            rows = UNIT_COUNT if number == len(self.layers) - 1 else len(bias)
+            expected |= {f"matrix_{number}": (matrix, (rows, width)), f"bias_{number}": (bias, (rows,))}
+            width = rows
+        for name, (array, shape) in expected.items():
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"expected finite {name} of shape {shape}, got {array.shape}")
+        if len(self.unit_names) != UNIT_COUNT:
+            raise ValueError(f"expected {UNIT_COUNT} unit names, got {len(self.unit_names)}")
+
+    def inputs(self, vector: NDArray[np.float64]) -> NDArray[np.float32]:
+        """[Z] what the networks see of a feature vector [FEATURE_COUNT]."""
+        values = vector.astype(np.float32)
+        reduced = np.concatenate(
+            [
+                self.displacement_basis @ values[section("displacement")],
+                values[section("displacement").stop : section("shape").start],
+                self.shape_basis @ values[section("shape")],
+            ]
+        )
+        return np.clip((reduced - self.offset) * self.scale, -FARTHEST_INPUT, FARTHEST_INPUT)
+
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[52] unit weights for inputs [Z]."""
+        hidden = inputs
+        for number, (matrix, bias) in enumerate(self.layers):
+            if number:
+                hidden = hidden / (1.0 + np.exp(-hidden))
+            hidden = matrix @ hidden + bias
+        return hidden + self.linear @ inputs
+
+
+class ExpressionPrior:
+    """Estimates what a face does, in ARKit-named units. Immutable; may be shared between threads."""
+
+    def __init__(self, weights: PriorWeights) -> None:
+        self._weights = weights
+        self.unit_names = weights.unit_names
+
+    @staticmethod
+    def load(path: Path = PRIOR_FILE) -> "ExpressionPrior":
+        """The shipped prior, or another file made by `engine.training.expression_train`. Raises InputError."""
+        return ExpressionPrior(read_weights(path))
+
+    def estimate(
+        self, observation: FaceObservation, neutral: ExpressionNeutral, motion: DriverMotion | None = None
+    ) -> NDArray[np.float64]:
+        """[52] weights of the units in the order of `unit_names`; 0 neutral, 1 the full unit.
+
+        They may exceed 1 or go below 0 where the driver does more than the units do. Takes 0.5 ms, of which 0.4 are
+        `engine.driver_face.measure`: hand over its answer as `motion` where it is known.
+        """
+        return self.estimate_from(features(observation, neutral, motion))
+
+    def estimate_from(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same from a feature vector [FEATURE_COUNT] of `engine.expression_features`."""
+        if vector.shape != (FEATURE_COUNT,):
+            raise ValueError(f"expected a feature vector of {FEATURE_COUNT}, got shape {vector.shape}")
+        return self._weights.outputs(self._weights.inputs(vector)).astype(np.float64)
+
+
+def reduced_count(displacement_components: int, shape_components: int) -> int:
+    """How many inputs are left once the long parts of the features are projected."""
+    short = sum(length for name, length in SECTIONS.items() if name not in _PROJECTED)
+    return displacement_components + short + shape_components
+
+
+def write_weights(path: Path, weights: PriorWeights) -> None:
+    """Write in half precision, which is finer than the landmarks are."""
+    arrays = {
+        "format": np.array(FORMAT),
+        "unit_names": np.array(weights.unit_names),
+        "offset": weights.offset,
+        "scale": weights.scale,
+        "displacement_basis": weights.displacement_basis.astype(np.float16),
+        "shape_basis": weights.shape_basis.astype(np.float16),
+        "linear": weights.linear.astype(np.float16),
+    }
+    for number, (matrix, bias) in enumerate(weights.layers):
+        arrays |= {f"matrix_{number}": matrix.astype(np.float16), f"bias_{number}": bias}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    partial.replace(path)
+
+
+def read_weights(path: Path) -> PriorWeights:
+    """The inverse of `write_weights`. Raises InputError where there is no usable file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
+                raise ValueError(f"expected less than {LARGEST_BYTES} bytes unpacked")
+        with np.load(path, allow_pickle=False) as file:
+            if int(file["format"]) != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, got {int(file['format'])}")
+            layers = sum(name.startswith("matrix_") for name in file.files)
+            return PriorWeights(
+                tuple(str(name) for name in file["unit_names"]),
+                *(
+                    file[name].astype(np.float32)
+                    for name in ("displacement_basis", "shape_basis", "offset", "scale", "linear")
+                ),
+                tuple(
+                    (file[f"matrix_{n}"].astype(np.float32), file[f"bias_{n}"].astype(np.float32))
+                    for n in range(layers)
+                ),
+            )
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: expected an expression prior, could not read it ({' '.join(str(error).split())}); "
+            "install the package again or train one with  python -m engine.training.expression_train"
+        ) from None
