@@ -23,9 +23,6 @@ from engine.network.layers import EqualLinear, StyledConv
 from engine.network.live import LiveEncoder, LiveHeads, LiveStudent, LiveStyledConv
 from engine.network.network import FaceNetwork
 
-GRAPH_VERSION = "1"
-"""Part of every cache key: to be raised whenever the live graph computes in another way."""
-
 
 class MotionNetwork(nn.Module):
     """Driving crop [1, 4, N, N] and alpha_offset [1, M] -> flow [N, N, 2], depth [N, N], alpha [1, M].
@@ -35,18 +32,20 @@ class MotionNetwork(nn.Module):
     """
 
     source_alpha: Tensor
+    home: Tensor
     style_matrix: Tensor
     style_bias: Tensor
     first_matrix: Tensor
     first_bias: Tensor
 
     def __init__(self, network: FaceNetwork, source: Tensor) -> None:
-        """`source` [1, 4, N, N]: the avatar's picture and depth in [-1, 1]."""
+        """`source` [1, 4, N, N]: the avatar's picture and depth in [-1, 1], N being `config.picture_size`."""
         super().__init__()
         self.config: NetworkConfig = network.config
+        self.pixel_scale = network.config.pixel_scale
         dec = network.dec
         with torch.no_grad():
-            h, alpha, features = network.enc(source)
+            h, alpha, features = network.enc(shrunk(source, self.pixel_scale))
             last = len(features) - 1
             self.encoder = LiveEncoder(network)
             self.first = LiveStyledConv(dec.conv1)
@@ -57,6 +56,7 @@ class MotionNetwork(nn.Module):
             matrix, bias = _styles_of_alpha(modulations, dec.direction.basis(), h[0])
             self.style_widths = [len(m.bias) for m in modulations]
             self.register_buffer("source_alpha", alpha.clone())
+            self.register_buffer("home", pixel_grid(self.config.picture_size) if self.pixel_scale > 1 else None)
             self.register_buffer("style_matrix", matrix)  # [sum C, M]
             self.register_buffer("style_bias", bias)
             first = self.style_widths[0]
@@ -76,7 +76,7 @@ class MotionNetwork(nn.Module):
         return self.source_alpha - alpha_start
 
     def forward(self, driving: Tensor, alpha_offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        alpha = self.encoder(driving)
+        alpha = self.encoder(shrunk(driving, self.pixel_scale))
         code = alpha + alpha_offset
         stacked = F.linear(code, self.style_matrix, self.style_bias)[:, :, None, None]
         styles = list(torch.split(stacked, self.style_widths, dim=1))  # each [1, C, 1, 1]
@@ -88,18 +88,40 @@ class MotionNetwork(nn.Module):
             x = self.convs[2 * level + 1](x, styles[2 + 2 * level])
             x, previous = head(x, heads[2 * level], heads[2 * level + 1], previous)
         assert previous is not None
-        return self.student(previous[0], styles[-1]), previous[2][0, 0], alpha
+        flow, depth = self.student(previous[0], styles[-1]), previous[2]
+        if self.pixel_scale > 1:
+            flow, depth = self._enlarged(flow, depth)
+        return flow, depth[0, 0], alpha
+
+    def _enlarged(self, flow: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """The way each pixel looks stays as long, and ends where `flow_tracking` counts from: no way at all is home."""
+        offset = (flow - self.student.grid).permute(2, 0, 1)[None]
+        both = torch.cat((offset, depth), dim=1)
+        large = F.interpolate(both, scale_factor=float(self.pixel_scale), mode="bilinear", align_corners=False)
+        return self.home + large[0, :2].permute(1, 2, 0), large[:, 2:]
 
     def _first(self, code: Tensor, style: Tensor) -> Tensor:
         x = F.linear(code, self.first_matrix).reshape(self.first_bias.shape) + self.first_bias
         return self.first.activate(x, style)
 
 
+def shrunk(picture: Tensor, factor: int) -> Tensor:
+    """[B, C, N, N] with blocks of `factor` pixels averaged."""
+    return picture if factor == 1 else F.avg_pool2d(picture, factor)
+
+
+def pixel_grid(size: int) -> Tensor:
+    """[size, size, 2] x first: 2·index/size − 1, where `flow_tracking` finds the pixel of that index."""
+    line = torch.arange(size) * (2.0 / size) - 1.0
+    rows, columns = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack((columns, rows), dim=-1)
+
+
 def sample_inputs(config: NetworkConfig, seed: int = 0) -> tuple[Tensor, Tensor]:
     """A smooth driving picture and an offset: what backends are compiled for and proven on."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, config.input_channels, 8, 8, generator=generator)
-    size = (config.image_size, config.image_size)
+    size = (config.picture_size, config.picture_size)
     driving = F.interpolate(coarse, size=size, mode="bilinear", align_corners=True).clamp(-1, 1)
     return driving, torch.randn(1, config.motion_dim, generator=generator)
 

@@ -21,6 +21,8 @@ class NetworkConfig:
         input_channels: 4 for RGB and depth.
         inpaint_widths: channels of the flow generator's picture branch at full, half and quarter size.
         inpaint_blocks: residual blocks in that branch.
+        pixel_scale: side of the pictures at the network's border over `image_size`. Above 1 the live graph averages
+            blocks of pixels on the way in and enlarges flow and depth on the way out.
     """
 
     image_size: int = 256
@@ -31,6 +33,7 @@ class NetworkConfig:
     input_channels: int = 4
     inpaint_widths: tuple[int, int, int] = (32, 64, 128)
     inpaint_blocks: int = 5
+    pixel_scale: int = 1
 
     def __post_init__(self) -> None:
         size = self.image_size
@@ -39,7 +42,7 @@ class NetworkConfig:
         missing = [r for r in self.resolutions(from_size=4) if self.widths.get(r, 0) < 1]
         if missing:
             raise InputError(f"network config: widths lack a positive entry for resolutions {missing}; add them")
-        for name in ("style_dim", "motion_dim", "depth_motion_dim", "input_channels", "inpaint_blocks"):
+        for name in ("style_dim", "motion_dim", "depth_motion_dim", "input_channels", "inpaint_blocks", "pixel_scale"):
             if getattr(self, name) < 1:
                 raise InputError(f"network config: {name} must be at least 1, got {getattr(self, name)}")
         narrowest = min(self.widths[r] for r in self.resolutions())
@@ -51,6 +54,11 @@ class NetworkConfig:
             raise InputError(
                 f"network config: {self.motion_dim} motion directions do not fit a {self.style_dim}-value latent"
             )
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures that are given and of the flow that comes back."""
+        return self.image_size * self.pixel_scale
 
     def resolutions(self, from_size: int = 8) -> list[int]:
         """Powers of two from `from_size` to the image size, coarse first."""
@@ -77,3 +85,14 @@ class NetworkConfig:
 
 
 PUBLISHED = NetworkConfig()
+
+COMPACT = NetworkConfig(
+    image_size=128,
+    widths={4: 128, 8: 128, 16: 128, 32: 96, 64: 48, 128: 16},
+    style_dim=128,
+    motion_dim=52,
+    inpaint_widths=(8, 16, 32),
+    inpaint_blocks=2,
+    pixel_scale=2,
+)
+"""This project's own: no level of 256², one motion direction for each expression unit."""
