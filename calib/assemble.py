@@ -20,8 +20,8 @@ from calib.eye_pieces import (
     open_aperture,
     outer_profile,
 )
-from calib.face_regions import FACE_LANDMARKS
-from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, teeth_pieces, tongue_piece
+from calib.face_regions import CHIN, FACE_LANDMARKS
+from calib.mouth_pieces import JawFrame, jaw_corners, lining_piece, room_below, teeth_pieces, tongue_piece
 from calib.openings import Opening
 from calib.parts import Kind
 from calib.pieces import Piece, with_pieces
@@ -35,6 +35,7 @@ from render.mesh import Mesh
 
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
 _AROUND = ((0.2, 0.4), (0.25, 0.5), (0.25, 0.5))  # refined beyond corners and rims of mouth and eyes, in widths
+_BESIDE_HIGH = 0.3  # in widths: at least so far beyond the rims of eyes higher than any human's
 _NEIGHBOURS = 8
 _FOLLOW_FULL, _FOLLOW_END = 0.12, 0.5  # avatar units: followers so near the skin go along fully, so far not at all
 _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
@@ -81,10 +82,12 @@ def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
     points = work.points()
     near = np.zeros(len(points), dtype=bool)
     for opening, (beyond, beside) in zip((survey.mouth, *survey.eyes), _AROUND, strict=True):
-        flat, rim = opening.flat(points), opening.flat((opening.upper + opening.lower) / 2)
-        line, depth = (np.interp(flat[:, 0], rim[:, 0], rim[:, axis]) for axis in (1, 2))
-        inside = (flat[:, 0] > -beyond) & (flat[:, 0] < 1 + beyond) & (np.abs(flat[:, 1] - line) < beside)
-        near |= inside & (np.abs(flat[:, 2] - depth) < 0.5)
+        flat = opening.flat(points)
+        upper, lower = opening.rims_at(flat[:, 0])
+        line, half = (upper + lower)[:, 1] / 2, float(opening.gap().max()) / 2 / opening.width
+        inside = (flat[:, 0] > -beyond) & (flat[:, 0] < 1 + beyond)
+        inside &= np.abs(flat[:, 1] - line) < max(beside, half + _BESIDE_HIGH)
+        near |= inside & (np.abs(flat[:, 2] - opening.depth_at(flat)) < 0.5)
     skin = np.zeros(len(points), dtype=bool)
     skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
     return near & skin
@@ -169,9 +172,11 @@ def _pieces(
     if _mouth_needs_inside(survey):
         seen = np.unique(survey.mesh.faces[survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)])
         rims = _rim_weights(work, survey, weights)
-        pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[seen]))
+        room = room_below(survey.mouth, survey.landmarks[CHIN[0]])
+        pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[seen], room))
         if survey.mouth.closed:  # else a surface in one piece shows its own teeth between the lips
-            pieces += [*teeth_pieces(survey.mouth, jaw, controllers), tongue_piece(survey.mouth, jaw, controllers)]
+            pieces += teeth_pieces(survey.mouth, jaw, controllers, room)
+            pieces.append(tongue_piece(survey.mouth, jaw, controllers, room))
     for name, shape in zip(("eye_left", "eye_right"), shapes, strict=True):
         if shape.added:
             pieces.append(eyeball_piece(name, shape.ball, controllers))

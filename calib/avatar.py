@@ -7,8 +7,9 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from platformdirs import user_cache_dir
 from scipy import sparse
 
 from calib.controllers import Controllers
+from calib.hand_landmarks import Points, load_hand_landmarks
 from calib.pieces import piece_material
 from calib.placement import check_axes
 from calib.rig import FaceRig
@@ -23,6 +25,10 @@ from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_
 from render.errors import InputError
 from render.mesh import Mesh, MeshPart
 from render.mesh_io import load_mesh
+
+if TYPE_CHECKING:
+    from calib.survey import HeadSurvey
+    from calib.views import Studio
 
 PREPARATION_VERSION = 12  # raised when the same file would come out differently
 log = logging.getLogger(__name__)
@@ -94,6 +100,7 @@ def prepare_avatar(
     front: str | None = None,
     eye: Vector | None = None,
     translation: Vector | None = None,
+    landmarks: Path | None = None,
     cache_dir: Path | None = None,
     refresh: bool = False,
     progress: Progress | None = None,
@@ -104,6 +111,7 @@ def prepare_avatar(
         path: .obj, .ply, .glb or .gltf; texture: a picture for its texture coordinates.
         up, front: file axes that point up and out of the face ("x", "-x", …); guessed where None.
         eye, translation: the avatar's camera and a shift of the avatar before it, in avatar units.
+        landmarks: file of landmarks placed by hand (`calib.hand_landmarks`), for heads that are not human.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
 
     Makes an OpenGL context where the avatar is not in the cache: call it from the main thread.
@@ -112,12 +120,17 @@ def prepare_avatar(
     check_axes(up, front)
     tell = progress or (lambda _what, _done, _total: None)
     mesh = load_mesh(path, texture)
-    key = _content_key(mesh, {"up": up, "front": front, "eye": eye, "translation": translation})
+    points = None if landmarks is None else load_hand_landmarks(landmarks, mesh)
+    options: dict[str, object] = {"up": up, "front": front, "eye": eye, "translation": translation}
+    if points is not None:
+        options["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
+    key = _content_key(mesh, options)
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
     if not refresh and (cached := _load(place, name, mesh, key)) is not None:
         return cached
-    avatar = _prepare(str(path), name, mesh, key, (up, front), (eye, translation), tell)
+    survey = partial(_survey, str(path), mesh, points=points, axes=(up, front), hand_file=str(landmarks))
+    avatar = _prepare(name, mesh, key, survey, (eye, translation), tell)
     _save(place, avatar)
     log.info("%s: %s", path, avatar.description)
     return avatar
@@ -137,24 +150,42 @@ def avatar_camera(eye: Vector | None, translation: Vector | None) -> NDArray[np.
     return np.asarray(look_at(eye or PUBLISHED_EYE) @ shift)
 
 
-def _prepare(
+def _survey(
     path: str,
+    mesh: Mesh,
+    studio: "Studio",
+    *,
+    points: Points | None,
+    axes: tuple[str | None, str | None],
+    hand_file: str,
+) -> "HeadSurvey":
+    """Look at the head, with the landmarks a person placed or those that are found."""
+    from calib.face_finder import FaceFinder
+    from calib.survey import survey_by_hand, survey_head
+    from capture.canonical_face import load_canonical_face
+    from capture.face_model_file import find_face_model
+
+    if points is not None:
+        return survey_by_hand(hand_file, mesh, studio, points, load_canonical_face(find_face_model()).points, *axes)
+    with FaceFinder() as finder:
+        return survey_head(path, mesh, studio, finder, *axes)
+
+
+def _prepare(
     name: str,
     mesh: Mesh,
     key: str,
-    axes: tuple[str | None, str | None],
+    look_at_head: Callable[["Studio"], "HeadSurvey"],
     camera: tuple[Vector | None, Vector | None],
     tell: Progress,
 ) -> Avatar:
     from calib.assemble import assemble
-    from calib.face_finder import FaceFinder
-    from calib.survey import survey_head
     from calib.views import Studio
 
     T_camera_world = avatar_camera(*camera)
     tell("looking for the face", 0, 3)
-    with Studio(mesh) as studio, FaceFinder() as finder:
-        survey = survey_head(path, mesh, studio, finder, *axes)
+    with Studio(mesh) as studio:
+        survey = look_at_head(studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     tell("controllers and weights", 1, 3)
     display, rig = assemble(survey)

@@ -26,6 +26,7 @@ _TOOTH_COLUMNS, _TOOTH_ROWS = 145, 12
 _ARCH_WIDTH, _ARCH_DEPTH = 1.06, 0.70  # in mouth widths
 _BEHIND_LIPS = 0.11
 _UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.045)  # root and edge over the lips' line, in mouth widths
+_HUMAN_JAW = 0.5  # in mouth widths: from the lips down to the chin there is at least so much in people
 _GUM_SLOPE = 0.10  # how far the root end of a row lies behind its teeth, in mouth widths
 
 
@@ -60,11 +61,13 @@ def lining_piece(
     rim_weights: tuple[sparse.csr_matrix, sparse.csr_matrix],
     jaw: JawFrame,
     skin: NDArray[np.float64],
+    room: float = 1.0,
 ) -> Piece:
     """A bag behind the lips.
 
     Args:
         mouth: its rims at rest.
+        room: how much of the usual height there is below the lips; see `room_below`.
         rim_weights: [33, K] weights of the upper and the lower rim's points.
         skin: [N, 3] visible points of the face, which the bag stays behind.
     """
@@ -75,7 +78,7 @@ def lining_piece(
     share = (_CORNER_SHARE[:, None] + (_LIP_SHARE - _CORNER_SHARE)[:, None] * bulge).reshape(-1)
     halves, weights = [], []
     for rim, sign, rim_weight in ((mouth.upper, 1.0, rim_weights[0]), (mouth.lower, -1.0, rim_weights[1])):
-        points = _lining_half(mouth, rim, sign)
+        points = _lining_half(mouth, rim, sign if sign > 0 else -room)
         near = skin[tree.query(points[:, :2], k=6)[1], 2]
         front = np.where(near > near.max(axis=1, keepdims=True) - _SKIN_RELIEF * mouth.width, near, np.inf).min(axis=1)
         limit = front - np.repeat(_UNDER_SKIN, columns) * mouth.width
@@ -112,7 +115,7 @@ def _bulge(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _lining_half(mouth: Opening, rim: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
-    """[rings · columns, 3] of the upper (sign 1) or lower (−1) half, ring by ring."""
+    """[rings · columns, 3] of the upper (sign 1) or lower (−1, or less far down) half, ring by ring."""
     flat = mouth.flat(rim)
     bulge = _bulge(flat[:, 0])
     pinch = _PINCHED[:, None] + (1 - _PINCHED[:, None]) * bulge
@@ -132,7 +135,13 @@ def _closed_grid(rings: int, around: int) -> NDArray[np.int64]:
     return np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)])
 
 
-def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int) -> Piece:
+def room_below(mouth: Opening, chin: NDArray[np.float64]) -> float:
+    """How much of a human mouth's height the jaw below the lips holds, 0.2 to 1: `chin` [3] bounds it."""
+    flat = mouth.flat(np.stack([mouth.lower[len(mouth.lower) // 2], chin]))
+    return float(np.clip((flat[0, 1] - flat[1, 1]) / _HUMAN_JAW, 0.2, 1.0))
+
+
+def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 1.0) -> Piece:
     """A tongue at rest on the floor of the mouth."""
     rows, columns = 17, 17
     u = np.linspace(-1, 1, columns)[None, :]
@@ -142,7 +151,8 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int) -> Piece:
     front, line = (float(np.interp(0.5, rim[:, 0], rim[:, axis])) for axis in (2, 1))
     along = 0.5 + half_width * u
     arch = (1 - u**2) * 0.10 - 0.02 * (1 - np.abs(u)) ** 4
-    across = line - 0.23 + arch * np.minimum(1, half_width / 0.2) + 0.16 * np.clip(v - 0.2, 0, 1) ** 1.3
+    rise = arch * np.minimum(1, half_width / 0.2) + 0.16 * np.clip(v - 0.2, 0, 1) ** 1.3
+    across = line + room * (rise - 0.23)
     out = front - 0.25 - 0.36 * v + 0 * u
     flat = np.stack(np.broadcast_arrays(along, across, out), axis=-1).reshape(-1, 3)
     vertices = mouth.upper[0] + mouth.width * flat @ mouth.frame
@@ -152,10 +162,10 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int) -> Piece:
     )
 
 
-def teeth_pieces(mouth: Opening, jaw: JawFrame, controllers: int) -> list[Piece]:
+def teeth_pieces(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 1.0) -> list[Piece]:
     """An upper row that stays with the skull and a lower row that goes with the jaw."""
     upper = _tooth_row(mouth, _UPPER_SPAN, shrink=1.0)
-    lower = _tooth_row(mouth, _LOWER_SPAN, shrink=0.93)
+    lower = _tooth_row(mouth, (room * _LOWER_SPAN[0], room * _LOWER_SPAN[1]), shrink=0.93)
     faces = grid_faces(_TOOTH_ROWS, _TOOTH_COLUMNS)
     along, down = np.linspace(0, 1, _TOOTH_COLUMNS), np.linspace(1, 0, _TOOTH_ROWS)
     uvs = np.stack(np.meshgrid(along, down), axis=-1).reshape(-1, 2)

@@ -21,6 +21,7 @@ COLUMNS = 33  # samples of a rim, corners included
 _GRID_COLUMNS, _GRID_ROWS = 129, 161
 _OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
 _REACH = 0.30  # and up and down, in widths
+_ROOM = 1.15  # and farther, where the landmarks go beyond that
 _PARTED_SHARE = 0.7
 PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
 _FOLD_SLACK, _SHOWN_SLACK = 0.07, 0.22  # in widths: how far from the landmarks a rim may be, by what shows it
@@ -55,6 +56,20 @@ class Opening:
     def gap(self) -> NDArray[np.float64]:
         """[33] distance from the lower to the upper rim, upwards across the opening."""
         return np.asarray((self.upper - self.lower) @ self.frame[1])
+
+    def rims_at(self, along: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Upper and lower rim [N, 3], flat, at places [N] along the opening."""
+        upper, lower = (
+            np.stack([np.interp(along, rim[:, 0], rim[:, axis]) for axis in range(3)], axis=-1)
+            for rim in (self.flat(self.upper), self.flat(self.lower))
+        )
+        return upper, lower
+
+    def depth_at(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N] how far out what lies between the rims is at flat points [N, 3]: straight from rim to rim."""
+        upper, lower = self.rims_at(flat[:, 0])
+        share = np.clip((flat[:, 1] - lower[:, 1]) / np.maximum(upper[:, 1] - lower[:, 1], 1e-9), 0, 1)
+        return np.asarray(lower[:, 2] + (upper[:, 2] - lower[:, 2]) * share)
 
     def flat(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points [..., 3] → [..., 3]: along (0 at the left corner, 1 at the right), across and out, in widths."""
@@ -91,7 +106,7 @@ def trace_opening(
         closed: how to take an opening whose surface is one piece; the surface decides where it is not.
     """
     frame, width = _frame(upper)
-    grid = _resample(view, upper[0], upper[-1], width)
+    grid = _resample(view, upper[0], upper[-1], width, _reach(upper, lower, frame, width))
     chain_upper, chain_lower = (_across(chain, upper[0], frame, width, grid.along) for chain in (upper, lower))
     top, bottom, shown = _rims_by_surface(grid, surface, skin_face, chain_upper, chain_lower, width)
     inner = (grid.along > 0.2) & (grid.along < 0.8)
@@ -112,6 +127,12 @@ def trace_opening(
     gap = float(np.quantile((rims[0] - rims[1]) @ frame[1], 0.8))  # a hole in the scan is no opening
     closed = closed if not parted else gap < PARTED_CLOSED_GAP * width
     return Opening(rims[0], rims[1], parted, closed, width, frame, behind)
+
+
+def _reach(upper: NDArray[np.float64], lower: NDArray[np.float64], frame: NDArray[np.float64], width: float) -> float:
+    """How far up and down to look, in widths: beyond the chains of eyes that are higher than any human's."""
+    highest = max(float(np.abs((chain - upper[0]) @ frame[1]).max()) for chain in (upper, lower))
+    return max(_REACH, _ROOM * highest / width)
 
 
 def _frame(rim: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
@@ -137,12 +158,12 @@ def _across(
     return np.asarray(np.interp(along, flat[order, 0], flat[order, 1]))
 
 
-def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64], width: float) -> _Grid:
+def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64], width: float, reach: float) -> _Grid:
     ends = view.project(np.stack([left, right]))
     axis = ends[1] - ends[0]
     upward = np.array([axis[1], -axis[0]])  # rows of a picture run down
     along = np.linspace(-_OVERHANG, 1 + _OVERHANG, _GRID_COLUMNS)
-    across = np.linspace(_REACH, -_REACH, _GRID_ROWS)
+    across = np.linspace(reach, -reach, _GRID_ROWS)
     pixels = (ends[0] + along[None, :, None] * axis + across[:, None, None] * upward).astype(np.float32)
     x, y = np.ascontiguousarray(pixels[..., 0] - 0.5), np.ascontiguousarray(pixels[..., 1] - 0.5)
     grey = cv2.GaussianBlur(cv2.cvtColor(view.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.5)

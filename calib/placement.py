@@ -144,12 +144,12 @@ def place(
     guessed = up is None or front is None
     to_unit = _unit_size(points)
     for candidate in _search(points, to_unit, look, finder, up, front):
-        T_world_file = _framing(candidate.landmarks) @ _homogeneous(candidate.axes) @ to_unit
+        T_world_file = _framing(candidate.landmarks) @ homogeneous(candidate.axes) @ to_unit
         settled = _settle(T_world_file, look, finder, straighten=guessed)
         if settled is not None:
             T_world_file, found = settled
             T_world_file, angle = _without_slight_turn(T_world_file, candidate.axes, found)
-            chosen_up, chosen_front = _axis_names(candidate.axes)
+            chosen_up, chosen_front = axis_names(candidate.axes)
             return Placement(T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle))), found
     raise _no_face(name)
 
@@ -164,14 +164,14 @@ def _settle(
         if found is None:
             return None
         if straighten and found.angle > np.radians(1.0):
-            T_world_file = _homogeneous(found.rotation.T) @ T_world_file
+            T_world_file = homogeneous(found.rotation.T) @ T_world_file
             found = replace(found, landmarks=found.landmarks @ found.rotation, rotation=np.eye(3))
-        T_world_file = _centred(found.landmarks) @ T_world_file
+        T_world_file = centring(found.landmarks) @ T_world_file
     found = find_face(look(T_world_file, *camera), finder)
     if found is None or not found.plausible:
         return None
-    centring = _centred(found.landmarks)
-    return centring @ T_world_file, replace(found, landmarks=_moved(found.landmarks, centring))
+    last = centring(found.landmarks)
+    return last @ T_world_file, replace(found, landmarks=moved(found.landmarks, last))
 
 
 def _without_slight_turn(
@@ -182,8 +182,8 @@ def _without_slight_turn(
     angle = float(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
     if angle >= max(STRAIGHTEN_RAD, _DOUBT_RAD * found.misfit):
         return T_world_file, angle
-    back = _homogeneous(turn.T)
-    return _centred(_moved(found.landmarks, back)) @ back @ T_world_file, 0.0
+    back = homogeneous(turn.T)
+    return centring(moved(found.landmarks, back)) @ back @ T_world_file, 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ def _search(
             window = _window(unit @ axes.T, share)
             if window is None:
                 continue
-            view = look(_homogeneous(axes) @ to_unit, *front_camera(*window, SEARCH_PIXELS))
+            view = look(homogeneous(axes) @ to_unit, *front_camera(*window, SEARCH_PIXELS))
             face = find_face(view, finder) if (view.depth > 0).any() else None
             if face is not None and face.plausible:
                 found.append(_Candidate(face.score, axes, face.landmarks))
@@ -263,11 +263,12 @@ def _framing(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     return T
 
 
-def _moved(points: NDArray[np.float64], T: NDArray[np.float64]) -> NDArray[np.float64]:
+def moved(points: NDArray[np.float64], T: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points [N, 3] under a similarity [4, 4]."""
     return np.asarray(points @ T[:3, :3].T + T[:3, 3])
 
 
-def _centred(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
+def centring(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     """[4, 4] scale and shift that give the face its height and put the middle of its oval at the origin."""
     oval = landmarks[list(FACE_OVAL)]
     middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
@@ -279,13 +280,16 @@ def _centred(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     return T
 
 
-def _homogeneous(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def homogeneous(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4, 4] of a rotation [3, 3]."""
     T = np.eye(4)
     T[:3, :3] = rotation
     return T
 
 
-def _axis_names(rotation: NDArray[np.float64]) -> tuple[str, str]:
+def axis_names(rotation: NDArray[np.float64]) -> tuple[str, str]:
+    """The file's axes that point up and to the front, or nearly so, under a rotation [3, 3] from file to world."""
+
     def name(row: NDArray[np.float64]) -> str:
         axis = int(np.abs(row).argmax())
         return ("-" if row[axis] < 0 else "") + "xyz"[axis]

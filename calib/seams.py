@@ -32,10 +32,8 @@ def sides_of(opening: Opening, points: NDArray[np.float64]) -> Sides:
     """Where points [N, 3] lie: above (+) or below (−) a closed line, or outside (+) or inside (−) an open contour."""
     flat = opening.flat(points)
     along, across, out = flat.T
-    upper, lower = opening.flat(opening.upper), opening.flat(opening.lower)
-    top = np.interp(along, upper[:, 0], upper[:, 1])
-    bottom = np.interp(along, lower[:, 0], lower[:, 1])
-    depth = np.interp(along, upper[:, 0], (upper[:, 2] + lower[:, 2]) / 2)
+    upper, lower = opening.rims_at(along)
+    top, bottom, depth = upper[:, 1], lower[:, 1], opening.depth_at(flat)
     if opening.closed:
         level = across - (top + bottom) / 2
     else:

@@ -1,6 +1,7 @@
 """Everything that looking at a head tells: how it stands, its landmarks, its openings, what is skin, what is seen."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,19 @@ from scipy.sparse.csgraph import connected_components
 
 from calib.face_finder import FaceFinder
 from calib.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
+from calib.hand_landmarks import Points, completed
+from calib.hand_placement import on_visible_surface, place_by_hand
 from calib.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components, topology_landmarks
 from calib.openings import Opening, trace_opening
 from calib.parts import Kind, Parts, recognise_parts
-from calib.placement import FACE_HEIGHT, Placement, place
+from calib.placement import FACE_HEIGHT, Placement, moved, place
 from calib.surface import Surface, directed_edges, make_surface
 from calib.views import Studio, front_camera
 from render.mesh import Mesh
 
 _CLOSE_UP_PIXELS = 640
 _CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
+_CLOSE_UP_ROOM = 1.3  # and at least so many times the height of an opening that is higher than wide
 _SKIN_LANDMARKS = 8  # a component that so many landmarks see is skin
 _MOUTH_CLOSED, _EYES_CLOSED = 0.09, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
 _SHOWN_PARTS = (
@@ -30,6 +34,8 @@ _SHOWN_PARTS = (
 _PEEP_DEPTH, _PEEP_ACROSS = 0.06, 0.25  # in widths: behind the rims of an opening, and beside them
 _LEAST_PATCH = 0.005  # of all visible faces
 _SIDE_VIEWS = ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, -0.4), (0.0, 0.3))
+_STEEP_VIEWS = ((1.1, 0.0), (-1.1, 0.0), (0.0, -0.8), (0.0, -1.2), (0.7, -0.8), (-0.7, -0.8), (0.0, 1.0))
+"""For snouts: their under sides are no inside of a mouth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +82,45 @@ def survey_head(
 def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, placement: Placement) -> HeadSurvey:
     """The same for a head whose placement is known."""
     T = placement.T_world_file
-
-    def look(T_camera_world, intrinsics):  # type: ignore[no-untyped-def]
-        return studio.look(T, T_camera_world, intrinsics)
-
-    vertices = mesh.vertices.astype(np.float64) @ T[:3, :3].T + T[:3, 3]
-    landmarks = topology_landmarks(mesh, vertices, finder)
+    landmarks = topology_landmarks(mesh, moved(mesh.vertices.astype(np.float64), T), finder)
     if landmarks is None:
-        landmarks = find_landmarks(name, look, finder)
+        landmarks = find_landmarks(name, partial(studio.look, T), finder)
+    return survey_landmarked(mesh, studio, placement, landmarks)
+
+
+def survey_by_hand(
+    name: str,
+    mesh: Mesh,
+    studio: Studio,
+    points: Points,
+    canonical: NDArray[np.float64],
+    up: str | None = None,
+    front: str | None = None,
+) -> HeadSurvey:
+    """Look at a head on which a person placed `points`; see `calib.hand_landmarks`. `canonical` [478, 3] is the average
+    face. Raises InputError where points are missing or do not belong to the mesh."""
+    every = completed(name, points, mesh, canonical)
+    placement, landmarks = place_by_hand(every, canonical, up, front)
+    T = placement.T_world_file
+    placed = {point: moved(at, T) for point, at in every.items()}
+    landmarks = on_visible_surface(landmarks, placed, partial(studio.look, T))
+    return survey_landmarked(mesh, studio, placement, landmarks, (*_SIDE_VIEWS, *_STEEP_VIEWS))
+
+
+def survey_landmarked(
+    mesh: Mesh,
+    studio: Studio,
+    placement: Placement,
+    landmarks: NDArray[np.float64],
+    views: tuple[tuple[float, float], ...] = _SIDE_VIEWS,
+) -> HeadSurvey:
+    """The rest of looking at a head, once it is known where it stands and where its landmarks [478, 3] are.
+
+    `views`: yaw and pitch in radians of the pictures that tell what is outside and what is a cavity.
+    """
+    T = placement.T_world_file
+    look = partial(studio.look, T)
+    vertices = moved(mesh.vertices.astype(np.float64), T)
     surface = make_surface(vertices, mesh.faces)
     component = surface.components()[surface.point_of_vertex]
     seen = landmark_components(look, landmarks, component[mesh.faces[:, 0]])
@@ -91,12 +128,9 @@ def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, pla
     parts = recognise_parts(mesh, vertices, component, skin, landmarks)
     kind = parts.kind[mesh.faces[:, 0]]
     with Studio(_without(mesh, (kind == Kind.FOLLOWER) | (kind == Kind.RIGID))) as bare_studio:
-
-        def look_bare(T_camera_world, intrinsics):  # type: ignore[no-untyped-def]
-            return bare_studio.look(T, T_camera_world, intrinsics)
-
+        look_bare = partial(bare_studio.look, T)
         mouth, eyes = _openings(look_bare, landmarks, surface, kind == Kind.SKIN)
-        visible = _visible_faces(look_bare, len(mesh.faces))
+        visible = _visible_faces(look_bare, len(mesh.faces), views)
     middle = vertices[mesh.faces].mean(axis=1)
     for opening in (mouth, *eyes):
         visible &= ~_peeped_at(opening, middle)
@@ -161,13 +195,15 @@ def _trace(
     closed: bool,
 ) -> Opening:
     width = float(np.linalg.norm(upper[-1] - upper[0]))
-    camera = front_camera((upper[0] + upper[-1]) / 2, _CLOSE_UP_MARGIN * width, _CLOSE_UP_PIXELS)
+    middle = (upper[0] + upper[-1]) / 2
+    high = float(np.abs(np.concatenate([upper, lower])[:, 1] - middle[1]).max())
+    camera = front_camera(middle, max(_CLOSE_UP_MARGIN * width, _CLOSE_UP_ROOM * high), _CLOSE_UP_PIXELS)
     return trace_opening(look(*camera), surface, skin, upper, lower, closed)
 
 
-def _visible_faces(look: LookWorld, count: int) -> NDArray[np.bool_]:
+def _visible_faces(look: LookWorld, count: int, views: tuple[tuple[float, float], ...]) -> NDArray[np.bool_]:
     visible = np.zeros(count, dtype=bool)
-    for yaw, pitch in _SIDE_VIEWS:
+    for yaw, pitch in views:
         view = look(*front_camera(np.zeros(3), FACE_HEIGHT, DETECT_PIXELS, yaw, pitch))
         visible[np.unique(view.face_id[view.face_id >= 0])] = True
     return visible

@@ -122,13 +122,15 @@ def devices() -> None:
 
 def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) -> None:
     """Write the network's live graph for one avatar as ONNX."""
+    from capture.preprocess import network_input
     from engine.backends.onnx_export import export_onnx
-    from engine.flow_engine import live_network
+    from engine.flow_network import live_network
     from engine.network.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
-    network, _ = live_network(_prepared(options), checkpoint)
-    export_onnx(network, options.out)
+    avatar = _prepared(options)
+    source = network_input(avatar.source_rgb, avatar.source_depth)
+    export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
 
 
@@ -177,6 +179,7 @@ def _prepared(options: AvatarOptions) -> "Avatar":
         front=options.front,
         eye=options.eye,
         translation=options.translation,
+        landmarks=options.landmarks,
         refresh=options.refresh,
     )
 

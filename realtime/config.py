@@ -37,6 +37,9 @@ class AvatarOptions:
     translation: Vector | None = None
     """Shift of the avatar before its camera, in avatar units."""
 
+    landmarks: Path | None = None
+    """Landmarks placed by hand (.json), for heads that are not human; `vfa prepare --place-landmarks` makes the file."""
+
     refresh: bool = False
     """Prepare the avatar again even if it is in the cache."""
 
