@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
-from engine.backends.backend import BackendError, CompileRequest, proven
+from engine.backends.backend import CompileRequest, proven
+from engine.backends.compiled import BackendError
 from engine.backends.select import BackendName, make_backend
 from engine.motion_network import MotionNetwork, sample_inputs
 from engine.network.checkpoint import load_checkpoint

@@ -5,15 +5,13 @@
 Motion is relative to the driver's calibrated neutral, as published (`start`).
 """
 
-import hashlib
 import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
@@ -21,18 +19,18 @@ from calib.published import NEIGHBOURS, Way
 from calib.published_rig import SeenHead, published_rig
 from capture.frame import FaceObservation
 from capture.preprocess import ChannelOrder, NetworkCropper, network_input
-from engine.backends.backend import CompileRequest, MotionFields
+from engine.backends.compiled import MotionFields
 from engine.backends.names import BackendName
-from engine.backends.select import select_backend
+from engine.flow_network import open_network
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
 from engine.motion import AvatarPose, HeadPose
-from engine.motion_network import MotionNetwork
-from engine.network.checkpoint import Checkpoint, load_checkpoint
 from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from render.camera import Intrinsics
-from render.errors import InputError
 from render.mesh import Mesh
 from render.rigid_motion import fit_similarity
+
+if TYPE_CHECKING:
+    from engine.network.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -101,20 +99,18 @@ class FlowEngine:
     def __init__(
         self,
         avatar: FlowAvatar,
-        checkpoint: Path | Checkpoint,
+        checkpoint: "Path | Checkpoint",
         options: FlowOptions | None = None,
         head_pose: HeadPose = "follow",
     ) -> None:
         """Raises InputError for a checkpoint, avatar or backend that cannot be used."""
-        loaded = load_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
         options = options or FlowOptions()
+        source = network_input(avatar.source_rgb, avatar.source_depth)
+        network = open_network(source, checkpoint, options.backend, options.cache_dir)
         self.head_pose = head_pose
-        self.quirks = options.quirks or (RELEASED if loaded.released else CORRECTED)
-        network, source = live_network(avatar, loaded)
-        request = CompileRequest(network, loaded.key, _digest(source), options.cache_dir)
-        self.backend = select_backend(options.backend, request)
+        self.quirks = options.quirks or (RELEASED if network.released else CORRECTED)
+        self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
-        self._source_alpha = network.source_alpha.numpy()
         self._offset: NDArray[np.float32] | None = None
         self._cropper = NetworkCropper(self.quirks.driving_channel_order)
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
@@ -188,18 +184,6 @@ class FlowEngine:
         self._T = ease_to_identity(self._T, keep)
 
 
-def live_network(avatar: FlowAvatar, loaded: Checkpoint) -> tuple[MotionNetwork, NDArray[np.float32]]:
-    """The live graph for this avatar, and the avatar's picture [4, N, N] that is folded into it.
-
-    Raises InputError where avatar and checkpoint do not fit.
-    """
-    source = network_input(avatar.source_rgb, avatar.source_depth)
-    size = loaded.network.config.image_size
-    if source.shape != (4, size, size):
-        raise InputError(f"avatar: its picture is {source.shape[1:]}, the checkpoint works on {size}x{size}")
-    return MotionNetwork(loaded.network, torch.from_numpy(source)[None]), source
-
-
 def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) -> NDArray[np.float64]:
     """[4, 4] rotation and translation that best explain where points [n, 3] went (Kabsch 1976); identity for n < 3."""
     T = np.eye(4)
@@ -220,7 +204,3 @@ def ease_to_identity(T: NDArray[np.float64], keep: float) -> NDArray[np.float64]
     eased[:3, :3] = Rotation.from_rotvec(Rotation.from_matrix(T[:3, :3]).as_rotvec() * keep).as_matrix()
     eased[:3, 3] = T[:3, 3] * keep
     return eased
-
-
-def _digest(source: NDArray[np.float32]) -> str:
-    return hashlib.sha256(source.tobytes()).hexdigest()

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.backends.backend import CompileRequest, MotionFields
+from engine.backends.backend import CompileRequest
+from engine.backends.compiled import MotionFields
 from engine.motion_network import MotionNetwork, sample_inputs
 
 

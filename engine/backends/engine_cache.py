@@ -11,6 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backends.native_library import aligned
+
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +42,19 @@ class CacheEntry:
             return bool(label == {"facts": self.facts, "sha256": _sha256(self.path)})
         except (OSError, ValueError):
             return False
+
+    def content(self) -> NDArray[np.uint8] | None:
+        """The engine's bytes from a cache line on, read once; None where it is not `valid`."""
+        try:
+            label = json.loads(self._label.read_text())
+            size = self.path.stat().st_size
+            held = aligned(-(-size // 4)).view(np.uint8)[:size]
+            with self.path.open("rb") as file:
+                read = file.readinto(held.data)
+        except (OSError, ValueError):
+            return None
+        whole = read == size and label == {"facts": self.facts, "sha256": hashlib.sha256(held.data).hexdigest()}
+        return held if whole else None
 
     def write(self, save: Callable[[Path], None]) -> None:
         """`save` writes the engine to the path it is given; it appears under its name only when whole."""

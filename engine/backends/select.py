@@ -1,11 +1,11 @@
 """Choosing a backend: by name, or the fastest that works here and proves itself, saying why."""
 
 import logging
-from dataclasses import dataclass
 
 import torch
 
-from engine.backends.backend import Backend, BackendError, CompiledMotion, CompileRequest, Proof, proven
+from engine.backends.backend import Backend, CompileRequest, proven
+from engine.backends.compiled import BackendError, SelectedBackend
 from engine.backends.eager import CudaGraphBackend, EagerBackend
 from engine.backends.names import BackendName
 from engine.backends.native import NativeBackend
@@ -13,17 +13,6 @@ from engine.backends.openvino import OpenVinoBackend
 from engine.backends.tensorrt import TensorRtBackend
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class SelectedBackend:
-    """A compiled graph that has proven itself, and why it was taken (one line)."""
-
-    run: CompiledMotion
-    name: str
-    precision: str
-    proof: Proof
-    why: str
 
 
 def make_backend(name: BackendName) -> Backend:
@@ -71,7 +60,6 @@ def select_backend(name: BackendName, request: CompileRequest) -> SelectedBacken
 
 def _selected(backend: Backend, request: CompileRequest, why: str) -> SelectedBackend:
     run, proof = proven(backend, request)
-    line = (
-        f"{backend.name} {backend.precision}: {why}; within {proof.flow_px:.2g} px and {proof.depth:.2g} depth of eager"
+    return SelectedBackend(
+        run, backend.name, backend.precision, proof, f"{backend.name} {backend.precision}: {why}; {proof}"
     )
-    return SelectedBackend(run, backend.name, backend.precision, proof, line)

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.backends.backend import BackendError, CompileRequest, MotionFields
+from engine.backends.backend import CompileRequest
+from engine.backends.compiled import GRAPH_VERSION, BackendError, MotionFields
 from engine.backends.engine_cache import CacheEntry
-from engine.motion_network import GRAPH_VERSION, sample_inputs
+from engine.motion_network import sample_inputs
 from render.errors import MissingExtraError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.backends import select
-from engine.backends.backend import REDUCED, BackendError, CompileRequest, MotionFields, Tolerance, proven
+from engine.backends.backend import CompileRequest, proven
+from engine.backends.compiled import REDUCED, BackendError, MotionFields, Tolerance
 from engine.backends.eager import CudaGraphBackend, EagerBackend, EagerMotion
 from engine.backends.engine_cache import CacheEntry
 from engine.backends.openvino import OpenVinoBackend

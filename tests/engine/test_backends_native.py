@@ -12,9 +12,12 @@ from scipy.sparse import random as random_sparse
 from torch.nn import functional as F
 
 from engine.backends import native_library
-from engine.backends.backend import BackendError, CompileRequest, proven
-from engine.backends.native import NativeBackend, _tap_weights, _taps, _Winograd
+from engine.backends.backend import CompileRequest, proven
+from engine.backends.compiled import BackendError
+from engine.backends.native import NativeBackend
 from engine.backends.native_library import NativeError, Scratch, aligned, library, missing, pointer
+from engine.backends.native_motion import Winograd, run_taps
+from engine.backends.native_packing import tap_weights, winograd_weights
 from engine.motion_network import MotionNetwork, sample_inputs
 from engine.network.config import NetworkConfig
 from engine.network.layers import filter_2d, fir_kernel
@@ -43,7 +46,7 @@ def test_winograd_equals_direct_convolution(size: int, c_in: int, c_out: int) ->
     weight, bias = torch.randn(c_out, c_in, 3, 3) / np.sqrt(9 * c_in), torch.randn(c_out)
     style, scale = torch.rand(c_in) + 0.5, torch.rand(c_out) + 0.5
     scratch = Scratch()
-    conv = _Winograd(library(), scratch, weight, bias, size)
+    conv = Winograd(library(), scratch, winograd_weights(weight), bias.numpy(), size)
     scratch.allocate()
     x, out = random_picture(size, c_in), aligned(size, size, c_out)
     conv(x, out, style.numpy(), scale.numpy())
@@ -69,8 +72,8 @@ def test_taps_equal_strided_convolution() -> None:
     weight = torch.randn(128, 64, 3, 3)
     x, out = random_picture(17, 64), aligned(8, 8, 128)
     offsets = np.array([i * 17 * 64 + j * 64 for i in range(3) for j in range(3)], np.int64)
-    weights = _tap_weights([weight[:, :, i, j] for i in range(3) for j in range(3)])
-    _taps(library(), x, weights, out, (8, 8), (2 * 17 * 64, 2 * 64), (8 * 128, 128), offsets)
+    weights = tap_weights([weight[:, :, i, j] for i in range(3) for j in range(3)])
+    run_taps(library(), x, weights, out, (8, 8), (2 * 17 * 64, 2 * 64), (8 * 128, 128), offsets)
     expected = F.conv2d(channels_first(x), weight, stride=2)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(out, expected, atol=2e-4)
 

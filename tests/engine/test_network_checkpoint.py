@@ -4,6 +4,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,7 +75,7 @@ def test_truncated_file(published_file: Path, tmp_path: Path) -> None:
     assert "cut short" in refused(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"PK\x03\x04junk"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"rubbish", b"PK\x03\x04junk"])
 def test_not_a_checkpoint(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "junk.pt"
     path.write_bytes(content)
@@ -87,6 +88,15 @@ class _Malicious:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, (str(self.victim),)
+
+
+def test_random_bytes_are_one_line(tmp_path: Path) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "noise.pt"
+    for _ in range(300):
+        path.write_bytes(rng.choice([b"", b"\x80\x02", b"\x80\x02}q"]) + rng.bytes(int(rng.integers(1, 60))))
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(path)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("protocol", [None, 2, 4])
