@@ -1,0 +1,199 @@
+"""Likeness: does an unrigged head repeat the driver's face? Measured against ground truth.
+
+    python -m benchmarks.likeness [--quick] [--json FILE] [--picture FILE.png] [--engine NAME] [--heads N] [--seed N]
+
+Test people of the CC0 head, none of whom any model was trained on, perform before simulated depth cameras. Other heads
+(`likeness_cases.HEADS`: CC0 people, other topologies, scales and proportions, units bent off the CC0 basis), written to
+files as bare meshes and prepared as any avatar, are driven by what `vfa animate --head-pose fixed` runs, and compared
+with the same heads performing the same units themselves. Figures: `likeness_metrics`. Besides the engines:
+
+- webcam coefficients: the tracker's 52 scores on the head's own true units (a perfect rig);
+- oracle controllers: the true motion at the avatar's controllers, carried by its weights;
+- nothing: the head stays neutral.
+
+JSON: `rows` of {engine, avatar_rig, sensor, turn_deg, light, explained, error_mm, p95_mm, lips_mm, lids_mm, jitter_mm,
+lag_ms, …}, means over heads and drivers of one condition; `takes` with every head and driver; `settings`.
+"""
+
+import argparse
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_dir
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, Head, film, make_heads
+from benchmarks.likeness_methods import Method, engine_names, methods
+from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
+from benchmarks.likeness_picture import PictureBook
+from calib.avatar import Avatar
+from capture.synthetic.clip_studio import ClipStudio
+
+STILL_S = 0.8  # of the rest at the end, after what was moving has settled
+SECONDS, QUICK_SECONDS = 8.0, 4.4
+HEADS, QUICK_HEADS = 8, 3
+KINECT = Condition("kinect")
+CONDITIONS = (
+    Condition("truedepth"), Condition("ideal"), Condition("webcam"), Condition("kinect", turn_deg=25.0),
+    Condition("kinect", light="side"), Condition("kinect", light="dim"),
+)  # fmt: skip
+COLUMNS = {
+    "explained": "explained", "explained_pooled": "pooled", "error_mm": "error", "p95_mm": "p95", "lips_explained": "lips",
+    "lids_explained": "lids", "brows_explained": "brows", "jaw_explained": "jaw", "cheeks_explained": "cheeks",
+    "lips_mm": "lips mm", "lids_mm": "lids mm", "lip_aperture_mm": "aperture", "lip_corner_mm": "corner",
+    "lips_closed": "closed", "lips_through_mm": "through", "lids_closure": "shut", "blinks_closed": "blinks",
+    "jitter_mm": "jitter", "lag_ms": "lag ms", "aperture_r": "r",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is run."""
+
+    seconds: float
+    heads: int
+    drivers: int
+    seed: int
+    conditions: tuple[Condition, ...]
+
+    def clips(self) -> Iterator[tuple[int, Condition]]:
+        """Drivers before a Kinect, then the first of them under the other conditions."""
+        yield from ((self.seed + number, KINECT) for number in range(self.drivers))
+        yield from ((self.seed, condition) for condition in self.conditions)
+
+
+def run(settings: Settings, ways: list[Method], cache: Path, book: PictureBook | None) -> list[dict[str, Any]]:
+    """One dict of figures for every clip, head and method."""
+    takes: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        heads = [(head, head.prepared(Path(folder), cache)) for head in make_heads(settings.heads)]
+        for number, condition in settings.clips():
+            started = time.perf_counter()
+            with ClipStudio() as studio:
+                driver = film(number, round(settings.seconds * FPS), condition, studio)
+            tracked = float(np.mean([each.tracked for each in driver.observations]))
+            print(
+                f"{driver.name}, {condition.label()}: tracked {tracked:.1%}, {time.perf_counter() - started:.0f} s",
+                file=sys.stderr,
+            )
+            for head, avatar in heads:
+                takes += _judge(head, avatar, driver, ways, book)
+    return takes
+
+
+def _judge(
+    head: Head, avatar: Avatar, driver: Driver, ways: list[Method], book: PictureBook | None
+) -> Iterator[dict[str, Any]]:
+    true = head.displacement_m(driver.weights)
+    still = driver.times_s > driver.times_s[-1] - STILL_S
+    for way in ways:
+        started = time.perf_counter()
+        predicted = way.run(head, avatar, driver)
+        seconds = time.perf_counter() - started
+        take = Take(head.rest_m(), true, predicted, driver.times_s, still)
+        if book is not None and way is ways[0]:
+            book.offer(head, driver, take)
+        condition = driver.condition
+        yield {
+            "engine": way.engine,
+            "avatar_rig": way.avatar_rig,
+            "sensor": condition.sensor,
+            "turn_deg": condition.turn_deg,
+            "light": condition.light,
+            "head": head.name,
+            "kind": head.kind,
+            "driver": driver.name,
+            "ms_per_frame": 1e3 * seconds / len(driver.times_s),
+        } | likeness(take, head.anatomy)
+
+
+def summarise(takes: list[dict[str, Any]], by: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Means of the figures over takes that agree in the fields `by`, in order of appearance."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for take in takes:
+        groups.setdefault(tuple(take[field] for field in by), []).append(take)
+    rows = []
+    for key, members in groups.items():
+        figures = {
+            name: mean_or_nan(np.array([member[name] for member in members], dtype=float))
+            for name, value in members[0].items() if isinstance(value, float) and name not in by
+        }  # fmt: skip
+        rows.append(dict(zip(by, key, strict=True)) | {"takes": len(members)} | figures)
+    return rows
+
+
+def table(title: str, rows: list[dict[str, Any]], by: tuple[str, ...]) -> Table:
+    """For the terminal."""
+    out = Table(*by, *COLUMNS.values(), title=title, title_justify="left")
+    for row in rows:
+        out.add_row(*(str(row[field]) for field in by), *(_figure(name, row[name]) for name in COLUMNS))
+    return out
+
+
+def _figure(name: str, value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.0f}" if name == "lag_ms" else f"{value:.3f}" if name == "jitter_mm" else f"{value:.2f}"
+
+
+def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--quick", action="store_true", help="one driver, three heads, one sensor: within a minute")
+    parser.add_argument("--heads", type=int, help=f"number of avatars (default {HEADS})")
+    parser.add_argument("--drivers", type=int, help="number of drivers before the Kinect (default 4)")
+    parser.add_argument("--seconds", type=float, help=f"length of a clip (default {SECONDS:g})")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first driver")
+    parser.add_argument(
+        "--engine", action="append", help="only this engine (may be repeated); baselines are always run"
+    )
+    parser.add_argument("--checkpoint", type=Path, help="weights, to have a row for the flow engine")
+    parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
+    parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
+    parser.add_argument("--cache", type=Path, default=Path(user_cache_dir("vfa-live", appauthor=False)) / "likeness")
+    options = parser.parse_args()
+    quick = options.quick
+    settings = Settings(
+        seconds=options.seconds or (QUICK_SECONDS if quick else SECONDS),
+        heads=options.heads or (QUICK_HEADS if quick else HEADS),
+        drivers=options.drivers or (1 if quick else 4),
+        seed=options.seed,
+        conditions=() if quick or options.sensors_only_kinect else CONDITIONS,
+    )
+    if settings.seconds < REST_S + 2:
+        parser.error(f"--seconds {settings.seconds:g}: expected {REST_S + 2:g} or more")
+    book = PictureBook() if options.picture else None
+    started = time.perf_counter()
+    takes = run(settings, methods(options.engine or engine_names(), options.checkpoint), options.cache, book)
+    by = ("engine", "avatar_rig", "sensor", "turn_deg", "light")
+    rows = summarise(takes, by)
+    console = Console(width=260)
+    console.print(table("per condition", rows, ("engine", "sensor", "turn_deg", "light")))
+    console.print(table("per kind of head, all conditions", summarise(takes, ("engine", "kind")), ("engine", "kind")))
+    if book is not None:
+        book.save(options.picture)
+    if options.json:
+        content = {
+            "rows": _without_nan(rows),
+            "takes": _without_nan(takes),
+            "settings": vars(options) | {"seconds": settings.seconds},
+        }
+        options.json.write_text(json.dumps(content, indent=1, default=str))
+    print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Ways of driving a head: the program's engines, and what they are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from benchmarks.likeness_cases import NEUTRAL_FRAME, Driver, Head
+from calib.avatar import Avatar
+from calib.controllers import Role
+from calib.face_regions import FACE_LANDMARKS
+from capture.face_tracker import SCORE_NAMES
+from engine.retarget import Retargeter
+from realtime.config import EngineName, MotionOptions
+from realtime.engines import make_engine
+
+Motion = NDArray[np.float32]
+_GAZE_RAD = {"Up": 0.290, "Down": 0.339, "In": 0.454, "Out": 0.445}  # of the gaze units at weight 1
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table. `run` gives [T, E, 3] displacements of the head's judged vertices, metres."""
+
+    engine: str
+    avatar_rig: str
+    run: Callable[[Head, Avatar, Driver], Motion]
+
+
+def engine_names() -> list[str]:
+    """Engines that need no file."""
+    return [name for name in get_args(EngineName) if name not in ("auto", "flow")]
+
+
+def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
+    """Those asked for, then what they are compared with."""
+    driven = [Method(name, "none", _driven_by(name, None)) for name in engines]
+    if checkpoint is not None:
+        driven.append(Method("flow", "none", _driven_by("flow", checkpoint)))
+    return driven + [
+        Method("webcam coefficients", "52 true units", _by_scores),
+        Method("oracle controllers", "none", _by_true_controllers),
+        Method("nothing", "none", _nothing),
+    ]
+
+
+def _driven_by(name: str, checkpoint: Path | None) -> Callable[[Head, Avatar, Driver], Motion]:
+    """The public path: what `vfa animate --head-pose fixed --neutral-frame N` does with every frame."""
+
+    def run(head: Head, avatar: Avatar, driver: Driver) -> Motion:
+        options = MotionOptions(engine=name, checkpoint=checkpoint, head_pose="fixed")  # type: ignore[arg-type]
+        engine = make_engine(options, avatar)
+        engine.calibrate(driver.observations[NEUTRAL_FRAME])
+        poses = (engine.animate(observation) for observation in driver.observations)
+        return np.stack([_judged(head, avatar, pose.vertices) for pose in poses])
+
+    return run
+
+
+def _judged(head: Head, avatar: Avatar, vertices: NDArray[np.float32]) -> Motion:
+    """[E, 3] displacement in metres of the avatar's vertices, which are in avatar units."""
+    moved = avatar.to_file(vertices)[head.judged] - head.mesh.vertices[head.judged]
+    return np.asarray(moved * np.float32(head.metres))
+
+
+def _by_scores(head: Head, _avatar: Avatar, driver: Driver) -> Motion:
+    """The tracker's own 52 coefficients on the head's true units: a webcam puppet with a perfect rig."""
+    columns = [SCORE_NAMES.index(name) if name in SCORE_NAMES else -1 for name in head.unit_names]
+    scores = np.stack([np.append(each.scores, 0.0)[columns] for each in driver.observations])
+    return head.displacement_m(scores.astype(np.float64))
+
+
+def _nothing(head: Head, _avatar: Avatar, driver: Driver) -> Motion:
+    return np.zeros((len(driver.times_s), len(head.judged), 3), dtype=np.float32)
+
+
+def _by_true_controllers(head: Head, avatar: Avatar, driver: Driver) -> Motion:
+    """The truth at every controller that follows the face, carried by the avatar's own weights."""
+    retargeter, controllers = Retargeter(avatar.rig), avatar.rig.controllers
+    followed = np.isin(
+        controllers.role, [Role.LANDMARK, Role.UPPER_LID, Role.LOWER_LID, Role.UPPER_LIP, Role.LOWER_LIP]
+    )
+    followed[:FACE_LANDMARKS] = True
+    corners, shares = _on_surface(head, avatar, controllers.rest[followed])
+    out = []
+    for weights in driver.weights:
+        moved_file = head.truth(weights) - head.mesh.vertices
+        at = np.einsum("kc,kcd->kd", shares, moved_file[corners])
+        moved = np.zeros((len(controllers.rest), 3))
+        moved[followed] = at @ avatar.T_world_file[:3, :3].T
+        out.append(_judged(head, avatar, retargeter.vertices(moved, _gaze(head, weights))))
+    return np.stack(out)
+
+
+def _on_surface(
+    head: Head, avatar: Avatar, points: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The nearest place on the head's skin to each of [k, 3] points in avatar units: three vertices and their shares."""
+    judged = np.zeros(len(head.mesh.vertices), dtype=bool)
+    judged[head.judged] = True
+    faces = head.mesh.faces[judged[head.mesh.faces].any(axis=1)]
+    T_file_world = np.linalg.inv(avatar.T_world_file)
+    at = points @ T_file_world[:3, :3].T + T_file_world[:3, 3]
+    surface = trimesh.Trimesh(head.mesh.vertices, faces, process=False)
+    nearest, _, which = trimesh.proximity.closest_point_naive(surface, at)
+    shares = trimesh.triangles.points_to_barycentric(surface.triangles[which], nearest)
+    return faces[which].astype(np.int64), np.asarray(shares)
+
+
+def _gaze(head: Head, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[2, 2] yaw and pitch of the eyes that the units turn, picture-left eye (the person's right) first."""
+    value = dict(zip(head.unit_names, weights.tolist(), strict=True))
+    angle = {
+        f"{way}{side}": _GAZE_RAD[way] * value[f"eyeLook{way}{side}"] for way in _GAZE_RAD for side in ("Left", "Right")
+    }
+    right = (angle["InRight"] - angle["OutRight"], angle["UpRight"] - angle["DownRight"])
+    left = (angle["OutLeft"] - angle["InLeft"], angle["UpLeft"] - angle["DownLeft"])
+    return np.array([right, left])
