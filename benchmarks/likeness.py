@@ -47,8 +47,9 @@ CONDITIONS = (
     Condition("kinect", light="side"), Condition("kinect", light="dim"),
 )  # fmt: skip
 COLUMNS = {
-    "explained": "explained", "explained_pooled": "pooled", "error_mm": "error", "p95_mm": "p95", "lips_explained": "lips",
-    "lids_explained": "lids", "brows_explained": "brows", "jaw_explained": "jaw", "cheeks_explained": "cheeks",
+    "explained": "explained", "explained_pooled": "pooled", "error_mm": "error", "p95_mm": "p95",
+    "lips_explained": "lips", "lids_explained": "lids", "brows_explained": "brows",
+    "jaw_explained": "jaw", "cheeks_explained": "cheeks",
     "lips_mm": "lips mm", "lids_mm": "lids mm", "lip_aperture_mm": "aperture", "lip_corner_mm": "corner",
     "lips_closed": "closed", "lips_through_mm": "through", "lids_closure": "shut", "blinks_closed": "blinks",
     "jitter_mm": "jitter", "lag_ms": "lag ms", "aperture_r": "r",

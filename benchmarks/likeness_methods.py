@@ -43,7 +43,8 @@ def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
     driven = [Method(name, "none", _driven_by(name, None)) for name in engines]
     if checkpoint is not None:
         driven.append(Method("flow", "none", _driven_by("flow", checkpoint)))
-    return driven + [
+    return [
+        *driven,
         Method("webcam coefficients", "52 true units", _by_scores),
         Method("oracle controllers", "none", _by_true_controllers),
         Method("nothing", "none", _nothing),
@@ -101,7 +102,7 @@ def _by_true_controllers(head: Head, avatar: Avatar, driver: Driver) -> Motion:
 def _on_surface(
     head: Head, avatar: Avatar, points: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The nearest place on the head's skin to each of [k, 3] points in avatar units: three vertices and their shares."""
+    """The nearest place on the judged skin to each of [k, 3] points in avatar units: vertices [k, 3] and shares."""
     judged = np.zeros(len(head.mesh.vertices), dtype=bool)
     judged[head.judged] = True
     faces = head.mesh.faces[judged[head.mesh.faces].any(axis=1)]

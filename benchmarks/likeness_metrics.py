@@ -1,8 +1,8 @@
 """How alike two motions of one head are. Pure arithmetic on displacements, metres; y is up.
 
 "Explained motion" of a frame is 1 − RMS(predicted − true) / RMS(true) over the vertices that truly move more than
-0.5 mm; 1 is perfect, 0 is what doing nothing earns, and less is worse than that. Frames count whose moving vertices move
-by 1 mm RMS at least, and the figure is their mean. `explained_pooled` is 1 − RMS/RMS over all those frames' moving
+0.5 mm; 1 is perfect, 0 is what doing nothing earns, and less is worse than that. Frames count whose moving vertices
+move by 1 mm RMS at least, and the figure is their mean. `explained_pooled` is 1 − RMS/RMS over all those frames' moving
 vertices taken together.
 """
 

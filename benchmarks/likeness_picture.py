@@ -13,8 +13,8 @@ from PIL import Image
 from benchmarks.likeness_cases import Driver, Head
 from benchmarks.likeness_metrics import Take, explained_per_frame
 from render.camera import Intrinsics, look_at
-from render.mesh import Mesh
 from render.gl_context import create_context
+from render.mesh import Mesh
 from render.mesh_renderer import MeshRenderer
 from render.render_target import RenderTarget
 
@@ -57,7 +57,7 @@ class PictureBook:
                     head.judged,
                     take.predicted[frame],
                     take.true[frame],
-                )  # fmt: skip
+                )
             )
 
     def save(self, path: Path) -> None:
