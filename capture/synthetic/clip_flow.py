@@ -18,8 +18,8 @@ def flow_to_neutral(shot: ClipFrame, pose: NeutralPose = "same") -> tuple[NDArra
     """Where the surface under each pixel lies in a picture of the neutral face, by the same camera.
 
     Args:
-        pose: of the head in that picture: "same" as in the frame (what is left is expression alone), or as at the clip's
-            "start".
+        pose: of the head in that picture: "same" as in the frame (what is left is expression alone), or as at the
+            clip's "start".
 
     Returns flow [H, W, 2] float32 in pixels (x, y), to be added to a pixel's own place; and mask [H, W], True where the
     person is. Flow is 0 elsewhere. Where another part hides the point in the neutral picture, flow leads there all the
