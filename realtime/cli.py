@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
+from realtime.synth_command import synth
 from realtime.worker import Stop
 from render.camera import PUBLISHED_INTRINSICS, OrbitCamera
 from render.errors import InputError
@@ -46,6 +47,7 @@ def main() -> None:
         "devices": devices,
         "export-network": export_network,
         "finish-recording": finish_recording,
+        "synth": synth,
     }
     _run(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description="Face animator tools."))
 

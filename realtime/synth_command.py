@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class SynthOptions:
-    """Film synthetic people whose motion is known: RGBD clips with weights, head pose, vertices and flow beside them."""
+    """Film synthetic people whose motion is known: RGBD clips with weights, head pose, vertices and flow."""
 
     out: Path
     """Folder that gets one folder per clip."""
