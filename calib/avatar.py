@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 from scipy import sparse
 
+from calib.bfm import bfm_mesh
 from calib.controllers import Controllers
 from calib.hand_landmarks import Points, load_hand_landmarks
 from calib.pieces import piece_material
@@ -101,6 +102,7 @@ def prepare_avatar(
     eye: Vector | None = None,
     translation: Vector | None = None,
     landmarks: Path | None = None,
+    bfm: Path | None = None,
     cache_dir: Path | None = None,
     refresh: bool = False,
     progress: Progress | None = None,
@@ -111,6 +113,7 @@ def prepare_avatar(
         path: .obj, .ply, .glb or .gltf; texture: a picture for its texture coordinates.
         up, front: file axes that point up and out of the face ("x", "-x", …); guessed where None.
         eye, translation: the avatar's camera and a shift of the avatar before it, in avatar units.
+        bfm: the Basel Face Model, where `path` holds its coefficients (`calib.bfm`).
         landmarks: file of landmarks placed by hand (`calib.hand_landmarks`), for heads that are not human.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
 
@@ -119,7 +122,7 @@ def prepare_avatar(
     """
     check_axes(up, front)
     tell = progress or (lambda _what, _done, _total: None)
-    mesh = load_mesh(path, texture)
+    mesh = load_mesh(path, texture) if bfm is None else bfm_mesh(Path(path), bfm)
     points = None if landmarks is None else load_hand_landmarks(landmarks, mesh)
     options: dict[str, object] = {"up": up, "front": front, "eye": eye, "translation": translation}
     if points is not None:

@@ -155,7 +155,7 @@ def smoothing_weights(
     row, column, distance = rings.row[order], rings.col[order], distance[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     keep = rank < k
-    return _normalised(coo_matrix((_kernel(distance[keep]), (row[keep], column[keep])), shape=(count, count)).tocsr())
+    return normalised(coo_matrix((_kernel(distance[keep]), (row[keep], column[keep])), shape=(count, count)).tocsr())
 
 
 class _Geodesics:
@@ -217,10 +217,11 @@ def _as_matrix(index: NDArray[np.int64], weight: NDArray[np.float64], columns: i
     rows, k = index.shape
     matrix = csr_matrix((weight.ravel(), index.ravel(), np.arange(0, rows * k + 1, k)), shape=(rows, columns))
     matrix.eliminate_zeros()
-    return _normalised(matrix)
+    return normalised(matrix)
 
 
-def _normalised(matrix: csr_matrix) -> csr_matrix:
+def normalised(matrix: csr_matrix) -> csr_matrix:
+    """With rows that sum to one, or stay empty."""
     total = np.asarray(matrix.sum(axis=1)).ravel()
     scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
     return (diags(scale) @ matrix).tocsr().astype(np.float32)

@@ -10,21 +10,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 
 from calib.published import (
     NEIGHBOURS,
     PublishedControllers,
     Way,
     controlling_weights,
+    normalised,
     select_controllers,
     smoothing_weights,
 )
 from render.camera import Intrinsics, transform_points
+from render.errors import InputError
 
 log = logging.getLogger(__name__)
 
 _VERSION = "1"
+_HIDDEN = 0.03  # of the depth the picture spans: what lies deeper behind what it shows is hidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,52 @@ def published_rig(
     return rig
 
 
+def own_rig(
+    head: SeenHead,
+    controllers: NDArray[np.float64],
+    weights: csr_matrix,
+    *,
+    k: int = NEIGHBOURS,
+    cache_dir: Path | None = None,
+) -> PublishedRig:
+    """This project's own controllers [C, 3] and weights [V, C], as far as the picture shows them: K of the C, the
+    weights of the others shared out among these. Smoothing is the published one.
+
+    Raises InputError where the picture shows none of them.
+    """
+    placed = np.ascontiguousarray(controllers).tobytes() + weights.data.tobytes() + weights.indices.tobytes()
+    way = f"own {hashlib.sha256(placed).hexdigest()}"
+    path = cache_dir / f"published-rig-{_key(head, k, way)}.npz" if cache_dir else None
+    if path and (kept := _read(path)):
+        return kept
+    points = transform_points(head.T_camera_world, controllers)
+    pixels = np.floor(head.intrinsics.project(points)).astype(np.int64)
+    shown: NDArray[np.int64] = np.flatnonzero(_shown(pixels, points[:, 2], head.depth))
+    first = np.unique(pixels[shown], axis=0, return_index=True)[1]  # of those on one pixel
+    shown = shown[np.sort(first)]
+    if not len(shown):
+        raise InputError("avatar: expected some of its controllers on its picture, it shows none; adjust --eye")
+    column, row = pixels[shown].T
+    nowhere = np.zeros(len(shown), bool)
+    chosen = PublishedControllers(pixels[shown], head.depth[row, column].astype(np.float64), nowhere, nowhere)
+    weights = normalised(weights[:, shown])
+    moves = diags((np.diff(weights.indptr) > 0).astype(np.float32))  # what no controller moves holds nothing back
+    smoothing = normalised(smoothing_weights(head.vertices, head.faces, k=k) @ moves)
+    rig = PublishedRig(chosen, weights, smoothing)
+    if path:
+        _write(path, rig)
+    return rig
+
+
+def _shown(pixels: NDArray[np.int64], depth: NDArray[np.float64], picture: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """[C] whether points at pixels [C, 2] and camera depth [C] are what the picture's depth shows there."""
+    inside = np.asarray(((pixels >= 0) & (pixels < picture.shape[::-1])).all(axis=1))
+    at = np.where(inside[:, None], pixels, 0)
+    seen: NDArray[np.float32] = picture[at[:, 1], at[:, 0]]
+    span = float(np.ptp(picture[picture > 0])) if (picture > 0).any() else 0.0
+    return np.asarray(inside & (seen > 0) & (np.abs(seen - depth) < _HIDDEN * span))
+
+
 def faces_under(head: SeenHead, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
     """[K] the nearest face that covers each pixel's centre, -1 where none does. pixels [K, 2] column and row."""
     points = transform_points(head.T_camera_world, head.vertices.astype(np.float64))
@@ -114,7 +163,7 @@ def _barycentric(corners: NDArray[np.float64], point: NDArray[np.float64]) -> ND
     return bary
 
 
-def _key(head: SeenHead, k: int, way: Way) -> str:
+def _key(head: SeenHead, k: int, way: str) -> str:
     digest = hashlib.sha256(f"{_VERSION} {k} {way} {head.intrinsics}".encode())
     for array in (head.vertices, head.faces, head.landmarks, head.depth, head.T_camera_world):
         digest.update(np.ascontiguousarray(array).tobytes())

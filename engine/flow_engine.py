@@ -7,16 +7,18 @@ Motion is relative to the driver's calibrated neutral, as published (`start`).
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
+from scipy.sparse import csr_matrix
 
+from calib.controllers import Controllers
 from calib.published import NEIGHBOURS, Way
-from calib.published_rig import SeenHead, published_rig
+from calib.published_rig import PublishedRig, SeenHead, own_rig, published_rig
 from capture.frame import FaceObservation
 from capture.preprocess import ChannelOrder, NetworkCropper, network_input
 from engine.backends.compiled import MotionFields
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Rigid = Literal["deform", "apart"]
 EASE_S = 0.25  # time constant with which a lost face returns to rest
 
 
@@ -54,6 +57,10 @@ class FlowAvatar(Protocol):
     def intrinsics(self) -> Intrinsics: ...
     @property
     def T_camera_world(self) -> NDArray[np.float64]: ...
+    @property
+    def controllers(self) -> Controllers: ...  # these two for `FlowOptions.weights` "geodesic" only
+    @property
+    def weights(self) -> csr_matrix: ...
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Quirks:
 
     driving_channel_order: ChannelOrder
     unprojection: Unprojection
-    rigid: Literal["deform", "apart"]
+    rigid: Rigid
 
 
 RELEASED = Quirks("bgr", "published", "deform")
@@ -79,16 +86,25 @@ CORRECTED = Quirks("rgb", "pinhole", "apart")
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """How the flow engine runs. `quirks` None: RELEASED for released checkpoints, CORRECTED for this project's own.
-    `cache_dir` None: nothing is kept on disk."""
+    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED for this
+    project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is kept on disk."""
 
     backend: BackendName = "auto"
-    quirks: Quirks | None = None
+    driving_channel_order: ChannelOrder | None = None
+    unprojection: Unprojection | None = None
+    rigid: Rigid | None = None
+    weights: Literal["published", "geodesic"] = "published"
     neighbours: int = NEIGHBOURS
     way: Way = "per_controller"
     smoothing: float = PUBLISHED_SMOOTHING
     rounds: int = PUBLISHED_ROUNDS
     cache_dir: Path | None = field(default_factory=lambda: user_cache_path("vfa-live") / "flow")
+
+    def quirks(self, released: bool) -> Quirks:
+        """What was chosen, and for the rest the checkpoint's own."""
+        default = RELEASED if released else CORRECTED
+        chosen = {f.name: value for f in fields(Quirks) if (value := getattr(self, f.name)) is not None}
+        return replace(default, **chosen)
 
 
 class FlowEngine:
@@ -108,7 +124,7 @@ class FlowEngine:
         source = network_input(avatar.source_rgb, avatar.source_depth)
         network = open_network(source, checkpoint, options.backend, options.cache_dir)
         self.head_pose = head_pose
-        self.quirks = options.quirks or (RELEASED if network.released else CORRECTED)
+        self.quirks = options.quirks(network.released)
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._offset: NDArray[np.float32] | None = None
@@ -118,9 +134,8 @@ class FlowEngine:
         self._delta, self._T, self._last_s = np.zeros_like(self._rest), np.eye(4), -math.inf
 
     def _prepare_controllers(self, avatar: FlowAvatar, options: FlowOptions) -> None:
-        mesh, depth, camera = avatar.display_mesh, avatar.source_depth, avatar.intrinsics
-        head = SeenHead(self._rest, mesh.faces, avatar.landmarks, depth, camera, avatar.T_camera_world)
-        rig = published_rig(head, k=options.neighbours, way=options.way, cache_dir=options.cache_dir)
+        depth, camera = avatar.source_depth, avatar.intrinsics
+        rig = flow_rig(avatar, options)
         shown = depth[depth > 0]
         span = float(shown.min()), float(shown.max())
         controllers = rig.controllers
@@ -182,6 +197,21 @@ class FlowEngine:
         keep = math.exp(-elapsed / EASE_S) if math.isfinite(elapsed) else 0.0
         self._delta = self._delta * np.float32(keep)
         self._T = ease_to_identity(self._T, keep)
+
+
+def flow_rig(avatar: FlowAvatar, options: FlowOptions) -> PublishedRig:
+    """Controllers and weights in the way that is asked for, solved or read back from an earlier start."""
+    head = SeenHead(
+        np.asarray(avatar.display_mesh.vertices, np.float32),
+        avatar.display_mesh.faces,
+        avatar.landmarks,
+        avatar.source_depth,
+        avatar.intrinsics,
+        avatar.T_camera_world,
+    )
+    if options.weights == "published":
+        return published_rig(head, k=options.neighbours, way=options.way, cache_dir=options.cache_dir)
+    return own_rig(head, avatar.controllers.rest, avatar.weights, k=options.neighbours, cache_dir=options.cache_dir)
 
 
 def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) -> NDArray[np.float64]:

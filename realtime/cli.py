@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
+from realtime.flow_options import WeightSettings
 from realtime.synth_command import synth
 from realtime.worker import Stop
 from render.camera import PUBLISHED_INTRINSICS, OrbitCamera
@@ -128,9 +129,10 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
     from engine.backends.onnx_export import export_onnx
     from engine.flow_network import live_network
     from engine.network.checkpoint import load_checkpoint
+    from realtime.engines import with_source
 
     checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
-    avatar = _prepared(options)
+    avatar = with_source(_prepared(options), options.source)
     source = network_input(avatar.source_rgb, avatar.source_depth)
     export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
@@ -150,9 +152,20 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
 
     avatar = _prepared(options)
     console.print(avatar.description)
+    if options.weights.given():
+        console.print(f"flow engine: {_solve_weights(avatar, options.weights)}")
     if options.picture:
         save_picture(avatar, options.picture)
         console.print(f"picture: {options.picture}")
+
+
+def _solve_weights(avatar: "Avatar", settings: WeightSettings) -> str:
+    """Solve the flow engine's weights ahead of time; says what came out."""
+    from engine.flow_engine import flow_rig
+    from realtime.engines import flow_options
+
+    rig = flow_rig(avatar, flow_options(settings))
+    return f"{len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights"
 
 
 def _camera(options: AvatarOptions) -> OrbitCamera:
@@ -182,6 +195,7 @@ def _prepared(options: AvatarOptions) -> "Avatar":
         eye=options.eye,
         translation=options.translation,
         landmarks=options.landmarks,
+        bfm=options.bfm,
         refresh=options.refresh,
     )
 

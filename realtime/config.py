@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from engine.backends.names import BackendName
 from engine.motion import HeadPose
+from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 from render.errors import InputError
 
 Vector = tuple[float, float, float]
@@ -20,7 +20,11 @@ class AvatarOptions:
     """Which head is driven, and how it stands before its camera."""
 
     avatar: str = "realistic"
-    """A built-in head (realistic, stylized, lowpoly) or a mesh file: .obj, .ply, .glb, .gltf."""
+    """A built-in head (realistic, stylized, lowpoly), a mesh file (.obj, .ply, .glb, .gltf), or Basel Face Model
+    coefficients (.npy) with --bfm."""
+
+    bfm: Path | None = None
+    """BFM09_model_info.mat, the model that --avatar COEFFICIENTS.npy belongs to."""
 
     texture: Path | None = None
     """Picture for the mesh's texture coordinates, when the file does not name one."""
@@ -43,6 +47,15 @@ class AvatarOptions:
     refresh: bool = False
     """Prepare the avatar again even if it is in the cache."""
 
+    def __post_init__(self) -> None:
+        coefficients = self.avatar.lower().endswith(".npy")
+        if coefficients and self.bfm is None:
+            raise InputError(f"--avatar {self.avatar}: coefficients need their model; add --bfm BFM09_model_info.mat")
+        if self.bfm is not None and not coefficients:
+            raise InputError(f"--bfm {self.bfm}: only --avatar COEFFICIENTS.npy uses it; leave it out")
+        if coefficients and self.texture is not None:
+            raise InputError(f"--texture {self.texture}: a head from coefficients has its colours; leave it out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class MotionOptions:
@@ -54,8 +67,7 @@ class MotionOptions:
     checkpoint: Path | None = None
     """Network weights for --engine flow, such as the published VFA.pt."""
 
-    backend: BackendName = "auto"
-    """What runs the network: auto picks by device, proves it against eager and says why."""
+    flow: tyro.conf.OmitArgPrefixes[FlowSettings] = field(default_factory=FlowSettings)
 
     head_pose: HeadPose = "follow"
     """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
@@ -71,6 +83,8 @@ class MotionOptions:
             raise InputError("--engine flow: needs the network's weights; add --checkpoint VFA.pt")
         if self.checkpoint is not None and self.engine == "landmark":
             raise InputError(f"--checkpoint {self.checkpoint}: only --engine flow uses one; leave one of the two out")
+        if self.checkpoint is None and (given := self.flow.given()):
+            raise InputError(f"{given[0]}: only the flow engine uses it; add --checkpoint VFA.pt or leave it out")
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov:g}: expected degrees between 5 and 150; leave it out if not known")
 
@@ -104,7 +118,8 @@ class LiveOptions(AvatarOptions, MotionOptions):
     """Write counts, rates, latencies and memory to this JSON file at the end."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        AvatarOptions.__post_init__(self)
+        MotionOptions.__post_init__(self)
         width, height = self.size
         if not (64 <= width <= 8192 and 64 <= height <= 8192):
             raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
@@ -132,7 +147,8 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     """Replace a recording that is already in the folder."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        AvatarOptions.__post_init__(self)
+        MotionOptions.__post_init__(self)
         if self.neutral_frame != "auto" and not self.neutral_frame.isdecimal():
             raise InputError(
                 f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"
@@ -149,6 +165,8 @@ class ExportOptions(AvatarOptions):
     out: Path
     """The .onnx file to write."""
 
+    source: tyro.conf.OmitArgPrefixes[SourceSettings] = field(default_factory=SourceSettings)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions(AvatarOptions):
@@ -156,3 +174,5 @@ class PrepareOptions(AvatarOptions):
 
     picture: Path | None = field(default=None)
     """Write a picture of the head with its landmarks and controllers to this file."""
+
+    weights: tyro.conf.OmitArgPrefixes[WeightSettings] = field(default_factory=WeightSettings)

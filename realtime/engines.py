@@ -1,12 +1,22 @@
 """Which engine drives an avatar on this machine, and why."""
 
 import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from calib.avatar import Avatar
 from engine.motion import MotionEngine
 from realtime.config import MotionOptions
+from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
+from render.camera import transform_points
+
+if TYPE_CHECKING:
+    from engine.flow_engine import FlowOptions
 
 log = logging.getLogger(__name__)
+_FLOW_NAMES = {"weights_k": "neighbours", "smoothing_rounds": "rounds"}
 
 
 def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
@@ -15,12 +25,34 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     "auto" is the landmark engine unless a checkpoint is given: without one there is no network to run.
     """
     if options.checkpoint is not None:
-        from engine.flow_engine import FlowEngine, FlowOptions
+        from engine.flow_engine import FlowEngine
 
         log.info("engine: flow, because a checkpoint is given")
-        return FlowEngine(avatar, options.checkpoint, FlowOptions(backend=options.backend), options.head_pose)
+        seen = with_source(avatar, options.flow)
+        return FlowEngine(seen, options.checkpoint, flow_options(options.flow), options.head_pose)
     from engine.landmark_engine import LandmarkEngine
 
     if options.engine == "auto":
         log.info("engine: landmark, because no checkpoint is given (--checkpoint VFA.pt selects the flow engine)")
     return LandmarkEngine(avatar, head_pose=options.head_pose)
+
+
+def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":
+    """The engine's options: what was given, and its defaults for the rest."""
+    from engine.flow_engine import FlowOptions
+
+    given = {_FLOW_NAMES.get(name, name): value for name, value in vars(settings).items() if value is not None}
+    given.pop("source_renderer", None)
+    return FlowOptions(**given)
+
+
+def with_source(avatar: Avatar, settings: SourceSettings) -> Avatar:
+    """The avatar with the picture that the network sees drawn by what was asked for. Raises InputError."""
+    if settings.source_renderer != "pytorch3d":
+        return avatar
+    from calib.pytorch3d_source import pytorch3d_rgbd
+
+    mesh = avatar.file_mesh
+    placed = replace(mesh, vertices=transform_points(avatar.T_world_file, mesh.vertices).astype(np.float32))
+    picture = pytorch3d_rgbd(placed, avatar.T_camera_world, avatar.intrinsics)
+    return replace(avatar, source_rgb=picture.rgb, source_depth=picture.depth)

@@ -1,6 +1,6 @@
 """The flow engine: the published chain frame by frame, and how it behaves behind the MotionEngine protocol."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +176,13 @@ def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, th
     eager = FlowOptions(backend="eager", cache_dir=None)
     assert FlowEngine(avatar, thin, eager).quirks == RELEASED
     assert FlowEngine(avatar, replace(thin, released=False), eager).quirks == CORRECTED
-    assert FlowEngine(avatar, thin, replace(eager, quirks=CORRECTED)).quirks == CORRECTED
+    assert FlowEngine(avatar, thin, replace(eager, **asdict(CORRECTED))).quirks == CORRECTED
+    pinhole = replace(eager, unprojection="pinhole")
+    assert FlowEngine(avatar, thin, pinhole).quirks == replace(RELEASED, unprojection="pinhole")
 
 
 def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None, quirks=CORRECTED))
+    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None, **asdict(CORRECTED)))
     angle = 0.2
     turn = np.eye(4)
     turn[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
