@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from calib.anchoring import faces_beside
 from calib.controllers import Controllers, Role
 from calib.cutting import extend_rim
+from calib.expression_transfer import carry_units
 from calib.eye_pieces import (
     EyeShape,
     cover_vertices,
@@ -29,12 +30,16 @@ from calib.remesh import WorkMesh, display_mesh, edge_table, refine, split_edges
 from calib.rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.seams import cut_opening, sides_of
 from calib.skin import build_controllers, depth_in_mouth, skin_faces
-from calib.surface import directed_edges, point_normals
+from calib.surface import directed_edges, face_normals, point_normals
 from calib.survey import HeadSurvey
+from calib.template_fit import fit_template
+from calib.template_head import load_template
 from render.mesh import Mesh
 
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
-_AROUND = ((0.2, 0.4), (0.25, 0.5), (0.25, 0.5))  # refined beyond corners and rims of mouth and eyes, in widths
+_FINE_EYE = 1 / 12  # of an eye's width, where that is less
+_AROUND_MOUTH, _AROUND_EYE = (0.2, 0.4), (0.25, 0.5)  # refined beyond corners and rims, in widths
+_FACING = 0.3  # of a normal, out of the face
 _BESIDE_HIGH = 0.3  # in widths: at least so far beyond the rims of eyes higher than any human's
 _NEIGHBOURS = 8
 _FOLLOW_FULL, _FOLLOW_END = 0.12, 0.5  # avatar units: followers so near the skin go along fully, so far not at all
@@ -45,9 +50,12 @@ _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     """The mesh to draw (avatar units; the file's vertices first) and its rig."""
     work = replace(work_mesh(survey.mesh), vertices=survey.vertices.copy())
-    work = refine(work, _near_openings(work, survey), _FINE * survey.mouth.width)
+    work = refine(work, _near_openings(work, survey, (survey.mouth, *survey.eyes)), _FINE * survey.mouth.width)
+    longest = _FINE_EYE * min(eye.width for eye in survey.eyes)
+    if longest < _FINE * survey.mouth.width:  # eyes that are small beside the mouth
+        work = refine(work, _near_openings(work, survey, survey.eyes), longest)
     for opening in (survey.mouth, *survey.eyes):
-        if not opening.parted:
+        if not opening.parted and (opening is survey.mouth or not opening.painted_high):
             work = cut_opening(work, opening)
     if _mouth_needs_inside(survey):
         work = _without_cavity(work, survey)
@@ -65,7 +73,7 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     mesh, _ = display_mesh(full, parts, materials)
     by_name = {piece.name: vertices for piece, vertices in zip(pieces, numbers, strict=True)}
     eyes = [_eye_rig(work, survey, shapes[eye], eye, by_name) for eye in range(2)]
-    mouth = survey.mouth
+    mouth, template = survey.mouth, load_template()
     rig = FaceRig(
         mesh.vertices,
         controllers,
@@ -73,15 +81,17 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
         _jaw_rig(survey, controllers, by_name),
+        carry_units(template, fit_template(template, survey), survey, work, controllers, weights),
     )
     return mesh, rig
 
 
-def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
-    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend."""
+def _near_openings(work: WorkMesh, survey: HeadSurvey, openings: tuple[Opening, ...]) -> NDArray[np.bool_]:
+    """[N] surface points around `openings`, where the mesh is made fine enough to bend."""
     points = work.points()
     near = np.zeros(len(points), dtype=bool)
-    for opening, (beyond, beside) in zip((survey.mouth, *survey.eyes), _AROUND, strict=True):
+    for opening in openings:
+        beyond, beside = _AROUND_MOUTH if opening is survey.mouth else _AROUND_EYE
         flat = opening.flat(points)
         upper, lower = opening.rims_at(flat[:, 0])
         line, half = (upper + lower)[:, 1] / 2, float(opening.gap().max()) / 2 / opening.width
@@ -121,7 +131,7 @@ def _islands(work: WorkMesh, kept: NDArray[np.bool_], dropped: NDArray[np.bool_]
 
 def _with_apron(work: WorkMesh, weights: sparse.csr_matrix, opening: Opening) -> tuple[WorkMesh, sparse.csr_matrix]:
     """Let what an eye in one piece shows reach a little way under its lids, so that no gap opens between them."""
-    if opening.parted or opening.closed:
+    if opening.parted or opening.closed or opening.painted_high:
         return work, weights
     sides = sides_of(opening, work.vertices)
     patch = (sides.near & (sides.level < 0.01))[work.faces].all(axis=1) & (sides.level[work.faces].min(axis=1) < -0.01)
@@ -170,10 +180,12 @@ def _pieces(
     controllers = weights.shape[1]
     pieces: list[Piece] = []
     if _mouth_needs_inside(survey):
-        seen = np.unique(survey.mesh.faces[survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)])
+        seen = survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)
+        if survey.by_hand:  # seen from steeply below and beside, too: a throat is no face to stay behind
+            seen &= face_normals(survey.vertices, survey.mesh.faces.astype(np.int64))[:, 2] > _FACING
         rims = _rim_weights(work, survey, weights)
         room = room_below(survey.mouth, survey.landmarks[CHIN[0]])
-        pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[seen], room))
+        pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[np.unique(survey.mesh.faces[seen])], room))
         if survey.mouth.closed:  # else a surface in one piece shows its own teeth between the lips
             pieces += teeth_pieces(survey.mouth, jaw, controllers, room)
             pieces.append(tongue_piece(survey.mouth, jaw, controllers, room))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from calib.survey import HeadSurvey
     from calib.views import Studio
 
-PREPARATION_VERSION = 12  # raised when the same file would come out differently
+PREPARATION_VERSION = 13  # raised when the same file would come out differently
 log = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]

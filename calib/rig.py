@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.controllers import Controllers
+from calib.expression_basis import ExpressionBasis
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ class FaceRig:
     Attributes:
         rest: [R, 3] float32 vertices at rest, avatar units: the file's first, then added ones.
         weights: [R, K] float32, rows of zeros for what does not move with the skin.
+        basis: how they follow the 52 expression units.
     """
 
     rest: NDArray[np.float32]
@@ -86,6 +88,7 @@ class FaceRig:
     mouth: MouthRig
     eyes: tuple[EyeRig, EyeRig]
     jaw: JawRig
+    basis: ExpressionBasis
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
@@ -99,6 +102,7 @@ class FaceRig:
             "jaw_hinge": self.jaw.hinge,
             "jaw_vertices": self.jaw.vertices,
             "jaw_upper": self.jaw.upper,
+            **self.basis.to_arrays(),
         }
         for index, eye in enumerate(self.eyes):
             for name in EyeRig.__dataclass_fields__:
@@ -133,4 +137,5 @@ class FaceRig:
             ),
             (left, right),
             JawRig(a["jaw_hinge"], a["jaw_vertices"], a["jaw_upper"]),  # type: ignore[arg-type]
+            ExpressionBasis.from_arrays(a),
         )

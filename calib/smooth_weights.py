@@ -65,13 +65,13 @@ def closest_on_faces(
         raise ValueError("no faces to attach to")
     _, nearest = cKDTree(points[faces[among]].mean(axis=1)).query(targets, k=min(24, len(among)))
     candidates = among[nearest.reshape(len(targets), -1)]
-    bary, squared = _closest_bary(targets, points[faces[candidates]])
+    bary, squared = closest_bary(targets, points[faces[candidates]])
     best = squared.argmin(axis=1)
     rows = np.arange(len(targets))
     return candidates[rows, best], bary[rows, best], np.sqrt(squared[rows, best])
 
 
-def _closest_bary(
+def closest_bary(
     targets: NDArray[np.float64], triangles: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Closest point of each of [K, C] triangles [K, C, 3, 3]: barycentric [K, C, 3] and squared distance [K, C]."""

@@ -19,19 +19,27 @@ class Retargeter:
     def __init__(self, rig: FaceRig) -> None:
         self._rig = rig
         self._weights = rig.weights.astype(np.float32).tocsr()
+        self._corrections = rig.basis.corrections.astype(np.float32).tocsr()
         self._chin = np.array(CHIN)
         self._jaw = rig.controllers.of(Role.JAW)
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
         self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
 
-    def vertices(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
+    def vertices(
+        self,
+        moved: NDArray[np.float64],
+        gaze: NDArray[np.float64],
+        units: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+    ) -> NDArray[np.float32]:
         """Deform the head.
 
         Args:
             moved: [K, 3] displacement of the controllers; those of landmarks and lids are taken as they are, the
                 others are worked out here and written into it.
             gaze: [2, 2] yaw and pitch of each eye in radians.
+            units: displacement of the vertices [R, 3] and of the controllers [K, 3] by expression units, see
+                `calib.expression_basis`; controllers then only carry what `moved` differs from that.
 
         Returns [R, 3] avatar units.
         """
@@ -43,9 +51,11 @@ class Retargeter:
         moved[self._jaw] = points @ rotation.T + shift - points
         for eye, angles in zip(self._eyes, gaze, strict=True):
             eye.move(moved, angles)
-        vertices = rig.rest.copy()
-        for axis, column in enumerate(np.ascontiguousarray(moved.T, dtype=np.float32)):
-            vertices[:, axis] += self._weights @ column  # one axis at a time: faster than all three in SciPy
+        follow = self._weights if units is None else self._corrections
+        offset = moved if units is None else moved - units[1]
+        vertices = rig.rest.copy() if units is None else rig.rest + units[0]
+        for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
+            vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
         jaw = rig.jaw.vertices
         vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
         vertices[rig.jaw.upper] += yielding.astype(np.float32)

@@ -84,11 +84,7 @@ class HeadModel:
     def vertices(self, weights: NDArray[np.floating] | Mapping[str, float] | None = None) -> Points:
         """[n, 3] finished vertices for 52 unit weights (0 … 1), in the order of `unit_names` or by name."""
         values = self.weight_vector(weights)
-        base = self._base + np.tensordot(values, self._units, axes=1)
-        for contact in self._contacts:
-            contact.separate(base)
-        self._lips.separate(base)
-        points = np.asarray(self.topology.matrix @ base)
+        points = np.asarray(self.topology.matrix @ self.moved_base(values))
         for side in SIDES:
             gaze = values @ self._gaze[side]
             points[self.part(f"eye_{side}")] = placed(self.topology.eye, self.eyeballs[side], gaze)
@@ -97,6 +93,14 @@ class HeadModel:
         if self._clearances:  # not yet while the neutral itself is being prepared
             points += self._relief
         return points
+
+    def moved_base(self, weights: NDArray[np.floating]) -> Points:
+        """[V, 3] base mesh for 52 unit weights, lids and lips kept from passing through each other."""
+        base = self._base + np.tensordot(weights, self._units, axes=1)
+        for contact in self._contacts:
+            contact.separate(base)
+        self._lips.separate(base)
+        return np.asarray(base)
 
     def weight_vector(self, weights: NDArray[np.floating] | Mapping[str, float] | None) -> Points:
         """[52] float64; raises ValueError for an unknown name or a wrong length."""

@@ -1,0 +1,89 @@
+"""The 52 expression units on any head: how every vertex and controller of an avatar goes along with them."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from capture.synthetic.head_data import load_head_data
+from capture.synthetic.head_model import HeadModel
+from capture.synthetic.head_topology import HeadTopology, make_topology
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionBasis:
+    """How R vertices and K controllers go along with the template's skin.
+
+    Attributes:
+        base: [V, 3] float64 template on this avatar, metres.
+        linear: [3, 3] float64 template displacement in metres → avatar units.
+        columns: [F] int64 finished skin vertices of the template that anything goes along with.
+        vertices: [R, F] float32.
+        controllers: [K, F] float32.
+        corrections: [R, K] float32 how vertices follow controllers that leave the place the units give them.
+    """
+
+    base: Points
+    linear: NDArray[np.float64]
+    columns: NDArray[np.int64]
+    vertices: sparse.csr_matrix
+    controllers: sparse.csr_matrix
+    corrections: sparse.csr_matrix
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
+        plain: dict[str, NDArray[Any]] = {"base": self.base, "linear": self.linear, "columns": self.columns}
+        for name in ("vertices", "controllers", "corrections"):
+            matrix = getattr(self, name)
+            plain |= {f"{name}_{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
+            plain[f"{name}_shape"] = np.array(matrix.shape)
+        return {f"basis_{name}": value for name, value in plain.items()}
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, NDArray[Any]]) -> "ExpressionBasis":
+        """Raises KeyError or ValueError where the arrays are not those of a basis."""
+        a = {name.removeprefix("basis_"): value for name, value in arrays.items() if name.startswith("basis_")}
+
+        def matrix(name: str) -> sparse.csr_matrix:
+            rows, columns = a[f"{name}_shape"].tolist()
+            parts = tuple(a[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+            return sparse.csr_matrix(parts, shape=(rows, columns))
+
+        return ExpressionBasis(
+            a["base"], a["linear"], a["columns"], matrix("vertices"), matrix("controllers"), matrix("corrections")
+        )
+
+
+class ExpressionUnits:
+    """Moves one avatar by unit weights. Owned by one thread. Making one takes some tenths of a second.
+
+    Attributes:
+        names: of the 52 units, in the order of the weights.
+    """
+
+    def __init__(self, basis: ExpressionBasis) -> None:
+        self._basis = basis
+        topology = template_topology()
+        self._model = HeadModel(data=load_head_data(), topology=topology, reshape=lambda _base, _data: basis.base)
+        self.names = self._model.unit_names
+        self._subdivide = topology.matrix[basis.columns].astype(np.float32)
+        self._used = np.unique(self._subdivide.indices)
+        self._subdivide = self._subdivide[:, self._used].tocsr()
+        self._linear = basis.linear.T.astype(np.float32)
+
+    def displacement(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Displacement of the vertices [R, 3] and of the controllers [K, 3] in avatar units for weights [52]."""
+        moved = self._model.moved_base(weights)[self._used] - self._model.base[self._used]
+        skin = self._subdivide @ (moved.astype(np.float32) @ self._linear)
+        return self._basis.vertices @ skin, self._basis.controllers @ skin
+
+
+@functools.cache
+def template_topology() -> HeadTopology:
+    """The template's finished surface, with chest and upper arms. Shared."""
+    return make_topology(load_head_data(), bust=False)

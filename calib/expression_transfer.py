@@ -1,0 +1,137 @@
+"""The expression units carried onto an avatar: its skin goes along with the places of the template it lies on.
+
+The built-in head, bent onto the avatar (`calib.template_fit`), moves; displacements are carried over from place to
+place: see Noh and Neumann, "Expression cloning" (SIGGRAPH 2001).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from calib.controllers import Controllers, Role
+from calib.expression_basis import ExpressionBasis, template_topology
+from calib.face_regions import FACE_LANDMARKS
+from calib.parts import Kind
+from calib.remesh import WorkMesh
+from calib.smooth_weights import closest_bary, closest_on_faces
+from calib.surface import face_normals, point_normals
+from calib.survey import HeadSurvey
+from calib.template_fit import TemplateFit
+from calib.template_head import TemplateHead
+from capture.synthetic.head_topology import HeadTopology
+
+_TURN_M = 0.004  # a normal turned by a right angle weighs as much as 1.4 times this distance
+_CANDIDATES = 48
+_NEAR_M, _FADE_M = 0.004, 0.004  # skin within the first of the template goes along fully, beyond it fades
+_LED = 0.3  # a vertex that follows a controller so far stands for it
+_SURE = 0.5
+_OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
+"""Controllers the retargeter moves itself: what follows them does not follow the units."""
+
+
+def carry_units(
+    template: TemplateHead,
+    fit: TemplateFit,
+    survey: HeadSurvey,
+    work: WorkMesh,
+    controllers: Controllers,
+    weights: sparse.csr_matrix,
+) -> ExpressionBasis:
+    """The basis of an assembled avatar.
+
+    Args:
+        template: the built-in head.
+        fit: the template on it.
+        work: refined and cut; its V' vertices come first among the R of the display mesh.
+        controllers, weights: all K of them and [R, K] weights of the finished rig.
+    """
+    topology = template_topology()
+    skin = _skin_vertices(work, survey)
+    places, trust = _places(fit, work, skin, topology)
+    count = weights.shape[0]
+    rows = sparse.csr_matrix((np.ones(len(skin)), (skin, np.arange(len(skin)))), shape=(count, len(skin)))
+    carried = (rows @ places).tocsr()
+    share = np.zeros(count)
+    share[skin] = trust
+    shown_eyes = np.isin(controllers.role, _OWN_WAY[1:])
+    share *= 1 - np.clip(np.asarray(weights[:, shown_eyes].sum(axis=1)).ravel(), 0, 1)
+    at_controllers = _at_controllers(template, carried, weights, controllers, share)
+    vertices = sparse.diags(share) @ carried + sparse.diags(1 - share) @ (weights @ at_controllers)
+    own_way = sparse.diags(np.isin(controllers.role, _OWN_WAY).astype(float))
+    used = np.unique(np.concatenate([vertices.tocsr().indices, at_controllers.indices])).astype(np.int64)
+    return ExpressionBasis(
+        fit.base,
+        fit.rotation.T / fit.scale,
+        used,
+        _clean(vertices.tocsr()[:, used]),
+        _clean(at_controllers[:, used]),
+        _clean(weights - sparse.diags(share) @ weights @ own_way),
+    )
+
+
+def _skin_vertices(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.int64]:
+    skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
+    return np.unique(work.faces[skin_face])
+
+
+def _places(
+    fit: TemplateFit, work: WorkMesh, skin: NDArray[np.int64], topology: HeadTopology
+) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """[S, F] barycentric weights of the template's finished skin at the avatar's skin vertices [S], and trust [S]."""
+    faces = topology.faces["skin"].astype(np.int64)
+    reach = topology.ranges["skin"][1]
+    template = topology.matrix[:reach] @ fit.base
+    target = fit.to_template(work.vertices[skin])
+    normal = (point_normals(work.points(), work.point_faces)[work.point] @ fit.rotation.T)[skin]
+    outward = face_normals(template, faces)
+    features = np.concatenate([template[faces].mean(axis=1), _TURN_M * outward], axis=1)
+    _, near = cKDTree(features).query(np.concatenate([target, _TURN_M * normal], axis=1), k=_CANDIDATES)
+    bary, squared = closest_bary(target, template[faces[near]])
+    turned = ((outward[near] - normal[:, None]) ** 2).sum(axis=2)
+    best = (squared + _TURN_M**2 * turned).argmin(axis=1)
+    row = np.arange(len(skin))
+    beyond = np.maximum(np.sqrt(squared[row, best]) - _NEAR_M, 0) / _FADE_M
+    columns = faces[near[row, best]]
+    matrix = sparse.csr_matrix(
+        (bary[row, best].ravel(), (np.repeat(row, 3), columns.ravel())), shape=(len(skin), reach)
+    )
+    return matrix, np.exp(-(beyond**2))
+
+
+def _at_controllers(
+    template: TemplateHead,
+    carried: sparse.csr_matrix,
+    weights: sparse.csr_matrix,
+    controllers: Controllers,
+    share: NDArray[np.float64],
+) -> sparse.csr_matrix:
+    """[K, F] the template's places at the controllers: those of the vertex that follows each one most.
+
+    Landmarks that no vertex stands for lie where they do on the template.
+    """
+    trusted = (sparse.diags((share > _SURE).astype(float)) @ weights).tocsc()
+    leader = np.asarray(trusted.argmax(axis=0)).ravel()
+    led = np.asarray(trusted.max(axis=0).toarray()).ravel() > _LED
+    led &= ~np.isin(controllers.role, _OWN_WAY)
+    alone = sparse.diags((~led[:FACE_LANDMARKS]).astype(float)) @ _landmark_places(template)
+    rest = sparse.csr_matrix((len(led) - FACE_LANDMARKS, alone.shape[1]))
+    return (sparse.diags(led.astype(float)) @ carried[leader] + sparse.vstack([alone, rest])).tocsr()
+
+
+def _landmark_places(template: TemplateHead) -> sparse.csr_matrix:
+    """[468, F] the face landmarks on the template's finished skin."""
+    topology = template_topology()
+    reach = topology.ranges["skin"][1]
+    points, faces = topology.matrix[:reach] @ template.mean, topology.faces["skin"].astype(np.int64)
+    landmarks = template.landmarks[:FACE_LANDMARKS] @ template.mean
+    face, bary, _ = closest_on_faces(landmarks, points, faces, np.arange(len(faces)))
+    rows = np.repeat(np.arange(FACE_LANDMARKS), 3)
+    return sparse.csr_matrix((bary.ravel(), (rows, faces[face].ravel())), shape=(FACE_LANDMARKS, reach))
+
+
+def _clean(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+    result = matrix.tocsr().astype(np.float32)
+    result.data[np.abs(result.data) < 1e-4] = 0
+    result.eliminate_zeros()
+    return result

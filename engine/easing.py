@@ -1,0 +1,50 @@
+"""Reached without a jump: what an engine shows after a loss, a return or a new neutral."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = tuple[NDArray[np.float64], ...]
+"""Everything an engine smooths and eases, all zero at neutral."""
+
+_LOST_S, _RESUME_S, _RECALIBRATE_S = 0.35, 0.15, 0.3  # time constants
+
+
+class Easing:
+    """Follows a live state; where that jumps, the difference dies away.
+
+    Attributes:
+        shown: the last eased state.
+        starting: the next tracked state is the first after a loss or a new neutral: filters begin anew.
+    """
+
+    def __init__(self, rest: State) -> None:
+        self.rest = rest
+        self.shown = rest
+        self._offset = rest
+        self._ease_s = _RESUME_S
+        self._recalibrated = False
+        self._was_tracked = False
+        self._time_s: float | None = None
+
+    @property
+    def starting(self) -> bool:
+        return not self._was_tracked or self._recalibrated
+
+    def recalibrated(self) -> None:
+        """The next tracked state is relative to another neutral."""
+        self._recalibrated = True
+
+    def step(self, live: State, tracked: bool, time_s: float) -> State:
+        """The state to show at `time_s`; `live` is the rest state while nothing is tracked."""
+        step_s = 0.0 if self._time_s is None else max(time_s - self._time_s, 0.0)
+        self._time_s = time_s
+        left = float(np.exp(-step_s / self._ease_s))
+        self._offset = tuple(left * part for part in self._offset)
+        if tracked != self._was_tracked or (tracked and self._recalibrated):
+            self._ease_s = _LOST_S if not tracked else _RECALIBRATE_S if self._recalibrated else _RESUME_S
+            self._offset = tuple(before - now for before, now in zip(self.shown, live, strict=True))
+        if tracked:
+            self._recalibrated = False
+        self._was_tracked = tracked
+        self.shown = tuple(now + off for now, off in zip(live, self._offset, strict=True))
+        return self.shown
