@@ -32,13 +32,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, Head, film, make_heads
-from benchmarks.likeness_methods import Method, engine_names, methods
+from benchmarks.likeness_methods import Method, Poses, engine_names, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
 from calib.avatar import Avatar
 from capture.synthetic.clip_studio import ClipStudio
 
-STILL_S = 0.8  # of the rest at the end, after what was moving has settled
+STILL_S = 0.7  # of the rest at the end, after what was moving has settled
 SECONDS, QUICK_SECONDS = 8.0, 4.4
 HEADS, QUICK_HEADS = 8, 3
 KINECT = Condition("kinect")
@@ -98,11 +98,12 @@ def _judge(
     still = driver.times_s > driver.times_s[-1] - STILL_S
     for way in ways:
         started = time.perf_counter()
-        predicted = way.run(head, avatar, driver)
+        poses: Poses | None = [] if book is not None and way is ways[0] else None
+        predicted = way.run(head, avatar, driver, poses)
         seconds = time.perf_counter() - started
         take = Take(head.rest_m(), true, predicted, driver.times_s, still)
-        if book is not None and way is ways[0]:
-            book.offer(head, driver, take)
+        if book is not None and poses:
+            book.offer(head, avatar, driver, take, poses)
         condition = driver.condition
         yield {
             "engine": way.engine,

@@ -26,7 +26,8 @@ Points = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 FPS = 30.0
-REST_S = 1.4  # stillness at the end of every clip
+REST_S = 1.2  # stillness at the end of every clip
+PACE = 2.0  # many short expressions tell more than few long ones
 NEUTRAL_FRAME = 12  # as `vfa animate --neutral-frame 12`: the face rests for the first half second
 PICTURE = 320
 NECK_M = -0.112  # template height under which nothing is judged
@@ -144,6 +145,7 @@ def driver_plan(number: int, frames: int, condition: Condition, person: Person) 
         max_turn_deg=condition.turn_deg,
         light=condition.light,
         rest_s=REST_S,
+        pace=PACE,
     )
 
 

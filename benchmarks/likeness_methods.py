@@ -21,16 +21,18 @@ from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
 
 Motion = NDArray[np.float32]
+Poses = list[NDArray[np.float32]]
 _GAZE_RAD = {"Up": 0.290, "Down": 0.339, "In": 0.454, "Out": 0.445}  # of the gaze units at weight 1
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table. `run` gives [T, E, 3] displacements of the head's judged vertices, metres."""
+    """One row of the table. `run` gives [T, E, 3] displacements of the head's judged vertices, metres; engines put
+    their poses ([R, 3] each, avatar units) into the list where one is given."""
 
     engine: str
     avatar_rig: str
-    run: Callable[[Head, Avatar, Driver], Motion]
+    run: Callable[[Head, Avatar, Driver, Poses | None], Motion]
 
 
 def engine_names() -> list[str]:
@@ -51,15 +53,20 @@ def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
     ]
 
 
-def _driven_by(name: str, checkpoint: Path | None) -> Callable[[Head, Avatar, Driver], Motion]:
+def _driven_by(name: str, checkpoint: Path | None) -> Callable[[Head, Avatar, Driver, Poses | None], Motion]:
     """The public path: what `vfa animate --head-pose fixed --neutral-frame N` does with every frame."""
 
-    def run(head: Head, avatar: Avatar, driver: Driver) -> Motion:
+    def run(head: Head, avatar: Avatar, driver: Driver, keep: Poses | None) -> Motion:
         options = MotionOptions(engine=name, checkpoint=checkpoint, head_pose="fixed")  # type: ignore[arg-type]
         engine = make_engine(options, avatar)
         engine.calibrate(driver.observations[NEUTRAL_FRAME])
-        poses = (engine.animate(observation) for observation in driver.observations)
-        return np.stack([_judged(head, avatar, pose.vertices) for pose in poses])
+        judged = []
+        for observation in driver.observations:
+            pose = engine.animate(observation)
+            judged.append(_judged(head, avatar, pose.vertices))
+            if keep is not None:
+                keep.append(pose.vertices)
+        return np.stack(judged)
 
     return run
 
@@ -70,18 +77,18 @@ def _judged(head: Head, avatar: Avatar, vertices: NDArray[np.float32]) -> Motion
     return np.asarray(moved * np.float32(head.metres))
 
 
-def _by_scores(head: Head, _avatar: Avatar, driver: Driver) -> Motion:
+def _by_scores(head: Head, _avatar: Avatar, driver: Driver, _keep: Poses | None) -> Motion:
     """The tracker's own 52 coefficients on the head's true units: a webcam puppet with a perfect rig."""
     columns = [SCORE_NAMES.index(name) if name in SCORE_NAMES else -1 for name in head.unit_names]
     scores = np.stack([np.append(each.scores, 0.0)[columns] for each in driver.observations])
     return head.displacement_m(scores.astype(np.float64))
 
 
-def _nothing(head: Head, _avatar: Avatar, driver: Driver) -> Motion:
+def _nothing(head: Head, _avatar: Avatar, driver: Driver, _keep: Poses | None) -> Motion:
     return np.zeros((len(driver.times_s), len(head.judged), 3), dtype=np.float32)
 
 
-def _by_true_controllers(head: Head, avatar: Avatar, driver: Driver) -> Motion:
+def _by_true_controllers(head: Head, avatar: Avatar, driver: Driver, _keep: Poses | None) -> Motion:
     """The truth at every controller that follows the face, carried by the avatar's own weights."""
     retargeter, controllers = Retargeter(avatar.rig), avatar.rig.controllers
     followed = np.isin(

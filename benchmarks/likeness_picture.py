@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.likeness_cases import Driver, Head
+from benchmarks.likeness_methods import Poses
 from benchmarks.likeness_metrics import Take, explained_per_frame
-from render.camera import Intrinsics, look_at
+from calib.avatar import Avatar
+from render.camera import PUBLISHED_INTRINSICS, transform_points
 from render.gl_context import create_context
 from render.mesh import Mesh
 from render.mesh_renderer import MeshRenderer
 from render.render_target import RenderTarget
 
 SIDE = 360
-_DISTANCE_M = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +28,9 @@ class _Moment:
     explained: float
     label: str
     driver_rgb: NDArray[np.uint8]
-    mesh: Mesh
-    metres: float
-    judged: NDArray[np.int64]
-    predicted: NDArray[np.float32]
-    true: NDArray[np.float32]
+    avatar: Avatar
+    predicted: NDArray[np.float32]  # [R, 3] avatar units
+    true: NDArray[np.float32]  # [V, 3] avatar units
 
 
 class PictureBook:
@@ -40,58 +39,50 @@ class PictureBook:
     def __init__(self) -> None:
         self._moments: list[_Moment] = []
 
-    def offer(self, head: Head, driver: Driver, take: Take) -> None:
+    def offer(self, head: Head, avatar: Avatar, driver: Driver, take: Take, poses: Poses) -> None:
         """Keep the worst, the median and the best frame of a take."""
         error = np.linalg.norm(take.predicted - take.true, axis=2)
         scores = explained_per_frame(error, np.linalg.norm(take.true, axis=2))
-        order = np.argsort(scores)
-        order = order[np.isfinite(scores[order])]
-        for frame in {int(order[place]) for place in (0, len(order) // 2, len(order) - 1)} if len(order) else set():
+        order = [int(frame) for frame in np.argsort(scores) if np.isfinite(scores[frame])]
+        for frame in {order[0], order[len(order) // 2], order[-1]} if order else set():
+            true = head.truth(driver.weights[frame]).astype(np.float32)
             self._moments.append(
                 _Moment(
                     float(scores[frame]),
                     f"{head.kind}, {driver.condition.sensor}",
                     driver.observations[frame].frame.rgb,
-                    head.mesh,
-                    head.metres,
-                    head.judged,
-                    take.predicted[frame],
-                    take.true[frame],
+                    avatar,
+                    poses[frame],
+                    transform_points(avatar.T_world_file, true),
                 )
             )
 
     def save(self, path: Path) -> None:
-        """Rows: worst, median, best; columns: driver, avatar, truth. Only the judged skin moves in the pictures."""
+        """Rows: worst, median, best; columns: driver, avatar, truth."""
         ordered = sorted(self._moments, key=lambda moment: moment.explained)
         chosen = [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
-        rows = [
-            np.concatenate([_fitted(m.driver_rgb), _drawn(m, m.predicted), _drawn(m, m.true)], axis=1) for m in chosen
-        ]
-        for row, moment in zip(rows, chosen, strict=True):
-            text = f"{moment.explained:.2f}  {moment.label}"
-            cv2.putText(row, text, (8, SIDE - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-        Image.fromarray(np.concatenate(rows)).save(path)
+        Image.fromarray(np.concatenate([_row(moment) for moment in chosen])).save(path)
 
 
-def _fitted(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _row(moment: _Moment) -> NDArray[np.uint8]:
+    avatar = moment.avatar
+    driver = cv2.resize(moment.driver_rgb, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    drawn = _drawn(avatar, avatar.display_mesh, moment.predicted)
+    row = np.concatenate([driver, drawn, _drawn(avatar, avatar.file_mesh, moment.true)], axis=1)
+    text = f"{moment.explained:.2f}  {moment.label}"
+    cv2.putText(row, text, (8, SIDE - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.asarray(row, dtype=np.uint8)
 
 
-def _drawn(moment: _Moment, displacement: NDArray[np.float32]) -> NDArray[np.uint8]:
-    vertices = (moment.mesh.vertices * np.float32(moment.metres)).astype(np.float32)
-    mesh = replace(moment.mesh, vertices=vertices)
-    moved = vertices.copy()
-    moved[moment.judged] += displacement
-    camera = Intrinsics(
-        1.25 * SIDE / 0.3 * _DISTANCE_M, 1.25 * SIDE / 0.3 * _DISTANCE_M, SIDE / 2, SIDE / 2, SIDE, SIDE
-    )
+def _drawn(avatar: Avatar, mesh: Mesh, vertices: NDArray[np.float32]) -> NDArray[np.uint8]:
+    camera = PUBLISHED_INTRINSICS.crop(-8, -8, 272, 272).resized(SIDE, SIDE)
     ctx = create_context()
     try:
         renderer = MeshRenderer(ctx, mesh, soft_shadows=False)
         target = RenderTarget(ctx, SIDE, SIDE, samples=4)
-        renderer.set_vertices(moved)
-        renderer.render(target, look_at((0.0, -0.02, _DISTANCE_M), (0.0, -0.02, 0.0)), camera)
+        renderer.set_vertices(vertices)
+        renderer.render(target, avatar.T_camera_world, camera)
         content = target.framebuffer.read(components=3, alignment=1)
     finally:
         ctx.release()
-    return np.frombuffer(content, dtype=np.uint8).reshape(SIDE, SIDE, 3).copy()
+    return np.frombuffer(content, dtype=np.uint8).reshape(SIDE, SIDE, 3)

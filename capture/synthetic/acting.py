@@ -36,16 +36,19 @@ _MOUTH_LIMIT = 2.4  # sum of mouth weights beyond which lips would run into each
 _NOT_ALONE = ("eyeLook", "eyeBlink", "tongueOut", "mouthClose")  # units that are drawn by rules of their own
 
 
-def perform(rng: np.random.Generator, times: Curve, unit_names: tuple[str, ...], rest_s: float) -> Curve:
+def perform(
+    rng: np.random.Generator, times: Curve, unit_names: tuple[str, ...], rest_s: float, pace: float = 1.0
+) -> Curve:
     """[T, 52] weights of one random take: expressions that come and go, speech, blinks and glances.
 
-    The face is neutral at the start for half a second, and for `rest_s` at the end.
+    The face is neutral at the start for half a second, and for `rest_s` at the end. Expressions take a second or two;
+    `pace` shortens them.
     """
     weights = np.zeros((len(times), len(unit_names)))
     end_s = float(times[-1]) - rest_s
     time = 0.55
     while time < end_s - 0.5:
-        length = float(rng.uniform(0.8, 2.6))
+        length = float(rng.uniform(0.8, 2.6)) / pace
         if rng.random() < 0.4:
             weights += speech_weights(sounds_of(_babble(rng, time, length), rng), times, unit_names)
             units = _mood(rng, unit_names)

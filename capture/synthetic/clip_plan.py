@@ -98,6 +98,7 @@ def plan_clip(
     max_turn_deg: float | None = None,
     light: LightName = "random",
     rest_s: float = 0.0,
+    pace: float = 1.0,
     weights: Points | None = None,
 ) -> ClipPlan:
     """The clip with this number; the same arguments give the same clip.
@@ -108,7 +109,7 @@ def plan_clip(
         size: of the picture in pixels, one number or (width, height). The head fills about two thirds of its height.
         sensor: random where None. person, exaggeration, max_turn_deg: random where None.
         light: "soft", "side", "dim" or any.
-        rest_s: so long at the end, face and head are still.
+        rest_s: so long at the end, face and head are still. pace: of a performance; 2 has twice as many expressions.
         weights: [frames, 52] instead of random acting.
 
     Raises ValueError where an argument makes no sense.
@@ -123,7 +124,9 @@ def plan_clip(
     drawn_sensor = str(rng.choice(SENSORS))
     width, height = (size, size) if isinstance(size, int) else size
     intrinsics, T_camera_body = _camera(rng, width, height)
-    acting = stills(rng, frames, who.unit_names) if kind == "stills" else perform(rng, times, who.unit_names, rest_s)
+    acting = (
+        stills(rng, frames, who.unit_names) if kind == "stills" else perform(rng, times, who.unit_names, rest_s, pace)
+    )
     if weights is not None and np.shape(weights) != acting.shape:
         raise ValueError(f"expected weights of shape {acting.shape}, got {np.shape(weights)}")
     tempo = 4.0 if kind == "stills" else 1.0
