@@ -32,10 +32,9 @@ class HeadCropper:
 
     def box(self, observation: FaceObservation) -> FaceBox:
         """Where the cut lies in this tracked frame."""
-        if self._centre_m is None:
-            self._measure(observation)
         T, camera = observation.T_camera_head, observation.frame.intrinsics
-        centre_m = T[:3, :3] @ self._centre_m + T[:3, 3]
+        place_m = self._measured(observation) if self._centre_m is None else self._centre_m
+        centre_m = T[:3, :3] @ place_m + T[:3, 3]
         x, y = camera.project(centre_m[None])[0]
         side = max(8, round(self._side_m * camera.fx / centre_m[2]))
         return FaceBox(round(float(x) - side / 2), round(float(y) - side / 2), side, side)
@@ -52,10 +51,12 @@ class HeadCropper:
             face=self._face,
         )
 
-    def _measure(self, observation: FaceObservation) -> None:
+    def _measured(self, observation: FaceObservation) -> NDArray[np.float64]:
         T, camera = observation.T_camera_head, observation.frame.intrinsics
         box, depth_m = face_box(observation), T[2, 3]
         middle = np.array([[box.x + box.width / 2, box.y + box.height / 2]])
         centre_m = camera.unproject(middle, np.array([depth_m]))[0]
-        self._centre_m = (centre_m - T[:3, 3]) @ T[:3, :3]
         self._side_m = max(box.width, box.height) * depth_m / camera.fx
+        place_m: NDArray[np.float64] = (centre_m - T[:3, 3]) @ T[:3, :3]
+        self._centre_m = place_m
+        return place_m

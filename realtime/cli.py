@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.flow_options import WeightSettings
 from realtime.synth_command import synth
+from realtime.training_commands import train
 from realtime.worker import Stop
 from render.camera import PUBLISHED_INTRINSICS, OrbitCamera
 from render.errors import InputError
@@ -49,6 +50,7 @@ def main() -> None:
         "export-network": export_network,
         "finish-recording": finish_recording,
         "synth": synth,
+        "train": train,
     }
     _run(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description="Face animator tools."))
 

@@ -89,7 +89,7 @@ class AvatarStage:
         return AvatarShot(rgbd, offset, share)
 
     def _way_back(self, picture: RgbdPicture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """[256, 256, 2] pixels from each pixel to where it was in the neutral picture; [256, 256] 1 where seen there."""
+        """[256, 256, 2] way in pixels to where each was in the neutral picture; [256, 256] 1 where seen there."""
         on = picture.face_id >= 0
         corners = self._neutral[self._faces[picture.face_id[on]]]  # [n, 3, 3]
         before = np.einsum("nk,nkd->nd", picture.barycentric[on].astype(np.float64), corners)
@@ -121,7 +121,8 @@ class AvatarStage:
 def averaged(planes: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """[C, H, W] → [C, size, size], whole blocks averaged, as the live graph does."""
     block = planes.shape[1] // size
-    return planes.reshape(len(planes), size, block, size, block).mean(axis=(2, 4), dtype=np.float32)
+    blocks = planes.reshape(len(planes), size, block, size, block)
+    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
 def _placed(camera: RgbdCamera, mesh: Mesh, finder: FaceFinder, rng: np.random.Generator) -> Points:

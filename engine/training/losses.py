@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.network.network import NetworkOutput
+from engine.network.flow_generator import GeneratedFlow
+from engine.network.generator import GeneratedRgbd
 
 EDGE = 0.1  # gradient of the target's depth from which on a pixel belongs to its structure
 STRUCTURE_POOL = 5
@@ -114,12 +115,13 @@ def depth_smoothness(depth: Tensor, target: Tensor) -> Tensor:
 
 
 def flow_error(flow: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Mean Charbonnier length, in pixels of a 256² picture, of flow [B, H, W, 2] − target where known [B, H, W] ≥ 0.
+    """Charbonnier error of flow [B, H, W, 2] in pixels of a 256² picture, x and y added, averaged over each picture.
 
-    The picture's other pixels do not count; `known` may weigh them (lips and lids more than a forehead).
+    `known` [B, H, W] ≥ 0 weighs the pixels: 0 where there is no truth, more where things move.
     """
     length = charbonnier(128.0 * (flow - target)).sum(dim=-1)
-    return (length * known).sum() / known.sum().clamp_min(1.0)
+    of_picture = (length * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1.0)
+    return of_picture.mean()
 
 
 def code_error(code: Tensor, target: Tensor, importance: Tensor) -> Tensor:
@@ -128,10 +130,10 @@ def code_error(code: Tensor, target: Tensor, importance: Tensor) -> Tensor:
 
 
 def generator_loss(
-    output: NetworkOutput, target: Tensor, perceptual: nn.Module | None, weights: GeneratorWeights
+    rgbd: GeneratedRgbd, target: Tensor, perceptual: nn.Module | None, weights: GeneratorWeights
 ) -> dict[str, Tensor]:
-    """The published first stage: weighted terms by name. `target` [B, 4, H, W]; perceptual None leaves that term out."""
-    rgb, depth = output.rgbd.rgb, output.rgbd.depth
+    """The published first stage: weighted terms by name. `target` [B, 4, H, W]; perceptual None leaves it out."""
+    rgb, depth = rgbd.rgb, rgbd.depth
     terms: dict[str, Tensor] = {}
     if perceptual is not None and weights.perceptual:
         terms["perceptual"] = weights.perceptual * perceptual(rgb, target[:, :3])
@@ -145,9 +147,11 @@ def generator_loss(
     return terms
 
 
-def distill_loss(output: NetworkOutput, perceptual: nn.Module | None, weights: DistillWeights) -> dict[str, Tensor]:
-    """The published second stage: the student's pictures against the teacher's, whole and where it does not inpaint."""
-    motion, teacher = output.motion, output.rgbd.rgb.detach()
+def distill_loss(
+    motion: GeneratedFlow, teacher: Tensor, perceptual: nn.Module | None, weights: DistillWeights
+) -> dict[str, Tensor]:
+    """The published second stage: the student's pictures against the teacher's [B, 3, H, W], whole, and where the
+    student does not inpaint."""
     assert motion.warped is not None
     assert motion.inpainted is not None
     pairs = {"inpainted": (motion.inpainted, teacher), "warped": (motion.warped * motion.mask, teacher * motion.mask)}

@@ -1,0 +1,65 @@
+"""What a run tells: a CSV file with every logged step, and TensorBoard where the extra is installed."""
+
+import csv
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CURVE_NAME = "curve.csv"
+
+log = logging.getLogger(__name__)
+
+
+class Board:
+    """Written by the leading process only. A context manager.
+
+    Args:
+        folder: where `curve.csv` goes on and TensorBoard's files lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / CURVE_NAME
+        self._writer: Any = None
+        try:
+            from torch.utils.tensorboard.writer import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "board"))
+        except ImportError:
+            log.info("no TensorBoard here, only %s; pip install 'vfa-live[train]' adds it", self._path)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Append one line; columns are those of the file's first line."""
+        fresh = not self._path.exists()
+        with self._path.open("a", newline="") as file:
+            names = ["step", *values] if fresh else _header(self._path)
+            writer = csv.DictWriter(file, names, extrasaction="ignore")
+            if fresh:
+                writer.writeheader()
+            writer.writerow({"step": step, **{name: f"{value:.6g}" for name, value in values.items()}})
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
+
+    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        """[H, W, 3]"""
+        if self._writer is not None:
+            self._writer.add_image(name, rgb, step, dataformats="HWC")
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(newline="") as file:
+        return next(csv.reader(file))

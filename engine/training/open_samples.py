@@ -1,0 +1,38 @@
+"""Which kind of training data a folder holds."""
+
+from pathlib import Path
+
+from engine.network.config import NetworkConfig
+from engine.training.feed import Samples
+from engine.training.options import TrainOptions
+from render.errors import InputError
+
+
+def has_truth(root: Path) -> bool:
+    """Whether it was made by `make_pairs`."""
+    return next(root.glob("*/known.npy"), None) is not None
+
+
+def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
+    """The samples of `options.data`, checked as far as that goes quickly. Raises InputError where there are none."""
+    if has_truth(options.data):
+        from engine.training.pair_samples import PairSamples
+
+        pairs = PairSamples(options.data, options.stage, seed=options.seed, augment=options.augment)
+        if pairs.image_size != config.image_size:
+            raise InputError(
+                f"{options.data}: pictures of {pairs.image_size} pixels, the network works on {config.image_size}; "
+                "give --size compact or other data"
+            )
+        return pairs
+    from engine.training.clip_samples import ClipSamples
+
+    return ClipSamples(
+        options.data,
+        size=config.image_size,
+        channels=options.channels,
+        normalisation=options.normalisation,
+        static_source=options.static_source,
+        seed=options.seed,
+        augment=options.augment,
+    )

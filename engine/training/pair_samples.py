@@ -1,0 +1,107 @@
+"""Rendered pairs as training samples: the same number always gives the same sample, whoever asks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.synthetic.head_data import load_head_data
+from engine.training.jitter import Jitter, Picture, draw_jitter, mirrored
+from engine.training.names import StageName
+from engine.training.pairs import PairFolder, from_bytes, from_words, pair_folders
+
+FRAMES_OF_ONE = 4  # in a sample of the code stage
+_COLOR_ONLY = 0.35  # share of drivers before a camera without depth
+_MOVING = 1.5  # how much more a pixel counts for each pixel it moves, up to
+_MOST_MOVING = 3.0
+_LEAST_IMPORTANCE = 0.15  # of the average: lids and brows are small, yet looked at
+
+
+class PairSamples:
+    """Samples of a folder made by `make_pairs`, for one stage.
+
+    Args:
+        augment: vary cameras, cuts and colours; without it, samples are as they were rendered.
+
+    Raises InputError where there are none.
+    """
+
+    def __init__(self, root: Path, stage: StageName, *, seed: int = 0, augment: bool = True) -> None:
+        self.people: list[PairFolder] = pair_folders(root)
+        self._stage, self._seed, self._augment = stage, seed, augment
+        self.image_size = int(self.people[0]["driver"].shape[-1])
+        self._mirror = mirrored_units()
+
+    def __call__(self, number: int) -> dict[str, NDArray[Any]]:
+        """Arrays of one sample, as `stages.Batch` names them."""
+        rng = np.random.default_rng([self._seed, number])
+        person = self.people[int(rng.integers(len(self.people)))]
+        if self._stage == "code":
+            return self._frames(rng, person)
+        return self._pictures(rng, person, int(rng.integers(person.frames)))
+
+    def _frames(self, rng: np.random.Generator, person: PairFolder) -> dict[str, NDArray[Any]]:
+        """Some frames of one person, the neutral among them, before one camera."""
+        chosen = [0, *(1 + rng.permutation(person.frames - 1)[: FRAMES_OF_ONE - 1]).tolist()]
+        pictures, flip = self._drivers(rng, person, chosen)
+        units = [self._units(person.weights[index], flip) for index in chosen]
+        return {"frames": np.stack(pictures), "units": np.stack(units)}
+
+    def _pictures(self, rng: np.random.Generator, person: PairFolder, frame: int) -> dict[str, NDArray[Any]]:
+        (driving, start), flip = self._drivers(rng, person, [frame, 0])
+        source, target, offset, known = self._avatar(rng, person, frame, flip)
+        sample = {"driving": driving, "start": start, "source": source, "target": target}
+        return sample | {
+            "offset": offset,
+            "known": known,
+            "code": self._units(person.weights[frame], flip),
+        }
+
+    def _drivers(self, rng: np.random.Generator, person: PairFolder, frames: list[int]) -> tuple[list[Picture], bool]:
+        """Frames of a driver as one camera sees them, and whether in a mirror."""
+        name = "color_only" if rng.random() < _COLOR_ONLY else "driver"
+        pictures = [from_words(np.array(person[name][index])) for index in frames]
+        if not self._augment:
+            return pictures, False
+        jitter = draw_jitter(rng, self.image_size)
+        return [mirrored(jitter.apply(picture, rng, 0.5), jitter.mirrored) for picture in pictures], jitter.mirrored
+
+    def _avatar(
+        self, rng: np.random.Generator, person: PairFolder, frame: int, flip: bool
+    ) -> tuple[Picture, Picture, Picture, Picture]:
+        source, target = from_words(np.array(person["source"][0])), from_words(np.array(person["target"][frame]))
+        offset = np.array(person["offset"][frame]).astype(np.float32)
+        known = from_bytes(np.array(person["known"][frame]))
+        if self._augment:
+            jitter = draw_jitter(rng, self.image_size, strength=0.5)
+            still = Jitter(jitter.gain, jitter.offset, 0.0, np.eye(2, 3), False)
+            source, target = (mirrored(still.apply(picture, rng), flip) for picture in (source, target))
+            known = known[:, ::-1] if flip else known
+            offset = offset[:, ::-1] * np.array([-1, 1], np.float32) if flip else offset
+        moving = np.abs(offset).sum(axis=-1) * 128
+        known = known * (1 + np.minimum(_MOVING * moving, _MOST_MOVING))
+        return source, target, np.ascontiguousarray(offset), np.ascontiguousarray(known, dtype=np.float32)
+
+    def _units(self, weights: Picture, flip: bool) -> Picture:
+        return weights[self._mirror] if flip else weights.copy()
+
+
+def mirrored_units() -> NDArray[np.int64]:
+    """[52] the unit of the other side, for each unit; itself for those in the middle."""
+    names = load_head_data().names("unit")
+    return np.array([names.index(_other_side(name)) for name in names])
+
+
+def unit_importance() -> NDArray[np.float32]:
+    """[52] mean square displacement of the face's skin by each unit, relative to their average; gaze counts little."""
+    data = load_head_data()
+    energy = np.array([np.square(data.dense(f"unit/{name}")).sum() for name in data.names("unit")])
+    return np.asarray(np.maximum(energy / energy.mean(), _LEAST_IMPORTANCE), dtype=np.float32)
+
+
+def _other_side(name: str) -> str:
+    for own, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(own):
+            return name.removesuffix(own) + other
+    return name

@@ -1,0 +1,43 @@
+"""Sheets of pictures that tell at a glance how far training is."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.network.layers import identity_grid, sample
+from engine.training.stages import Batch, StageModel
+
+_ROWS = 4
+
+
+@torch.no_grad()
+def sheet(model: StageModel, batch: Batch) -> NDArray[np.uint8]:
+    """[H, W, 3] one line for each of the first samples: driver, source, target, generated, warped, depth."""
+    few = {name: value[:_ROWS] for name, value in batch.items()}
+    if "frames" in few:  # the code stage has no avatar
+        return _grid([list(few["frames"].unbind(1))])
+    driving = few["driving"]
+    was_training = model.training
+    model.eval()
+    rgbd, _ = model.generate(few)
+    motion = model.network.student_dec.motion(rgbd.flow_logits, rgbd.latent)[0]
+    if model.stage == "generator":
+        motion = identity_grid(driving.shape[-1], driving.device) + torch.tanh(rgbd.flow_logits[:, :2]).permute(
+            0, 2, 3, 1
+        )
+    model.train(was_training)
+    warped = sample(few["source"][:, :3], motion)
+    return _grid([[driving, few["source"], few["target"], rgbd.rgb, warped, rgbd.depth]])
+
+
+def _grid(columns: list[list[Tensor]]) -> NDArray[np.uint8]:
+    pictures = [_rgb(picture) for picture in columns[0]]
+    lines = torch.cat(pictures, dim=3)  # [B, 3, N, sum of N]
+    tall = torch.cat(list(lines), dim=1).permute(1, 2, 0)
+    shown: NDArray[np.uint8] = ((tall.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+    return shown
+
+
+def _rgb(picture: Tensor) -> Tensor:
+    return picture[:, :3] if picture.shape[1] >= 3 else picture.expand(-1, 3, -1, -1)
