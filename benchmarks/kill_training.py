@@ -55,7 +55,7 @@ def step_of(out: Path) -> int:
 
 
 def kill_once(data: Path, out: Path, rng: np.random.Generator) -> int:
-    """Let it resume and advance, kill it within the next second; returns the step reached. Raises when one is broken."""
+    """Let it resume and advance, kill it within the next second; returns the step reached. Raises when that fails."""
     before = step_of(out)
     process = start(data, out)
     deadline = time.monotonic() + 300

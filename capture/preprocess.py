@@ -92,18 +92,23 @@ def network_crop(
         face: for frames without depth, whose depth is then that of the tracked face's surface; their colour is kept
             everywhere.
     """
-    frame = observation.frame
-    box = box or face_box(observation)
-    rgb = _cut(frame.rgb, box)
-    if frame.depth_m is not None:
-        limit_m = foreground_m or _foreground_limit(observation)
-        depth_m = _cut(frame.depth_m, box)
-        depth_m = np.where(depth_m < limit_m, depth_m, np.float32(0))
-        rgb = np.where(depth_m[..., None] > 0, rgb, np.uint8(0))
-    else:
-        view = frame.intrinsics.crop(box.x, box.y, box.width, box.height).resized(NETWORK_SIZE, NETWORK_SIZE)
-        depth_m = lift_depth(observation, face, view)
+    rgb, depth_m = cut_driver(observation, box or face_box(observation), foreground_m=foreground_m, face=face)
     return network_input(rgb if channel_order == "rgb" else rgb[..., ::-1], clip_depth(depth_m))
+
+
+def cut_driver(
+    observation: FaceObservation, box: FaceBox, *, foreground_m: float | None = None, face: CanonicalFace | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The driver [256, 256, 3] and their depth [256, 256] in metres, 0 (and black) behind; see `network_crop`."""
+    frame = observation.frame
+    rgb = _cut(frame.rgb, box)
+    if frame.depth_m is None:
+        view = frame.intrinsics.crop(box.x, box.y, box.width, box.height).resized(NETWORK_SIZE, NETWORK_SIZE)
+        return rgb, lift_depth(observation, face, view)
+    limit_m = foreground_m or _foreground_limit(observation)
+    depth_m = _cut(frame.depth_m, box)
+    depth_m = np.where(depth_m < limit_m, depth_m, np.float32(0))
+    return np.where(depth_m[..., None] > 0, rgb, np.uint8(0)), depth_m
 
 
 def clip_depth(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -15,12 +15,12 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.flow_options import WeightSettings
+from realtime.progress import console, progress_bar
 from realtime.synth_command import synth
-from realtime.training_commands import train
+from realtime.training_commands import preprocess, train
 from realtime.worker import Stop
 from render.camera import PUBLISHED_INTRINSICS, OrbitCamera
 from render.errors import InputError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 EXIT_INPUT = 2
 VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # the published camera with room above the hair and for turns
-console = Console(stderr=True)
 
 
 def live_main() -> None:
@@ -50,6 +49,7 @@ def main() -> None:
         "export-network": export_network,
         "finish-recording": finish_recording,
         "synth": synth,
+        "preprocess": preprocess,
         "train": train,
     }
     _run(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description="Face animator tools."))
@@ -105,7 +105,7 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     source = make_source()  # a wrong path is told before minutes are spent on the avatar
     out = claim_folder(options.out, options.overwrite)
     avatar = _prepared(options)
-    with _progress() as progress:
+    with progress_bar() as progress:
         engine = make_engine(options, avatar)
         engine.calibrate(offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
         with make_tracker() as tracker, _viewer(options, avatar, headless=True) as viewer:
@@ -217,21 +217,6 @@ def _stopped_by_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
-    """A bar on the terminal, told by (what, done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks = {}
-
-        def tell(doing: str, done: int, total: int | None) -> None:
-            if doing not in tasks:
-                tasks[doing] = bar.add_task(doing, total=total)
-            bar.update(tasks[doing], completed=done)
-
-        yield tell
 
 
 def _run(command: Callable[[], None]) -> None:

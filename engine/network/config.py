@@ -88,7 +88,7 @@ PUBLISHED = NetworkConfig()
 
 COMPACT = NetworkConfig(
     image_size=128,
-    widths={4: 128, 8: 128, 16: 128, 32: 96, 64: 48, 128: 16},
+    widths={4: 128, 8: 128, 16: 128, 32: 72, 64: 32, 128: 8},
     style_dim=128,
     motion_dim=52,
     inpaint_widths=(8, 16, 32),

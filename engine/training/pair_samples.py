@@ -15,7 +15,8 @@ FRAMES_OF_ONE = 4  # in a sample of the code stage
 _COLOR_ONLY = 0.35  # share of drivers before a camera without depth
 _MOVING = 1.5  # how much more a pixel counts for each pixel it moves, up to
 _MOST_MOVING = 3.0
-_LEAST_IMPORTANCE = 0.15  # of the average: lids and brows are small, yet looked at
+_LEAST_IMPORTANCE = 0.3  # of the average
+_INNER = ("eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
 
 
 class PairSamples:
@@ -94,10 +95,11 @@ def mirrored_units() -> NDArray[np.int64]:
 
 
 def unit_importance() -> NDArray[np.float32]:
-    """[52] mean square displacement of the face's skin by each unit, relative to their average; gaze counts little."""
+    """[52] root mean square displacement of the skin by each unit, relative to their average; gaze counts little."""
     data = load_head_data()
-    energy = np.array([np.square(data.dense(f"unit/{name}")).sum() for name in data.names("unit")])
-    return np.asarray(np.maximum(energy / energy.mean(), _LEAST_IMPORTANCE), dtype=np.float32)
+    skin = np.setdiff1d(np.arange(len(data.vertices)), np.concatenate([data.part_vertices(name) for name in _INNER]))
+    reach = np.array([np.sqrt(np.square(data.dense(f"unit/{name}")[skin]).sum()) for name in data.names("unit")])
+    return np.asarray(np.maximum(reach / reach.mean(), _LEAST_IMPORTANCE), dtype=np.float32)
 
 
 def _other_side(name: str) -> str:
