@@ -41,6 +41,7 @@ _RESTS = 9  # every so many frames the face is neutral again, in another pose
 _TURNS_DEG = (6.0, 14.0, 24.0, 35.0)
 _SIZES = (256, 320)
 _EXAGGERATIONS = (0.7, 1.0, 1.0, 1.4)
+_LIPS_TOGETHER = 0.2
 _SENSORS = ("kinect", "kinect", "truedepth", "ideal")
 _PROJECTION_RIDGE = 0.02
 
@@ -173,8 +174,15 @@ def make_plan(seed: int, split: Split, frames: int, bent_share: float) -> ClipPl
         max_turn_deg=float(rng.choice(_TURNS_DEG)),
     )
     weights = plan.weights.copy()
+    names = plan.person.unit_names
+    weights[:, names.index("mouthClose")] = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
     weights[::_RESTS] = 0
     return replace(plan, weights=weights)
+
+
+def _closed_lips(rng: np.random.Generator, frames: int) -> Array:
+    """[frames] share of an open jaw that the lips make good; chewing and humming faces keep them together."""
+    return np.asarray(np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0))
 
 
 def _no_picture(frame: int) -> RgbdFrame:

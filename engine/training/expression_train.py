@@ -67,7 +67,7 @@ class TrainOptions:
     components: int = 192
     shape_components: int = 24
     neutrals: int = 2
-    noise: float = 0.15
+    noise: float = 0.05
     pose_noise: float = 0.006
     dropout: float = 0.1
     scores_dropout: float = 0.3
