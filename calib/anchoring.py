@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from calib.controllers import Role
 from calib.face_regions import (
     FACE_LANDMARKS,
+    FACE_OVAL,
     IRISES,
     LOWER_LIDS,
     LOWER_LIP,
+    SIDES,
     UPPER_LIDS,
     UPPER_LIP,
     mask,
@@ -25,6 +27,7 @@ JAW_CONTROLLERS = 6
 LID_COLUMNS = np.linspace(0, 1, 19)[1:-1]  # places along an eye with a controller on each rim
 LIP_COLUMNS = np.linspace(0, 1, 25)[1:-1]  # the same along the mouth
 _SCALE, _LIP_SCALE, _RIM_SCALE, _LID_SCALE = 0.02, 0.008, 0.004, 0.005
+_SIDE_SCALE = 0.08
 _IRIS_MARGIN = 0.04  # in widths: iris controllers keep so far from the rims
 _RIM_OFFSET = 0.008  # in widths: how far beside a rim its controllers sit, on the right side of it
 
@@ -66,7 +69,7 @@ def attach_eyes(
     for eye, opening in enumerate(survey.eyes):
         sides = sides_of(opening, points)
         patch = among[(sides.near & (sides.level <= 1e-9))[faces[among]].all(axis=1)]
-        if opening.parted or opening.closed or not len(patch):
+        if opening.parted or opening.closed or opening.painted_high or not len(patch):
             continue
         for role, sign in ((Role.UPPER_EYE, 1.0), (Role.LOWER_EYE, -1.0)):
             rim = _rim_points(opening, LID_COLUMNS, sign, -_RIM_OFFSET)
@@ -122,7 +125,7 @@ def attach_landmarks(
     for own, among in allowed:
         if len(among):
             face[own], bary[own], distance[own] = closest_on_faces(target[own], points, faces, among)
-    return Anchors(face, bary, distance, _scales())
+    return Anchors(face, bary, distance, _scales(survey.by_hand))
 
 
 def faces_beside(
@@ -182,8 +185,11 @@ def _anchored(
     return Anchors(*closest_on_faces(target, points, faces, among), np.full(len(target), scale))
 
 
-def _scales() -> NDArray[np.float64]:
+def _scales(by_hand: bool) -> NDArray[np.float64]:
+    """[468] how finely each landmark bends the skin; warped `by_hand`, those of the sides may be near each other."""
     scale = np.full(FACE_LANDMARKS, _SCALE)
+    if by_hand:
+        scale[[*SIDES[0], *SIDES[1], *FACE_OVAL]] = _SIDE_SCALE
     scale[mask(*UPPER_LIP, *LOWER_LIP)] = _LIP_SCALE
     scale[mask(UPPER_LIP[-1], LOWER_LIP[-1])] = _RIM_SCALE
     scale[mask(*UPPER_LIDS, *LOWER_LIDS)] = _LID_SCALE

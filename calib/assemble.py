@@ -37,7 +37,8 @@ from calib.template_head import load_template
 from render.mesh import Mesh
 
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
-_FINE_EYE = 1 / 12  # of an eye's width, where that is less
+_FINE_EYE = 1 / 14  # of an eye's width, where that is less
+_ROUNDS = 5  # of halving edges
 _AROUND_MOUTH, _AROUND_EYE = (0.2, 0.4), (0.25, 0.5)  # refined beyond corners and rims, in widths
 _FACING = 0.3  # of a normal, out of the face
 _BESIDE_HIGH = 0.3  # in widths: at least so far beyond the rims of eyes higher than any human's
@@ -50,10 +51,7 @@ _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     """The mesh to draw (avatar units; the file's vertices first) and its rig."""
     work = replace(work_mesh(survey.mesh), vertices=survey.vertices.copy())
-    work = refine(work, _near_openings(work, survey, (survey.mouth, *survey.eyes)), _FINE * survey.mouth.width)
-    longest = _FINE_EYE * min(eye.width for eye in survey.eyes)
-    if longest < _FINE * survey.mouth.width:  # eyes that are small beside the mouth
-        work = refine(work, _near_openings(work, survey, survey.eyes), longest)
+    work = _refined(work, survey)
     for opening in (survey.mouth, *survey.eyes):
         if not opening.parted and (opening is survey.mouth or not opening.painted_high):
             work = cut_opening(work, opening)
@@ -86,21 +84,51 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     return mesh, rig
 
 
-def _near_openings(work: WorkMesh, survey: HeadSurvey, openings: tuple[Opening, ...]) -> NDArray[np.bool_]:
-    """[N] surface points around `openings`, where the mesh is made fine enough to bend."""
+def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
+    """Triangles around mouth and eyes small enough to bend."""
+    fine = _FINE * survey.mouth.width
+    if not survey.by_hand:
+        return refine(work, _near_openings(work, survey), fine)
+    for opening in (survey.mouth, *survey.eyes):  # models of all kinds: triangles may be larger than the whole eye
+        longest = min(fine, _FINE_EYE * opening.width)
+        for _ in range(_ROUNDS):
+            count = len(work.vertices)
+            work = refine(work, _touching(work, survey, opening), longest, rounds=1)
+            if len(work.vertices) == count:
+                break
+    return work
+
+
+def _touching(work: WorkMesh, survey: HeadSurvey, opening: Opening) -> NDArray[np.bool_]:
+    """[N] surface points of triangles that reach into the surroundings of an opening with a corner, side or middle."""
+    corners = work.points()[work.point_faces]
+    probes = [corners[:, 0], corners[:, 1], corners[:, 2], corners.mean(axis=1)]
+    probes += [(corners[:, k] + corners[:, k - 1]) / 2 for k in range(3)]
+    touching = np.any([_around(opening, opening is survey.mouth, probe) for probe in probes], axis=0)
+    touching &= skin_faces(work, survey)
+    near = np.zeros(work.point_count, dtype=bool)
+    near[work.point_faces[touching]] = True
+    return near
+
+
+def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend."""
     points = work.points()
-    near = np.zeros(len(points), dtype=bool)
-    for opening in openings:
-        beyond, beside = _AROUND_MOUTH if opening is survey.mouth else _AROUND_EYE
-        flat = opening.flat(points)
-        upper, lower = opening.rims_at(flat[:, 0])
-        line, half = (upper + lower)[:, 1] / 2, float(opening.gap().max()) / 2 / opening.width
-        inside = (flat[:, 0] > -beyond) & (flat[:, 0] < 1 + beyond)
-        inside &= np.abs(flat[:, 1] - line) < max(beside, half + _BESIDE_HIGH)
-        near |= inside & (np.abs(flat[:, 2] - opening.depth_at(flat)) < 0.5)
+    near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
     skin = np.zeros(len(points), dtype=bool)
     skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
-    return near & skin
+    return np.asarray(near & skin)
+
+
+def _around(opening: Opening, mouth: bool, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[N] whether points lie on or beside an opening, and not far behind or before it."""
+    beyond, beside = _AROUND_MOUTH if mouth else _AROUND_EYE
+    flat = opening.flat(points)
+    upper, lower = opening.rims_at(flat[:, 0])
+    line, half = (upper + lower)[:, 1] / 2, float(opening.gap().max()) / 2 / opening.width
+    inside = (flat[:, 0] > -beyond) & (flat[:, 0] < 1 + beyond)
+    inside &= np.abs(flat[:, 1] - line) < max(beside, half + _BESIDE_HIGH)
+    return np.asarray(inside & (np.abs(flat[:, 2] - opening.depth_at(flat)) < 0.5))
 
 
 def _without_cavity(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:

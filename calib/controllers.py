@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.face_regions import CHIN, FACE_LANDMARKS, FACE_OVAL, TEMPLES_AND_EARS
+from calib.face_regions import CHIN, FACE_LANDMARKS, FACE_OVAL, SIDES, TEMPLES_AND_EARS
 
 
 class Role(IntEnum):
@@ -60,15 +60,22 @@ class Controllers:
         )
 
 
-def landmark_controllers(rest: NDArray[np.float64]) -> Controllers:
-    """The 468 face landmarks at rest [468, 3]."""
+def landmark_controllers(rest: NDArray[np.float64], steady_sides: bool = False) -> Controllers:
+    """The 468 face landmarks at rest [468, 3]; for `steady_sides` see `landmark_gain`."""
     nothing = np.zeros(FACE_LANDMARKS, dtype=np.int64)
-    return Controllers(rest, landmark_gain(), nothing + Role.LANDMARK, nothing - 1, np.zeros(FACE_LANDMARKS))
+    gain = landmark_gain(steady_sides)
+    return Controllers(rest, gain, nothing + Role.LANDMARK, nothing - 1, np.zeros(FACE_LANDMARKS))
 
 
-def landmark_gain() -> NDArray[np.float64]:
-    """[468] 1 in the face; less along the hairline and before the ears, where landmarks are noise more than motion."""
+def landmark_gain(steady_sides: bool = False) -> NDArray[np.float64]:
+    """[468] 1 in the face; less along the hairline and before the ears, where landmarks are noise more than motion.
+
+    `steady_sides`: less before that already, for heads whose sides are no human's and show that noise.
+    """
     gain = np.ones(FACE_LANDMARKS)
+    if steady_sides:
+        for side, share in zip(SIDES, (0.25, 0.6), strict=True):
+            gain[list(side)] = share
     rim = np.array(FACE_OVAL)
     gain[rim] = 0.15
     gain[list(TEMPLES_AND_EARS)] = 0.0

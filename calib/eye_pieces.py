@@ -17,6 +17,7 @@ from calib.survey import HeadSurvey
 RADIUS = 0.47  # of the eye's width, where there is no eyeball to measure
 _MOST_SKIN_BACK = 0.35  # in widths: how far an added eyeball is moved back to clear the lids
 PROFILE_BINS = 16
+_HIGH_RADIUS = 1.3  # of the height of an eye painted high: the sphere it lies on
 _RINGS, _SPOKES = 24, 48
 _OPEN_APERTURE = 0.33  # of the width, in the middle: an open eye
 _LOWER_SHARE = 0.12  # of an opened eye's aperture lies below the closed line
@@ -59,7 +60,10 @@ def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: Eyeball) -> NDArray[np.int64]:
-    """Visible skin vertices near the eye, in front of its middle: those the ball must not come through."""
+    """Visible skin vertices near the eye, in front of its middle: those the ball must not come through; none
+    where the eye is squashed shut."""
+    if opening.painted_high:
+        return np.zeros(0, dtype=np.int64)
     skin_face = ((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN) & survey.visible)[work.origin]
     skin = np.zeros(len(work.vertices), dtype=bool)
     skin[work.faces[skin_face]] = True
@@ -128,7 +132,19 @@ def _ball_under(survey: HeadSurvey, opening: Opening) -> Eyeball:
     patch = points[sides.near & (sides.level < 0)]
     middle = (opening.upper + opening.lower)[len(opening.upper) // 2] / 2
     patch = patch if len(patch) else middle[None]
+    if opening.painted_high:
+        return _ball_under_high(opening, patch)
     radius = 1.2 * RADIUS * width
     centre = np.array([opening.centre[0], middle[1], float(np.median(patch[:, 2])) - radius])
     reach = float(np.quantile(np.linalg.norm(patch - centre, axis=1), 0.98))
     return Eyeball(centre, max(reach, 0.5 * radius))
+
+
+def _ball_under_high(opening: Opening, patch: NDArray[np.float64]) -> Eyeball:
+    """A large flat sphere under an eye higher than wide, straight behind the way it faces."""
+    rims = np.concatenate([opening.upper, opening.lower])
+    middle = rims.mean(axis=0)
+    normal = np.linalg.svd(rims - middle)[2][2]
+    normal = normal if normal[2] > 0 else -normal
+    centre = middle - _HIGH_RADIUS * float(opening.gap().max()) * normal
+    return Eyeball(centre, float(np.quantile(np.linalg.norm(np.concatenate([patch, rims]) - centre, axis=1), 0.98)))

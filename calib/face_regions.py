@@ -73,6 +73,11 @@ FOREHEAD: Final = (
 )
 TEMPLES_AND_EARS: Final = (127, 356, 162, 389, 234, 454, 93, 323)
 
+SIDES: Final = (  # of the face, before ears and jaw: the outer row, and the one inside it
+    (34, 227, 137, 177, 215, 139, 264, 447, 366, 401, 435, 368),
+    (143, 116, 123, 147, 213, 138, 111, 372, 345, 352, 376, 433, 367, 340),
+)
+
 STABLE: Final = tuple(dict.fromkeys((*FOREHEAD, *NOSE_BRIDGE, *TEMPLES_AND_EARS, 33, 133, 362, 263)))
 """Points that hardly move with expression."""
 

@@ -25,6 +25,7 @@ from calib.placement import (
     homogeneous,
     moved,
 )
+from calib.smooth_weights import closest_on_faces
 from calib.views import front_camera
 from render.rigid_motion import fit_similarity
 
@@ -53,14 +54,27 @@ def place_by_hand(
     return placement, moved(landmarks, T_centring)
 
 
-def on_visible_surface(landmarks: NDArray[np.float64], points: Points, look: LookWorld) -> NDArray[np.float64]:
-    """Landmarks [478, 3] of a placed head, moved forwards or backwards onto what is seen of it from the front; those
-    placed by hand (`points`, in avatar units) go exactly there."""
+def on_surface(
+    landmarks: NDArray[np.float64],
+    points: Points,
+    look: LookWorld,
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Landmarks [478, 3] of a placed head, moved onto its surface; those placed by hand (`points`, in avatar units) go
+    exactly there.
+
+    Rims of lips and lids go straight back or forth, so that they keep their shape seen from the front; the others to
+    the nearest place, so that they do not crowd at the outline where the surface turns away.
+    """
+    face, bary, _ = closest_on_faces(landmarks, vertices, faces, np.arange(len(faces)))
+    moved_there = (vertices[faces[face]] * bary[..., None]).sum(axis=1)
     view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.95, DETECT_PIXELS))
-    lifted, _ = view.lift(view.project(landmarks))
+    rims = list(dict.fromkeys(sum((*UPPER_LIP, *LOWER_LIP, *UPPER_LIDS, *LOWER_LIDS, *IRISES), ())))
+    moved_there[rims], _ = view.lift(view.project(landmarks[rims]))
     for name, at in points.items():
-        lifted[LANDMARK_OF[name]] = at
-    return lifted
+        moved_there[LANDMARK_OF[name]] = at
+    return np.asarray(moved_there)
 
 
 def warped_landmarks(points: Points, canonical: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ _ROOM = 1.15  # and farther, where the landmarks go beyond that
 _PARTED_SHARE = 0.7
 PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
 _FOLD_SLACK, _SHOWN_SLACK = 0.07, 0.22  # in widths: how far from the landmarks a rim may be, by what shows it
+_HIGH = 0.8  # in widths: human eyes stay below 0.6
 _FAR_PATH = 0.35  # in widths: a longer way round along the surface means that the rims are two
 
 
@@ -52,6 +53,12 @@ class Opening:
     @property
     def centre(self) -> NDArray[np.float64]:
         return np.asarray((self.upper[0] + self.upper[-1]) / 2)
+
+    @property
+    def painted_high(self) -> bool:
+        """An eye painted on the skin, nearly as high as wide or higher, as in cartoons: no lid could slide over it
+        without tearing, so that it is left in one piece and shuts by being squashed."""
+        return not self.parted and not self.closed and float(self.gap().max()) > _HIGH * self.width
 
     def gap(self) -> NDArray[np.float64]:
         """[33] distance from the lower to the upper rim, upwards across the opening."""

@@ -11,6 +11,7 @@ from calib.controllers import Controllers, landmark_controllers
 from calib.openings import Opening
 from calib.parts import Kind
 from calib.remesh import WorkMesh
+from calib.seams import sides_of
 from calib.smooth_weights import Anchors, edge_distance, solve_weights
 from calib.surface import directed_edges, point_normals
 from calib.survey import HeadSurvey
@@ -18,6 +19,7 @@ from calib.survey import HeadSurvey
 REACH = 0.45  # avatar units along the skin beyond the outermost controller; there all motion has died away
 _INSIDE_REACH = 0.12  # the same into an eye socket
 _TENSION, _INSIDE_TENSION = 0.35, 0.06
+_SQUASHED_TENSION = 0.015  # of eyes that shut by being squashed: what they show must not fold over
 _WALL_THICKNESS = 0.14  # avatar units
 _WALL_FROM_LIPS = 0.12  # in mouth widths: nearer to the lips an inner side follows its own rim
 
@@ -37,7 +39,7 @@ def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, 
         *attach_eyes(points, faces, np.flatnonzero(skin), survey),
         *attach_jaw(points, faces, in_mouth, survey.mouth),
     ]
-    controllers, every = landmark_controllers(anchors.positions(points, faces)), anchors
+    controllers, every = landmark_controllers(anchors.positions(points, faces), survey.by_hand), anchors
     for more in extra:
         controllers = controllers.joined(more.anchors.positions(points, faces), more.role, more.eye, more.along)
         every = _joined(every, more.anchors)
@@ -94,7 +96,10 @@ def _hidden_points(work: WorkMesh, seen: NDArray[np.bool_], skin: NDArray[np.boo
 def _cavity(
     opening: Opening, points: NDArray[np.float64], faces: NDArray[np.int64], hidden: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """[N] hidden points of the cavity behind an opening: what hangs together with those right behind its rims."""
+    """[N] hidden points of the cavity behind an opening: what hangs together with those right behind its rims; none
+    where the surface goes on across a closed opening, since then nothing lies inside."""
+    if opening.closed and not opening.parted:
+        return np.zeros(len(points), dtype=bool)
     flat, rim = opening.flat(points), opening.flat((opening.upper + opening.lower) / 2)
     middle, front = (np.interp(flat[:, 0], rim[:, 0], rim[:, axis]) for axis in (1, 2))
     deep, beside = front - flat[:, 2], np.abs(flat[:, 1] - middle)
@@ -125,6 +130,10 @@ def _freedom(
     deep = np.interp(flat[:, 0], rim[:, 0], rim[:, 2]) - flat[:, 2]
     free &= ~(in_mouth & (above > 0.1) & (deep > 0.25))  # the palate stays with the skull
     tension = np.where(in_mouth | in_socket, _INSIDE_TENSION, _TENSION)
+    for eye in survey.eyes:
+        if eye.painted_high:
+            sides = sides_of(eye, points)
+            tension[sides.near & (sides.level < 0)] = _SQUASHED_TENSION
     return free, tension
 
 

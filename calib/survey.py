@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from calib.face_finder import FaceFinder
 from calib.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
 from calib.hand_landmarks import Points, completed
-from calib.hand_placement import on_visible_surface, place_by_hand
+from calib.hand_placement import on_surface, place_by_hand
 from calib.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components, topology_landmarks
 from calib.openings import Opening, trace_opening
 from calib.parts import Kind, Parts, recognise_parts
@@ -50,6 +50,7 @@ class HeadSurvey:
         mouth, eyes: their rims; picture-left eye first.
         parts: what its pieces are.
         visible: [F] whether a face is seen from somewhere in front, lashes and hair aside.
+        by_hand: a person placed its landmarks.
     """
 
     mesh: Mesh
@@ -61,6 +62,7 @@ class HeadSurvey:
     eyes: tuple[Opening, Opening]
     parts: Parts
     visible: NDArray[np.bool_]
+    by_hand: bool = False
 
     def describe(self) -> str:
         """What was found, in words."""
@@ -103,8 +105,10 @@ def survey_by_hand(
     placement, landmarks = place_by_hand(every, canonical, up, front)
     T = placement.T_world_file
     placed = {point: moved(at, T) for point, at in every.items()}
-    landmarks = on_visible_surface(landmarks, placed, partial(studio.look, T))
-    return survey_landmarked(mesh, studio, placement, landmarks, (*_SIDE_VIEWS, *_STEEP_VIEWS))
+    vertices = moved(mesh.vertices.astype(np.float64), T)
+    landmarks = on_surface(landmarks, placed, partial(studio.look, T), vertices, mesh.faces.astype(np.int64))
+    survey = survey_landmarked(mesh, studio, placement, landmarks, (*_SIDE_VIEWS, *_STEEP_VIEWS))
+    return replace(survey, by_hand=True)
 
 
 def survey_landmarked(

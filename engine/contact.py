@@ -19,6 +19,7 @@ from calib.rig import FaceRig, MouthRig
 
 _SHUT_BELOW, _TRUE_ABOVE = 0.06, 0.30  # openness: shut under the first, as measured over the second
 _OVERLAP = 0.02  # of the aperture: shut lids pass each other by so much, so that no slit stays between them
+_MEET_FROM, _MEET_MOST = (0.7, 1.2), 0.42  # apertures over an eye's width between which the lower lid does its share
 _LIP_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
 _LIP_RELEASE = 0.05  # of the mouth's width: lips farther apart than this move freely sideways and in depth
 _LIP_PLACES = np.array([0.0, 0.085, 0.16, 0.26, 0.37, 0.5, 0.63, 0.74, 0.84, 0.915, 1.0])
@@ -32,21 +33,35 @@ class LidContact:
     def __init__(self, rig: FaceRig, eye: int) -> None:
         self._folds = np.array(UPPER_LID_FOLDS[eye])
         self._corners = np.array(eye_corners(eye))
-        self._up = rig.eyes[eye].frame[1]
+        self._up, self._width = rig.eyes[eye].frame[1], rig.eyes[eye].width
         self._lids = [
             _LidRim(rig, eye, Role.UPPER_LID, UPPER_LIDS[eye][1:-1]),
             _LidRim(rig, eye, Role.LOWER_LID, LOWER_LIDS[eye][1:-1]),
         ]
+        self._meet = _meeting_height(rig, eye)
         opened = self._lids[0].moved(1.0, 0.0)
         self._lift = max(float((opened @ self._up).mean()), 0.0)  # of eyes that are shut in the file
+
+    @property
+    def shut_in_file(self) -> bool:
+        """Whether the avatar's eye is shut at rest: its lids then open as those of an average face."""
+        return self._lift > 0.02 * self._width
 
     def apply(self, moved: NDArray[np.floating], openness: float, raised: float) -> None:
         """Overwrite the rows of `moved` [K, 3] that belong to this eye's lids."""
         left, right = moved[self._corners].astype(np.float64)
         closed = close_fully(openness)
+        raised += self._meet * (1.0 - min(max(closed, 0.0), 1.0))
         for rim in self._lids:
             moved[rim.controllers] = rim.moved(closed, raised) + left + (right - left) * rim.along[:, None]
         moved[self._folds] += (_FOLD_SHARE * self._lift * min(openness, 1.0)) * self._up
+
+
+def _meeting_height(rig: FaceRig, eye: int) -> float:
+    """Where shut lids meet, in apertures over the lower one: at the lower lid in human eyes, nearer to the middle in
+    eyes so high that the upper lid could not stretch that far."""
+    high = float(rig.eyes[eye].aperture.max()) / rig.eyes[eye].width
+    return float(np.interp(high, _MEET_FROM, (0.0, _MEET_MOST)))
 
 
 class _LidRim:
