@@ -71,9 +71,9 @@ class ExpressionUnits:
         topology = template_topology()
         self._model = HeadModel(data=load_head_data(), topology=topology, reshape=lambda _base, _data: basis.base)
         self.names = self._model.unit_names
-        self._subdivide = topology.matrix[basis.columns].astype(np.float32)
-        self._used = np.unique(self._subdivide.indices)
-        self._subdivide = self._subdivide[:, self._used].tocsr()
+        matrix = topology.matrix[basis.columns].astype(np.float32)
+        self._used = np.unique(matrix.indices)
+        self._subdivide = matrix[:, self._used].tocsr()
         self._linear = basis.linear.T.astype(np.float32)
 
     def displacement(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

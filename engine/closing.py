@@ -19,14 +19,15 @@ _SHARES = (0.15, 0.4, 0.75, 1.0)  # of a correction of the rims, on the landmark
 
 
 class LidClosing:
-    """Takes the lids of one eye the last way to shut."""
+    """Takes the lids of one eye the last way to shut; lids that are shut in the file, all the way."""
 
     def __init__(self, rig: FaceRig, eye: int) -> None:
         self._contact = LidContact(rig, eye)
 
     def apply(self, moved: NDArray[np.float64], openness: float) -> None:
         """Overwrite the rows of `moved` [K, 3] that belong to this eye's lids, the more the further it is shut."""
-        share = _smoothstep((_LIDS_FREE - openness) / (_LIDS_FREE - _LIDS_HELD))
+        near_shut = _smoothstep((_LIDS_FREE - openness) / (_LIDS_FREE - _LIDS_HELD))
+        share = 1.0 if self._contact.shut_in_file else float(near_shut)
         if share <= 0:
             return
         shut = moved.copy()

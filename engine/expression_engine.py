@@ -117,7 +117,7 @@ class ExpressionEngine:
         neutral = self._driver.neutral
         motion = measure(observation, neutral.face)
         units = np.clip(self.gains * self._prior.estimate(observation, neutral, motion), *_WEIGHT_RANGE)
-        shut = np.clip((1 - motion.lids[:, 0] + units[self._blinks]) / 2, 0, 1)
+        shut = np.clip((1 - motion.lids[:, 0] + units[self._blinks]) / 2, -0.5, 1)
         gaze = np.clip(motion.gaze, [-limit for limit in _MAX_GAZE_RAD], _MAX_GAZE_RAD)
         gaze = np.where(motion.lids[:, :1] > _GAZE_HELD_BELOW, gaze.mean(axis=0), self._easing.shown[2])
         turn, shift = head_motion(motion, neutral.face.T_camera_head, self._driver.mapping)

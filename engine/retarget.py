@@ -4,7 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.controllers import Role
-from calib.face_regions import CHIN, eye_corners, lower_lip_mask, upper_lip_mask
+from calib.face_regions import (
+    CHIN,
+    FACE_LANDMARKS,
+    LOWER_LIDS,
+    UPPER_LID_FOLDS,
+    UPPER_LIDS,
+    eye_corners,
+    lower_lip_mask,
+    mask,
+    upper_lip_mask,
+)
 from calib.rig import FaceRig
 
 _MAX_JAW_RAD = 0.7
@@ -19,7 +29,8 @@ class Retargeter:
     def __init__(self, rig: FaceRig) -> None:
         self._rig = rig
         self._weights = rig.weights.astype(np.float32).tocsr()
-        self._corrections = rig.basis.corrections.astype(np.float32).tocsr()
+        self._corrected = np.flatnonzero(_correctable(rig))
+        self._corrections = rig.basis.corrections.tocsc()[:, self._corrected].tocsr()
         self._chin = np.array(CHIN)
         self._jaw = rig.controllers.of(Role.JAW)
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
@@ -39,7 +50,8 @@ class Retargeter:
                 others are worked out here and written into it.
             gaze: [2, 2] yaw and pitch of each eye in radians.
             units: displacement of the vertices [R, 3] and of the controllers [K, 3] by expression units, see
-                `calib.expression_basis`; controllers then only carry what `moved` differs from that.
+                `calib.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved` differs from
+                that, the others nothing.
 
         Returns [R, 3] avatar units.
         """
@@ -52,7 +64,7 @@ class Retargeter:
         for eye, angles in zip(self._eyes, gaze, strict=True):
             eye.move(moved, angles)
         follow = self._weights if units is None else self._corrections
-        offset = moved if units is None else moved - units[1]
+        offset = moved if units is None else (moved - units[1])[self._corrected]
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
         for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
             vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
@@ -83,6 +95,14 @@ class Retargeter:
         aside = float(np.clip(np.arctan2(now[0] - rest[0], radius), -0.25, 0.25))
         rotation = _rotation_y(aside) @ _rotation_x(opened)
         return rotation, hinge - rotation @ hinge
+
+
+def _correctable(rig: FaceRig) -> NDArray[np.bool_]:
+    """[K] controllers that may leave the place expression units give them."""
+    correctable = rig.controllers.role != Role.LANDMARK
+    lids = mask(*UPPER_LIDS, *LOWER_LIDS, *UPPER_LID_FOLDS)
+    correctable[:FACE_LANDMARKS] |= lids | upper_lip_mask() | lower_lip_mask()
+    return np.asarray(correctable)
 
 
 class _EyeBetweenLids:

@@ -12,7 +12,7 @@ from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 from render.errors import InputError
 
 Vector = tuple[float, float, float]
-EngineName = Literal["auto", "landmark", "flow"]
+EngineName = Literal["auto", "expression", "landmark", "flow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class MotionOptions:
     def __post_init__(self) -> None:
         if self.engine == "flow" and self.checkpoint is None:
             raise InputError("--engine flow: needs the network's weights; add --checkpoint VFA.pt")
-        if self.checkpoint is not None and self.engine == "landmark":
+        if self.checkpoint is not None and self.engine in ("landmark", "expression"):
             raise InputError(f"--checkpoint {self.checkpoint}: only --engine flow uses one; leave one of the two out")
         if self.checkpoint is None and (given := self.flow.given()):
             raise InputError(f"{given[0]}: only the flow engine uses it; add --checkpoint VFA.pt or leave it out")

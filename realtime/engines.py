@@ -22,7 +22,8 @@ _FLOW_NAMES = {"weights_k": "neighbours", "smoothing_rounds": "rounds"}
 def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     """The engine that was asked for; for "auto" the best one there is. Raises InputError if it cannot be had.
 
-    "auto" is the landmark engine unless a checkpoint is given: without one there is no network to run.
+    "auto" is the flow engine where a checkpoint is given, otherwise the expression engine, which repeats a face most
+    faithfully (`benchmarks.likeness`).
     """
     if options.checkpoint is not None:
         from engine.flow_engine import FlowEngine
@@ -30,11 +31,15 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
         log.info("engine: flow, because a checkpoint is given")
         seen = with_source(avatar, options.flow)
         return FlowEngine(seen, options.checkpoint, flow_options(options.flow), options.head_pose)
-    from engine.landmark_engine import LandmarkEngine
+    if options.engine == "landmark":
+        from engine.landmark_engine import LandmarkEngine
+
+        return LandmarkEngine(avatar, head_pose=options.head_pose)
+    from engine.expression_engine import ExpressionEngine
 
     if options.engine == "auto":
-        log.info("engine: landmark, because no checkpoint is given (--checkpoint VFA.pt selects the flow engine)")
-    return LandmarkEngine(avatar, head_pose=options.head_pose)
+        log.info("engine: expression, the most faithful one without a checkpoint")
+    return ExpressionEngine(avatar, head_pose=options.head_pose)
 
 
 def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":

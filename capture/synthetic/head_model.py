@@ -69,6 +69,7 @@ class HeadModel:
         self._base = self._shaped(reshape)
         self.eyeballs = {side: fit_eyeball(self._base[self.data.part_vertices(f"eye_{side}")]) for side in SIDES}
         self._units = self._fitted_units(bend)
+        self._flat_units = self._units.reshape(len(self._units), -1).astype(np.float32)  # half the memory to go through
         self._gaze = {side: self._gaze_matrix(side) for side in SIDES}
         self._contacts = [self._lid_contact(side) for side in SIDES]
         self._clearances: list[EyeballClearance] = []
@@ -96,7 +97,8 @@ class HeadModel:
 
     def moved_base(self, weights: NDArray[np.floating]) -> Points:
         """[V, 3] base mesh for 52 unit weights, lids and lips kept from passing through each other."""
-        base = self._base + np.tensordot(weights, self._units, axes=1)
+        moved = weights.astype(np.float32) @ self._flat_units
+        base = self._base + moved.reshape(self._base.shape)
         for contact in self._contacts:
             contact.separate(base)
         self._lips.separate(base)
