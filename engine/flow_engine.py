@@ -20,11 +20,13 @@ from calib.controllers import Controllers
 from calib.published import NEIGHBOURS, Way
 from calib.published_rig import PublishedRig, SeenHead, own_rig, published_rig
 from capture.frame import FaceObservation
+from capture.head_crop import HeadCropper
 from capture.preprocess import ChannelOrder, NetworkCropper, network_input
 from engine.backends.compiled import MotionFields
 from engine.backends.names import BackendName
 from engine.flow_network import open_network
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
+from engine.head_motion import TrackedHead
 from engine.motion import AvatarPose, HeadPose
 from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from render.camera import Intrinsics
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Rigid = Literal["deform", "apart"]
+Rigid = Literal["deform", "apart", "tracked"]
 EASE_S = 0.25  # time constant with which a lost face returns to rest
 
 
@@ -72,7 +74,8 @@ class Quirks:
         driving_channel_order: "bgr": driving frames reach the network with red and blue swapped, the source does not.
         unprojection: see `flow_tracking.Unprojection`.
         rigid: "deform": head motion is part of the vertices' deformation; "apart": it is fitted to the controllers
-            and handed on as the head pose, only the residual deforms.
+            and handed on as the head pose, only the residual deforms; "tracked": flow holds the expression alone, the
+            pose is that of the tracked head (networks without `NetworkConfig.head_motion`).
     """
 
     driving_channel_order: ChannelOrder
@@ -82,12 +85,14 @@ class Quirks:
 
 RELEASED = Quirks("bgr", "published", "deform")
 CORRECTED = Quirks("rgb", "pinhole", "apart")
+EXPRESSION = Quirks("rgb", "pinhole", "tracked")
 
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED for this
-    project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is kept on disk."""
+    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED or
+    EXPRESSION for this project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is
+    kept on disk."""
 
     backend: BackendName = "auto"
     driving_channel_order: ChannelOrder | None = None
@@ -100,9 +105,9 @@ class FlowOptions:
     rounds: int = PUBLISHED_ROUNDS
     cache_dir: Path | None = field(default_factory=lambda: user_cache_path("vfa-live") / "flow")
 
-    def quirks(self, released: bool) -> Quirks:
+    def quirks(self, released: bool, head_motion: bool = True) -> Quirks:
         """What was chosen, and for the rest the checkpoint's own."""
-        default = RELEASED if released else CORRECTED
+        default = (RELEASED if released else CORRECTED) if head_motion else EXPRESSION
         chosen = {f.name: value for f in fields(Quirks) if (value := getattr(self, f.name)) is not None}
         return replace(default, **chosen)
 
@@ -124,11 +129,14 @@ class FlowEngine:
         source = network_input(avatar.source_rgb, avatar.source_depth)
         network = open_network(source, checkpoint, options.backend, options.cache_dir)
         self.head_pose = head_pose
-        self.quirks = options.quirks(network.released)
+        self.quirks = options.quirks(network.released, network.head_motion)
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._offset: NDArray[np.float32] | None = None
-        self._cropper = NetworkCropper(self.quirks.driving_channel_order)
+        cropper = HeadCropper if self.quirks.rigid == "tracked" else NetworkCropper
+        self._cropper = cropper(self.quirks.driving_channel_order)
+        self._landmarks = np.asarray(avatar.landmarks, np.float64)
+        self._head: TrackedHead | None = None
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
         self._prepare_controllers(avatar, options)
         self._delta, self._T, self._last_s = np.zeros_like(self._rest), np.eye(4), -math.inf
@@ -157,6 +165,7 @@ class FlowEngine:
         if not neutral.tracked:
             raise ValueError("expected a tracked face as the neutral")
         self._cropper.reset()
+        self._head = TrackedHead(self._landmarks, neutral)
         self._offset = self._source_alpha - self._run(neutral, np.zeros_like(self._source_alpha)).alpha
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
@@ -165,6 +174,8 @@ class FlowEngine:
         else:
             fields = self._run(observation, self._offset)
             self._delta, self._T = self._pose(*self._tracker.track(fields.flow, fields.depth))
+            if self.quirks.rigid == "tracked" and self._head is not None and self.head_pose == "follow":
+                self._T = self._head.pose(observation)
         self._last_s = observation.timestamp_s
         tracked = observation.tracked and self._offset is not None
         return AvatarPose(
@@ -180,6 +191,8 @@ class FlowEngine:
         self, displacement: NDArray[np.float64], tracked: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Vertex displacement [V, 3] and head pose [4, 4]."""
+        if self.quirks.rigid == "tracked":
+            return self._retarget.vertices_delta(displacement, tracked), np.eye(4)
         T = rigid_fit(self._controllers_at[tracked], displacement[tracked])
         apart = self.quirks.rigid == "apart" or self.head_pose == "fixed"
         if apart:

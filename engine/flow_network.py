@@ -35,11 +35,13 @@ class FlowNetwork:
         backend: runs it, and has proven itself.
         source_alpha: [1, M] motion code of the avatar's picture.
         released: whether the checkpoint is a published one, whose pipeline quirks then apply by default.
+        head_motion: see `NetworkConfig`.
     """
 
     backend: SelectedBackend
     source_alpha: Array
     released: bool
+    head_motion: bool = True
 
 
 def open_network(
@@ -86,7 +88,8 @@ def _compiled(
             native_store.save(entry, stored)
         except OSError as error:
             log.warning("%s: the packed network is not kept (%s); the next start is slow again", entry.path, error)
-    return FlowNetwork(selected, network.source_alpha.numpy(), loaded.released)
+    own = loaded.network.config
+    return FlowNetwork(selected, network.source_alpha.numpy(), loaded.released, own.head_motion)
 
 
 def live_network(source: Array, loaded: "Checkpoint") -> "MotionNetwork":

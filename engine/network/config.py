@@ -23,6 +23,8 @@ class NetworkConfig:
         inpaint_blocks: residual blocks in that branch.
         pixel_scale: side of the pictures at the network's border over `image_size`. Above 1 the live graph averages
             blocks of pixels on the way in and enlarges flow and depth on the way out.
+        head_motion: whether flow holds the driver's head motion, as published. Otherwise the network was trained on
+            cuts that stay on the head (`capture.head_crop`) and to repeat the expression alone.
     """
 
     image_size: int = 256
@@ -34,6 +36,7 @@ class NetworkConfig:
     inpaint_widths: tuple[int, int, int] = (32, 64, 128)
     inpaint_blocks: int = 5
     pixel_scale: int = 1
+    head_motion: bool = True
 
     def __post_init__(self) -> None:
         size = self.image_size
@@ -94,5 +97,6 @@ COMPACT = NetworkConfig(
     inpaint_widths=(8, 16, 32),
     inpaint_blocks=2,
     pixel_scale=2,
+    head_motion=False,
 )
 """This project's own: no level of 256², one motion direction for each expression unit."""
