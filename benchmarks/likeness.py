@@ -31,12 +31,13 @@ from platformdirs import user_cache_dir
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, Head, film, make_heads
+from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, Head, kept_film, make_heads
 from benchmarks.likeness_methods import Method, Poses, engine_names, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
 from calib.avatar import Avatar
 from capture.synthetic.clip_studio import ClipStudio
+from render.errors import InputError
 
 STILL_S = 0.7  # of the rest at the end, after what was moving has settled
 SECONDS, QUICK_SECONDS = 8.0, 4.4
@@ -72,23 +73,31 @@ class Settings:
         yield from ((self.seed, condition) for condition in self.conditions)
 
 
-def run(settings: Settings, ways: list[Method], cache: Path, book: PictureBook | None) -> list[dict[str, Any]]:
+def run(
+    settings: Settings, ways: list[Method], cache: Path, films: Path | None, book: PictureBook | None
+) -> list[dict[str, Any]]:
     """One dict of figures for every clip, head and method."""
     takes: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        heads = [(head, head.prepared(Path(folder), cache)) for head in make_heads(settings.heads)]
-        for number, condition in settings.clips():
-            started = time.perf_counter()
-            with ClipStudio() as studio:
-                driver = film(number, round(settings.seconds * FPS), condition, studio)
-            tracked = float(np.mean([each.tracked for each in driver.observations]))
-            print(
-                f"{driver.name}, {condition.label()}: tracked {tracked:.1%}, {time.perf_counter() - started:.0f} s",
-                file=sys.stderr,
-            )
-            for head, avatar in heads:
-                takes += _judge(head, avatar, driver, ways, book)
+    heads = list(_prepared(settings.heads, cache))
+    for number, condition in settings.clips():
+        started = time.perf_counter()
+        driver = kept_film(number, round(settings.seconds * FPS), condition, ClipStudio, films)
+        tracked = float(np.mean([each.tracked for each in driver.observations]))
+        seconds = time.perf_counter() - started
+        print(f"{driver.name}, {condition.label()}: tracked {tracked:.1%}, {seconds:.0f} s", file=sys.stderr)
+        for head, avatar in heads:
+            takes += _judge(head, avatar, driver, ways, book)
     return takes
+
+
+def _prepared(count: int, cache: Path) -> Iterator[tuple[Head, Avatar]]:
+    """Heads and their avatars; says so where one cannot be prepared, since that is a failure, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        for head in make_heads(count):
+            try:
+                yield head, head.prepared(Path(folder), cache)
+            except InputError as error:
+                print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
 
 
 def _judge(
@@ -166,6 +175,7 @@ def main() -> None:
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
     parser.add_argument("--cache", type=Path, default=Path(user_cache_dir("vfa-live", appauthor=False)) / "likeness")
+    parser.add_argument("--keep-films", action="store_true", help="keep tracked clips in the cache (0.1 GB each)")
     options = parser.parse_args()
     quick = options.quick
     settings = Settings(
@@ -179,7 +189,8 @@ def main() -> None:
         parser.error(f"--seconds {settings.seconds:g}: expected {REST_S + 2:g} or more")
     book = PictureBook() if options.picture else None
     started = time.perf_counter()
-    takes = run(settings, methods(options.engine or engine_names(), options.checkpoint), options.cache, book)
+    films = options.cache if options.keep_films else None
+    takes = run(settings, methods(options.engine or engine_names(), options.checkpoint), options.cache, films, book)
     by = ("engine", "avatar_rig", "sensor", "turn_deg", "light")
     rows = summarise(takes, by)
     console = Console(width=260)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+import capture
 from calib.avatar import Avatar, prepare_avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import FaceObservation
@@ -118,6 +121,25 @@ class Driver:
     weights: Points
     times_s: Points
     observations: list[FaceObservation]
+
+
+def kept_film(
+    number: int, frames: int, condition: Condition, make_studio: Callable[[], ClipStudio], folder: Path | None
+) -> Driver:
+    """`film`, or what was kept of it in `folder` while nothing in capture/ has changed since."""
+    if folder is None:
+        with make_studio() as studio:
+            return film(number, frames, condition, studio)
+    digest = hashlib.blake2b(repr((number, frames, condition, PICTURE, PACE, REST_S)).encode(), digest_size=12)
+    for path in sorted(Path(capture.__path__[0]).rglob("*.py")):
+        digest.update(path.read_bytes())
+    place = folder / f"film-{digest.hexdigest()}.pickle"
+    if place.is_file():
+        return pickle.loads(place.read_bytes())  # type: ignore[no-any-return]
+    driver = kept_film(number, frames, condition, make_studio, None)
+    folder.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(pickle.dumps(driver, protocol=5))
+    return driver
 
 
 def film(number: int, frames: int, condition: Condition, studio: ClipStudio) -> Driver:
