@@ -1,18 +1,18 @@
 """Cameras unplugged and plugged in again and again, at random moments, over both simulators.
 
-    python -m benchmarks.soak --cycles 200 --json soak.json [--only record3d|kinect] [--fuzz 10000]
+    python -m benchmarks.soak --cycles 200 --json soak.json [--app] [--only record3d|kinect] [--fuzz 10000]
 
 Record3D runs the real library against the simulated phone; the Azure Kinect runs the real pyk4a on a fake native
 module, in `.venv-kinect`. While the cycles run, frames are checked (whole, in order) and recorded. Writes `cycles`,
 `crashes`, `torn_frames`, `out_of_order`, `reconnect_s_p95`, `reconnect_s_max`, `rss_growth_mb`, `leaked_threads`,
 `leaked_fds`, `recording_intact` for all cycles, and the same per simulator under `devices`. With --fuzz, also `fuzz`:
-so many garbage messages to the library, a few to a connection, and whether frames come again after them.
+so many garbage messages to the library, a few to a connection, and whether frames come again after them. With --app,
+the cycles run through the whole app (`benchmarks.soak_app`), whose own figures stand beside the same names.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import json
 import logging
@@ -21,10 +21,9 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,17 +31,16 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks.soak_bench import ROOT, Bench, Growth, kinect_bench, pyk4a_without_its_library, record3d_bench
 from capture import reconnecting
 from capture.frame import RgbdFrame
 from capture.reconnecting import ReconnectingSource
 from capture.source import DeviceState
 from tests.fakes.phone import Phone, read_pattern
 
-ROOT = Path(__file__).parents[1]
-KINECT_PYTHON = ROOT / ".venv-kinect" / "bin" / "python"
-SETTLING_CYCLES = 20  # caches, pools and buffers fill first; growth is measured from there on
+KINECT_ENVIRONMENT = ROOT / ".venv-kinect"
+KINECT_PYTHON = KINECT_ENVIRONMENT / "bin" / "python"
 LIMIT_S = 10.0  # a device that is not back by then never will be
-PICTURE = {"width": 320, "height": 240, "depth_width": 320, "depth_height": 240, "fps": 60.0}
 AWAY_S = (0.05, 0.6)
 STREAMING_S = (0.05, 0.5)
 FUZZ_MESSAGES = 10  # per connection: one that announces gigabytes swallows all that follow
@@ -58,14 +56,10 @@ class Figures:
     out_of_order: int = 0
     frames: int = 0
     reconnect_s: list[float] = field(default_factory=list)
-    rss_mb: list[float] = field(default_factory=list)
-    leaked_threads: int = 0
-    leaked_fds: int = 0
+    growth: Growth = field(default_factory=Growth)
     recording_intact: bool = False
 
     def summary(self) -> dict[str, Any]:
-        settled = self.rss_mb[min(SETTLING_CYCLES, len(self.rss_mb) // 2) :]
-        fifth = max(1, len(settled) // 5)
         return {
             "cycles": self.cycles,
             "crashes": self.crashes,
@@ -74,9 +68,7 @@ class Figures:
             "frames": self.frames,
             "reconnect_s_p95": round(float(np.percentile(self.reconnect_s, 95)), 3),
             "reconnect_s_max": round(max(self.reconnect_s), 3),
-            "rss_growth_mb": round(float(np.median(settled[-fifth:]) - np.median(settled[:fifth])), 2),
-            "leaked_threads": self.leaked_threads,
-            "leaked_fds": self.leaked_fds,
+            **self.growth.summary(),
             "recording_intact": self.recording_intact,
         }
 
@@ -127,76 +119,11 @@ class Watcher:
         self.figures.recording_intact = bool(whole and longest_gap_s > AWAY_S[0])
 
 
-@dataclass
-class Bench:
-    """A simulator under our hands: break something, and undo it; both return when (monotonic seconds)."""
-
-    source: Callable[[], ReconnectingSource[Any]]
-    break_it: Callable[[random.Random], float]
-    restore: Callable[[], float]
-
-
-@contextlib.contextmanager
-def record3d_bench() -> Iterator[Bench]:
-    from capture.record3d_usb import record3d_source
-
-    with tempfile.TemporaryDirectory() as folder, Phone(Path(folder), **PICTURE) as phone:
-        os.environ.update(phone.environment)
-
-        def break_it(rng: random.Random) -> float:
-            kind = rng.choice(["unplug", "unplug in mid-frame", "app closed", "stalled", "in mid-frame"])
-            if kind == "stalled":
-                phone.set(stalled=True)
-                return phone.cut() if rng.random() < 0.5 else time.monotonic()
-            if kind == "app closed":
-                phone.set(app_running=False)
-                return phone.cut()
-            if kind == "in mid-frame":
-                return phone.cut(in_mid_frame=True)
-            return phone.unplug(in_mid_frame=kind == "unplug in mid-frame")
-
-        def restore() -> float:
-            phone.set(stalled=False, app_running=True)
-            return phone.plug()
-
-        yield Bench(record3d_source, break_it, restore)
-
-
-@contextlib.contextmanager
-def kinect_bench() -> Iterator[Bench]:
-    from tests.fakes import native_kinect
-
-    native_kinect.install()
-    from capture.kinect import kinect_source
-
-    desk = native_kinect.cameras
-    camera = desk.cameras[0]
-
-    def break_it(rng: random.Random) -> float:
-        kind = rng.choice(["unplug", "unplug", "raises", "in use", "silent"])
-        if kind == "raises":
-            camera.raises = True
-        elif kind == "silent":
-            camera.silent = True
-        else:
-            camera.in_use = kind == "in use"
-            desk.unplug(camera)
-        return time.monotonic()
-
-    def restore() -> float:
-        camera.raises = camera.silent = camera.in_use = False
-        return desk.plug(camera)
-
-    yield Bench(kinect_source, break_it, restore)
-    if desk.open_handles:
-        raise RuntimeError(f"{desk.open_handles} cameras were left open")
-
-
 def soak(bench: Bench, cycles: int, film: Path, seed: int) -> Figures:
     """Run the cycles on one source, then close it and count what is left."""
-    rng, figures, process = random.Random(seed), Figures(), psutil.Process()
+    rng, figures = random.Random(seed), Figures()
     _warm_up(bench)
-    threads, files = threading.active_count(), process.num_fds()
+    figures.growth.begin()
     source = bench.source()
     source.open()
     watcher = Watcher(source, figures, film)
@@ -205,15 +132,14 @@ def soak(bench: Bench, cycles: int, film: Path, seed: int) -> Figures:
         for _ in range(cycles):
             _cycle(bench, watcher, rng)
             gc.collect()
-            figures.rss_mb.append(process.memory_info().rss / 1e6)
+            figures.growth.sample()
     except Exception:
         traceback.print_exc()
         figures.crashes += 1
     source.close()
     watcher.finish()
     gc.collect()
-    figures.leaked_threads = threading.active_count() - threads
-    figures.leaked_fds = process.num_fds() - files
+    figures.growth.end()
     return figures
 
 
@@ -303,10 +229,26 @@ def soak_kinect_elsewhere(cycles: int, seed: int) -> dict[str, Any]:
         return answer
 
 
+def soak_whole_app(name: str, cycles: int, folder: Path, seed: int) -> dict[str, Any]:
+    """The cycles of one simulator through capture, tracking, engine, viewer and recorder."""
+    from benchmarks.soak_app import soak_app
+
+    if name == "record3d":
+        with record3d_bench(faces=True) as bench:
+            return soak_app(bench, cycles, folder, seed).summary()
+    with pyk4a_without_its_library(KINECT_ENVIRONMENT), kinect_bench(faces=True) as bench:
+        return soak_app(bench, cycles, folder, seed).summary()
+
+
+_APP_WORST = ("left_at_half_second", "step_resuming", "step_performing")
+
+
 def combined(devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Over all cycles: counts added, times and growth at their worst."""
     added = ("cycles", "crashes", "torn_frames", "out_of_order", "frames", "leaked_threads", "leaked_fds")
-    worst = ("reconnect_s_p95", "reconnect_s_max", "rss_growth_mb")
+    worst = ("reconnect_s_p95", "reconnect_s_max", "rss_growth_mb", *_APP_WORST)
+    shared = set.intersection(*(set(it) for it in devices.values()))
+    added, worst = (tuple(name for name in names if name in shared) for names in (added, worst))
     figures: dict[str, Any] = {name: sum(it[name] for it in devices.values()) for name in added}
     figures |= {name: max(it[name] for it in devices.values()) for name in worst}
     figures["recording_intact"] = all(it["recording_intact"] for it in devices.values())
@@ -317,6 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cycles", type=int, default=200, help="per simulator")
     parser.add_argument("--only", choices=["record3d", "kinect"])
+    parser.add_argument("--app", action="store_true", help="through the whole app")
     parser.add_argument("--here", action="store_true", help="run the Kinect's cycles in this environment")
     parser.add_argument("--fuzz", type=int, default=0, metavar="MESSAGES")
     parser.add_argument("--seed", type=int, default=1)
@@ -327,6 +270,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, bench in (("record3d", record3d_bench), ("kinect", kinect_bench)):
             if options.only not in (None, name):
+                continue
+            if options.app:
+                devices[name] = soak_whole_app(name, options.cycles, Path(folder) / name, options.seed)
                 continue
             if name == "kinect" and not options.here:
                 devices[name] = soak_kinect_elsewhere(options.cycles, options.seed)

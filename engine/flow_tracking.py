@@ -6,12 +6,15 @@ landed on its own. Equal to the published loops over pixels, without one: only t
 controller take part.
 """
 
+import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backends.native_library import NativeError, library, pointer, thread_count
 from render.camera import Intrinsics
 from render.errors import InputError
 
@@ -73,6 +76,7 @@ class FlowTracker:
         for corner in self._corners:
             self._wanted[home - corner] = True
         self._rest = self._unproject(controllers.pixels.astype(np.float64), controllers.depth)
+        self._splat = _NativeSplat.where_possible(self._controller_at, self._wanted, size, len(home))
 
     def track(
         self, flow: NDArray[np.float32], depth: NDArray[np.float32]
@@ -98,6 +102,12 @@ class FlowTracker:
 
     def _new_positions(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """[K, 2] weighted mean of the pixels that landed on each controller; [K] whether any did."""
+        total, sum_x, sum_y = self._splat(flow) if self._splat is not None else self._sums(flow)
+        landed = total > 0
+        return np.stack([sum_x, sum_y], axis=1) / np.where(landed, total, 1.0)[:, None], landed
+
+    def _sums(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        """Each [K], over the pixels that landed on each controller: weight, weight · column, weight · row."""
         half = np.float32(self.size / 2)
         place = flow.reshape(-1, 2) * half  # x and y in pixels, one added for the margin
         place += half + 1
@@ -117,8 +127,7 @@ class FlowTracker:
         shape = target.shape
         sum_x = np.bincount(which, share * np.broadcast_to(columns[:, None], shape)[hit], count)
         sum_y = np.bincount(which, share * np.broadcast_to(rows[:, None], shape)[hit], count)
-        landed = total > 0
-        return np.stack([sum_x, sum_y], axis=1) / np.where(landed, total, 1.0)[:, None], landed
+        return total, sum_x, sum_y
 
     def _camera_depth(self, depth: NDArray[np.float32], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
         """[K] generated depth at pixels, stretched from its own range in the picture to the avatar's."""
@@ -140,3 +149,33 @@ class FlowTracker:
             points = np.concatenate([(centre - ndc) / focal * depth[:, None], depth[:, None]], axis=1)
         world: NDArray[np.float64] = points @ self._at.T_camera_world[:3, :3]
         return world
+
+
+class _NativeSplat:
+    """`FlowTracker._sums` in one pass over the pixels, by the native kernels."""
+
+    def __init__(
+        self,
+        kernel: Callable[..., object],
+        controller_at: NDArray[np.int32],
+        wanted: NDArray[np.bool_],
+        size: int,
+        controllers: int,
+    ) -> None:
+        self._kernel, self._held = kernel, (controller_at, wanted)
+        self._sums = np.zeros((thread_count(), controllers, 3))
+        self._places = pointer(controller_at), pointer(wanted), pointer(self._sums)
+        self._numbers = ctypes.c_long(size), ctypes.c_long(controllers)
+
+    @staticmethod
+    def where_possible(*tables: Any) -> "_NativeSplat | None":
+        """None where there is no compiler."""
+        try:
+            return _NativeSplat(library().splat_flow, *tables)
+        except NativeError:
+            return None
+
+    def __call__(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        self._sums.fill(0.0)
+        self._kernel(pointer(np.ascontiguousarray(flow, np.float32)), *self._places, *self._numbers)
+        return tuple(self._sums.sum(axis=0).T)

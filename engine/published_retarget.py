@@ -42,29 +42,27 @@ class PublishedRetarget:
 
     def blend(self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]) -> NDArray[np.float32]:
         """displacement [K, 3], tracked [K] -> [V, 3] before smoothing; a vertex without a tracked controller stays."""
-        return np.ascontiguousarray(self._blended(displacement, tracked)[:, :3])
+        return self._blended(displacement, tracked, last=True)
 
     def vertices_delta(
         self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """displacement [K, 3], tracked [K] -> [V, 3] after smoothing, in the displacement's units."""
-        delta = self._blended(displacement, tracked)
-        for _ in range(self.rounds):
-            delta = self._smooth(delta)
-        return delta[:, :3].copy()
+        delta = self._blended(displacement, tracked, last=self.rounds == 0)
+        for left in range(self.rounds, 0, -1):
+            delta = self._smooth(delta, last=left == 1)
+        return delta
 
-    def _blended(self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def _blended(
+        self, displacement: NDArray[np.floating[Any]], tracked: NDArray[np.bool_], *, last: bool
+    ) -> NDArray[np.float32]:
         """[V, 4]: displacement, and in the last column how much weight was tracked (left there: four align)."""
         assert displacement.shape == (self.controllers, 3)
         pull = np.zeros((self.controllers, 4), np.float32)
         pull[:, 3] = tracked
         pull[:, :3] = displacement
         pull[:, :3] *= pull[:, 3:]
-        blended = self._blend(pull)
-        if not tracked.all():
-            share = blended[:, 3:]
-            blended *= 1.0 / np.where(share > 0, share, np.float32(1.0))
-        return blended
+        return self._blend(pull, divide_by_share=not tracked.all(), last=last)
 
 
 class _SparseProduct:
@@ -81,14 +79,26 @@ class _SparseProduct:
             return
         arrays = self._matrix.indptr.astype(np.int32), self._matrix.indices.astype(np.int32), self._matrix.data
         self._held = [np.ascontiguousarray(array) for array in arrays]
+        self._places = [pointer(array) for array in self._held]
         self._results = aligned(self._rows, 4), aligned(self._rows, 4)  # in turn: a product may be the next one's input
         self._turn = 0
 
-    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(
+        self, x: NDArray[np.float32], *, divide_by_share: bool = False, last: bool = False
+    ) -> NDArray[np.float32]:
+        """[rows, 4], valid until the next but one call; `last`: a new array of its first three columns.
+        `divide_by_share`: rows divided by their fourth number where that is positive."""
         if self._kernel is None:
-            product: NDArray[np.float32] = self._matrix @ x
-            return product
+            return self._without_kernel(x, divide_by_share, last)
         self._turn = 1 - self._turn
-        result = self._results[self._turn]
-        self._kernel(*(pointer(array) for array in self._held), pointer(x), pointer(result), ctypes.c_long(self._rows))
+        result = np.empty((self._rows, 3), np.float32) if last else self._results[self._turn]
+        numbers = ctypes.c_long(self._rows), ctypes.c_long(divide_by_share), ctypes.c_long(3 if last else 4)
+        self._kernel(*self._places, pointer(x), pointer(result), *numbers)
         return result
+
+    def _without_kernel(self, x: NDArray[np.float32], divide_by_share: bool, last: bool) -> NDArray[np.float32]:
+        product: NDArray[np.float32] = self._matrix @ x
+        if divide_by_share:
+            share = product[:, 3:]
+            product *= 1.0 / np.where(share > 0, share, np.float32(1.0))
+        return np.ascontiguousarray(product[:, :3]) if last else product

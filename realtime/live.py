@@ -211,8 +211,10 @@ class LiveSession:
                 fresh = latest is None or posed.pose.index != latest.pose.index
                 latest = posed
                 self._show(viewer, posed, status, fresh)
-            elif latest is not None and viewer.needs_redraw:
+            elif viewer.needs_redraw and latest is not None:
                 self._draw(viewer, latest, status)
+            elif viewer.needs_redraw and self._avatar is not None:  # at rest, while the engine is being made
+                viewer.show(self._avatar.display_mesh.vertices, np.eye(4), None, status)
 
     def _draw(self, viewer: Viewer, posed: PosedFrame, status: str) -> None:
         with self._times.section("render"):

@@ -530,7 +530,7 @@ void final_flow(const float *head_values, const float *weight, const float *bias
     in_parallel(student_job, &s);
 }
 
-/* ---- sparse product with four columns: rows given by start [rows + 1], column and value ---- */
+/* ---- sparse products with four columns: rows given by start [rows + 1], column and value ---- */
 
 typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
 
@@ -538,27 +538,84 @@ typedef struct {
     const int32_t *start, *column;
     const float *value, *x;
     float *y;
-    long rows;
+    long rows, share, width; /* share: divide rows by their fourth number; width: numbers stored of each row, 3 or 4 */
 } sparse;
+
+static inline v4 sparse_row(const sparse *s, int32_t i, int32_t end) {
+    v4 a = {0, 0, 0, 0}, b = a, c = a, d = a; /* four sums at once: no addition waits for the one before */
+    for (; i + 3 < end; i += 4) {
+        a += s->value[i] * *(const v4 *)(s->x + 4 * (long)s->column[i]);
+        b += s->value[i + 1] * *(const v4 *)(s->x + 4 * (long)s->column[i + 1]);
+        c += s->value[i + 2] * *(const v4 *)(s->x + 4 * (long)s->column[i + 2]);
+        d += s->value[i + 3] * *(const v4 *)(s->x + 4 * (long)s->column[i + 3]);
+    }
+    for (; i < end; i++) a += s->value[i] * *(const v4 *)(s->x + 4 * (long)s->column[i]);
+    return (a + b) + (c + d);
+}
 
 static void sparse_job(void *data, int thread, int threads) {
     const sparse *s = data;
     long from, to;
     share(s->rows, thread, threads, &from, &to);
     for (long row = from; row < to; row++) {
-        v4 a = {0, 0, 0, 0}, b = a;
-        int32_t i = s->start[row], end = s->start[row + 1];
-        for (; i + 1 < end; i += 2) {
-            a += s->value[i] * *(const v4 *)(s->x + 4 * (long)s->column[i]);
-            b += s->value[i + 1] * *(const v4 *)(s->x + 4 * (long)s->column[i + 1]);
-        }
-        if (i < end) a += s->value[i] * *(const v4 *)(s->x + 4 * (long)s->column[i]);
-        *(v4 *)(s->y + 4 * row) = a + b;
+        v4 sum = sparse_row(s, s->start[row], s->start[row + 1]);
+        if (s->share && sum[3] > 0) sum *= 1.0f / sum[3];
+        if (s->width == 4)
+            *(v4 *)(s->y + 4 * row) = sum;
+        else
+            memcpy(s->y + 3 * row, &sum, 3 * sizeof(float));
     }
 }
 
 void sparse_product(const int32_t *start, const int32_t *column, const float *value, const float *x, float *y,
-                    long rows) {
-    sparse s = {start, column, value, x, y, rows};
+                    long rows, long divide_by_share, long width) {
+    sparse s = {start, column, value, x, y, rows, divide_by_share, width};
     in_parallel(sparse_job, &s);
+}
+
+/* ---- pixels that look at controllers, see flow_tracking.py: for each controller the sums of weight, weight * column
+   and weight * row over the pixels that land on it; `at` [(size + 3)^2] is the controller there, or -1 ---- */
+
+typedef struct {
+    const float *flow;
+    const int32_t *at;
+    const uint8_t *wanted; /* whether any of the four pixels from here on is a controller */
+    double *sums;          /* [threads][controllers][3], added to */
+    long size, controllers;
+} splat;
+
+static inline float within(float value, float most) { /* zero for what is no number */
+    return value > 0 ? (value < most ? value : most) : 0;
+}
+
+static void splat_job(void *data, int thread, int threads) {
+    const splat *s = data;
+    const long n = s->size, stride = n + 3;
+    const float half = 0.5f * n, most = n + 1;
+    double *sums = s->sums + thread * s->controllers * 3;
+    long from, to;
+    share(n, thread, threads, &from, &to);
+    for (long row = from; row < to; row++)
+        for (long column = 0; column < n; column++) {
+            const float *flow = s->flow + (row * n + column) * 2;
+            const float x = within(flow[0] * half + (half + 1), most), y = within(flow[1] * half + (half + 1), most);
+            const long base = (long)y * stride + (long)x;
+            if (!s->wanted[base]) continue;
+            const double ax = x - (float)(long)x, ay = y - (float)(long)y;
+            for (int i = 0; i < 4; i++) {
+                const int32_t controller = s->at[base + (i >> 1) * stride + (i & 1)];
+                if (controller < 0) continue;
+                const double weight = (i & 1 ? ax : 1 - ax) * (i >> 1 ? ay : 1 - ay);
+                double *sum = sums + controller * 3;
+                sum[0] += weight;
+                sum[1] += weight * column;
+                sum[2] += weight * row;
+            }
+        }
+}
+
+void splat_flow(const float *flow, const int32_t *at, const uint8_t *wanted, double *sums, long size,
+                long controllers) {
+    splat s = {flow, at, wanted, sums, size, controllers};
+    in_parallel(splat_job, &s);
 }

@@ -85,6 +85,17 @@ def test_sparse_product(rows: int) -> None:
     np.testing.assert_allclose(_SparseProduct(matrix)(x), matrix @ x, atol=1e-5)
 
 
+def test_sparse_product_divided_by_its_share() -> None:
+    matrix = random_sparse(301, 30, density=0.3, random_state=0, format="csr", dtype=np.float32)
+    x = np.random.default_rng(1).random((30, 4)).astype(np.float32)
+    x[:, 3] = np.arange(30) < 20
+    product = _SparseProduct(matrix)
+    for divide in (False, True):
+        for last in (False, True):
+            plain = product._without_kernel(x, divide, last)
+            np.testing.assert_allclose(product(x, divide_by_share=divide, last=last), plain, atol=1e-5)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_whole_graph_equals_eager(seed: int) -> None:
     torch.manual_seed(seed)

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
+from engine.backends.native_library import missing
 from engine.flow_tracking import FlowControllers, FlowTracker
 from engine.network.layers import identity_grid
 from engine.published_retarget import PublishedRetarget
@@ -134,6 +135,22 @@ def test_the_plain_loop_agrees_on_rough_flow() -> None:
         if len(rows):
             mean = np.array([columns, rows]) @ weight[rows, columns] / weight.sum()
             np.testing.assert_allclose(position[k], mean, atol=2e-3)  # flow is float32: 1e-5 of a pixel
+
+
+@pytest.mark.skipif(missing() is not None, reason=f"native kernels: {missing()}")
+def test_the_native_pass_equals_the_look_up_tables() -> None:
+    rng = np.random.default_rng(3)
+    cells = rng.permutation(60 * 60)[:200]
+    pixels = np.stack(np.divmod(cells, 60), axis=1) * 4 + 5
+    at = FlowControllers(pixels, np.full(200, 8.0), (7.0, 9.0), PUBLISHED_INTRINSICS, look_at((0.0, 0.0, 8.0)))
+    tracker = FlowTracker(at)
+    assert tracker._splat is not None
+    line = np.linspace(-1, 1, 256, dtype=np.float32)
+    grid = np.stack(np.meshgrid(line, line), axis=-1)
+    for scale in (0.0, 0.02, 0.5, 5.0):
+        flow = grid + rng.normal(0, 1, grid.shape).astype(np.float32) * np.float32(scale)
+        for native, plain in zip(tracker._splat(flow), tracker._sums(flow), strict=True):
+            np.testing.assert_allclose(native, plain, rtol=1e-9, atol=1e-9)
 
 
 def test_controllers_on_one_pixel_are_refused() -> None:

@@ -66,6 +66,7 @@ class Desk:
 
     cameras: list[Camera] = field(default_factory=lambda: [Camera()])
     open_handles: int = 0
+    film: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # JPEG bytes and depth in mm, not a pattern
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def attached(self) -> list[Camera]:
@@ -180,13 +181,16 @@ def device_get_capture(camera: Camera, thread_safe: bool, timeout_ms: int) -> tu
 
 def capture_get_color_image(capture: tuple, _thread_safe: bool) -> tuple[np.ndarray | None, int, int]:
     index, device_usec, lacks, truncated = capture
-    jpeg = _jpeg(index)
+    jpeg = cameras.film[index % len(cameras.film)][0] if cameras.film else _jpeg(index)
     return (None if lacks == "color" else jpeg[: len(jpeg) // 2] if truncated else jpeg), device_usec, 0
 
 
 def capture_get_depth_image(capture: tuple, _thread_safe: bool) -> tuple[np.ndarray | None, int, int]:
     index, device_usec, lacks, _truncated = capture
-    depth = np.full((DEPTH_HEIGHT, DEPTH_WIDTH), round(pattern_depth_m(index) * 1000), np.uint16)
+    if cameras.film:
+        depth = cameras.film[index % len(cameras.film)][1]
+    else:
+        depth = np.full((DEPTH_HEIGHT, DEPTH_WIDTH), round(pattern_depth_m(index) * 1000), np.uint16)
     return (None if lacks == "depth" else depth), device_usec, 0
 
 

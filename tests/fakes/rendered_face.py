@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,9 @@ def rendered_faces(
     wall_m: float = 1.3,
     turn_deg: float = 12.0,
     T_camera_first: NDArray[np.float64] | None = None,
+    expressions: Sequence[dict[str, float]] = EXPRESSIONS,
 ) -> list[RenderedFace]:
-    """The built-in head with each of `EXPRESSIONS`, turned a little, before a wall (0: before nothing).
+    """The built-in head with each of the expressions, turned a little, before a wall (0: before nothing).
 
     `T_camera_first` [4, 4] places this camera beside the one the face is straight in front of.
     """
@@ -55,7 +57,7 @@ def rendered_faces(
         if T_camera_first is not None:
             pose = T_camera_first @ pose
         faces = []
-        for weights in EXPRESSIONS:
+        for weights in expressions:
             renderer.set_vertices(model.vertices(weights).astype(np.float32))
             renderer.render(picture, pose, intrinsics)
             renderer.render_flat(geometry, pose, intrinsics)
@@ -65,6 +67,16 @@ def rendered_faces(
         return faces
     finally:
         context.release()
+
+
+def talk(frames: int) -> list[dict[str, float]]:
+    """A mouth that opens and smiles and comes back, over and over without a jump; at rest in the first frame."""
+    phase = np.arange(frames) / frames * 2 * np.pi
+    opened, smile = 0.3 * (1 - np.cos(phase)), 0.35 * (1 - np.cos(2 * phase))
+    return [
+        {"jawOpen": float(jaw), "mouthSmileLeft": float(mouth), "mouthSmileRight": float(mouth)}
+        for jaw, mouth in zip(opened, smile, strict=True)
+    ]
 
 
 def eye_distance_m() -> float:
