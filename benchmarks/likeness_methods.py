@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from capture.face_tracker import SCORE_NAMES
 from engine.retarget import Retargeter
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
+from render.camera import transform_points
 
 Motion = NDArray[np.float32]
 Poses = list[NDArray[np.float32]]
@@ -95,7 +97,7 @@ def _by_true_controllers(head: Head, avatar: Avatar, driver: Driver, _keep: Pose
         controllers.role, [Role.LANDMARK, Role.UPPER_LID, Role.LOWER_LID, Role.UPPER_LIP, Role.LOWER_LIP]
     )
     followed[:FACE_LANDMARKS] = True
-    corners, shares = _on_surface(head, avatar, controllers.rest[followed])
+    corners, shares = _on_surface(head, avatar, tuple(np.flatnonzero(followed).tolist()))
     out = []
     for weights in driver.weights:
         moved_file = head.truth(weights) - head.mesh.vertices
@@ -106,15 +108,16 @@ def _by_true_controllers(head: Head, avatar: Avatar, driver: Driver, _keep: Pose
     return np.stack(out)
 
 
+@functools.lru_cache(maxsize=64)
 def _on_surface(
-    head: Head, avatar: Avatar, points: NDArray[np.float64]
+    head: Head, avatar: Avatar, controllers: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The nearest place on the judged skin to each of [k, 3] points in avatar units: vertices [k, 3] and shares."""
+    """The nearest place on the judged skin to each of these controllers: vertices [k, 3] and their shares."""
     judged = np.zeros(len(head.mesh.vertices), dtype=bool)
     judged[head.judged] = True
     faces = head.mesh.faces[judged[head.mesh.faces].any(axis=1)]
     T_file_world = np.linalg.inv(avatar.T_world_file)
-    at = points @ T_file_world[:3, :3].T + T_file_world[:3, 3]
+    at = transform_points(T_file_world, avatar.rig.controllers.rest[list(controllers)])
     surface = trimesh.Trimesh(head.mesh.vertices, faces, process=False)
     nearest, _, which = trimesh.proximity.closest_point_naive(surface, at)
     shares = trimesh.triangles.points_to_barycentric(surface.triangles[which], nearest)
