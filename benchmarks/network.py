@@ -16,9 +16,11 @@ from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
 from engine.backends.backend import CompileRequest, proven
 from engine.backends.compiled import BackendError
-from engine.backends.select import BackendName, make_backend
+from engine.backends.select import BackendName, make_backend, select_backend
 from engine.motion_network import MotionNetwork, sample_inputs
 from engine.network.checkpoint import load_checkpoint
+from engine.network.config import COMPACT
+from engine.network.network import FaceNetwork
 
 _ON_CPU: tuple[BackendName, ...] = ("eager", "native", "openvino", "openvino-mixed", "openvino-int8")
 _ON_GPU: tuple[BackendName, ...] = ("cuda", "tensorrt")
@@ -108,13 +110,39 @@ def measure(checkpoint: Path | None, rounds: int) -> dict[str, Any]:
     }
 
 
+def measure_compact(checkpoint: Path | None, rounds: int = 200) -> dict[str, Any]:
+    """The compact network: median time of a frame on the fastest backend that takes it, and its weights' size."""
+    torch.manual_seed(0)
+    network = load_checkpoint(checkpoint).network if checkpoint else FaceNetwork(COMPACT).eval().requires_grad_(False)
+    source, driving = (sample_inputs(network.config, seed)[0] for seed in (11, 13))
+    live = MotionNetwork(network, source)
+    backend = select_backend("auto", CompileRequest(live, "compact", "compact"))
+    offset = torch.zeros(1, network.config.motion_dim)
+    ms = in_turn({"compact": lambda: backend.run(driving.numpy(), offset.numpy())}, rounds)["compact"]
+    values = network.state_dict().values()
+    return {
+        "compact_ms": ms,
+        "compact_backend": backend.why,
+        "compact_gflop": gflop(lambda: live(driving, offset)),
+        "compact_megabytes": sum(value.numel() * value.element_size() for value in values) / 1e6,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help="a network checkpoint; seeded weights when not given")
+    parser.add_argument("--compact", type=Path, help="a checkpoint of the compact network; seeded weights otherwise")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compact-only", action="store_true", help="leave the published network out")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    result = measure(arguments.checkpoint, arguments.rounds)
+    compact = measure_compact(arguments.compact)
+    print(
+        f"compact: {compact['compact_ms']:.1f} ms, {compact['compact_gflop']:.2f} GFLOP, {compact['compact_backend']}"
+    )
+    if arguments.compact_only:
+        return
+    result = measure(arguments.checkpoint, arguments.rounds) | compact
     ms, work, peak = result["ms_published"], result["gflop_published"], result["peak_fp32_gflops"]
     print(f"published {ms:.0f} ms, {work:.1f} GFLOP; live graph {result['gflop_live']:.1f}; peak {peak:.0f} GFLOP/s")
     for row in result["backends"]:
