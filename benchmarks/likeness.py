@@ -3,7 +3,7 @@
     python -m benchmarks.likeness [--quick] [--json FILE] [--picture FILE.png] [--engine NAME] [--heads N] [--seed N]
 
 Test people of the CC0 head, none of whom any model was trained on, perform before simulated depth cameras. Other heads
-(`likeness_cases.HEADS`: CC0 people, other topologies, scales and proportions, units bent off the CC0 basis), written to
+(`likeness_heads.HEADS`: CC0 people, other topologies, scales and proportions, units bent off the CC0 basis), written to
 files as bare meshes and prepared as any avatar, are driven by what `vfa animate --head-pose fixed` runs, and compared
 with the same heads performing the same units themselves. Figures: `likeness_metrics`. Besides the engines:
 
@@ -31,7 +31,8 @@ from platformdirs import user_cache_dir
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, Head, kept_film, make_heads
+from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, kept_film
+from benchmarks.likeness_heads import Head, make_heads
 from benchmarks.likeness_methods import Method, Poses, engine_names, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook

@@ -12,7 +12,8 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from benchmarks.likeness_cases import NEUTRAL_FRAME, Driver, Head
+from benchmarks.likeness_cases import NEUTRAL_FRAME, Driver
+from benchmarks.likeness_heads import Head
 from calib.avatar import Avatar
 from calib.controllers import Role
 from calib.face_regions import FACE_LANDMARKS

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.likeness_cases import Anatomy
+from benchmarks.likeness_heads import Anatomy
 
 MOVING_M, EXPRESSIVE_M = 0.0005, 0.001
 CLOSED_M, TOUCHING_M = 0.0005, 0.001  # lips truly closed; lips that count as touching

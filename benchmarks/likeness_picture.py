@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.likeness_cases import Driver, Head
+from benchmarks.likeness_cases import Driver
+from benchmarks.likeness_heads import Head
 from benchmarks.likeness_methods import Poses
 from benchmarks.likeness_metrics import Take, explained_per_frame
 from calib.avatar import Avatar

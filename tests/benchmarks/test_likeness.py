@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.likeness import summarise
-from benchmarks.likeness_cases import HEADS, Anatomy, SpaceWarp, make_head
+from benchmarks.likeness_heads import HEADS, Anatomy, SpaceWarp, make_head
 from benchmarks.likeness_metrics import (
     Take,
     blinks_closed,
