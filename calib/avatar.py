@@ -19,6 +19,7 @@ from scipy import sparse
 from calib.bfm import bfm_mesh
 from calib.controllers import Controllers
 from calib.hand_landmarks import Points, load_hand_landmarks
+from calib.morphs import arkit_morphs
 from calib.pieces import piece_material
 from calib.placement import check_axes
 from calib.rig import FaceRig
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from calib.survey import HeadSurvey
     from calib.views import Studio
 
-PREPARATION_VERSION = 13  # raised when the same file would come out differently
+PREPARATION_VERSION = 15  # raised when the same file would come out differently
 log = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]
@@ -102,6 +103,7 @@ def prepare_avatar(
     eye: Vector | None = None,
     translation: Vector | None = None,
     landmarks: Path | None = None,
+    morphs: bool = False,
     bfm: Path | None = None,
     cache_dir: Path | None = None,
     refresh: bool = False,
@@ -115,6 +117,7 @@ def prepare_avatar(
         eye, translation: the avatar's camera and a shift of the avatar before it, in avatar units.
         bfm: the Basel Face Model, where `path` holds its coefficients (`calib.bfm`).
         landmarks: file of landmarks placed by hand (`calib.hand_landmarks`), for heads that are not human.
+        morphs: keep the file's morph targets, as its `file_mesh.morphs`; see `calib.morphs`.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
 
     Makes an OpenGL context where the avatar is not in the cache: call it from the main thread.
@@ -122,7 +125,9 @@ def prepare_avatar(
     """
     check_axes(up, front)
     tell = progress or (lambda _what, _done, _total: None)
-    mesh = load_mesh(path, texture) if bfm is None else bfm_mesh(Path(path), bfm)
+    mesh = load_mesh(path, texture, morphs=morphs) if bfm is None else bfm_mesh(Path(path), bfm)
+    if morphs:
+        arkit_morphs(str(path), mesh)  # too few are told before anything is prepared
     points = None if landmarks is None else load_hand_landmarks(landmarks, mesh)
     options: dict[str, object] = {"up": up, "front": front, "eye": eye, "translation": translation}
     if points is not None:

@@ -12,20 +12,28 @@ from scipy.spatial import cKDTree
 from calib.controllers import Controllers, Role
 from calib.expression_basis import ExpressionBasis, template_topology
 from calib.face_regions import FACE_LANDMARKS
+from calib.openings import Opening
 from calib.parts import Kind
 from calib.remesh import WorkMesh
-from calib.smooth_weights import closest_bary, closest_on_faces
+from calib.seams import sides_of
+from calib.smooth_weights import closest_bary, closest_on_faces, edge_distance
 from calib.surface import face_normals, point_normals
 from calib.survey import HeadSurvey
 from calib.template_fit import TemplateFit
 from calib.template_head import TemplateHead
-from capture.synthetic.head_topology import HeadTopology
+
+Points = NDArray[np.float64]
 
 _TURN_M = 0.004  # a normal turned by a right angle weighs as much as 1.4 times this distance
 _CANDIDATES = 48
 _NEAR_M, _FADE_M = 0.004, 0.004  # skin within the first of the template goes along fully, beyond it fades
 _LED = 0.3  # a vertex that follows a controller so far stands for it
 _SURE = 0.5
+_OTHER_SIDE_M = 0.05  # the upper lip never goes along with the lower one, however near
+_SEEDS, _SIDE_REACH = (
+    (0.05, 0.30),
+    0.5,
+)  # in an opening's widths: what surely lies beside its rims, and how far they rule
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
 
@@ -46,9 +54,8 @@ def carry_units(
         work: refined and cut; its V' vertices come first among the R of the display mesh.
         controllers, weights: all K of them and [R, K] weights of the finished rig.
     """
-    topology = template_topology()
     skin = _skin_vertices(work, survey)
-    places, trust = _places(fit, work, skin, topology)
+    places, trust = _places(fit, survey, work, skin)
     count = weights.shape[0]
     rows = sparse.csr_matrix((np.ones(len(skin)), (skin, np.arange(len(skin)))), shape=(count, len(skin)))
     carried = (rows @ places).tocsr()
@@ -70,26 +77,57 @@ def carry_units(
     )
 
 
+def _skin_faces(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+    return np.asarray((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin])
+
+
+def _sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[N, 3] for the mouth and both eyes: 1 for points of a surface that hang together with the skin above the opening,
+    −1 for those below it, 0 far away. `points` [N, 3] avatar units."""
+    return np.stack([_side(opening, points, faces) for opening in (survey.mouth, *survey.eyes)], axis=1)
+
+
+def _side(opening: Opening, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    flat = opening.flat(points)
+    upper, lower = opening.rims_at(flat[:, 0])
+    near = sides_of(opening, points).near
+    least, most = _SEEDS
+    used = np.zeros(len(points), dtype=bool)
+    used[faces] = True
+    seeds = [
+        np.flatnonzero(used & near & (away > least) & (away < most))
+        for away in (flat[:, 1] - upper[:, 1], lower[:, 1] - flat[:, 1])
+    ]
+    if not all(len(seed) for seed in seeds):
+        return np.zeros(len(points))
+    above, below = (edge_distance(points, faces, seed) for seed in seeds)
+    ruled = near & (np.minimum(above, below) < _SIDE_REACH * opening.width)
+    return np.where(ruled & (above != below), np.where(above < below, 1.0, -1.0), 0.0)
+
+
 def _skin_vertices(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.int64]:
-    skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
-    return np.unique(work.faces[skin_face])
+    return np.unique(work.faces[_skin_faces(work, survey)])
 
 
 def _places(
-    fit: TemplateFit, work: WorkMesh, skin: NDArray[np.int64], topology: HeadTopology
+    fit: TemplateFit, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
 ) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
     """[S, F] barycentric weights of the template's finished skin at the avatar's skin vertices [S], and trust [S]."""
+    topology = template_topology()
     faces = topology.faces["skin"].astype(np.int64)
     reach = topology.ranges["skin"][1]
     template = topology.matrix[:reach] @ fit.base
     target = fit.to_template(work.vertices[skin])
+    own_side = _sides(survey, work.points(), work.point_faces[_skin_faces(work, survey)])[work.point[skin]]
+    side = np.rint(_sides(survey, fit.to_avatar(template), faces)[faces].mean(axis=1))
     normal = (point_normals(work.points(), work.point_faces)[work.point] @ fit.rotation.T)[skin]
     outward = face_normals(template, faces)
     features = np.concatenate([template[faces].mean(axis=1), _TURN_M * outward], axis=1)
     _, near = cKDTree(features).query(np.concatenate([target, _TURN_M * normal], axis=1), k=_CANDIDATES)
     bary, squared = closest_bary(target, template[faces[near]])
     turned = ((outward[near] - normal[:, None]) ** 2).sum(axis=2)
-    best = (squared + _TURN_M**2 * turned).argmin(axis=1)
+    other_side = (side[near] * own_side[:, None] < 0).any(axis=2)
+    best = (squared + _TURN_M**2 * turned + _OTHER_SIDE_M**2 * other_side).argmin(axis=1)
     row = np.arange(len(skin))
     beyond = np.maximum(np.sqrt(squared[row, best]) - _NEAR_M, 0) / _FADE_M
     columns = faces[near[row, best]]
