@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.expression_basis import ExpressionUnits
 from calib.face_regions import FACE_LANDMARKS
+from calib.morphs import MorphUnits
 from capture.frame import FaceObservation
 from engine.closing import LidClosing, LipClosing
 from engine.driver_face import measure
@@ -46,6 +47,7 @@ class ExpressionEngine:
         avatar: prepared by `calib.avatar.prepare_avatar`.
         head_pose: "follow" turns the avatar with the driver, "fixed" keeps it still; may be changed while running.
         prior: what names the driver's expression; the shipped one when left out.
+        units: what moves the head by units; those carried onto it by its preparation when left out.
 
     Attributes:
         gains: [52] by which the driver's units are multiplied, 1 unless a personal profile says otherwise.
@@ -53,12 +55,19 @@ class ExpressionEngine:
 
     name = "expression"
 
-    def __init__(self, avatar: Avatar, head_pose: HeadPose = "follow", *, prior: ExpressionPrior | None = None) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        head_pose: HeadPose = "follow",
+        *,
+        prior: ExpressionPrior | None = None,
+        units: ExpressionUnits | MorphUnits | None = None,
+    ) -> None:
         self.head_pose: HeadPose = head_pose
         self.gains = np.ones(UNIT_COUNT)
         self._prior = prior or ExpressionPrior.load()
         self._rig = avatar.rig
-        self._units = ExpressionUnits(avatar.rig.basis)
+        self._units = units or ExpressionUnits(avatar.rig.basis)
         self._blinks = np.array([self._units.names.index(name) for name in _BLINKS])
         self._retargeter = Retargeter(avatar.rig)
         self._lids = [LidClosing(avatar.rig, eye) for eye in range(2)]

@@ -197,6 +197,7 @@ def _prepared(options: AvatarOptions) -> "Avatar":
         eye=options.eye,
         translation=options.translation,
         landmarks=options.landmarks,
+        morphs=options.morphs,
         bfm=options.bfm,
         refresh=options.refresh,
     )

@@ -42,7 +42,10 @@ class AvatarOptions:
     """Shift of the avatar before its camera, in avatar units."""
 
     landmarks: Path | None = None
-    """Landmarks placed by hand (.json), for heads that are not human; `vfa prepare --place-landmarks` makes the file."""
+    """Landmarks placed by hand (.json) for heads that are not human; vfa prepare --place-landmarks makes the file."""
+
+    morphs: bool = False
+    """Move the head by the ARKit morph targets of its own file (.glb, .gltf) instead of those worked out for it."""
 
     refresh: bool = False
     """Prepare the avatar again even if it is in the cache."""

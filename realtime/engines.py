@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calib.avatar import Avatar
+from calib.morphs import MorphUnits
 from engine.motion import MotionEngine
 from realtime.config import MotionOptions
 from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 from render.camera import transform_points
+from render.errors import InputError
 
 if TYPE_CHECKING:
     from engine.flow_engine import FlowOptions
@@ -25,6 +27,8 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     "auto" is the flow engine where a checkpoint is given, otherwise the expression engine, which repeats a face most
     faithfully (`benchmarks.likeness`).
     """
+    if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
+        raise InputError("--morphs: only the expression engine moves a head's own; leave out --engine or --checkpoint")
     if options.checkpoint is not None:
         from engine.flow_engine import FlowEngine
 
@@ -39,7 +43,8 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
     if options.engine == "auto":
         log.info("engine: expression, the most faithful one without a checkpoint")
-    return ExpressionEngine(avatar, head_pose=options.head_pose)
+    units = None if avatar.file_mesh.morphs is None else MorphUnits(avatar)
+    return ExpressionEngine(avatar, head_pose=options.head_pose, units=units)
 
 
 def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":

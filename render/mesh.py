@@ -32,6 +32,14 @@ class MeshPart:
 
 
 @dataclass(frozen=True, eq=False)
+class MorphTargets:
+    """Shapes that a file brings along: `displacement` [M, V, 3] float32 of its vertices by `names`."""
+
+    names: tuple[str, ...]
+    displacement: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """A triangle mesh. Vertices keep the file's order and coordinates.
 
@@ -42,6 +50,7 @@ class Mesh:
         vertex_colors: [V, 3] float32 in 0..1 (sRGB), or None.
         parts: consecutive, covering every face.
         materials: indexed by MeshPart.material.
+        morphs: shapes of the file, where they were asked for.
     """
 
     vertices: NDArray[np.float32]
@@ -51,3 +60,4 @@ class Mesh:
     vertex_colors: NDArray[np.float32] | None = None
     parts: tuple[MeshPart, ...] = ()
     materials: tuple[Material, ...] = field(default=(Material(),))
+    morphs: MorphTargets | None = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from render.errors import InputError
 from render.gltf_format import load_gltf
+from render.gltf_morphs import load_gltf_morphs
 from render.mesh import Mesh, MeshPart
 from render.mesh_save import save_obj, save_ply
 from render.obj_format import load_obj
@@ -34,7 +35,7 @@ _MAX_FACES = 10_000_000
 _WHITE = (1.0, 1.0, 1.0, 1.0)
 
 
-def load_mesh(path: Path | str, texture: Path | str | None = None) -> Mesh:
+def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bool = False) -> Mesh:
     """Read a mesh file; the suffix says which kind. Vertices keep the file's order and coordinates.
 
     Polygons become triangles. Faces that wind clockwise as a whole are turned, so that fronts face outwards. A mesh
@@ -43,6 +44,7 @@ def load_mesh(path: Path | str, texture: Path | str | None = None) -> Mesh:
     Args:
         path: .obj (with .mtl), .ply, .glb or .gltf.
         texture: a picture to use for every material that has none; where all have one, for the largest part's.
+        morphs: read the morph targets of a .glb or .gltf, too.
 
     Raises InputError, one line, for anything that keeps the file from being a usable mesh.
     """
@@ -50,6 +52,8 @@ def load_mesh(path: Path | str, texture: Path | str | None = None) -> Mesh:
     mesh = _load_file(path)
     _check(path, mesh)
     mesh = _outward(mesh)
+    if morphs:
+        mesh = _with_morphs(path, mesh)
     if texture is not None:
         return _with_stated_texture(path, mesh, Path(texture))
     if mesh.uvs is not None and all(material.texture is None for material in mesh.materials):
@@ -57,6 +61,12 @@ def load_mesh(path: Path | str, texture: Path | str | None = None) -> Mesh:
     if mesh.vertex_colors is not None and path.suffix.lower() in (".obj", ".ply"):
         return _colors_alone(mesh)
     return mesh
+
+
+def _with_morphs(path: Path, mesh: Mesh) -> Mesh:
+    if path.suffix.lower() not in (".glb", ".gltf"):
+        raise InputError(f"{path}: expected a .glb or .gltf file, only these hold morph targets; leave --morphs out")
+    return replace(mesh, morphs=load_gltf_morphs(path))
 
 
 def _load_file(path: Path) -> Mesh:
