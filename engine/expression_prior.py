@@ -6,7 +6,7 @@ What it was trained on and how well it does is written in `engine/data/EXPRESSIO
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,14 +75,15 @@ class PriorWeights:
                 self.shape_basis @ values[section("shape")],
             ]
         )
-        return np.clip((reduced - self.offset) * self.scale, -FARTHEST_INPUT, FARTHEST_INPUT)
+        inputs = np.clip((reduced - self.offset) * self.scale, -FARTHEST_INPUT, FARTHEST_INPUT)
+        return np.asarray(inputs, dtype=np.float32)
 
     def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """[52] unit weights for inputs [Z]."""
         hidden = inputs
         for number, (matrix, bias) in enumerate(self.layers):
             if number:
-                hidden = hidden / (1.0 + np.exp(-hidden))
+                hidden = _silu(hidden)
             hidden = matrix @ hidden + bias
         return hidden + self.linear @ inputs
 
@@ -116,6 +117,10 @@ class ExpressionPrior:
         return self._weights.outputs(self._weights.inputs(vector)).astype(np.float64)
 
 
+def _silu(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(values / (1 + np.exp(-values)), dtype=np.float32)
+
+
 def reduced_count(displacement_components: int, shape_components: int) -> int:
     """How many inputs are left once the long parts of the features are projected."""
     short = sum(length for name, length in SECTIONS.items() if name not in _PROJECTED)
@@ -124,7 +129,7 @@ def reduced_count(displacement_components: int, shape_components: int) -> int:
 
 def write_weights(path: Path, weights: PriorWeights) -> None:
     """Write in half precision, which is finer than the landmarks are."""
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "format": np.array(FORMAT),
         "unit_names": np.array(weights.unit_names),
         "offset": weights.offset,
@@ -138,7 +143,7 @@ def write_weights(path: Path, weights: PriorWeights) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     partial.replace(path)
 
 
@@ -152,16 +157,16 @@ def read_weights(path: Path) -> PriorWeights:
             if int(file["format"]) != FORMAT:
                 raise ValueError(f"expected format {FORMAT}, got {int(file['format'])}")
             layers = sum(name.startswith("matrix_") for name in file.files)
+            arrays = {name: file[name] for name in file.files if name != "unit_names"}
+            single = {name: array.astype(np.float32) for name, array in arrays.items()}
             return PriorWeights(
                 tuple(str(name) for name in file["unit_names"]),
-                *(
-                    file[name].astype(np.float32)
-                    for name in ("displacement_basis", "shape_basis", "offset", "scale", "linear")
-                ),
-                tuple(
-                    (file[f"matrix_{n}"].astype(np.float32), file[f"bias_{n}"].astype(np.float32))
-                    for n in range(layers)
-                ),
+                single["displacement_basis"],
+                single["shape_basis"],
+                single["offset"],
+                single["scale"],
+                single["linear"],
+                tuple((single[f"matrix_{n}"], single[f"bias_{n}"]) for n in range(layers)),
             )
     except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from capture.synthetic.head_model import HeadModel
 from capture.synthetic.people import random_person
+from engine.expression_features import section
 from engine.expression_prior import PriorWeights
 from engine.training.expression_dataset import VIEWS, ClipRecord
 from engine.training.expression_samples import Samples, make_samples
@@ -19,6 +20,7 @@ Array = NDArray[np.float64]
 
 _MOVING_M = 0.0005
 _RANGE = (-0.3, 1.5)
+_SHOWS, _SEVERAL, _FACING_RAD = 0.15, 3, 0.26
 _HEADS = 6
 _HEAD_SEED = 900_000
 
@@ -36,7 +38,10 @@ def explained_motion(estimated: Array, truth: Array, head: HeadModel) -> float |
 
 
 def score(weights: PriorWeights, records: Sequence[ClipRecord]) -> dict[str, float]:
-    """Mean explained motion over the clips, by view and sensor, and what the neutral face is taken for."""
+    """Mean explained motion over the clips, by view and sensor, and what the neutral face is taken for.
+
+    "mixed, facing the camera" are the expressions of three units and more, seen from within 15 degrees.
+    """
     samples = make_samples(records, 0, 1)
     return score_samples(lambda row: weights.outputs(weights.inputs(row)).astype(np.float64), samples)
 
@@ -55,10 +60,19 @@ def score_samples(estimate: Callable[[Array], Array], samples: Samples) -> dict[
             continue
         colour = VIEWS[samples.view[number]] == "colour"
         values.setdefault("colour" if colour else str(samples.sensor[number]), []).append(share)
-        values.setdefault("without depth" if colour else "with depth", []).append(share)
+        kind = "without depth" if colour else "with depth"
+        values.setdefault(kind, []).append(share)
+        if _is_plain(samples.features[number], truth):
+            values.setdefault(f"{kind}, mixed, facing the camera", []).append(share)
     return {name: float(np.mean(shares)) for name, shares in sorted(values.items())} | {
         "largest unit at rest": float(np.mean(resting))
     }
+
+
+def _is_plain(features: NDArray[np.float32], truth: Array) -> bool:
+    """Whether a whole expression is seen from the front: several units, the head turned little."""
+    turned = float(np.linalg.norm(features[section("pose")][:3]))
+    return int((truth > _SHOWS).sum()) >= _SEVERAL and turned < _FACING_RAD
 
 
 @cache

@@ -149,9 +149,10 @@ class PriorNet(nn.Module):
         super().__init__()
         self.linear = nn.Parameter(torch.from_numpy(linear.copy()))
         widths = (linear.shape[1], *hidden, UNIT_COUNT)
-        self.layers = nn.ModuleList(nn.Linear(one, two) for one, two in pairwise(widths))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        layers = [nn.Linear(one, two) for one, two in pairwise(widths)]
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+        self.layers = nn.ModuleList(layers)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -162,6 +163,11 @@ class PriorNet(nn.Module):
                 hidden = self.dropout(nn.functional.silu(hidden))
             hidden = layer(hidden)
         return hidden + inputs @ self.linear.T
+
+    def matrices(self) -> tuple[tuple[Array, Array], ...]:
+        """Weights and biases of the perceptron, first layer first."""
+        layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return tuple((layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +186,8 @@ class Loss:
         error = estimated - units
         wrong = ((error @ self.root.T).square().sum(1) + 1e-4).sqrt()
         moved = (units @ self.root.T).norm(dim=1)
-        return (wrong / (moved + _METRIC_MM)).mean() + self.unit_weight * error.square().sum(1).mean()
+        unexplained: Tensor = (wrong / (moved + _METRIC_MM)).mean()
+        return unexplained + self.unit_weight * error.square().sum(1).mean()
 
 
 def make_loss(options: TrainOptions) -> Loss:
@@ -203,7 +210,7 @@ def train(samples: Samples, options: TrainOptions) -> PriorWeights:
     linear = fit_linear(inputs.numpy(), units.numpy(), options.ridge)
     spoil = Spoiler(pose_modes(samples.features, reduction), options)
     net = PriorNet(linear, options.hidden, options.dropout)
-    _optimise(net, inputs, units, make_loss(options), spoil, options)
+    _optimise(net, (inputs, units), make_loss(options), spoil, options)
     return PriorWeights(
         metric.unit_names,
         reduction.displacement_basis,
@@ -211,7 +218,7 @@ def train(samples: Samples, options: TrainOptions) -> PriorWeights:
         reduction.offset,
         reduction.scale,
         net.linear.detach().numpy(),
-        tuple((layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in net.layers),
+        net.matrices(),
     )
 
 
@@ -234,23 +241,24 @@ class Spoiler:
 
 
 def _optimise(
-    net: PriorNet, inputs: Tensor, units: Tensor, loss: Loss, spoil: Callable[[Tensor], Tensor], options: TrainOptions
+    net: PriorNet, data: tuple[Tensor, Tensor], loss: Loss, spoil: Callable[[Tensor], Tensor], options: TrainOptions
 ) -> None:
+    inputs, units = data
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=options.decay)
     steps = options.epochs * (len(inputs) // options.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, total_steps=max(steps, 1), pct_start=0.08)
     for epoch in range(options.epochs):
         started, total = time.perf_counter(), 0.0
-        order = torch.randperm(len(inputs))[: len(inputs) // options.batch * options.batch]
-        for chosen in order.split(options.batch):
+        order = torch.randperm(len(inputs))[: len(inputs) // options.batch * options.batch].view(-1, options.batch)
+        for chosen in order:
             optimiser.zero_grad()
             value = loss(net(spoil(inputs[chosen])), units[chosen])
-            value.backward()
+            torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()
             total += value.item()
-        mean = total / max(len(order) // options.batch, 1)
+        mean = total / max(len(order), 1)
         log.info("epoch %d of %d: loss %.4f, %.0f s", epoch + 1, options.epochs, mean, time.perf_counter() - started)
     net.eval()
 
