@@ -106,7 +106,7 @@ class MorphUnits:
         """Displacement of the vertices [R, 3] and of the controllers [K, 3] in avatar units for weights [52]."""
         own = weights[self._columns].astype(np.float32)
         used = np.flatnonzero(np.abs(own) > 1e-4)
-        return tuple((own[used] @ each[used]).reshape(-1, 3) for each in (self._vertices, self._controllers))  # type: ignore[return-value]
+        return tuple((own[used] @ each[used]).reshape(-1, 3) for each in (self._vertices, self._controllers))
 
 
 def extended(moved: NDArray[np.float64], rest: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:

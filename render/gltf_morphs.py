@@ -63,7 +63,7 @@ class _Block:
 
 
 def _blocks(gltf: GltfFile) -> list[_Block]:
-    found = []
+    found: list[_Block] = []
     for node in visible_nodes(gltf):
         entry = gltf.entry("nodes", node)
         if "mesh" not in entry:
