@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ class Avatar:
         rig: how the vertices follow.
         description: one line on how the file was taken.
         content_key: changes with anything that would make it another avatar.
+        by_hand: a person placed its landmarks: its proportions may be no human's.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Avatar:
     rig: FaceRig
     description: str
     content_key: str
+    by_hand: bool = False
     _T_file_world: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -135,13 +137,14 @@ def prepare_avatar(
     key = _content_key(mesh, options)
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
+    by_hand = points is not None
     if not refresh and (cached := _load(place, name, mesh, key)) is not None:
-        return cached
+        return replace(cached, by_hand=by_hand)
     survey = partial(_survey, str(path), mesh, points=points, axes=(up, front), hand_file=str(landmarks))
     avatar = _prepare(name, mesh, key, survey, (eye, translation), tell)
     _save(place, avatar)
     log.info("%s: %s", path, avatar.description)
-    return avatar
+    return replace(avatar, by_hand=by_hand)
 
 
 def default_cache_dir() -> Path:

@@ -25,7 +25,8 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     """The engine that was asked for; for "auto" the best one there is. Raises InputError if it cannot be had.
 
     "auto" is the flow engine where a checkpoint is given, otherwise the expression engine, which repeats a face most
-    faithfully (`benchmarks.likeness`).
+    faithfully (`benchmarks.likeness`); for heads with landmarks placed by hand the landmark engine: units made for
+    human faces crumple snouts and painted eyes.
     """
     if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
         raise InputError("--morphs: only the expression engine moves a head's own; leave out --engine or --checkpoint")
@@ -35,7 +36,10 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
         log.info("engine: flow, because a checkpoint is given")
         seen = with_source(avatar, options.flow)
         return FlowEngine(seen, options.checkpoint, flow_options(options.flow), options.head_pose)
-    if options.engine == "landmark":
+    by_hand = options.engine == "auto" and avatar.by_hand and avatar.file_mesh.morphs is None
+    if by_hand:
+        log.info("engine: landmark, because this head's landmarks were placed by hand")
+    if options.engine == "landmark" or by_hand:
         from engine.landmark_engine import LandmarkEngine
 
         return LandmarkEngine(avatar, head_pose=options.head_pose)
