@@ -90,6 +90,11 @@ class ExpressionEngine:
         return self._driver is not None
 
     @property
+    def unit_names(self) -> tuple[str, ...]:
+        """[52] of the units, in the order of `gains` and `unit_weights`."""
+        return self._units.names
+
+    @property
     def unit_weights(self) -> NDArray[np.float64]:
         """[52] what the avatar does now, in units."""
         return self._easing.shown[0][:, 0]

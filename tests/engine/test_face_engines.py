@@ -1,5 +1,6 @@
 """A built-in head driven by the built-in performer: what she does has to show on it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,8 +14,10 @@ from capture.frame import FaceObservation
 from capture.source import frames_of
 from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
+from engine.closing import LipClosing
+from engine.expression_engine import ExpressionEngine
 from engine.landmark_engine import LandmarkEngine
-from engine.motion import AvatarPose
+from engine.motion import AvatarPose, HeadPose
 from render.errors import InputError
 
 FRAMES = 240
@@ -33,9 +36,21 @@ def observations() -> list[FaceObservation]:
         return [tracker.track(frame) for frame in islice(frames_of(PerformerSource(realtime=False)), FRAMES)]
 
 
-def drive(avatar: Avatar, observations: list[FaceObservation]) -> tuple[list[AvatarPose], np.ndarray]:
+Engine = LandmarkEngine | ExpressionEngine
+MakeEngine = Callable[..., Engine]
+
+
+@pytest.fixture(params=["landmark", "expression"])
+def make(request: pytest.FixtureRequest) -> MakeEngine:
+    def make_one(avatar: Avatar, head_pose: HeadPose = "follow") -> Engine:
+        return (LandmarkEngine if request.param == "landmark" else ExpressionEngine)(avatar, head_pose)
+
+    return make_one
+
+
+def drive(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> tuple[list[AvatarPose], np.ndarray]:
     """Poses, and displacement [T, 468, 3] of the landmark controllers."""
-    engine, poses, moved = LandmarkEngine(avatar), [], []
+    engine, poses, moved = make(avatar), [], []
     engine.calibrate(observations[0])
     for observation in observations:
         poses.append(engine.animate(observation))
@@ -43,8 +58,10 @@ def drive(avatar: Avatar, observations: list[FaceObservation]) -> tuple[list[Ava
     return poses, np.stack(moved)
 
 
-def test_mouth_and_eyes_follow_the_driver(avatar: Avatar, observations: list[FaceObservation]) -> None:
-    _, moved = drive(avatar, observations)
+def test_mouth_and_eyes_follow_the_driver(
+    make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]
+) -> None:
+    _, moved = drive(make, avatar, observations)
     heads = np.stack([observation.landmarks_head_m() for observation in observations])
     driver_gap = heads[:, UPPER_LIP, 1] - heads[:, LOWER_LIP, 1]
     avatar_gap = moved[:, UPPER_LIP, 1] - moved[:, LOWER_LIP, 1]
@@ -55,29 +72,31 @@ def test_mouth_and_eyes_follow_the_driver(avatar: Avatar, observations: list[Fac
     assert np.corrcoef(driver_lids, avatar_lids)[0, 1] > 0.7
 
 
-def test_nothing_spikes(avatar: Avatar, observations: list[FaceObservation]) -> None:
-    poses, _ = drive(avatar, observations)
+def test_nothing_spikes(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> None:
+    poses, _ = drive(make, avatar, observations)
     vertices = np.stack([pose.vertices for pose in poses])
     assert np.isfinite(vertices).all()
     assert np.abs(vertices - avatar.display_mesh.vertices).max() < 0.6, "half a face height is more than any face does"
 
 
-def test_the_result_repeats(avatar: Avatar, observations: list[FaceObservation]) -> None:
-    one, other = (drive(avatar, observations[:60])[0] for _ in range(2))
+def test_the_result_repeats(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> None:
+    one, other = (drive(make, avatar, observations[:60])[0] for _ in range(2))
     for pose, again in zip(one, other, strict=True):
         np.testing.assert_array_equal(pose.vertices, again.vertices)
 
 
-def test_the_neutral_face_leaves_the_head_at_rest(avatar: Avatar, observations: list[FaceObservation]) -> None:
-    poses, _ = drive(avatar, observations[:1])
+def test_the_neutral_face_leaves_the_head_at_rest(
+    make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]
+) -> None:
+    poses, _ = drive(make, avatar, observations[:1])
     assert np.abs(poses[0].vertices - avatar.display_mesh.vertices).max() < 0.05
     np.testing.assert_allclose(poses[0].T_world_head, np.eye(4), atol=0.02)
 
 
 def test_a_lost_face_eases_to_rest_and_returns_without_a_jump(
-    avatar: Avatar, observations: list[FaceObservation]
+    make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]
 ) -> None:
-    engine = LandmarkEngine(avatar)
+    engine = make(avatar)
     engine.calibrate(observations[0])
     open_mouth = max(observations, key=lambda seen: float(seen.scores[25]))
     rest = avatar.display_mesh.vertices
@@ -96,8 +115,8 @@ def test_a_lost_face_eases_to_rest_and_returns_without_a_jump(
     assert max(steps[30:]) < 0.6 * largest
 
 
-def test_a_fixed_head_stays(avatar: Avatar, observations: list[FaceObservation]) -> None:
-    engine = LandmarkEngine(avatar, head_pose="fixed")
+def test_a_fixed_head_stays(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> None:
+    engine = make(avatar, "fixed")
     engine.calibrate(observations[0])
     for observation in observations[::20]:
         np.testing.assert_array_equal(engine.animate(observation).T_world_head, np.eye(4))
@@ -124,3 +143,34 @@ def test_file_vertices_keep_order_and_coordinates(avatar: Avatar) -> None:
 def test_a_mesh_without_a_human_face_is_refused(shared_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="face"):
         prepare_avatar(shared_data / "heads" / "spot" / "spot_triangulated.obj", cache_dir=tmp_path)
+
+
+def test_gains_make_the_avatar_do_more_of_a_unit(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    engine, doubled = ExpressionEngine(avatar), ExpressionEngine(avatar)
+    jaw = engine.unit_names.index("jawOpen")
+    doubled.gains[jaw] = 1.5
+    for each in (engine, doubled):
+        each.calibrate(observations[0])
+    weights = np.array([[(e.animate(o), e.unit_weights[jaw])[1] for o in observations] for e in (engine, doubled)])
+    wide = weights[0] > 0.15
+    assert wide.sum() > 5, "the performance has to open the jaw for this test to mean anything"
+    np.testing.assert_allclose(np.median(weights[1, wide] / weights[0, wide]), 1.5, atol=0.2)
+
+
+def test_lips_that_meet_are_shut_on_the_avatar(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    """Where the driver's lips touch, so do the avatar's, to a hundredth of the mouth's width."""
+    engine = ExpressionEngine(avatar)
+    engine.calibrate(observations[0])
+    closing, gaps = LipClosing(avatar.rig), []
+    for observation in observations:
+        engine.animate(observation)
+        points = observation.landmarks_head_m()
+        shut = float(np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP])) < 0.0015
+        if shut:
+            moved = np.zeros((len(avatar.controllers.rest), 3))
+            moved[:468] = engine.controller_motion().displacement
+            upper, lower = (moved[index, 1] for index in (UPPER_LIP, LOWER_LIP))
+            gaps.append(upper - lower)
+    assert len(gaps) > 10
+    assert np.quantile(np.abs(gaps), 0.95) < 0.02 * avatar.rig.mouth.width
+    assert closing.opening(np.zeros((len(avatar.controllers.rest), 3))) == pytest.approx(0, abs=0.02)
