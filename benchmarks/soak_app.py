@@ -225,23 +225,31 @@ class App:
 
 def soak_app(bench: Bench, cycles: int, folder: Path, seed: int, engine: EngineName = "auto") -> AppFigures:
     """One short session to warm up, then one with all cycles; figures of the second, and what both left behind."""
-    App(bench, 1, seed, AppFigures(), engine).run(folder / "warm-up")
+    run_session(bench, 1, folder / "warm-up", seed, engine)
     gc.collect()
-    figures = AppFigures()
-    figures.growth.begin()
+    growth = Growth()
+    growth.begin()
+    figures = run_session(bench, cycles, folder / "session", seed, engine, growth)
+    gc.collect()
+    growth.end()
+    return figures
+
+
+def run_session(
+    bench: Bench, cycles: int, folder: Path, seed: int, engine: EngineName = "auto", growth: Growth | None = None
+) -> AppFigures:
+    """One session with its cycles, and what came of it."""
+    figures = AppFigures(growth=growth or Growth())
     app = App(bench, cycles, seed, figures, engine)
     try:
-        report = app.run(folder / "session")
-        figures.report = asdict(report)
+        figures.report = asdict(app.run(folder))
     except Exception:
         traceback.print_exc()
         figures.crashes += 1
-    gc.collect()
-    figures.growth.end()
     if app.watched is not None and figures.report:
         _judge_motion(figures, app.watched.moments, app.steps)
-        figures.recording = checked_recording(folder / "session", figures.report, app.watched.moments)
-        _count_marks(figures, folder / "session", app.outages)
+        figures.recording = checked_recording(folder, figures.report, app.watched.moments)
+        _count_marks(figures, folder, app.outages)
     return figures
 
 

@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 State = tuple[NDArray[np.float64], ...]
 """Everything an engine smooths and eases, all zero at neutral."""
 
-_LOST_S, _RESUME_S, _RECALIBRATE_S = 0.35, 0.15, 0.3  # time constants
+_LOST_S = 0.33  # from a loss to rest: with the 0.15 s that a camera's silence is overlooked, within half a second
+_RESUME_S, _RECALIBRATE_S = 0.4, 0.8  # until the live state is reached
 
 
 class Easing:
-    """Follows a live state; where that jumps, the difference dies away.
+    """Follows a live state; where that jumps, the difference is gone after a while.
 
     Attributes:
         shown: the last eased state.
@@ -22,6 +23,7 @@ class Easing:
         self.shown = rest
         self._offset = rest
         self._ease_s = _RESUME_S
+        self._easing_for_s = 0.0
         self._recalibrated = False
         self._was_tracked = False
         self._time_s: float | None = None
@@ -38,13 +40,31 @@ class Easing:
         """The state to show at `time_s`; `live` is the rest state while nothing is tracked."""
         step_s = 0.0 if self._time_s is None else max(time_s - self._time_s, 0.0)
         self._time_s = time_s
-        left = float(np.exp(-step_s / self._ease_s))
+        left = self._left(step_s)
         self._offset = tuple(left * part for part in self._offset)
         if tracked != self._was_tracked or (tracked and self._recalibrated):
             self._ease_s = _LOST_S if not tracked else _RECALIBRATE_S if self._recalibrated else _RESUME_S
+            self._easing_for_s = 0.0
             self._offset = tuple(before - now for before, now in zip(self.shown, live, strict=True))
         if tracked:
             self._recalibrated = False
         self._was_tracked = tracked
         self.shown = tuple(now + off for now, off in zip(live, self._offset, strict=True))
         return self.shown
+
+    def begin(self, live: State, time_s: float) -> State:
+        """Show `live` as it is: nothing was shown before that it would jump from."""
+        self.shown, self._offset = live, tuple(np.zeros_like(part) for part in live)
+        self._was_tracked, self._recalibrated, self._time_s = True, False, time_s
+        return live
+
+    def _left(self, step_s: float) -> float:
+        """Share of the offset that a step leaves: gone after `_ease_s`, gently at both ends."""
+        before, self._easing_for_s = self._easing_for_s, self._easing_for_s + step_s
+        return _away(self._easing_for_s / self._ease_s) / max(_away(before / self._ease_s), 1e-9)
+
+
+def _away(t: float) -> float:
+    """1 at 0 and before, 0 from 1 on."""
+    t = min(t, 1.0)
+    return 1.0 - t * t * (3.0 - 2.0 * t)

@@ -6,7 +6,6 @@ Motion is relative to the driver's calibrated neutral, as published (`start`).
 """
 
 import logging
-import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -24,6 +23,7 @@ from capture.head_crop import HeadCropper
 from capture.preprocess import ChannelOrder, NetworkCropper, network_input
 from engine.backends.compiled import MotionFields
 from engine.backends.names import BackendName
+from engine.easing import Easing, State
 from engine.flow_network import open_network
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
 from engine.head_motion import TrackedHead
@@ -31,7 +31,7 @@ from engine.motion import AvatarPose, HeadPose
 from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from render.camera import Intrinsics
 from render.mesh import Mesh
-from render.rigid_motion import fit_similarity
+from render.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
 
 if TYPE_CHECKING:
     from engine.network.checkpoint import Checkpoint
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Rigid = Literal["deform", "apart", "tracked"]
-EASE_S = 0.25  # time constant with which a lost face returns to rest
 
 
 class FlowAvatar(Protocol):
@@ -139,7 +138,8 @@ class FlowEngine:
         self._head: TrackedHead | None = None
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
         self._prepare_controllers(avatar, options)
-        self._delta, self._T, self._last_s = np.zeros_like(self._rest), np.eye(4), -math.inf
+        self._easing = Easing((np.zeros(self._rest.shape), np.zeros(3), np.zeros(3)))
+        self._moved = False  # since the first neutral
 
     def _prepare_controllers(self, avatar: FlowAvatar, options: FlowOptions) -> None:
         depth, camera = avatar.source_depth, avatar.intrinsics
@@ -166,21 +166,31 @@ class FlowEngine:
             raise ValueError("expected a tracked face as the neutral")
         self._cropper.reset()
         self._head = TrackedHead(self._landmarks, neutral)
+        self._easing.recalibrated()
         self._offset = self._source_alpha - self._run(neutral, np.zeros_like(self._source_alpha)).alpha
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
-        if self._offset is None or not observation.tracked:
-            self._ease(observation.timestamp_s)
-        else:
-            fields = self._run(observation, self._offset)
-            self._delta, self._T = self._pose(*self._tracker.track(fields.flow, fields.depth))
-            if self.quirks.rigid == "tracked" and self._head is not None and self.head_pose == "follow":
-                self._T = self._head.pose(observation)
-        self._last_s = observation.timestamp_s
-        tracked = observation.tracked and self._offset is not None
-        return AvatarPose(
-            self._rest + self._delta, self._T.copy(), observation.timestamp_s, observation.frame.index, tracked
-        )
+        tracked, now_s = observation.tracked and self._offset is not None, observation.timestamp_s
+        if not tracked:
+            state = self._easing.step(self._easing.rest, tracked=False, time_s=now_s)
+        elif self._moved:
+            state = self._easing.step(self._live(observation), tracked=True, time_s=now_s)
+        else:  # exact from the first frame on, as published: at rest before, and now near the neutral
+            state, self._moved = self._easing.begin(self._live(observation), now_s), True
+        delta, turn, shift = state
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = rotation_matrix(turn), shift
+        vertices = self._rest + delta.astype(np.float32)
+        return AvatarPose(vertices, T, now_s, observation.frame.index, tracked)
+
+    def _live(self, observation: FaceObservation) -> State:
+        """Vertex displacement [V, 3], the head's rotation vector [3] and shift [3]."""
+        assert self._offset is not None
+        fields = self._run(observation, self._offset)
+        delta, T = self._pose(*self._tracker.track(fields.flow, fields.depth))
+        if self.quirks.rigid == "tracked" and self._head is not None and self.head_pose == "follow":
+            T = self._head.pose(observation)
+        return delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy()
 
     def _run(self, observation: FaceObservation, offset: NDArray[np.float32]) -> MotionFields:
         crop = self._cropper(observation)
@@ -203,13 +213,6 @@ class FlowEngine:
             loose = self._rest[self._unbound]
             delta[self._unbound] = loose @ T[:3, :3].T.astype(np.float32) + T[:3, 3].astype(np.float32) - loose
         return delta, T if apart and self.head_pose == "follow" else np.eye(4)
-
-    def _ease(self, now_s: float) -> None:
-        """Towards rest, at a rate of time rather than of frames."""
-        elapsed = max(0.0, now_s - self._last_s)
-        keep = math.exp(-elapsed / EASE_S) if math.isfinite(elapsed) else 0.0
-        self._delta = self._delta * np.float32(keep)
-        self._T = ease_to_identity(self._T, keep)
 
 
 def flow_rig(avatar: FlowAvatar, options: FlowOptions) -> PublishedRig:
@@ -237,13 +240,3 @@ def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) ->
     _, T[:3, :3], _ = fit_similarity(points, moved)
     T[:3, 3] = new_centre - T[:3, :3] @ centre
     return T
-
-
-def ease_to_identity(T: NDArray[np.float64], keep: float) -> NDArray[np.float64]:
-    """The rigid motion with `keep` of its rotation angle and translation left."""
-    from scipy.spatial.transform import Rotation
-
-    eased = np.eye(4)
-    eased[:3, :3] = Rotation.from_rotvec(Rotation.from_matrix(T[:3, :3]).as_rotvec() * keep).as_matrix()
-    eased[:3, 3] = T[:3, 3] * keep
-    return eased

@@ -78,6 +78,7 @@ class LiveSession:
         self._state = ""
         self._rates = {name: Rate() for name in ("captured", "processed", "shown")}
         self._status_shown, self._status_s = 0, time.monotonic()
+        self._eased_until_s, self._overtaken = float("-inf"), 0
         self._startup_s = 0.0
         self._engine_name = ""
         self._workers = [
@@ -162,7 +163,9 @@ class LiveSession:
                 last, arrived_s = frame, time.monotonic()
             if self._paused.is_set():
                 continue
-            if frame is not None:
+            if frame is not None and frame.timestamp_s <= self._eased_until_s:
+                self._overtaken += 1  # it was on its way while the avatar had begun to ease: time never runs back
+            elif frame is not None:
                 self._answer(pipeline, frame)
             elif last is not None:
                 self._bridge(pipeline, last, time.monotonic() - arrived_s)
@@ -170,8 +173,10 @@ class LiveSession:
     def _bridge(self, pipeline: FramePipeline, last: RgbdFrame, silent_s: float) -> None:
         """Ease the avatar to rest while no frames come. The recording shows the gap as untracked poses."""
         begins_s = max(SILENCE_S, SILENT_FRAMES / self._source.fps if self._source.fps > 0 else 0.0)
-        if begins_s < silent_s < begins_s + EASED_AFTER_S:
-            self._publish(pipeline.ease(last, last.timestamp_s + silent_s))
+        until_s = last.timestamp_s + silent_s
+        if begins_s < silent_s < begins_s + EASED_AFTER_S and until_s > self._eased_until_s:
+            self._eased_until_s = until_s
+            self._publish(pipeline.ease(last, until_s))
 
     def _answer(self, pipeline: FramePipeline, frame: RgbdFrame) -> None:
         posed = pipeline.process(frame)
@@ -291,7 +296,7 @@ class LiveSession:
 
     def _report(self) -> LiveReport:
         counts = {name: rate.count for name, rate in self._rates.items()}
-        dropped = self._frames.dropped + self._poses.dropped + self._source.skipped
+        dropped = self._frames.dropped + self._poses.dropped + self._source.skipped + self._overtaken
         return LiveReport(
             frames={**counts, "dropped": dropped},
             fps={name: round(rate.per_second, 2) for name, rate in self._rates.items()},
