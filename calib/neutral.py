@@ -18,6 +18,8 @@ _SHAKY_M_S = 0.06  # landmarks moving so fast in the head frame deviate by 1
 _SETTLE_S, _PATIENCE_S = 4.0, 20.0
 _BETTER = 0.7  # a replacement must deviate this much less
 _LEAST_CONFIDENCE = 0.3
+_BLINKING, _BLINK_S = 0.45, 0.7  # the tracker's score of eyes that are shutting; longer than any blink
+_BLINKS = [SCORE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
 
 _SCORE_WEIGHTS = {
     "eyeBlink": 1.4, "eyeWide": 0.8, "eyeSquint": 0.4, "eyeLook": 0.25, "jawOpen": 2.5, "jaw": 1.0, "mouthPucker": 0.8,
@@ -55,6 +57,11 @@ def best_neutral(observations: Sequence[FaceObservation]) -> FaceObservation | N
     return best if np.isfinite(deviation(best)) else None
 
 
+def blinks(observation: FaceObservation) -> bool:
+    """Whether the eyes are shut, or nearly."""
+    return float(observation.scores[_BLINKS].mean()) > _BLINKING
+
+
 class NeutralPicker:
     """Picks the neutral while frames come in.
 
@@ -65,14 +72,20 @@ class NeutralPicker:
 
     def __init__(self) -> None:
         self._requested = False
+        self._requested_s: float | None = None
         self._fixed = False
         self._best = float("inf")
         self._started_s: float | None = None
         self._before: FaceObservation | None = None
 
     def request(self) -> None:
-        """Take the next tracked frame, whatever it shows, and keep it."""
+        """Take the next tracked frame that is not in the middle of a blink, and keep it."""
         self._requested = True
+        self._requested_s = None
+
+    def keep(self) -> None:
+        """A neutral is known from elsewhere: take none but those asked for."""
+        self._fixed = True
 
     def offer(self, observation: FaceObservation) -> bool:
         """Whether this frame should be calibrated with."""
@@ -80,8 +93,7 @@ class NeutralPicker:
         if not observation.tracked:
             return False
         if self._requested:
-            self._requested, self._fixed = False, True
-            return True
+            return self._take_requested(observation)
         if self._fixed or (self._started_s is not None and self._expired(observation.timestamp_s)):
             return False
         score = deviation(observation, before)
@@ -90,9 +102,17 @@ class NeutralPicker:
                 return False
             self._started_s, self._best = observation.timestamp_s, score
             return True
-        if observation.confidence < _LEAST_CONFIDENCE or score > _BETTER * self._best:
+        if observation.confidence < _LEAST_CONFIDENCE or score > _BETTER * self._best or blinks(observation):
             return False
         self._best = score
+        return True
+
+    def _take_requested(self, observation: FaceObservation) -> bool:
+        if self._requested_s is None:
+            self._requested_s = observation.timestamp_s
+        if blinks(observation) and observation.timestamp_s - self._requested_s < _BLINK_S:
+            return False
+        self._requested, self._fixed = False, True
         return True
 
     def _expired(self, time_s: float) -> bool:

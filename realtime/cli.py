@@ -61,10 +61,12 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     from capture.open_source import open_source
     from realtime.engines import make_engine
     from realtime.live import LiveSession
+    from realtime.person import PersonalCalibration
     from realtime.recorder import claim_folder
 
     stop = Stop()
     source = open_source(options.device, realtime=True, fov_deg=options.fov, face_model=options.face_model)
+    person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
     record = claim_folder(options.record, options.overwrite) if options.record else None
     session = LiveSession(
         source,
@@ -72,6 +74,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         lambda avatar: make_engine(options, avatar),
         stop,
         options.seconds,
+        person,
     )
     with _stopped_by_signals(stop):
         session.start()
@@ -92,6 +95,7 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     from capture.open_source import open_source
     from realtime import offline
     from realtime.engines import make_engine
+    from realtime.person import PersonalCalibration
     from realtime.recorder import claim_folder
 
     def make_source() -> "RgbdSource":
@@ -103,11 +107,12 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
         return FaceTracker(options.face_model)
 
     source = make_source()  # a wrong path is told before minutes are spent on the avatar
+    person = PersonalCalibration(profile=options.profile)
     out = claim_folder(options.out, options.overwrite)
     avatar = _prepared(options)
     with progress_bar() as progress:
         engine = make_engine(options, avatar)
-        engine.calibrate(offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
+        person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
         with make_tracker() as tracker, _viewer(options, avatar, headless=True) as viewer:
             frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")

@@ -75,6 +75,9 @@ class MotionOptions:
     head_pose: HeadPose = "follow"
     """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
 
+    profile: str | None = None
+    """Name of the driver: neutral face and range of motion are loaded if kept before, and kept when taken."""
+
     face_model: Path | None = None
     """face_landmarker.task to use instead of the installed one."""
 
@@ -98,6 +101,9 @@ class LiveOptions(AvatarOptions, MotionOptions):
 
     device: str = "demo"
     """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD or color-only video."""
+
+    calibrate_range: bool = False
+    """Begin with the range of motion: twenty seconds of prompts that set gains per unit (key G does the same)."""
 
     headless: bool = False
     """Render without a window (EGL); use with --record, --report or --seconds."""

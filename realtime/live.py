@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from calib.avatar import Avatar
-from calib.neutral import NeutralPicker
 from capture.face_tracker import FaceTracker
 from capture.frame import RgbdFrame
 from capture.reconnecting import ReconnectingSource
 from capture.source import DeviceState, RgbdSource
 from engine.motion import MotionEngine
 from realtime.latest_slot import LatestSlot, SlotClosedError
+from realtime.person import PersonalCalibration
 from realtime.pipeline import FramePipeline, PosedFrame
 from realtime.recorder import Recorder, claim_folder
 from realtime.report import LiveReport, peak_rss_mb, seconds_since_process_start
@@ -49,6 +49,7 @@ class LiveSession:
         make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere.
         make_engine: called on the inference thread as soon as the avatar is there.
         stop: shared wish to end; signal handlers may use it.
+        person: neutral and gains of the driver; nothing is kept where left out.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LiveSession:
         make_engine: Callable[[Avatar], MotionEngine],
         stop: Stop,
         seconds: float | None = None,
+        person: PersonalCalibration | None = None,
     ) -> None:
         self._source = source
         self._make_tracker = make_tracker
@@ -65,6 +67,7 @@ class LiveSession:
         self._times = SectionTimes()
         self._stop = stop
         self._seconds = seconds
+        self._person = person or PersonalCalibration()
         self._frames: LatestSlot[RgbdFrame] = LatestSlot()
         self._poses: LatestSlot[PosedFrame] = LatestSlot()
         self._avatar: Avatar | None = None
@@ -148,7 +151,7 @@ class LiveSession:
                 return
             engine = self._make_engine(self._avatar)
             self._engine_name = engine.name
-            self._pipeline = FramePipeline(tracker, engine, NeutralPicker(), self._times)
+            self._pipeline = FramePipeline(tracker, engine, self._person, self._times)
             self._pipeline_ready.set()
             self._answer_frames(self._pipeline)
 
@@ -203,6 +206,8 @@ class LiveSession:
         while not self._stop.requested and time.monotonic() < deadline_s:
             for command in viewer.poll():
                 self._obey(command, viewer)
+            if (notice := self._person.take_notice()) is not None:
+                viewer.notify(notice)
             try:
                 posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
@@ -238,8 +243,10 @@ class LiveSession:
     def _obey(self, command: ViewerCommand, viewer: Viewer) -> None:
         if command is ViewerCommand.QUIT:
             self._stop.request()
-        elif command is ViewerCommand.NEUTRAL and self._pipeline is not None:
-            self._pipeline.request_neutral()
+        elif command is ViewerCommand.NEUTRAL:
+            self._person.request_neutral()
+        elif command is ViewerCommand.RANGE:
+            self._person.request_range()
         elif command is ViewerCommand.PAUSE:
             self._paused.clear() if self._paused.is_set() else self._paused.set()
         elif command is ViewerCommand.HEAD_POSE and self._pipeline is not None:

@@ -1,12 +1,11 @@
 """One frame through the stages every run shares: track, calibrate, animate."""
 
-import threading
 from dataclasses import dataclass, replace
 
-from calib.neutral import NeutralPicker
 from capture.face_tracker import FaceTracker, untracked
 from capture.frame import FaceObservation, RgbdFrame
 from engine.motion import AvatarPose, MotionEngine
+from realtime.person import PersonalCalibration
 from realtime.timing import SectionTimes
 
 
@@ -23,28 +22,26 @@ class PosedFrame:
 
 
 class FramePipeline:
-    """Tracker, neutral and engine of one driver and one avatar.
+    """Tracker, calibration and engine of one driver and one avatar.
 
     Owned by the thread that calls `process`; closing the tracker stays with whoever made it.
     """
 
-    def __init__(self, tracker: FaceTracker, engine: MotionEngine, neutral: NeutralPicker, times: SectionTimes) -> None:
+    def __init__(
+        self, tracker: FaceTracker, engine: MotionEngine, person: PersonalCalibration, times: SectionTimes
+    ) -> None:
         self._tracker = tracker
-        self._neutral = neutral
         self._times = times
-        self._recapture = threading.Event()
+        self.person = person
         self.engine = engine
-
-    def request_neutral(self) -> None:
-        """Take the next good frame as the driver's neutral face. May be called from any thread."""
-        self._recapture.set()
 
     def process(self, frame: RgbdFrame) -> PosedFrame:
         with self._times.section("track"):
             observation = self._tracker.track(frame)
         with self._times.section("animate"):
-            self._calibrate(observation)
+            self.person.before(self.engine, observation)
             pose = self.engine.animate(observation)
+            self.person.after(self.engine, observation)
         return PosedFrame(observation, pose)
 
     def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
@@ -55,10 +52,3 @@ class FramePipeline:
     def toggle_head_pose(self) -> None:
         """Switch between following the driver's head and keeping it still. May be called from any thread."""
         self.engine.head_pose = "fixed" if self.engine.head_pose == "follow" else "follow"
-
-    def _calibrate(self, observation: FaceObservation) -> None:
-        if self._recapture.is_set():
-            self._recapture.clear()
-            self._neutral.request()
-        if self._neutral.offer(observation):
-            self.engine.calibrate(observation)

@@ -13,6 +13,7 @@ class ViewerCommand(Enum):
     """What the user asks of whoever runs the viewer."""
 
     NEUTRAL = "neutral"  # take the next good frame as the neutral face
+    RANGE = "range"  # ask the driver for the range of motion
     PAUSE = "pause"  # stop or go on following the driver
     RECORD = "record"  # start or stop recording
     SCREENSHOT = "screenshot"
@@ -23,6 +24,7 @@ class ViewerCommand(Enum):
 
 _COMMAND_KEYS = {
     "N": ViewerCommand.NEUTRAL,
+    "G": ViewerCommand.RANGE,
     "SPACE": ViewerCommand.PAUSE,
     "V": ViewerCommand.RECORD,
     "X": ViewerCommand.SCREENSHOT,
@@ -47,6 +49,7 @@ _ZOOM_PER_NOTCH = 1.1
 
 KEY_HELP = [
     ("N", "take your face as neutral"),
+    ("G", "show how far your face goes (20 s)"),
     ("Space", "pause, go on"),
     ("V", "record, stop recording"),
     ("X", "save a screenshot"),

@@ -1,0 +1,138 @@
+"""A person's calibration while frames go by: profile in, neutral and range of motion out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calib.morphs import UNIT_NAMES
+from calib.profile import PersonalProfile, load_profile, save_profile
+from capture.canonical_face import load_canonical_face
+from capture.face_model_file import find_face_model
+from capture.face_tracker import SCORE_NAMES
+from capture.frame import FaceObservation, RgbdFrame
+from engine.motion import AvatarPose, HeadPose
+from realtime.person import PersonalCalibration
+from render.camera import Intrinsics
+
+FACE = load_canonical_face(find_face_model()).points
+
+
+def face(time_s: float, *, at: tuple[float, float, float] = (0, 0, 0.6), depth: bool = True) -> FaceObservation:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = np.diag([1.0, -1.0, -1.0]), at
+    picture = np.zeros((4, 4, 3), np.uint8)
+    depth_m = np.ones((4, 4), np.float32) if depth else None
+    frame = RgbdFrame(picture, depth_m, Intrinsics(4, 4, 2, 2, 4, 4), time_s, 0)
+    landmarks = (FACE @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32)
+    return FaceObservation(frame, True, 1.0, landmarks[:, :2], landmarks, pose, np.zeros(len(SCORE_NAMES), np.float32))
+
+
+class UnitEngine:
+    """Answers every frame with the units it is told to show."""
+
+    name = "expression"
+    head_pose: HeadPose = "follow"
+
+    def __init__(self) -> None:
+        self.gains = np.ones(52)
+        self.neutrals: list[FaceObservation] = []
+        self.unit_weights: np.ndarray | None = np.zeros(52)
+
+    @property
+    def calibrated(self) -> bool:
+        return bool(self.neutrals)
+
+    def calibrate(self, neutral: FaceObservation) -> None:
+        self.neutrals.append(neutral)
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        return AvatarPose(np.zeros((1, 3), np.float32), np.eye(4), observation.timestamp_s, 0, True)
+
+
+def pass_frames(
+    person: PersonalCalibration, engine: UnitEngine, start_s: float, count: int, **how: object
+) -> list[str]:
+    told = []
+    for index in range(count):
+        observation = face(start_s + index / 30, **how)  # type: ignore[arg-type]
+        person.before(engine, observation)
+        engine.animate(observation)
+        person.after(engine, observation)
+        while (notice := person.take_notice()) is not None:
+            told.append(notice)
+    return told
+
+
+def test_a_first_neutral_is_kept_and_the_next_session_begins_with_it(tmp_path: Path) -> None:
+    first = UnitEngine()
+    pass_frames(PersonalCalibration(profile="ada", folder=tmp_path), first, 0.0, 5)
+    kept = load_profile("ada", tmp_path)
+    assert first.calibrated
+    assert kept is not None
+    save_profile(kept.with_gains(np.full(52, 1.2)), tmp_path)
+    second = UnitEngine()
+    told = pass_frames(PersonalCalibration(profile="ada", folder=tmp_path), second, 50.0, 200, at=(0.2, 0, 0.8))
+    assert len(second.neutrals) == 1  # at once, and nothing replaces it
+    np.testing.assert_allclose(second.neutrals[0].landmarks_head_m(), FACE, atol=1e-5)
+    np.testing.assert_allclose(second.gains, 1.2)
+    assert not told
+
+
+def test_without_a_name_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("calib.profile.default_profile_dir", lambda: tmp_path)
+    pass_frames(PersonalCalibration(), UnitEngine(), 0.0, 5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_neutral_asked_for_replaces_the_profile_and_keeps_its_gains(tmp_path: Path) -> None:
+    save_profile(PersonalProfile.of("ada", face(0), np.full(52, 1.3)), tmp_path)
+    person, engine = PersonalCalibration(profile="ada", folder=tmp_path), UnitEngine()
+    pass_frames(person, engine, 0.0, 3)
+    person.request_neutral()
+    pass_frames(person, engine, 1.0, 3, at=(0.0, 0.1, 1.0))
+    assert len(engine.neutrals) == 2
+    kept = load_profile("ada", tmp_path)
+    assert kept is not None
+    np.testing.assert_allclose(kept.T_camera_head[:3, 3], [0.0, 0.1, 1.0])
+    np.testing.assert_allclose(kept.gains, 1.3)
+
+
+def test_a_profile_of_another_kind_of_camera_is_told_and_not_taken(tmp_path: Path) -> None:
+    save_profile(PersonalProfile.of("ada", face(0)), tmp_path)
+    engine = UnitEngine()
+    told = pass_frames(PersonalCalibration(profile="ada", folder=tmp_path), engine, 0.0, 2, depth=False)
+    assert "with a depth camera" in told[0]
+    assert engine.neutrals[0].frame.depth_m is None
+
+
+def test_the_range_of_motion_prompts_sets_gains_and_is_kept(tmp_path: Path) -> None:
+    person, engine = PersonalCalibration(profile="ada", folder=tmp_path), UnitEngine()
+    pass_frames(person, engine, 0.0, 2)
+    assert engine.unit_weights is not None
+    engine.unit_weights[UNIT_NAMES.index("jawOpen")] = 0.8
+    person.request_range()
+    told = pass_frames(person, engine, 1.0, 30 * 21)
+    assert told[0] == "1/7: open your mouth wide"
+    assert len(told) == 8
+    assert told[-1].startswith("range of motion: done")
+    assert engine.gains[UNIT_NAMES.index("jawOpen")] == pytest.approx(1.25)
+    kept = load_profile("ada", tmp_path)
+    assert kept is not None
+    assert kept.gains[UNIT_NAMES.index("jawOpen")] == pytest.approx(1.25)
+
+
+def test_asked_again_it_stops_and_changes_nothing() -> None:
+    person, engine = PersonalCalibration(show_range=True), UnitEngine()
+    assert pass_frames(person, engine, 0.0, 10)
+    person.request_range()
+    assert pass_frames(person, engine, 0.5, 10) == ["range of motion: stopped, nothing changed"]
+    np.testing.assert_array_equal(engine.gains, np.ones(52))
+
+
+def test_engines_without_units_say_so() -> None:
+    person, engine = PersonalCalibration(), UnitEngine()
+    engine.name, engine.unit_weights = "landmark", None
+    pass_frames(person, engine, 0.0, 2)
+    person.request_range()
+    assert "no units" in pass_frames(person, engine, 0.1, 2)[0]
