@@ -127,7 +127,7 @@ class FlowTracker:
         shape = target.shape
         sum_x = np.bincount(which, share * np.broadcast_to(columns[:, None], shape)[hit], count)
         sum_y = np.bincount(which, share * np.broadcast_to(rows[:, None], shape)[hit], count)
-        return total, sum_x, sum_y
+        return np.asarray(total, np.float64), np.asarray(sum_x, np.float64), np.asarray(sum_y, np.float64)
 
     def _camera_depth(self, depth: NDArray[np.float32], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
         """[K] generated depth at pixels, stretched from its own range in the picture to the avatar's."""
