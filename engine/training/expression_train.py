@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.expression_features import SECTIONS, section
-from engine.expression_prior import PRIOR_FILE, UNIT_COUNT, PriorWeights, write_weights
+from engine.expression_prior import FARTHEST_INPUT, PRIOR_FILE, UNIT_COUNT, PriorWeights, write_weights
 from engine.training.expression_dataset import load_records
 from engine.training.expression_samples import Samples, make_mirror, make_samples, unit_metric
 from engine.training.expression_score import score
@@ -28,6 +28,7 @@ Array = NDArray[np.float32]
 
 _SHORT: Final = slice(section("displacement").stop, section("shape").start)
 _LEAST_SPREAD = 0.02  # components that vary less than this share of the first are not blown up to unit spread
+_LEAST_SCORE_SPREAD = 0.1  # real faces move the tracker's coefficients farther than rendered ones do
 _METRIC_MM = 0.6  # motion below which errors count absolutely
 _COMMAND = "python -m engine.training.expression_train"
 
@@ -51,6 +52,7 @@ class TrainOptions:
     pose_noise: of the rigid fit and of the size, radians and shares; real trackers err more than on renders.
     dropout: share of hidden values left out.
     scores_dropout: share of looks whose tracker coefficients are blanked, so that nothing hangs on them.
+    scores_gain: the coefficients are multiplied by random factors, so many times more or less (natural logarithm).
     unit_weight: of errors in the units themselves, beside those in what is seen.
     ridge: of the linear baseline.
     seed: of everything random.
@@ -59,18 +61,19 @@ class TrainOptions:
 
     data: Path
     out: Path = PRIOR_FILE
-    epochs: int = 24
+    epochs: int = 13
     batch: int = 512
-    rate: float = 1e-3
+    rate: float = 1.5e-3
     decay: float = 1e-2
-    hidden: tuple[int, ...] = (512, 256)
-    components: int = 192
+    hidden: tuple[int, ...] = (768, 384)
+    components: int = 224
     shape_components: int = 24
     neutrals: int = 2
     noise: float = 0.05
     pose_noise: float = 0.006
-    dropout: float = 0.1
-    scores_dropout: float = 0.3
+    dropout: float = 0.08
+    scores_dropout: float = 0.4
+    scores_gain: float = 0.4
     unit_weight: float = 0.3
     ridge: float = 30.0
     seed: int = 1
@@ -101,9 +104,17 @@ def fit_reduction(features: Array, options: TrainOptions) -> Reduction:
     values = _projected(features, displacement, shape)
     spread = values.std(axis=0)
     spread[: options.components] = np.maximum(spread[: options.components], _LEAST_SPREAD * spread[0])
+    scores = _scores(options)
+    spread[scores] = np.maximum(spread[scores], _LEAST_SCORE_SPREAD)
     offset = values.mean(axis=0)
     offset[: options.components] = 0  # the neutral face stays at zero
     return Reduction(displacement, shape, offset.astype(np.float32), (1 / np.maximum(spread, 1e-3)).astype(np.float32))
+
+
+def _scores(options: TrainOptions) -> slice:
+    """Where the tracker's coefficients lie among the inputs."""
+    start = options.components + section("scores").start - section("displacement").stop
+    return slice(start, start + SECTIONS["scores"])
 
 
 def _projected(features: Array, displacement_basis: Array, shape_basis: Array) -> Array:
@@ -228,16 +239,16 @@ class Spoiler:
     def __init__(self, modes: Array, options: TrainOptions) -> None:
         self._modes = torch.from_numpy(modes)
         self._options = options
-        start = options.components + section("scores").start - section("displacement").stop
-        self._scores = slice(start, start + SECTIONS["scores"])
+        self._scores = _scores(options)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         options = self._options
         noisy = inputs + options.noise * torch.randn_like(inputs)
+        noisy[:, self._scores] *= torch.exp(options.scores_gain * torch.randn(len(inputs), 1))
         noisy += options.pose_noise * torch.randn(len(inputs), len(self._modes)) @ self._modes
         blank = torch.rand(len(inputs)) < options.scores_dropout
         noisy[blank, self._scores] = 0
-        return noisy
+        return noisy.clamp_(-FARTHEST_INPUT, FARTHEST_INPUT)
 
 
 def _optimise(
