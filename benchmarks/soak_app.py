@@ -90,6 +90,7 @@ class AppFigures:
             "reconnect_s_p95": round(float(np.percentile(back, 95)), 3) if back else None,
             "reconnect_s_max": round(max(back), 3) if back else None,
             "left_at_half_second": round(max(left), 4) if left else None,
+            "left_at_half_second_p50": round(float(np.median(left)), 4) if left else None,
             "outages_of_half_a_second": len(left),
             "recording_intact": all(self.recording.get("checks", {}).values()) and bool(self.recording),
         }

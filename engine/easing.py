@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 State = tuple[NDArray[np.float64], ...]
 """Everything an engine smooths and eases, all zero at neutral."""
 
-_LOST_S = 0.33  # from a loss to rest: with the 0.15 s that a camera's silence is overlooked, within half a second
+_LOST_S = 0.27  # from a loss to rest: with the 0.15 s that a camera's silence is overlooked, within half a second
 _RESUME_S, _RECALIBRATE_S = 0.4, 0.8  # until the live state is reached
 
 

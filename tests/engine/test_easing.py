@@ -21,14 +21,14 @@ def run(easing: Easing, tracked: list[bool], live: float = 1.0) -> list[float]:
     return shown
 
 
-def test_at_rest_a_third_of_a_second_after_a_loss_and_back_without_a_jump() -> None:
+def test_at_rest_soon_after_a_loss_and_back_without_a_jump() -> None:
     shown = run(Easing(state(0.0)), [True] * 30 + [False] * 30 + [True] * 30)
     assert shown[29] == pytest.approx(1.0)
     assert shown[30] == pytest.approx(1.0)  # the frame of the loss itself
     assert shown[30 + 11] == pytest.approx(0.0)
     assert shown[60] == pytest.approx(0.0)
     assert shown[60 + 13] == pytest.approx(1.0)
-    assert np.abs(np.diff(shown)).max() < 0.17
+    assert np.abs(np.diff(shown)).max() < 0.2
 
 
 def test_one_missing_frame_is_hardly_seen() -> None:
@@ -38,7 +38,7 @@ def test_one_missing_frame_is_hardly_seen() -> None:
 
 def test_a_loss_in_the_middle_of_returning() -> None:
     shown = run(Easing(state(0.0)), [True] * 30 + [False] * 30 + [True] * 6 + [False] * 30)
-    assert np.abs(np.diff(shown)).max() < 0.17
+    assert np.abs(np.diff(shown)).max() < 0.2
     assert shown[-1] == 0.0
 
 
