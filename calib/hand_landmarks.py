@@ -54,8 +54,8 @@ class GuidePoint:
 
 
 GUIDE: Final = (
-    GuidePoint("eye_outer", (33, 263), "outer corner of an eye", True),
-    GuidePoint("eye_inner", (133, 362), "inner corner of the same eye, beside the nose", True),
+    GuidePoint("eye_outer", (33, 263), "outer corner of the eye", True),
+    GuidePoint("eye_inner", (133, 362), "inner corner of the eye, beside the nose", True),
     GuidePoint("eye_top", (159, 386), "middle of its upper lid's edge", True),
     GuidePoint("eye_bottom", (145, 374), "middle of its lower lid's edge", True),
     GuidePoint("mouth_corner", (61, 291), "corner of the mouth", True),
@@ -68,11 +68,11 @@ GUIDE: Final = (
     GuidePoint("nose_base", (2,), "where the nose meets the upper lip", False),
     GuidePoint("nose_bridge", (168,), "root of the nose, between the eyes", False),
     GuidePoint("forehead", (10,), "top of the forehead, in the middle", False),
-    GuidePoint("nose_wing", (129, 358), "outer side of a nostril", False),
-    GuidePoint("brow_inner", (107, 336), "inner end of a brow", False),
+    GuidePoint("nose_wing", (129, 358), "outer side of the nostril", False),
+    GuidePoint("brow_inner", (107, 336), "inner end of the brow", False),
     GuidePoint("brow_middle", (105, 334), "middle of the brow", False),
     GuidePoint("brow_outer", (70, 300), "outer end of the brow", False),
-    GuidePoint("cheek", (50, 280), "middle of a cheek, below the eye", False),
+    GuidePoint("cheek", (50, 280), "middle of the cheek, below the eye", False),
     GuidePoint("jaw", (172, 397), "edge of the jaw, at the mouth's height", False),
     GuidePoint("ear", (234, 454), "side of the face, just before the ear", False),
 )

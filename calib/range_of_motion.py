@@ -10,7 +10,7 @@ from calib.morphs import UNIT_NAMES
 from calib.profile import GAIN_RANGE
 
 _SETTLE_S = 0.8  # at the beginning of a step, while the person reads it
-_SHOWN = 0.25  # of a full unit: less was not shown at all
+_SHOWN = 0.4  # of a full unit: less was not shown at all
 _EXTREME = 0.9  # of the frames of a step lie below the extreme that counts
 
 

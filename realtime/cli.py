@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -157,6 +158,11 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     """Prepare an avatar ahead of time and show what was found on it."""
     from calib.avatar_picture import save_picture
 
+    if options.place_landmarks is not None:
+        if not _landmarks_placed(options, options.place_landmarks):
+            console.print(f"kept so far: {options.place_landmarks}; the same command goes on with it")
+            return
+        options = replace(options, landmarks=options.place_landmarks)
     avatar = _prepared(options)
     console.print(avatar.description)
     if options.weights.given():
@@ -189,13 +195,28 @@ def _viewer(
     return Viewer(avatar.display_mesh, options.size, headless=headless, mirror=mirror, camera=camera, intrinsics=VIEW)
 
 
-def _prepared(options: AvatarOptions) -> "Avatar":
-    from calib.avatar import prepare_avatar
+def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
+    """Let the user place landmarks in a window; whether there are enough of them."""
+    from calib.placing_window import place_landmarks
+    from capture.canonical_face import load_canonical_face
+    from capture.face_model_file import find_face_model
+    from render.mesh_io import load_mesh
+
+    mesh = load_mesh(_avatar_path(options), options.texture)
+    return place_landmarks(mesh, path, load_canonical_face(find_face_model()), options.up, options.front)
+
+
+def _avatar_path(options: AvatarOptions) -> Path:
     from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 
-    path = builtin_avatar_path(options.avatar) if options.avatar in BUILTIN_AVATARS else Path(options.avatar)
+    return builtin_avatar_path(options.avatar) if options.avatar in BUILTIN_AVATARS else Path(options.avatar)
+
+
+def _prepared(options: AvatarOptions) -> "Avatar":
+    from calib.avatar import prepare_avatar
+
     return prepare_avatar(
-        path,
+        _avatar_path(options),
         texture=options.texture,
         up=options.up,
         front=options.front,

@@ -181,6 +181,9 @@ class ExportOptions(AvatarOptions):
 class PrepareOptions(AvatarOptions):
     """Prepare an avatar ahead of time and show what was found on it."""
 
+    place_landmarks: Path | None = None
+    """Open a window in which landmarks are placed by clicking, and keep them in this file (.json)."""
+
     picture: Path | None = field(default=None)
     """Write a picture of the head with its landmarks and controllers to this file."""
 

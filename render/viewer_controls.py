@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -77,6 +78,9 @@ class ViewerControls:
     show_hud: bool = True
     changed: bool = True  # what is shown is no longer up to date
     print_camera: bool = False  # the camera line is wanted
+    keys: deque[str] = field(default_factory=lambda: deque(maxlen=64))  # pressed, by name; for whoever reads them
+    clicks: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=64))
+    """Left clicks without dragging: place in the picture, 0 to 1 from its left and its top."""
     _commands: list[ViewerCommand] = field(default_factory=list)
     _drag: str | None = None
 
@@ -95,6 +99,7 @@ class ViewerControls:
         if self._move_camera(key):
             self.changed = True
         elif not again:
+            self.keys.append(key)
             self._switch(key)
 
     def _move_camera(self, key: str) -> bool:
@@ -145,6 +150,11 @@ class ViewerControls:
             self.camera.pan(self._side * right * world_per_unit, -down * world_per_unit)
         else:
             return
+        self.changed = True
+
+    def click(self, x: float, y: float) -> None:
+        """A left click without dragging, at a share of the picture's width and height."""
+        self.clicks.append((1.0 - x if self.mirror else x, y))
         self.changed = True
 
     def scroll(self, notches: float) -> None:

@@ -8,7 +8,21 @@ from typing import Any
 from render.gl_context import GlWindow
 from render.viewer_controls import ViewerControls
 
-_NAMED_KEYS = ("SPACE", "ESCAPE", "LEFT", "RIGHT", "UP", "DOWN", "PAGE_UP", "PAGE_DOWN", "F1")
+_CLICK_UNITS = 4  # of window units that the mouse may move between press and release of a click
+_NAMED_KEYS = (
+    "SPACE",
+    "ESCAPE",
+    "LEFT",
+    "RIGHT",
+    "UP",
+    "DOWN",
+    "PAGE_UP",
+    "PAGE_DOWN",
+    "F1",
+    "BACKSPACE",
+    "ENTER",
+    "TAB",
+)
 
 
 def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Callable[[], float]) -> None:
@@ -19,6 +33,7 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
     glfw = window.glfw
     names = {getattr(glfw, f"KEY_{name}"): name for name in _NAMED_KEYS}
     buttons = {glfw.MOUSE_BUTTON_LEFT: "left", glfw.MOUSE_BUTTON_RIGHT: "right", glfw.MOUSE_BUTTON_MIDDLE: "middle"}
+    pressed_at: list[tuple[float, float]] = []
     last = list(glfw.get_cursor_pos(window.handle))  # from here on as of each event, not as of now
 
     def on_key(_: Any, key: int, scancode: int, action: int, _mods: int) -> None:
@@ -33,6 +48,14 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
     def on_button(_: Any, button: int, action: int, mods: int) -> None:
         pressed = buttons.get(button) if action == glfw.PRESS else None
         controls.grab(pressed, shift=bool(mods & glfw.MOD_SHIFT))
+        if button != glfw.MOUSE_BUTTON_LEFT:
+            return
+        x, y = last
+        if action == glfw.PRESS:
+            pressed_at[:] = [(x, y)]
+        elif pressed_at and max(abs(x - pressed_at[0][0]), abs(y - pressed_at[0][1])) <= _CLICK_UNITS:
+            width, height = glfw.get_window_size(window.handle)
+            controls.click(x / max(width, 1), y / max(height, 1))
 
     def on_move(_: Any, x: float, y: float) -> None:
         controls.drag(x - last[0], y - last[1], world_per_unit())

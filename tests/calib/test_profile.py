@@ -140,7 +140,7 @@ def shown(extremes: dict[str, float]) -> RangeOfMotion:
 
 
 def test_what_a_person_can_do_becomes_a_full_unit() -> None:
-    extremes = {"jawOpen": 0.8, "mouthSmileLeft": 0.8, "mouthSmileRight": 0.6, "mouthPucker": 1.4, "browInnerUp": 0.3}
+    extremes = {"jawOpen": 0.8, "mouthSmileLeft": 0.8, "mouthSmileRight": 0.6, "mouthPucker": 1.4, "browInnerUp": 0.5}
     gains = dict(zip(UNIT_NAMES, shown(extremes).gains(), strict=True))
     assert gains["jawOpen"] == pytest.approx(1 / 0.8)
     assert gains["mouthSmileLeft"] == gains["mouthSmileRight"] == pytest.approx(1 / 0.7)
