@@ -146,6 +146,7 @@ class DatasetOptions:
     frames: expressions of each.
     first_seed: number of the first person.
     bent_share: of people whose units differ from the artists'.
+    acted_share: of people who talk and emote as people do, instead of making unrelated faces.
     workers: processes, each with a picture to draw and a tracker.
     """
 
@@ -155,11 +156,15 @@ class DatasetOptions:
     frames: int = 32
     first_seed: int = 0
     bent_share: float = 0.25
+    acted_share: float = 0.0
     workers: int = 2
 
 
-def make_plan(seed: int, split: Split, frames: int, bent_share: float) -> ClipPlan:
-    """The stills of one person: a new expression in every frame, neutral in frame 0 and in some others."""
+def make_plan(seed: int, split: Split, frames: int, bent_share: float, acted_share: float) -> ClipPlan:
+    """The stills of one person: a new expression in every frame, neutral in frame 0 and in some others.
+
+    Unrelated faces show every mixture of units; moments of a performance show which of them are likely.
+    """
     rng = np.random.default_rng([seed, 515])
     plan = plan_clip(
         seed,
@@ -175,7 +180,12 @@ def make_plan(seed: int, split: Split, frames: int, bent_share: float) -> ClipPl
     )
     weights = plan.weights.copy()
     names = plan.person.unit_names
-    weights[:, names.index("mouthClose")] = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
+    closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
+    if rng.random() < acted_share:
+        acted = plan_clip(seed, frames=frames, fps=_STILLS_FPS, split=split, kind="performance", person=plan.person)
+        weights = acted.weights.copy()
+    else:
+        weights[:, names.index("mouthClose")] = closed
     weights[::_RESTS] = 0
     return replace(plan, weights=weights)
 
@@ -277,7 +287,7 @@ def _work(options: DatasetOptions, seeds: Sequence[int]) -> None:
     with ClipStudio() as studio, StillTracker() as tracker:
         for seed in seeds:
             started = time.perf_counter()
-            plan = make_plan(seed, options.split, options.frames, options.bent_share)
+            plan = make_plan(seed, options.split, options.frames, options.bent_share, options.acted_share)
             labels = describing_units(plan.person)
             record = record_clip(studio.shoot(plan), tracker, labels, plan.sensor)
             if record is None:
