@@ -9,6 +9,7 @@ import numpy as np
 from calib.avatar import Avatar
 from calib.morphs import MorphUnits
 from engine.motion import MotionEngine
+from engine.shipped import shipped_checkpoint
 from realtime.config import MotionOptions
 from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 from render.camera import transform_points
@@ -30,12 +31,13 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     """
     if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
         raise InputError("--morphs: only the expression engine moves a head's own; leave out --engine or --checkpoint")
-    if options.checkpoint is not None:
+    checkpoint = options.checkpoint or (shipped_checkpoint() if options.engine == "flow" else None)
+    if checkpoint is not None:
         from engine.flow_engine import FlowEngine
 
-        log.info("engine: flow, because a checkpoint is given")
+        log.info("engine: flow, %s", "because a checkpoint is given" if options.checkpoint else "its compact network")
         seen = with_source(avatar, options.flow)
-        return FlowEngine(seen, options.checkpoint, flow_options(options.flow), options.head_pose)
+        return FlowEngine(seen, checkpoint, flow_options(options.flow), options.head_pose)
     by_hand = options.engine == "auto" and avatar.by_hand and avatar.file_mesh.morphs is None
     if by_hand:
         log.info("engine: landmark, because this head's landmarks were placed by hand")

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +12,18 @@ from torch.nn import functional as F
 
 from capture.frame import FaceObservation
 from capture.head_crop import HeadCropper
+from engine import shipped
 from engine.flow_engine import CORRECTED, EXPRESSION, RELEASED, FlowOptions
 from engine.head_motion import TrackedHead
 from engine.motion_network import MotionNetwork, sample_inputs
+from engine.network.checkpoint import save_checkpoint
 from engine.network.config import COMPACT
 from engine.network.layers import identity_grid
 from engine.network.network import FaceNetwork
+from realtime.config import MotionOptions
+from realtime.engines import make_engine
 from render.camera import Intrinsics
+from render.errors import InputError
 from render.rigid_motion import rotation_matrix
 from tests.engine.stand_in import SMALL
 
@@ -97,3 +104,20 @@ def seen(observation: FaceObservation, camera: Intrinsics) -> FaceObservation:
 def replace_camera(observation: FaceObservation, camera: Intrinsics) -> object:
     rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
     return replace(observation.frame, rgb=rgb, intrinsics=camera)
+
+
+def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(
+    network: FaceNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "COMPACT_FILE", tmp_path / "compact.pt")
+    with pytest.raises(InputError, match="--checkpoint"):
+        MotionOptions(engine="flow")
+    save_checkpoint(tmp_path / "compact.pt", network)
+    assert shipped.shipped_checkpoint() == tmp_path / "compact.pt"
+    taken: list[Path] = []
+    monkeypatch.setattr("engine.flow_engine.FlowEngine", lambda _avatar, path, *_: taken.append(path))
+    monkeypatch.setattr("realtime.engines.with_source", lambda avatar, _settings: avatar)
+    avatar = SimpleNamespace(file_mesh=SimpleNamespace(morphs=None))
+    make_engine(MotionOptions(engine="flow"), avatar)  # type: ignore[arg-type]
+    make_engine(MotionOptions(engine="flow", checkpoint=tmp_path / "other.pt"), avatar)  # type: ignore[arg-type]
+    assert taken == [tmp_path / "compact.pt", tmp_path / "other.pt"]
