@@ -16,6 +16,7 @@ import tyro
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
+from threadpoolctl import threadpool_limits
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.flow_options import WeightSettings
@@ -252,7 +253,8 @@ def _run(command: Callable[[], None]) -> None:
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
     )
     try:
-        command()
+        with threadpool_limits(1, user_api="blas"):  # threads that share out a millisecond's work wait for each other
+            command()
     except InputError as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(EXIT_INPUT)
