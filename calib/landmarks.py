@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.face_finder import FaceFinder
+from calib.face_finder import FaceFinder, Finder, PatientFinder
 from calib.face_regions import (
     ALL_LANDMARKS,
     FACE_LANDMARKS,
@@ -29,6 +29,7 @@ LookWorld = Callable[[NDArray[np.float64], Intrinsics], View]
 
 DETECT_PIXELS = 768
 _MAX_SPREAD = 0.02  # avatar units; faces come out at 0.004 to 0.008, a cow at 0.04
+_LEAST_VIEWS = 3
 _VIEWS = ((0.0, 0.0), (0.16, 0.0), (-0.16, 0.0), (0.0, 0.13), (0.0, -0.13))  # yaw, pitch in radians
 
 
@@ -38,20 +39,25 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
     One view errs by about half a percent of the face's height, differently in each; the median halves that.
     Raises InputError where too few views show a face, or their faces are not the same.
     """
-    found = []
-    for yaw, pitch in _VIEWS:
-        view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS, yaw, pitch))
-        landmarks = finder.find(view.rgb)
-        if landmarks is not None:
-            found.append(view.lift(landmarks[:, :2])[0])
+    views = [look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS, *turn)) for turn in _VIEWS]
+    found = _found(views, finder)
+    if len(found) < _LEAST_VIEWS:
+        found = _found(views, PatientFinder(finder))
     middle = np.median(np.array(found), axis=0) if found else np.zeros((0, 3))
     spread = np.median([np.linalg.norm(each - middle, axis=1) for each in found]) if found else np.inf
-    if len(found) < 3 or spread > _MAX_SPREAD:
+    if len(found) < _LEAST_VIEWS or spread > _MAX_SPREAD:
         raise InputError(
             f"{name}: expected a human face that looks the same from slightly turned views, found one in {len(found)} "
-            f"of {len(_VIEWS)}; state --up and --front, give its --texture, or use a head with eyes, nose and mouth"
+            f"of {len(_VIEWS)}; state --up and --front, give its --texture, or place landmarks by hand: "
+            "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
         )
     return np.asarray(middle)
+
+
+def _found(views: list[View], finder: Finder) -> list[NDArray[np.float64]]:
+    """Landmarks [478, 3] of each view that shows a face."""
+    seen = [(view, finder.find(view.rgb)) for view in views]
+    return [view.lift(landmarks[:, :2])[0] for view, landmarks in seen if landmarks is not None]
 
 
 def topology_landmarks(mesh: Mesh, vertices: NDArray[np.float64], finder: FaceFinder) -> NDArray[np.float64] | None:

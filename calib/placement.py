@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.face_finder import FaceFinder
+from calib.face_finder import FaceFinder, Finder, PatientFinder
 from calib.face_regions import FACE_LANDMARKS, FACE_OVAL, STABLE
 from calib.views import View, front_camera
 from render.camera import Intrinsics
@@ -26,6 +26,7 @@ MIN_RELIEF = 0.55
 MAX_MISFIT = 0.13  # of the face's height
 _CLEARLY_A_FACE = 0.65  # score from which no other view is looked at; scans and modelled heads reach 0.7 to 0.9
 _TRIES = 4
+_TURNED = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.25))  # yaw, pitch of views in radians
 AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
 _COMMON = (("y", "z"), ("z", "-y"), ("y", "-z"), ("z", "y"), ("y", "x"), ("y", "-x"), ("z", "x"), ("z", "-x"))
 
@@ -106,7 +107,7 @@ def check_axes(up: str | None, front: str | None) -> None:
         raise InputError(f"--up {up} --front {front}: expected two different axes; the face cannot look along up")
 
 
-def find_face(view: View, finder: FaceFinder) -> FaceFound | None:
+def find_face(view: View, finder: Finder) -> FaceFound | None:
     """The face in a view of a head, lifted to its surface and held against the canonical face."""
     found = finder.find(view.rgb)
     if found is None:
@@ -143,19 +144,21 @@ def place(
     """
     guessed = up is None or front is None
     to_unit = _unit_size(points)
-    for candidate in _search(points, to_unit, look, finder, up, front):
-        T_world_file = _framing(candidate.landmarks) @ homogeneous(candidate.axes) @ to_unit
-        settled = _settle(T_world_file, look, finder, straighten=guessed)
-        if settled is not None:
-            T_world_file, found = settled
-            T_world_file, angle = _without_slight_turn(T_world_file, candidate.axes, found)
-            chosen_up, chosen_front = axis_names(candidate.axes)
-            return Placement(T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle))), found
+    for patient in (False, True):  # the second time slowly, in pictures made for it and from more sides
+        chosen: Finder = PatientFinder(finder) if patient else finder
+        for candidate in _search(points, to_unit, look, chosen, up, front, patient):
+            T_world_file = _framing(candidate.landmarks) @ homogeneous(candidate.axes) @ to_unit
+            settled = _settle(T_world_file, look, chosen, straighten=guessed)
+            if settled is not None:
+                T_world_file, found = settled
+                T_world_file, angle = _without_slight_turn(T_world_file, candidate.axes, found)
+                chosen_up, chosen_front = axis_names(candidate.axes)
+                return Placement(T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle))), found
     raise _no_face(name)
 
 
 def _settle(
-    T_world_file: NDArray[np.float64], look: Look, finder: FaceFinder, straighten: bool
+    T_world_file: NDArray[np.float64], look: Look, finder: Finder, straighten: bool
 ) -> tuple[NDArray[np.float64], FaceFound] | None:
     """Centre a roughly placed face, and turn it to the front if `straighten`; None if it turns out to be no face."""
     camera = front_camera(np.zeros(3), FACE_HEIGHT * 0.85, PLACE_PIXELS)
@@ -199,34 +202,42 @@ def _search(
     points: NDArray[np.float64],
     to_unit: NDArray[np.float64],
     look: Look,
-    finder: FaceFinder,
+    finder: Finder,
     up: str | None,
     front: str | None,
+    patient: bool = False,
 ) -> list[_Candidate]:
     """Views with a face, the most face-like first; empty where there is none.
 
     `to_unit` makes the head about two units large, so that every file meets the same camera. The whole is looked at
-    first, then ever smaller tops of it: the head of a figure.
+    first, then ever smaller tops of it: the head of a figure. `patient`: in larger pictures, from slightly turned views
+    too, but only in the ways that files usually stand.
     """
     unit = points @ to_unit[:3, :3].T + to_unit[:3, 3]
     found: list[_Candidate] = []
-    for share in (1.0, 0.55, 0.3, 0.16):
-        for axes in _rotations(up, front):
+    for share in (1.0, 0.55) if patient else (1.0, 0.55, 0.3, 0.16):
+        for axes in _rotations(up, front, _COMMON[:3] if patient else None):
             window = _window(unit @ axes.T, share)
             if window is None:
                 continue
-            view = look(homogeneous(axes) @ to_unit, *front_camera(*window, SEARCH_PIXELS))
-            face = find_face(view, finder) if (view.depth > 0).any() else None
-            if face is not None and face.plausible:
-                found.append(_Candidate(face.score, axes, face.landmarks))
-                if face.score > _CLEARLY_A_FACE:
-                    return sorted(found, key=lambda each: -each.score)
+            for yaw, pitch in _TURNED if patient else _TURNED[:1]:
+                camera = front_camera(*window, PLACE_PIXELS if patient else SEARCH_PIXELS, yaw, pitch)
+                view = look(homogeneous(axes) @ to_unit, *camera)
+                face = find_face(view, finder) if (view.depth > 0).any() else None
+                if face is not None and face.plausible:
+                    found.append(_Candidate(face.score, axes, face.landmarks))
+                    if face.score > _CLEARLY_A_FACE:
+                        return sorted(found, key=lambda each: -each.score)
     return sorted(found, key=lambda each: -each.score)[:_TRIES]
 
 
-def _rotations(up: str | None, front: str | None) -> Iterator[NDArray[np.float64]]:
+def _rotations(
+    up: str | None, front: str | None, among: tuple[tuple[str, str], ...] | None = None
+) -> Iterator[NDArray[np.float64]]:
     every = [(u, f) for u in AXES for f in AXES if u[-1] != f[-1]]
-    for u, f in dict.fromkeys([*_COMMON, *every]):
+    if among is not None and up is None and front is None:
+        every = list(among)
+    for u, f in dict.fromkeys([*(each for each in _COMMON if each in every), *every]):
         if up in (None, u) and front in (None, f):
             yield axis_rotation(u, f)
 
@@ -300,5 +311,6 @@ def axis_names(rotation: NDArray[np.float64]) -> tuple[str, str]:
 def _no_face(name: str) -> InputError:
     return InputError(
         f"{name}: expected a head with a human face, found no face from any side; "
-        "state how it stands with --up and --front, give its --texture, or use a head with eyes, nose and mouth"
+        "state how it stands with --up and --front, give its --texture, or place landmarks by hand: "
+        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
     )

@@ -9,6 +9,7 @@ import pytest
 from calib.face_finder import FaceFinder
 from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
 from calib.views import Studio
+from capture.synthetic import builtin_avatar_path
 from render.errors import InputError
 from render.mesh import Mesh
 from render.mesh_io import load_mesh
@@ -75,3 +76,33 @@ def test_similarity_is_recovered() -> None:
     assert scale == pytest.approx(2.5)
     np.testing.assert_allclose(found, rotation, atol=1e-9)
     np.testing.assert_allclose(shift, [1, 2, 3], atol=1e-9)
+
+
+def test_dark_skin_beside_white_is_found_with_patience(finder: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = load_mesh(builtin_avatar_path("stylized"))
+    skin, *rest = (replace(material, texture=None) for material in mesh.materials)
+    dark = (replace(skin, base_color=(0.03, 0.03, 0.03, 1.0)), *(replace(m, base_color=(1, 1, 1, 1)) for m in rest))
+    with Studio(replace(mesh, materials=dark)) as studio:
+        placement, _ = place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
+        assert (placement.up, placement.front) == ("y", "z")
+        monkeypatch.setattr("calib.placement.PatientFinder", lambda hasty: hasty)
+        with pytest.raises(InputError):
+            place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
+
+
+def test_patience_is_not_spent_on_a_head_that_is_found_at_once(
+    finder: FaceFinder, lowpoly_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_finder: FaceFinder) -> None:
+        raise AssertionError("not needed")
+
+    monkeypatch.setattr("calib.placement.PatientFinder", never)
+    mesh = load_mesh(lowpoly_path)
+    with Studio(mesh) as studio:
+        place("head", mesh.vertices.astype(float), studio.look, finder)
+
+
+def test_no_face_at_all_names_the_way_out(finder: FaceFinder, sheet: Mesh) -> None:
+    with Studio(sheet) as studio, pytest.raises(InputError, match=r"--place-landmarks FILE\.json") as refusal:
+        place("sheet.obj", sheet.vertices.astype(float), studio.look, finder, "y", "z")
+    assert "\n" not in str(refusal.value)
