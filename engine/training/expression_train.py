@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.expression_features import SECTIONS, section
-from engine.expression_prior import FARTHEST_INPUT, PRIOR_FILE, UNIT_COUNT, PriorWeights, write_weights
+from engine.expression_prior import FARTHEST_INPUT, PRIOR_FILE, UNIT_COUNT, PriorWeights, read_weights, write_weights
 from engine.training.expression_dataset import load_records
 from engine.training.expression_samples import Samples, make_mirror, make_samples, unit_metric
 from engine.training.expression_score import score
@@ -40,6 +40,7 @@ class TrainOptions:
     """Attributes:
     data: folder that `engine.training.expression_dataset` filled, with "train" and "test" in it.
     out: file to write.
+    start: a prior to go on from, instead of from nothing; a fifth of the rate and a few epochs are enough then.
     epochs: rounds over the data.
     batch: looks per step.
     rate: first learning rate; it falls to zero along a cosine.
@@ -61,6 +62,7 @@ class TrainOptions:
 
     data: Path
     out: Path = PRIOR_FILE
+    start: Path | None = None
     epochs: int = 13
     batch: int = 512
     rate: float = 1.5e-3
@@ -92,6 +94,11 @@ class Reduction:
     def __call__(self, features: Array) -> Array:
         return np.asarray((self.projected(features) - self.offset) * self.scale, dtype=np.float32)
 
+    @staticmethod
+    def of(weights: PriorWeights) -> "Reduction":
+        """That of a prior which is there already."""
+        return Reduction(weights.displacement_basis, weights.shape_basis, weights.offset, weights.scale)
+
     def projected(self, features: Array) -> Array:
         """[N, Z] before they are shifted and scaled."""
         return _projected(features, self.displacement_basis, self.shape_basis)
@@ -104,16 +111,16 @@ def fit_reduction(features: Array, options: TrainOptions) -> Reduction:
     values = _projected(features, displacement, shape)
     spread = values.std(axis=0)
     spread[: options.components] = np.maximum(spread[: options.components], _LEAST_SPREAD * spread[0])
-    scores = _scores(options)
+    scores = _scores(options.components)
     spread[scores] = np.maximum(spread[scores], _LEAST_SCORE_SPREAD)
     offset = values.mean(axis=0)
     offset[: options.components] = 0  # the neutral face stays at zero
     return Reduction(displacement, shape, offset.astype(np.float32), (1 / np.maximum(spread, 1e-3)).astype(np.float32))
 
 
-def _scores(options: TrainOptions) -> slice:
-    """Where the tracker's coefficients lie among the inputs."""
-    start = options.components + section("scores").start - section("displacement").stop
+def _scores(components: int) -> slice:
+    """Where the tracker's coefficients lie among the inputs, behind so many components of the displacement."""
+    start = components + section("scores").start - section("displacement").stop
     return slice(start, start + SECTIONS["scores"])
 
 
@@ -175,6 +182,15 @@ class PriorNet(nn.Module):
             hidden = layer(hidden)
         return hidden + inputs @ self.linear.T
 
+    @staticmethod
+    def of(weights: PriorWeights, dropout: float) -> "PriorNet":
+        """The net that a file holds."""
+        net = PriorNet(weights.linear, tuple(len(bias) for _, bias in weights.layers[:-1]), dropout)
+        for number, (matrix, bias) in enumerate(weights.layers):
+            state = {"weight": torch.from_numpy(matrix), "bias": torch.from_numpy(bias)}
+            net.layers[number].load_state_dict(state)
+        return net
+
     def matrices(self) -> tuple[tuple[Array, Array], ...]:
         """Weights and biases of the perceptron, first layer first."""
         layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
@@ -213,14 +229,17 @@ def train(samples: Samples, options: TrainOptions) -> PriorWeights:
     torch.set_num_threads(options.threads)
     metric = unit_metric()
     mirror = make_mirror(metric.unit_names)
-    reduction = fit_reduction(samples.features, options)
+    start = None if options.start is None else read_weights(options.start)
+    reduction = fit_reduction(samples.features, options) if start is None else Reduction.of(start)
     inputs = torch.from_numpy(
         np.concatenate([reduction(samples.features), reduction(mirror.features(samples.features))])
     )
     units = torch.from_numpy(np.concatenate([samples.units, mirror.units(samples.units)]))
-    linear = fit_linear(inputs.numpy(), units.numpy(), options.ridge)
-    spoil = Spoiler(pose_modes(samples.features, reduction), options)
-    net = PriorNet(linear, options.hidden, options.dropout)
+    spoil = Spoiler(pose_modes(samples.features, reduction), len(reduction.displacement_basis), options)
+    if start is None:
+        net = PriorNet(fit_linear(inputs.numpy(), units.numpy(), options.ridge), options.hidden, options.dropout)
+    else:
+        net = PriorNet.of(start, options.dropout)
     _optimise(net, (inputs, units), make_loss(options), spoil, options)
     return PriorWeights(
         metric.unit_names,
@@ -236,10 +255,10 @@ def train(samples: Samples, options: TrainOptions) -> PriorWeights:
 class Spoiler:
     """Adds to inputs [B, Z] what real faces and sensors add and renders do not."""
 
-    def __init__(self, modes: Array, options: TrainOptions) -> None:
+    def __init__(self, modes: Array, components: int, options: TrainOptions) -> None:
         self._modes = torch.from_numpy(modes)
         self._options = options
-        self._scores = _scores(options)
+        self._scores = _scores(components)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         options = self._options

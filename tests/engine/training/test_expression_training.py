@@ -1,5 +1,6 @@
 """How the expression prior is made: clips of people, samples of clips, a fit of samples."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from capture.synthetic.clip_studio import ClipStudio
 from capture.synthetic.people import random_person
 from engine.expression_features import FEATURE_COUNT, section
+from engine.expression_prior import read_weights, write_weights
 from engine.training.expression_dataset import (
     VIEWS,
     ClipRecord,
@@ -102,6 +104,21 @@ def test_training_learns_what_can_be_learned() -> None:
     estimated = np.array([weights.outputs(weights.inputs(row)) for row in rows[1000:]])
     wrong = np.sqrt(np.square(estimated - units[1000:]).mean())
     assert wrong < 0.25 * np.sqrt(np.square(units[1000:]).mean())
+
+
+def test_training_goes_on_from_a_file(tmp_path: Path) -> None:
+    """With a rate of next to nothing, what comes out is what went in."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(0, 0.1, (64, FEATURE_COUNT)).astype(np.float32)
+    units = rng.random((64, 52)).astype(np.float32)
+    none = np.zeros(len(units), np.int64)
+    samples = Samples(rows, units, none, none, np.full(len(units), "ideal"))
+    options = TrainOptions(Path("unused"), epochs=1, batch=32, hidden=(8,), components=6, shape_components=2)
+    write_weights(tmp_path / "start.npz", train(samples, options))
+    before = read_weights(tmp_path / "start.npz")
+    after = train(samples, replace(options, start=tmp_path / "start.npz", rate=1e-9, components=99, hidden=(3,)))
+    for row in rows[:4]:
+        np.testing.assert_allclose(after.outputs(after.inputs(row)), before.outputs(before.inputs(row)), atol=1e-4)
 
 
 def test_lips_and_jaw_count_in_the_metric() -> None:
