@@ -25,6 +25,7 @@ from engine.training.vgg import load_vgg
 from render.errors import InputError
 
 NETWORK_NAME = "network.pt"
+_AT_REST = 0.01
 _SIZES = {"published": PUBLISHED, "compact": COMPACT}
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def _network(options: TrainOptions) -> FaceNetwork:
     sizes = {**_SIZES[options.size].to_dict(), "input_channels": options.channels}
     network = FaceNetwork(NetworkConfig.from_dict(sizes))
     if options.size == "compact":
-        pass_flow_through(network)
+        start_at_rest(network)
     if options.lia is not None:
         untouched = load_lia_weights(network, options.lia)
         log.info("started from %s; %d tensors start from nothing", options.lia, len(untouched))
@@ -87,8 +88,12 @@ def _network(options: TrainOptions) -> FaceNetwork:
 
 
 @torch.no_grad()
-def pass_flow_through(network: FaceNetwork) -> None:
-    """Let the student start with the teacher's flow as it is, instead of with noise."""
+def start_at_rest(network: FaceNetwork) -> None:
+    """Let the teacher start with hardly any flow and the student with the teacher's, instead of with noise: from a
+    hundred pixels off, most of a short training would go into getting back."""
+    for name, parameter in network.dec.to_flows.named_parameters():
+        if name.endswith("conv.weight"):
+            parameter.mul_(_AT_REST)
     conv = network.student_dec.style_conv
     conv.weight.zero_()
     for channel in range(3):
