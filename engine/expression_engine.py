@@ -27,6 +27,8 @@ _GAZE_FILTER = (2.0, 6.0)
 _TURN_FILTER = (2.0, 5.0)
 _SHIFT_FILTER = (1.5, 8.0)
 _WEIGHT_RANGE = (-0.3, 1.5)  # of a full unit: more is a mistake of the prior rather than a face
+_DISAGREEMENT = 0.15  # by which the one that says less is heard
+_NEARLY_SHUT, _TAKEN_FOR = (-0.5, 0.5, 0.8, 2.0), (-0.5, 0.5, 1.0, 1.0)
 _GAZE_HELD_BELOW = 0.4  # openness under which the iris cannot be seen
 _MAX_GAZE_RAD = (0.6, 0.45)
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
@@ -131,7 +133,7 @@ class ExpressionEngine:
         neutral = self._driver.neutral
         motion = measure(observation, neutral.face)
         units = np.clip(self.gains * self._prior.estimate(observation, neutral, motion), *_WEIGHT_RANGE)
-        shut = np.clip((1 - motion.lids[:, 0] + units[self._blinks]) / 2, -0.5, 1)
+        shut = _shut(1 - motion.lids[:, 0], units[self._blinks])
         gaze = np.clip(motion.gaze, [-limit for limit in _MAX_GAZE_RAD], _MAX_GAZE_RAD)
         gaze = np.where(motion.lids[:, :1] > _GAZE_HELD_BELOW, gaze.mean(axis=0), self._easing.shown[2])
         turn, shift = head_motion(motion, neutral.face.T_camera_head, self._driver.mapping)
@@ -149,3 +151,14 @@ class ExpressionEngine:
         if self.head_pose == "fixed" or self._driver is None:
             return np.eye(4)
         return T_world_head(state[3], state[4], self._driver.mapping.origin)
+
+
+def _shut(measured: NDArray[np.float64], named: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[2] how far lids are shut, from what was measured between them and from the blinks that the prior names.
+
+    Trackers see the last of a quick blink too late or not at all: lids that are most of the way down are taken to be
+    shut.
+    """
+    most, middle = np.maximum(measured, named), (measured + named) / 2
+    shut = np.maximum(middle, most - _DISAGREEMENT)
+    return np.clip(np.interp(shut, _NEARLY_SHUT, _TAKEN_FOR), -0.5, 1.0)
