@@ -162,18 +162,18 @@ def face_hull(place: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def person_mask(rgb: Rgb, face: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """[256, 256] the person around a face, parted from the background by colour (GrabCut, Rother et al. 2004)."""
-    small = cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(rgb, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
     inside, around = (part[::2, ::2] for part in (face, grown(face, _HULL_MARGIN)))
     labels = np.full(inside.shape, cv2.GC_BGD, np.uint8)
     labels[around] = cv2.GC_PR_BGD
     labels[inside] = cv2.GC_FGD
     if (labels == cv2.GC_BGD).any() and inside.any():
         cv2.setRNGSeed(0)
-        models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(small, labels, None, *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+        behind, before = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(small, labels, (0, 0, 0, 0), behind, before, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
     large = cv2.resize(person, (NETWORK_SIZE, NETWORK_SIZE), interpolation=cv2.INTER_NEAREST)
-    return large.astype(bool) | face
+    return np.asarray(large.astype(bool) | face)
 
 
 def grown(mask: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
