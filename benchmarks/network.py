@@ -141,6 +141,8 @@ def main() -> None:
         f"compact: {compact['compact_ms']:.1f} ms, {compact['compact_gflop']:.2f} GFLOP, {compact['compact_backend']}"
     )
     if arguments.compact_only:
+        if arguments.json:
+            arguments.json.write_text(json.dumps(compact, indent=1) + "\n")
         return
     result = measure(arguments.checkpoint, arguments.rounds) | compact
     ms, work, peak = result["ms_published"], result["gflop_published"], result["peak_fp32_gflops"]

@@ -1,0 +1,102 @@
+"""`vfa train` from options to a network that loads: the compact one, for a few steps."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from engine.network.checkpoint import load_checkpoint
+from engine.network.config import COMPACT
+from engine.network.layers import identity_grid
+from engine.network.network import FaceNetwork
+from engine.training.clip_samples import ClipSamples
+from engine.training.distributed import Team
+from engine.training.find_batch import find_batch
+from engine.training.options import TrainOptions
+from engine.training.run import start_at_rest, train
+from engine.training.stages import StageModel, StageOptions, offset_of
+from render.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four smooth RGBD frames."""
+    folder, rng = tmp_path_factory.mktemp("data") / "clip", np.random.default_rng(0)
+    for name in ("rgb", "depth"):
+        (folder / name).mkdir(parents=True)
+    for number in range(4):
+        rgb = cv2.resize(rng.integers(0, 255, (6, 6, 3), np.uint8), (128, 128))
+        depth = cv2.resize(rng.integers(300, 500, (6, 6)).astype(np.float32), (128, 128))
+        cv2.imwrite(str(folder / "rgb" / f"{number}.png"), rgb)
+        cv2.imwrite(str(folder / "depth" / f"{number}.png"), depth.astype(np.uint16))
+    return folder.parent
+
+
+def options(stage: Any, data: Path, out: Path, **more: Any) -> TrainOptions:
+    given = {"steps": 2, "batch": 1, "size": "compact", "perceptual": 0.0, "color_l1": 1.0, "threads": 1} | more
+    return TrainOptions(stage=stage, data=data, out=out, **given)
+
+
+def test_both_stages_end_in_a_network(clip: Path, tmp_path: Path) -> None:
+    first = train(options("generator", clip, tmp_path / "generator"))
+    assert first == tmp_path / "generator" / "network.pt"
+    second = train(options("distill", clip, tmp_path / "distill", init=first))
+    assert second is not None
+    loaded, before = load_checkpoint(second), load_checkpoint(first)
+    assert loaded.network.config == COMPACT
+    assert not loaded.released
+    own, other = loaded.network.state_dict(), before.network.state_dict()
+    changed = {name for name in own if not torch.equal(own[name], other[name])}
+    assert changed
+    assert all(name.startswith("student_dec.") for name in changed)
+
+
+def test_a_run_is_not_overwritten_by_accident(clip: Path, tmp_path: Path) -> None:
+    train(options("generator", clip, tmp_path, steps=1))
+    with pytest.raises(InputError, match="--resume"):
+        train(options("generator", clip, tmp_path, steps=2))
+    assert train(options("generator", clip, tmp_path, steps=2, resume=True)) is not None
+
+
+def test_what_needs_truth_says_so(clip: Path, tmp_path: Path) -> None:
+    for more in ({}, {"flow": 1.0}, {"truth_code": True}):
+        stage = "generator" if more else "code"
+        with pytest.raises(InputError, match="holds no truth"):
+            train(options(stage, clip, tmp_path / "x", **more))
+
+
+def test_options_that_make_no_sense_are_told(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--steps 0"):
+        options("generator", clip, tmp_path, steps=0)
+    with pytest.raises(InputError, match="leave one out"):
+        options("generator", clip, tmp_path, init=tmp_path / "a.pt", lia=tmp_path / "b.pt")
+    with pytest.raises(InputError, match="found none"):
+        options("generator", tmp_path / "missing", tmp_path)
+    with pytest.raises(InputError, match="takes 4 channels"):
+        path = train(options("generator", clip, tmp_path / "four", steps=1))
+        train(options("generator", clip, tmp_path / "three", init=path, channels=3))
+
+
+def test_it_starts_at_rest() -> None:
+    torch.manual_seed(0)
+    network = FaceNetwork(COMPACT).eval()
+    start_at_rest(network)
+    pictures = torch.rand(2, 4, 128, 128) * 2 - 1
+    with torch.no_grad():
+        output = network(*pictures[:, None].expand(2, 1, -1, -1, -1), pictures[:1])
+    assert float(offset_of(output.rgbd.flow_logits).abs().mean()) * 64 < 2  # pixels
+    logits = output.rgbd.flow_logits
+    student, _ = network.student_dec.motion(logits, output.rgbd.latent)
+    teacher = offset_of(logits)
+    assert torch.allclose(student - identity_grid(128), teacher, atol=1e-5)
+
+
+def test_a_batch_is_found(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.training.find_batch._TRIES", (1, 2))
+    model = StageModel(FaceNetwork(COMPACT), "distill", StageOptions())
+    found = find_batch(model, ClipSamples(clip, size=128), "fp32", Team())
+    assert found.batch >= 1
+    assert found.samples_per_s > 0
