@@ -12,7 +12,7 @@ from calib.face_regions import LOWER_LIP, UPPER_LIP
 from calib.rig import FaceRig
 from engine.contact import LidContact
 
-_LIDS_FREE, _LIDS_HELD = 0.75, 0.30  # openness: above the first as the units have it, below the second as it closes
+_LIDS_FREE, _LIDS_HELD = 0.12, 0.0  # openness: above the first as the units have it, below the second as it closes
 _PLACES = np.linspace(0.04, 0.96, 24)  # along the mouth, its corners left out
 _DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
 _SHARES = (0.15, 0.4, 0.75, 1.0)  # of a correction of the rims, on the landmark chains from the outline to the rim

@@ -28,7 +28,7 @@ _TURN_FILTER = (2.0, 5.0)
 _SHIFT_FILTER = (1.5, 8.0)
 _WEIGHT_RANGE = (-0.3, 1.5)  # of a full unit: more is a mistake of the prior rather than a face
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
-_NEARLY_SHUT, _TAKEN_FOR = (-0.5, 0.5, 0.8, 2.0), (-0.5, 0.5, 1.0, 1.0)
+_SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
 _GAZE_HELD_BELOW = 0.4  # openness under which the iris cannot be seen
 _MAX_GAZE_RAD = (0.6, 0.45)
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
@@ -134,6 +134,7 @@ class ExpressionEngine:
         motion = measure(observation, neutral.face)
         units = np.clip(self.gains * self._prior.estimate(observation, neutral, motion), *_WEIGHT_RANGE)
         shut = _shut(1 - motion.lids[:, 0], units[self._blinks])
+        units[self._blinks] += np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - units[self._blinks], 0)
         gaze = np.clip(motion.gaze, [-limit for limit in _MAX_GAZE_RAD], _MAX_GAZE_RAD)
         gaze = np.where(motion.lids[:, :1] > _GAZE_HELD_BELOW, gaze.mean(axis=0), self._easing.shown[2])
         turn, shift = head_motion(motion, neutral.face.T_camera_head, self._driver.mapping)
@@ -154,11 +155,6 @@ class ExpressionEngine:
 
 
 def _shut(measured: NDArray[np.float64], named: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[2] how far lids are shut, from what was measured between them and from the blinks that the prior names.
-
-    Trackers see the last of a quick blink too late or not at all: lids that are most of the way down are taken to be
-    shut.
-    """
+    """[2] how far lids are shut, from what was measured between them and from the blinks that the prior names."""
     most, middle = np.maximum(measured, named), (measured + named) / 2
-    shut = np.maximum(middle, most - _DISAGREEMENT)
-    return np.clip(np.interp(shut, _NEARLY_SHUT, _TAKEN_FOR), -0.5, 1.0)
+    return np.clip(np.maximum(middle, most - _DISAGREEMENT), -0.5, 1.0)
