@@ -21,7 +21,7 @@ from engine.motion import AvatarPose, ControllerMotion, HeadPose
 from engine.retarget import Retargeter
 from engine.smoothing import OneEuro
 
-_UNIT_FILTER = (2.0, 6.0)  # hertz at rest, hertz per full unit a second
+_UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
 _LID_FILTER = (4.0, 5.0)
 _GAZE_FILTER = (2.0, 6.0)
 _TURN_FILTER = (2.0, 5.0)
