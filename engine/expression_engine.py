@@ -27,6 +27,7 @@ _GAZE_FILTER = (2.0, 6.0)
 _TURN_FILTER = (2.0, 5.0)
 _SHIFT_FILTER = (1.5, 8.0)
 _WEIGHT_RANGE = (-0.3, 1.5)  # of a full unit: more is a mistake of the prior rather than a face
+_LID_RANGE = (-0.3, 1.0)  # wide open … shut
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
 _GAZE_HELD_BELOW = 0.4  # openness under which the iris cannot be seen
@@ -133,8 +134,10 @@ class ExpressionEngine:
         neutral = self._driver.neutral
         motion = measure(observation, neutral.face)
         units = np.clip(self.gains * self._prior.estimate(observation, neutral, motion), *_WEIGHT_RANGE)
-        shut = _shut(1 - motion.lids[:, 0], units[self._blinks])
-        units[self._blinks] += np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - units[self._blinks], 0)
+        measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
+        shut = _shut(measured, named)
+        blinks = (measured + named) / 2
+        units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         gaze = np.clip(motion.gaze, [-limit for limit in _MAX_GAZE_RAD], _MAX_GAZE_RAD)
         gaze = np.where(motion.lids[:, :1] > _GAZE_HELD_BELOW, gaze.mean(axis=0), self._easing.shown[2])
         turn, shift = head_motion(motion, neutral.face.T_camera_head, self._driver.mapping)
@@ -157,4 +160,4 @@ class ExpressionEngine:
 def _shut(measured: NDArray[np.float64], named: NDArray[np.float64]) -> NDArray[np.float64]:
     """[2] how far lids are shut, from what was measured between them and from the blinks that the prior names."""
     most, middle = np.maximum(measured, named), (measured + named) / 2
-    return np.clip(np.maximum(middle, most - _DISAGREEMENT), -0.5, 1.0)
+    return np.minimum(np.maximum(middle, most - _DISAGREEMENT), 1.0)
