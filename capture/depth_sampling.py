@@ -122,7 +122,7 @@ class DepthSampler:
         relief = predicted - np.median(predicted)
         design = np.column_stack([np.ones(len(predicted)), across, relief])
         held = np.diag(_TILT_PRIOR * seen.sum() * np.array([0.0, 1.0, 1.0, 1.0]) * _FACE_SPREAD_M**2)
-        weight: NDArray[np.float64] = np.ones(len(off))
+        weight: NDArray[np.floating] = np.ones(len(off))
         answer: NDArray[np.float64] = np.zeros(4)
         for scale in _TILT_SCALES_M:
             weighted = design[seen] * weight[:, None]
