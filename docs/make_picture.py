@@ -16,11 +16,11 @@ from capture.frame import FaceObservation
 from capture.source import frames_of
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
-from engine.landmark_engine import LandmarkEngine
+from engine.expression_engine import ExpressionEngine
 from realtime.cli import VIEW
 from render.viewer import Viewer
 
-SHOWN = (100, 395, 790, 880)  # frames: mouth open, eyes shut while talking, laughing, surprised
+SHOWN = (755, 1025, 1120, 1212)  # frames: smiling, surprised, puckered, scowling
 SIZE = 400
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     columns = [[observations[index].frame.rgb[40:360, 160:480] for index in SHOWN]]
     for name in BUILTIN_AVATARS:
         avatar = prepare_avatar(builtin_avatar_path(name))
-        engine, pictures = LandmarkEngine(avatar), []
+        engine, pictures = ExpressionEngine(avatar), []
         engine.calibrate(observations[0])
         with Viewer(avatar.display_mesh, (SIZE, SIZE), headless=True, intrinsics=VIEW) as viewer:
             for observation in observations:
