@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from calib.survey import HeadSurvey
     from calib.views import Studio
 
-PREPARATION_VERSION = 15  # raised when the same file would come out differently
+PREPARATION_VERSION = 16  # raised when the same file would come out differently
 log = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]
