@@ -1,6 +1,8 @@
 """The native kernels: each against PyTorch, and the whole live graph against eager."""
 
 import ctypes
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,13 @@ def _only_version(run: Any) -> Any:
         return run(command, **options)
 
     return checked
+
+
+def test_loading_the_library_leaves_small_numbers_alone() -> None:
+    """Some compilers' fast arithmetic changes the processor's state for everybody: subnormal numbers become zero."""
+    program = (
+        "import numpy as np; from engine.backends.native_library import library; library(); "
+        "assert (np.array([2.3e-308]) / 4)[0] > 0, 'subnormal numbers are flushed to zero'"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
