@@ -4,10 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure, and no test measures time
-settings.load_profile("no deadline")
 
 
 def _shared(name: str, what: str) -> Path:
