@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from calib.sparse_arrays import csr_from_arrays, csr_to_arrays
 from capture.synthetic.head_data import load_head_data
 from capture.synthetic.head_model import HeadModel
 from capture.synthetic.head_topology import HeadTopology, make_topology
@@ -40,7 +41,7 @@ class ExpressionBasis:
         plain: dict[str, NDArray[Any]] = {"base": self.base, "linear": self.linear, "columns": self.columns}
         for name in ("vertices", "controllers", "corrections"):
             matrix = getattr(self, name)
-            plain |= {f"{name}_{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
+            plain |= csr_to_arrays(name, matrix)
             plain[f"{name}_shape"] = np.array(matrix.shape)
         return {f"basis_{name}": value for name, value in plain.items()}
 
@@ -51,8 +52,7 @@ class ExpressionBasis:
 
         def matrix(name: str) -> sparse.csr_matrix:
             rows, columns = a[f"{name}_shape"].tolist()
-            parts = tuple(a[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
-            return sparse.csr_matrix(parts, shape=(rows, columns))
+            return csr_from_arrays(name, a, (rows, columns))
 
         return ExpressionBasis(
             a["base"], a["linear"], a["columns"], matrix("vertices"), matrix("controllers"), matrix("corrections")

@@ -10,25 +10,14 @@ from scipy.sparse.linalg import splu
 
 from calib.smooth_weights import closest_on_faces
 from calib.surface import directed_edges, make_surface, undirected
+from capture.face_tracker import SCORE_NAMES
 from render.errors import InputError
 from render.mesh import Mesh
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
 
-# fmt: off
-UNIT_NAMES: Final = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
-    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
-    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
-    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
-    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
-    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
-    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight", "tongueOut",
-)
-# fmt: on
+UNIT_NAMES: Final = (*SCORE_NAMES[1:], "tongueOut")  # the tracker has a score for "_neutral", and none for the tongue
 """The 52 units in the order of every array of weights; "left" is the person's own, as in ARKit."""
 LEAST_UNITS = 20  # a face with fewer of them does not follow a driver
 _ESSENTIAL = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")

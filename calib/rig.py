@@ -9,6 +9,7 @@ from scipy import sparse
 
 from calib.controllers import Controllers
 from calib.expression_basis import ExpressionBasis
+from calib.sparse_arrays import csr_from_arrays, csr_to_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +96,7 @@ class FaceRig:
         arrays: dict[str, NDArray[np.generic]] = {
             "rest": self.rest,
             **{f"controllers_{name}": getattr(self.controllers, name) for name in Controllers.__dataclass_fields__},
-            "weights_data": self.weights.data,
-            "weights_indices": self.weights.indices,
-            "weights_indptr": self.weights.indptr,
+            **csr_to_arrays("weights", self.weights),
             **{f"mouth_{name}": np.asarray(getattr(self.mouth, name)) for name in MouthRig.__dataclass_fields__},
             "jaw_hinge": self.jaw.hinge,
             "jaw_vertices": self.jaw.vertices,
@@ -114,7 +113,7 @@ class FaceRig:
         """Raises KeyError or ValueError where the arrays are not those of a rig."""
         a = {name.removeprefix("rig_"): value for name, value in arrays.items() if name.startswith("rig_")}
         shape = (len(a["rest"]), len(a["controllers_rest"]))
-        weights = sparse.csr_matrix((a["weights_data"], a["weights_indices"], a["weights_indptr"]), shape=shape)
+        weights = csr_from_arrays("weights", a, shape)
         left, right = (
             EyeRig(
                 **{

@@ -21,7 +21,6 @@ TICKS_PER_M = 8000  # depth travels through the z-buffer as uint16 eighths of a 
 GAP_HALVINGS = 5  # what is further than distance / 2^5 behind its surroundings lies in a gap between them
 CHUNK = 65_536  # points worked on at a time, so that intermediate results stay in the cache
 MOST_ITERATIONS = 50
-_NO_DISTORTION = np.zeros(8)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 

@@ -15,23 +15,18 @@ from engine.driver_face import measure
 from engine.easing import Easing, State
 from engine.expression_features import ExpressionNeutral
 from engine.expression_prior import UNIT_COUNT, ExpressionPrior
+from engine.eyes import GAZE_FILTER, LID_FILTER, followed_gaze
 from engine.face_mapping import FaceMapping
-from engine.head_motion import T_world_head, head_motion
+from engine.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
 from engine.motion import AvatarPose, ControllerMotion, HeadPose
 from engine.retarget import Retargeter
 from engine.smoothing import OneEuro
 
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
-_LID_FILTER = (4.0, 5.0)
-_GAZE_FILTER = (2.0, 6.0)
-_TURN_FILTER = (2.0, 5.0)
-_SHIFT_FILTER = (1.5, 8.0)
 _WEIGHT_RANGE = (-0.3, 1.5)  # of a full unit: more is a mistake of the prior rather than a face
 _LID_RANGE = (-0.3, 1.0)  # wide open … shut
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
-_GAZE_HELD_BELOW = 0.4  # openness under which the iris cannot be seen
-_MAX_GAZE_RAD = (0.6, 0.45)
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
 
 
@@ -78,10 +73,10 @@ class ExpressionEngine:
         self._driver: _Driver | None = None
         self._filters = [
             OneEuro(*_UNIT_FILTER),
-            OneEuro(*_LID_FILTER),
-            OneEuro(*_GAZE_FILTER),
-            OneEuro(*_TURN_FILTER),
-            OneEuro(*_SHIFT_FILTER),
+            OneEuro(*LID_FILTER),
+            OneEuro(*GAZE_FILTER),
+            OneEuro(*TURN_FILTER),
+            OneEuro(*SHIFT_FILTER),
         ]
         self._easing = Easing(
             (np.zeros((UNIT_COUNT, 1)), np.zeros((2, 1)), np.zeros((2, 2)), np.zeros((1, 3)), np.zeros((1, 3)))
@@ -138,8 +133,7 @@ class ExpressionEngine:
         shut = _shut(measured, named)
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
-        gaze = np.clip(motion.gaze, [-limit for limit in _MAX_GAZE_RAD], _MAX_GAZE_RAD)
-        gaze = np.where(motion.lids[:, :1] > _GAZE_HELD_BELOW, gaze.mean(axis=0), self._easing.shown[2])
+        gaze = followed_gaze(motion, self._easing.shown[2])
         turn, shift = head_motion(motion, neutral.face.T_camera_head, self._driver.mapping)
         raw = units[:, None], shut[:, None], gaze, turn, shift
         return tuple(each(value, observation.timestamp_s) for each, value in zip(self._filters, raw, strict=True))

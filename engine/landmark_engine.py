@@ -9,19 +9,14 @@ from capture.frame import FaceObservation
 from engine.contact import LidContact, LipContact
 from engine.driver_face import DriverNeutral, make_neutral, measure
 from engine.easing import Easing, State
+from engine.eyes import GAZE_FILTER, LID_FILTER, followed_gaze
 from engine.face_mapping import FaceMapping
-from engine.head_motion import T_world_head, head_motion
+from engine.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
 from engine.motion import AvatarPose, ControllerMotion, HeadPose
 from engine.retarget import Retargeter
 from engine.smoothing import OneEuro
 
 _LANDMARK_FILTER = (2.2, 14.0)  # hertz at rest, hertz per avatar unit a second
-_LID_FILTER = (4.0, 5.0)  # hertz at rest, hertz per full blink a second
-_GAZE_FILTER = (2.0, 6.0)
-_TURN_FILTER = (2.0, 5.0)
-_SHIFT_FILTER = (1.5, 8.0)
-_GAZE_HELD_BELOW = 0.4  # openness under which the iris cannot be seen
-_MAX_GAZE_RAD = (0.6, 0.45)
 _MAX_DISPLACEMENT = 0.55  # avatar units: nothing in a face moves farther
 _GROUPS = (
     tuple(chain) for chain in (sum(UPPER_LIP + LOWER_LIP, ()) + CHIN, BROWS[0], BROWS[1], NOSE_BRIDGE, FACE_OVAL)
@@ -58,10 +53,10 @@ class LandmarkEngine:
         self._mapping: FaceMapping | None = None
         self._filters = [
             OneEuro(*_LANDMARK_FILTER, groups=_filter_groups()),
-            OneEuro(*_LID_FILTER),
-            OneEuro(*_GAZE_FILTER),
-            OneEuro(*_TURN_FILTER),
-            OneEuro(*_SHIFT_FILTER),
+            OneEuro(*LID_FILTER),
+            OneEuro(*GAZE_FILTER),
+            OneEuro(*TURN_FILTER),
+            OneEuro(*SHIFT_FILTER),
         ]
         self._easing = Easing(_at_rest())
 
@@ -99,8 +94,7 @@ class LandmarkEngine:
                 each.reset()
         motion = measure(observation, self._neutral)
         displacement = _limited(self._gain * self._mapping(motion.displacement))
-        gaze = np.clip(motion.gaze, [-limit for limit in _MAX_GAZE_RAD], _MAX_GAZE_RAD)
-        gaze = np.where(motion.lids[:, :1] > _GAZE_HELD_BELOW, gaze.mean(axis=0), self._easing.shown[2])
+        gaze = followed_gaze(motion, self._easing.shown[2])
         turn, shift = head_motion(motion, self._neutral.T_camera_head, self._mapping)
         raw = displacement, motion.lids - [1.0, 0.0], gaze, turn, shift
         return tuple(each(value, observation.timestamp_s) for each, value in zip(self._filters, raw, strict=True))

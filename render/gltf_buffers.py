@@ -6,6 +6,8 @@ import base64
 import binascii
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,17 @@ def _normalised(values: NDArray[Any]) -> NDArray[np.float32]:
     if values.dtype.kind != "f":
         scaled = np.maximum(scaled / np.float32(np.iinfo(values.dtype).max), np.float32(-1.0))
     return np.asarray(scaled, dtype=np.float32)
+
+
+@contextmanager
+def damage_told(path: Path, what: str) -> Iterator[None]:
+    """Turns whatever a damaged file breaks inside into one InputError; `what` "is" or "are" damaged."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: {what} damaged ({type(error).__name__}: {error}); export it again") from None
 
 
 def read_gltf_file(path: Path) -> GltfFile:

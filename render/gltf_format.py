@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
-from render.gltf_buffers import GltfFile, read_gltf_file
+from render.gltf_buffers import GltfFile, damage_told, read_gltf_file
 from render.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
 from render.mesh import Material, Mesh, MeshPart
 from render.pictures import load_texture
@@ -52,7 +52,7 @@ class _Gathered:
 
 def load_gltf(path: Path) -> Mesh:
     """Read a .gltf or .glb file. Raises InputError, among others for compressed geometry."""
-    try:
+    with damage_told(path, "its glTF structure is"):
         gltf = read_gltf_file(path)
         _check_extensions(gltf)
         gathered = _Gathered()
@@ -61,12 +61,6 @@ def load_gltf(path: Path) -> Mesh:
             if "mesh" in gltf.entry("nodes", node):
                 _gather_node(gltf, node, world, gathered)
         return _to_mesh(gltf, gathered)
-    except InputError:
-        raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{path}: its glTF structure is damaged ({type(error).__name__}: {error}); export it again"
-        ) from None
 
 
 def _check_extensions(gltf: GltfFile) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
-from render.gltf_buffers import GltfFile, read_gltf_file
+from render.gltf_buffers import GltfFile, damage_told, read_gltf_file
 from render.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
 from render.mesh import MorphTargets
 
@@ -23,7 +23,7 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
 
     Sizes are checked before anything is allocated. Raises InputError; a file without targets gives none.
     """
-    try:
+    with damage_told(path, "its morph targets are"):
         gltf = read_gltf_file(path)
         blocks = _blocks(gltf)
         names = tuple(dict.fromkeys(name for block in blocks for name in block.targets))
@@ -36,12 +36,6 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
         displacement = np.zeros((len(names), count, 3), dtype=np.float32)
         _fill(gltf, blocks, names, displacement)
         return MorphTargets(names, displacement)
-    except InputError:
-        raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{path}: its morph targets are damaged ({type(error).__name__}: {error}); export it again"
-        ) from None
 
 
 class _Block:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +73,21 @@ class HeadModel:
         self._flat_units = self._units.reshape(len(self._units), -1).astype(np.float32)  # half the memory to go through
         self._gaze = {side: self._gaze_matrix(side) for side in SIDES}
         self._contacts = [self._lid_contact(side) for side in SIDES]
-        self._clearances: list[EyeballClearance] = []
-        self._clearances = [self._clearance(eyeball) for eyeball in self.eyeballs.values()]
-        self.skin_fields = skin_fields(self.data, self.topology.matrix[self.part("skin")])
-        self._relief = self._worn(self.skin_fields)
+
+    # Only who looks at the finished head needs these: engines move the base mesh, and start sooner without.
+
+    @cached_property
+    def skin_fields(self) -> SkinFields:
+        """What paint, hair and shirt go by."""
+        return skin_fields(self.data, self.topology.matrix[self.part("skin")])
+
+    @cached_property
+    def _relief(self) -> Points:
+        return self._worn(self.skin_fields)
+
+    @cached_property
+    def _clearances(self) -> list[EyeballClearance]:
+        return [self._clearance(eyeball) for eyeball in self.eyeballs.values()]
 
     @property
     def base(self) -> Points:
@@ -91,9 +103,7 @@ class HeadModel:
             points[self.part(f"eye_{side}")] = placed(self.topology.eye, self.eyeballs[side], gaze)
         for clearance in self._clearances:
             clearance.push_out(points)
-        if self._clearances:  # not yet while the neutral itself is being prepared
-            points += self._relief
-        return points
+        return points + self._relief
 
     def moved_base(self, weights: NDArray[np.floating]) -> Points:
         """[V, 3] base mesh for 52 unit weights, lids and lips kept from passing through each other."""
