@@ -74,6 +74,7 @@ def team(device: str = "auto") -> Iterator[Team]:
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Team(rank, size, chosen)
+        dist.barrier()  # the leader still writes files when the others are done: nobody hangs up on it
     finally:
         dist.destroy_process_group()
 
