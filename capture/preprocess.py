@@ -14,7 +14,7 @@ _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 NETWORK_SIZE = 256
 PUBLISHED_FOREGROUND_M = 0.5  # what is nearer belongs to the driver
-_BEHIND_FACE_M = 0.2  # what our foreground keeps behind the middle of the head, where that is farther
+BEHIND_FACE_M = 0.2  # what our foreground keeps behind the middle of the head, where that is farther
 _BELOW_PX = 15
 _SIGMAS = 2.0
 
@@ -145,7 +145,7 @@ def network_input(color: NDArray[np.uint8], depth: NDArray[np.generic]) -> NDArr
 def _foreground_limit(observation: FaceObservation) -> float:
     if not observation.tracked:
         return PUBLISHED_FOREGROUND_M
-    return max(PUBLISHED_FOREGROUND_M, float(observation.T_camera_head[2, 3]) + _BEHIND_FACE_M)
+    return max(PUBLISHED_FOREGROUND_M, float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M)
 
 
 def _cut(picture: NDArray[_Pixel], box: FaceBox) -> NDArray[_Pixel]:

@@ -2,13 +2,14 @@
 
     crop ─▶ live graph (any backend) ─▶ flow and depth ─▶ controllers ─▶ blend and smooth ─▶ AvatarPose
 
-Motion is relative to the driver's calibrated neutral, as published (`start`).
+Motion is relative to the driver's calibrated neutral, as published (`start`). Networks that leave the head's motion to
+the tracker are driven by `engine.compact_flow_engine`; `engine.open_flow` chooses.
 """
 
 import logging
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,26 +20,21 @@ from calib.controllers import Controllers
 from calib.published import NEIGHBOURS, Way
 from calib.published_rig import PublishedRig, SeenHead, own_rig, published_rig
 from capture.frame import FaceObservation
-from capture.head_crop import HeadCropper
-from capture.preprocess import ChannelOrder, NetworkCropper, network_input
+from capture.preprocess import ChannelOrder, NetworkCropper
 from engine.backends.compiled import MotionFields
 from engine.backends.names import BackendName
 from engine.easing import Easing, State
-from engine.flow_network import open_network
+from engine.flow_network import FlowNetwork
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
-from engine.head_motion import TrackedHead
 from engine.motion import AvatarPose, HeadPose
 from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from render.camera import Intrinsics
 from render.mesh import Mesh
 from render.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
 
-if TYPE_CHECKING:
-    from engine.network.checkpoint import Checkpoint
-
 log = logging.getLogger(__name__)
 
-Rigid = Literal["deform", "apart", "tracked"]
+Rigid = Literal["deform", "apart"]
 
 
 class FlowAvatar(Protocol):
@@ -73,8 +69,7 @@ class Quirks:
         driving_channel_order: "bgr": driving frames reach the network with red and blue swapped, the source does not.
         unprojection: see `flow_tracking.Unprojection`.
         rigid: "deform": head motion is part of the vertices' deformation; "apart": it is fitted to the controllers
-            and handed on as the head pose, only the residual deforms; "tracked": flow holds the expression alone, the
-            pose is that of the tracked head (networks without `NetworkConfig.head_motion`).
+            and handed on as the head pose, only the residual deforms.
     """
 
     driving_channel_order: ChannelOrder
@@ -84,13 +79,12 @@ class Quirks:
 
 RELEASED = Quirks("bgr", "published", "deform")
 CORRECTED = Quirks("rgb", "pinhole", "apart")
-EXPRESSION = Quirks("rgb", "pinhole", "tracked")
 
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED or
-    EXPRESSION for this project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is
+    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED
+    for this project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is
     kept on disk."""
 
     backend: BackendName = "auto"
@@ -104,9 +98,9 @@ class FlowOptions:
     rounds: int = PUBLISHED_ROUNDS
     cache_dir: Path | None = field(default_factory=lambda: user_cache_path("vfa-live") / "flow")
 
-    def quirks(self, released: bool, head_motion: bool = True) -> Quirks:
+    def quirks(self, released: bool) -> Quirks:
         """What was chosen, and for the rest the checkpoint's own."""
-        default = (RELEASED if released else CORRECTED) if head_motion else EXPRESSION
+        default = RELEASED if released else CORRECTED
         chosen = {f.name: value for f in fields(Quirks) if (value := getattr(self, f.name)) is not None}
         return replace(default, **chosen)
 
@@ -119,23 +113,18 @@ class FlowEngine:
     def __init__(
         self,
         avatar: FlowAvatar,
-        checkpoint: "Path | Checkpoint",
+        network: FlowNetwork,
         options: FlowOptions | None = None,
         head_pose: HeadPose = "follow",
     ) -> None:
-        """Raises InputError for a checkpoint, avatar or backend that cannot be used."""
+        """Raises InputError for an avatar that cannot be used."""
         options = options or FlowOptions()
-        source = network_input(avatar.source_rgb, avatar.source_depth)
-        network = open_network(source, checkpoint, options.backend, options.cache_dir)
         self.head_pose = head_pose
-        self.quirks = options.quirks(network.released, network.head_motion)
+        self.quirks = options.quirks(network.released)
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._offset: NDArray[np.float32] | None = None
-        cropper = HeadCropper if self.quirks.rigid == "tracked" else NetworkCropper
-        self._cropper = cropper(self.quirks.driving_channel_order)
-        self._landmarks = np.asarray(avatar.landmarks, np.float64)
-        self._head: TrackedHead | None = None
+        self._cropper = NetworkCropper(self.quirks.driving_channel_order)
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
         self._prepare_controllers(avatar, options)
         self._easing = Easing((np.zeros(self._rest.shape), np.zeros(3), np.zeros(3)))
@@ -165,7 +154,6 @@ class FlowEngine:
         if not neutral.tracked:
             raise ValueError("expected a tracked face as the neutral")
         self._cropper.reset()
-        self._head = TrackedHead(self._landmarks, neutral)
         self._easing.recalibrated()
         self._offset = self._source_alpha - self._run(neutral, np.zeros_like(self._source_alpha)).alpha
 
@@ -188,8 +176,6 @@ class FlowEngine:
         assert self._offset is not None
         fields = self._run(observation, self._offset)
         delta, T = self._pose(*self._tracker.track(fields.flow, fields.depth))
-        if self.quirks.rigid == "tracked" and self._head is not None and self.head_pose == "follow":
-            T = self._head.pose(observation)
         return delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy()
 
     def _run(self, observation: FaceObservation, offset: NDArray[np.float32]) -> MotionFields:
@@ -201,8 +187,6 @@ class FlowEngine:
         self, displacement: NDArray[np.float64], tracked: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Vertex displacement [V, 3] and head pose [4, 4]."""
-        if self.quirks.rigid == "tracked":
-            return self._retarget.vertices_delta(displacement, tracked), np.eye(4)
         T = rigid_fit(self._controllers_at[tracked], displacement[tracked])
         apart = self.quirks.rigid == "apart" or self.head_pose == "fixed"
         if apart:

@@ -4,6 +4,7 @@ compiled otherwise. Reading back needs no torch, which alone takes seconds to im
 import ctypes
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,15 +46,19 @@ class FlowNetwork:
 
 
 def open_network(
-    source: Array, checkpoint: "Path | Checkpoint", backend: BackendName, cache_dir: Path | None
+    pictured: Callable[[bool], Array], checkpoint: "Path | Checkpoint", backend: BackendName, cache_dir: Path | None
 ) -> FlowNetwork:
-    """source [4, N, N]: the avatar's picture as the network takes it. Raises InputError."""
+    """The network, compiled or kept from an earlier start. Raises InputError.
+
+    Args:
+        pictured: whether the network knows head motion → the avatar's picture [4, N, N] as it then takes it.
+    """
     entry = None
     if isinstance(checkpoint, Path) and cache_dir and checkpoint.is_file() and _may_be_native(backend):
-        entry = native_store.entry_of(cache_dir, _file_digest(checkpoint), digest_of(source))
+        entry = native_store.entry_of(cache_dir, _file_digest(checkpoint), digest_of(pictured(True)))
         if kept := _kept(entry):
             return kept
-    return _compiled(source, checkpoint, backend, cache_dir, entry)
+    return _compiled(pictured, checkpoint, backend, cache_dir, entry)
 
 
 def _kept(entry: CacheEntry) -> FlowNetwork | None:
@@ -69,7 +74,7 @@ def _kept(entry: CacheEntry) -> FlowNetwork | None:
 
 
 def _compiled(
-    source: Array,
+    pictured: Callable[[bool], Array],
     checkpoint: "Path | Checkpoint",
     backend: BackendName,
     cache_dir: Path | None,
@@ -80,6 +85,7 @@ def _compiled(
     from engine.network.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
+    source = pictured(loaded.network.config.head_motion)
     network = live_network(source, loaded)
     selected = select_backend(backend, CompileRequest(network, loaded.key, digest_of(source), cache_dir))
     if entry is not None and isinstance(selected.run, NativeMotion):

@@ -3,12 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.face_regions import FACE_LANDMARKS
-from capture.frame import FaceObservation
 from engine.driver_face import DriverMotion
 from engine.face_mapping import FaceMapping
-from engine.smoothing import OneEuro
-from render.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
+from render.rigid_motion import rotation_matrix, rotation_vector
 
 _FARTHEST = np.array([0.7, 0.6, 1.5])  # avatar units the head may leave its place, approached softly
 TURN_FILTER, SHIFT_FILTER = (2.0, 5.0), (1.5, 8.0)  # hertz at rest, hertz per radian and avatar unit a second
@@ -19,35 +16,9 @@ def head_motion(
     motion: DriverMotion, T_camera_neutral: NDArray[np.float64], mapping: FaceMapping
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotation vector [1, 3] and shift [1, 3] of the head since the neutral, avatar units."""
-    return _moved(motion.T_camera_head, T_camera_neutral, mapping.scale)
-
-
-class TrackedHead:
-    """The tracked head's motion since a neutral, smoothed, for engines that take nothing else from the tracker.
-
-    Args:
-        landmarks: [478, 3] the avatar's, in its units.
-        neutral: the driver at rest.
-    """
-
-    def __init__(self, landmarks: NDArray[np.float64], neutral: FaceObservation) -> None:
-        driver = neutral.landmarks_head_m().astype(np.float64)
-        self._scale, _, self._origin = fit_similarity(driver[:FACE_LANDMARKS], landmarks[:FACE_LANDMARKS])
-        self._neutral = neutral.T_camera_head
-        self._filters = OneEuro(*TURN_FILTER), OneEuro(*SHIFT_FILTER)
-
-    def pose(self, observation: FaceObservation) -> NDArray[np.float64]:
-        """[4, 4] rigid motion of the avatar's head."""
-        raw = _moved(observation.T_camera_head, self._neutral, self._scale)
-        turn, shift = (each(value, observation.timestamp_s) for each, value in zip(self._filters, raw, strict=True))
-        return T_world_head(turn, shift, self._origin)
-
-
-def _moved(
-    now: NDArray[np.float64], before: NDArray[np.float64], scale: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    turn = _FLIP @ now[:3, :3] @ before[:3, :3].T @ _FLIP
-    shift = _FLIP @ (now[:3, 3] - before[:3, 3]) * scale
+    now = motion.T_camera_head
+    turn = _FLIP @ now[:3, :3] @ T_camera_neutral[:3, :3].T @ _FLIP
+    shift = _FLIP @ (now[:3, 3] - T_camera_neutral[:3, 3]) * mapping.scale
     return rotation_vector(turn)[None], (_FARTHEST * np.tanh(shift / _FARTHEST))[None]
 
 

@@ -27,6 +27,9 @@ from engine.network.network import FaceNetwork
 class MotionNetwork(nn.Module):
     """Driving crop [1, 4, N, N] and alpha_offset [1, M] -> flow [N, N, 2], depth [N, N], alpha [1, M].
 
+    Networks without head motion (`NetworkConfig.head_motion`) add mask [N, N], near 1 where the source shows what the
+    pixel looks for and near 0 where it is hidden there, such as the inside of an opened mouth.
+
     `alpha_offset` is `alpha_source - alpha_start` (`source_alpha` minus the neutral's own code, see `neutral_offset`).
     Static shapes, no control flow on data: `torch.export` takes it whole.
     """
@@ -75,7 +78,7 @@ class MotionNetwork(nn.Module):
         """[1, M] what to add to a driving code so that the driver's neutral [1, M] shows the source as it is."""
         return self.source_alpha - alpha_start
 
-    def forward(self, driving: Tensor, alpha_offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, driving: Tensor, alpha_offset: Tensor) -> tuple[Tensor, ...]:
         alpha = self.encoder(shrunk(driving, self.pixel_scale))
         code = alpha + alpha_offset
         stacked = F.linear(code, self.style_matrix, self.style_bias)[:, :, None, None]
@@ -88,17 +91,17 @@ class MotionNetwork(nn.Module):
             x = self.convs[2 * level + 1](x, styles[2 + 2 * level])
             x, previous = head(x, heads[2 * level], heads[2 * level + 1], previous)
         assert previous is not None
-        flow, depth = self.student(previous[0], styles[-1]), previous[2]
+        (flow, mask), depth = self.student(previous[0], styles[-1]), previous[2]
         if self.pixel_scale > 1:
-            flow, depth = self._enlarged(flow, depth)
-        return flow, depth[0, 0], alpha
+            flow, depth, mask = self._enlarged(flow, depth, mask)
+        return (flow, depth[0, 0], alpha) if self.config.head_motion else (flow, depth[0, 0], alpha, mask[0, 0])
 
-    def _enlarged(self, flow: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+    def _enlarged(self, flow: Tensor, depth: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The way each pixel looks stays as long, and ends where `flow_tracking` counts from: no way at all is home."""
         offset = (flow - self.student.grid).permute(2, 0, 1)[None]
-        both = torch.cat((offset, depth), dim=1)
-        large = F.interpolate(both, scale_factor=float(self.pixel_scale), mode="bilinear", align_corners=False)
-        return self.home + large[0, :2].permute(1, 2, 0), large[:, 2:]
+        every = torch.cat((offset, depth, mask), dim=1)
+        large = F.interpolate(every, scale_factor=float(self.pixel_scale), mode="bilinear", align_corners=False)
+        return self.home + large[0, :2].permute(1, 2, 0), large[:, 2:3], large[:, 3:]
 
     def _first(self, code: Tensor, style: Tensor) -> Tensor:
         x = F.linear(code, self.first_matrix).reshape(self.first_bias.shape) + self.first_bias

@@ -134,7 +134,7 @@ def devices() -> None:
 
 def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) -> None:
     """Write the network's live graph for one avatar as ONNX."""
-    from capture.preprocess import network_input
+    from calib.close_up import network_picture
     from engine.backends.onnx_export import export_onnx
     from engine.flow_network import live_network
     from engine.network.checkpoint import load_checkpoint
@@ -142,7 +142,7 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
     checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
     avatar = with_source(_prepared(options), options.source)
-    source = network_input(avatar.source_rgb, avatar.source_depth)
+    source = network_picture(avatar, whole=checkpoint.network.config.head_motion)
     export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
 

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import tyro
 
 from engine.motion import HeadPose
-from engine.shipped import shipped_checkpoint
 from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 from render.errors import InputError
 
@@ -69,7 +68,7 @@ class MotionOptions:
     """auto takes the best one available and says which and why."""
 
     checkpoint: Path | None = None
-    """Network weights for --engine flow, such as the published VFA.pt."""
+    """Network weights for --engine flow, such as the published VFA.pt; its own compact network when not given."""
 
     flow: tyro.conf.OmitArgPrefixes[FlowSettings] = field(default_factory=FlowSettings)
 
@@ -86,12 +85,12 @@ class MotionOptions:
     """Vertical field of view in degrees of a colour-only camera or video whose intrinsics are not known."""
 
     def __post_init__(self) -> None:
-        if self.engine == "flow" and self.checkpoint is None and shipped_checkpoint() is None:
-            raise InputError("--engine flow: needs the network's weights; add --checkpoint VFA.pt")
         if self.checkpoint is not None and self.engine in ("landmark", "expression"):
             raise InputError(f"--checkpoint {self.checkpoint}: only --engine flow uses one; leave one of the two out")
         if self.checkpoint is None and self.engine != "flow" and (given := self.flow.given()):
-            raise InputError(f"{given[0]}: only the flow engine uses it; add --checkpoint VFA.pt or leave it out")
+            raise InputError(
+                f"{given[0]}: only the flow engine uses it; add --engine flow or --checkpoint VFA.pt, or leave it out"
+            )
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov:g}: expected degrees between 5 and 150; leave it out if not known")
 

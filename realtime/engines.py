@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from calib.avatar import Avatar
 from calib.morphs import MorphUnits
 from engine.motion import MotionEngine
-from engine.shipped import shipped_checkpoint
+from engine.shipped import COMPACT_FILE
 from realtime.config import MotionOptions
 from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 from render.camera import transform_points
@@ -31,13 +32,10 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     """
     if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
         raise InputError("--morphs: only the expression engine moves a head's own; leave out --engine or --checkpoint")
-    checkpoint = options.checkpoint or (shipped_checkpoint() if options.engine == "flow" else None)
+    checkpoint = options.checkpoint or (COMPACT_FILE if options.engine == "flow" else None)
     if checkpoint is not None:
-        from engine.flow_engine import FlowEngine
-
         log.info("engine: flow, %s", "because a checkpoint is given" if options.checkpoint else "its compact network")
-        seen = with_source(avatar, options.flow)
-        return FlowEngine(seen, checkpoint, flow_options(options.flow), options.head_pose)
+        return _flow_engine(options, checkpoint, with_source(avatar, options.flow))
     by_hand = options.engine == "auto" and avatar.by_hand and avatar.file_mesh.morphs is None
     if by_hand:
         log.info("engine: landmark, because this head's landmarks were placed by hand")
@@ -51,6 +49,17 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
         log.info("engine: expression, the most faithful one without a checkpoint")
     units = None if avatar.file_mesh.morphs is None else MorphUnits(avatar)
     return ExpressionEngine(avatar, head_pose=options.head_pose, units=units)
+
+
+def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:
+    from engine.compact_flow_engine import CompactFlowEngine
+    from engine.open_flow import open_flow_engine
+
+    engine = open_flow_engine(avatar, checkpoint, flow_options(options.flow), options.head_pose)
+    published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer")]
+    if isinstance(engine, CompactFlowEngine) and published:
+        raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
+    return engine
 
 
 def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":

@@ -68,9 +68,9 @@ class FlowSettings(WeightSettings, SourceSettings):
     """How pixels return to space. published repeats the released code, the default for its checkpoints; pinhole is the
     camera's true inverse."""
 
-    rigid: Literal["deform", "apart", "tracked"] | None = None
+    rigid: Literal["deform", "apart"] | None = None
     """deform: head motion is part of the deformation, as released; apart: it turns the head as a whole, and only the
-    rest deforms; tracked: for networks that repeat the expression alone."""
+    rest deforms."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

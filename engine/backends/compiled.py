@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from render.errors import InputError
 
-GRAPH_VERSION = "1"
+GRAPH_VERSION = "2"
 """Part of every cache key: to be raised whenever the live graph computes in another way."""
 
 
@@ -25,11 +25,14 @@ class MotionFields:
         flow: [N, N, 2] float32 in [-1, 1], x first: where in the avatar's picture each pixel looks.
         depth: [N, N] float32 generated depth.
         alpha: [1, M] float32 motion code of the driving picture.
+        mask: [N, N] float32 near 0 where the avatar's picture does not show what the pixel looks for; from networks
+            that tell.
     """
 
     flow: NDArray[np.float32]
     depth: NDArray[np.float32]
     alpha: NDArray[np.float32]
+    mask: NDArray[np.float32] | None = None
 
 
 class CompiledMotion(Protocol):

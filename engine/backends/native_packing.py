@@ -33,8 +33,8 @@ def packed(network: MotionNetwork) -> PackedWeights:
         "to_alpha.bias": _numpy(encoder.alpha_bias),
         "styles.weight": _numpy(network.style_matrix),
         "styles.bias": _numpy(network.style_bias),
-        "student.weight": _numpy(student.weight[:2]),
-        "student.bias": _numpy(student.bias[:2]),
+        "student.weight": _numpy(student.weight),
+        "student.bias": _numpy(student.bias),
         "source_alpha": _numpy(network.source_alpha),
         **_under("first", _first(network)),
     }

@@ -98,7 +98,7 @@ class OpenVinoMotion:
 
     def __call__(self, driving: NDArray[np.float32], alpha_offset: NDArray[np.float32]) -> MotionFields:
         results = self._request.infer([driving, alpha_offset], share_inputs=True, share_outputs=True)
-        return MotionFields(*(results[i] for i in range(3)))
+        return MotionFields(*(results[i] for i in range(len(results))))
 
 
 def converted(network: MotionNetwork, precision: str) -> Any:

@@ -204,7 +204,10 @@ class LiveHeads(nn.Module):
 
 
 class LiveStudent(nn.Module):
-    """The flow generator without its pictures: 3x3 modulated convolution on the last flow logits."""
+    """The flow generator without its pictures: 3x3 modulated convolution on the last flow logits.
+
+    Networks without head motion also tell where the source shows what a pixel looks for (`MotionNetwork`).
+    """
 
     weight: Tensor
     bias: Tensor
@@ -213,13 +216,15 @@ class LiveStudent(nn.Module):
     def __init__(self, network: FaceNetwork) -> None:
         super().__init__()
         conv = network.student_dec.style_conv
-        self.register_buffer("weight", conv.weight[0] * conv.scale)
-        self.register_buffer("bias", network.student_dec.bias[0].flatten().clone())
+        used = 2 if network.config.head_motion else 3
+        self.register_buffer("weight", (conv.weight[0, :used] * conv.scale).clone())
+        self.register_buffer("bias", network.student_dec.bias[0].flatten()[:used].clone())
         self.register_buffer("grid", identity_grid(network.config.image_size))
 
-    def forward(self, logits: Tensor, style: Tensor) -> Tensor:  # [1, 3, N, N] -> [N, N, 2]
-        offset = F.conv2d(logits * style, self.weight[:2], self.bias[:2], padding=1)
-        return self.grid + torch.tanh(offset)[0].permute(1, 2, 0)
+    def forward(self, logits: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+        """[1, 3, N, N] -> flow [N, N, 2] and mask [1, 0 or 1, N, N]."""
+        out = F.conv2d(logits * style, self.weight, self.bias, padding=1)
+        return self.grid + torch.tanh(out[:, :2])[0].permute(1, 2, 0), torch.sigmoid(out[:, 2:])
 
 
 def _head_weight(conv: ModulatedConv2d) -> Tensor:

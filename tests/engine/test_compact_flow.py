@@ -10,18 +10,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from calib.avatar import Avatar
 from capture.frame import FaceObservation
-from capture.head_crop import HeadCropper
-from engine import shipped
-from engine.flow_engine import CORRECTED, EXPRESSION, RELEASED, FlowOptions
-from engine.head_motion import TrackedHead
+from capture.head_crop import EMPTY, HeadCropper
+from engine.flow_engine import CORRECTED, RELEASED, FlowOptions
 from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.checkpoint import save_checkpoint
+from engine.network.checkpoint import load_checkpoint
 from engine.network.config import COMPACT
 from engine.network.layers import identity_grid
 from engine.network.network import FaceNetwork
+from engine.shipped import COMPACT_FILE
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from realtime.flow_options import FlowSettings
 from render.camera import Intrinsics
 from render.errors import InputError
 from render.rigid_motion import rotation_matrix
@@ -44,7 +45,7 @@ def test_the_live_graph_averages_in_and_enlarges_out(network: FaceNetwork) -> No
     half = [F.avg_pool2d(picture, 2) for picture in (source, driving, start)]
     expected = network(*half)
     offset = live.neutral_offset(network.enc.motion(half[2]))
-    flow, depth, _ = live(driving, offset)
+    flow, depth, _, mask = live(driving, offset)
     assert flow.shape == (size, size, 2)
     assert depth.shape == (size, size)
     way = (expected.motion.flow[0] - identity_grid(size // 2)).permute(2, 0, 1)[None]
@@ -54,6 +55,8 @@ def test_the_live_graph_averages_in_and_enlarges_out(network: FaceNetwork) -> No
     assert torch.allclose(places - home, way * size / 2, atol=2e-3)
     large = F.interpolate(expected.rgbd.depth, scale_factor=2.0, mode="bilinear")[0, 0]
     assert torch.allclose(depth, large, atol=1e-4)
+    large = F.interpolate(expected.motion.mask, scale_factor=2.0, mode="bilinear")[0, 0]
+    assert torch.allclose(mask, large, atol=1e-4)
 
 
 def test_compact_sizes_fit_what_may_be_shipped() -> None:
@@ -67,32 +70,68 @@ def test_quirks_follow_the_checkpoint() -> None:
     options = FlowOptions()
     assert options.quirks(released=True) == RELEASED
     assert options.quirks(released=False) == CORRECTED
-    assert options.quirks(released=False, head_motion=False) == EXPRESSION
-    assert FlowOptions(rigid="apart").quirks(released=False, head_motion=False).rigid == "apart"
+    assert FlowOptions(rigid="deform").quirks(released=False).rigid == "deform"
 
 
-def test_the_tracked_head_turns_the_avatar(face_points: np.ndarray, observe: Observe) -> None:
-    avatar = 5.0 * face_points + [0.1, 0.2, 0.3]
-    head = TrackedHead(avatar, observe(face_points))
-    assert np.allclose(head.pose(observe(face_points)), np.eye(4), atol=1e-9)
-    turn = rotation_matrix(np.array([0.0, 0.3, 0.0]))
-    T = TrackedHead(avatar, observe(face_points)).pose(observe(face_points, rotation=turn, shift=(0.01, 0.0, 0.0)))
-    assert np.allclose(T[:3, :3], turn, atol=1e-6)
-    origin = np.array([0.1, 0.2, 0.3])
-    moved = T[:3, :3] @ origin + T[:3, 3] - origin
-    assert moved == pytest.approx([0.05, 0, 0], abs=1e-3)
+def cut_of(cropper: HeadCropper, observation: FaceObservation) -> tuple[np.ndarray, float]:
+    """Where the cut's middle lies in the frame, and frame pixels under one of the cut."""
+    A = cropper.frame_of_cut(observation)
+    return A @ [128, 128, 1], float(np.hypot(*A[:, 0]))
 
 
 def test_the_cut_stays_on_the_head(face_points: np.ndarray, observe: Observe) -> None:
     camera = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
     cropper = HeadCropper()
-    first = cropper.box(seen(observe(face_points), camera))
+    first = cropper.frame_of_cut(seen(observe(face_points), camera))
     opened = face_points.copy()
     opened[152] -= [0, 0.03, 0]
-    assert cropper.box(seen(observe(opened), camera)) == first  # an open mouth does not move it
-    nearer = cropper.box(seen(observe(face_points, shift=(0.05, 0.0, -0.1)), camera))
-    assert nearer.width == pytest.approx(first.width * 0.5 / 0.4, abs=1)
-    assert nearer.x + nearer.width / 2 > first.x + first.width / 2 + 30
+    assert np.allclose(cropper.frame_of_cut(seen(observe(opened), camera)), first)  # an open mouth does not move it
+    nearer = seen(observe(face_points, shift=(0.05, 0.0, -0.1)), camera)
+    (before, scale), (after, larger) = cut_of(cropper, seen(observe(face_points), camera)), cut_of(cropper, nearer)
+    assert larger == pytest.approx(scale * 0.5 / 0.4, rel=0.05)
+    assert after[0] > before[0] + 30
+
+
+def test_the_cut_rolls_with_the_head(face_points: np.ndarray, observe: Observe) -> None:
+    camera = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
+    cropper = HeadCropper()
+    upright = cropper.frame_of_cut(seen(observe(face_points), camera))
+    rolled = seen(observe(face_points, rotation=rotation_matrix(np.array([0.0, 0.0, 0.3]))), camera)
+    A = cropper.frame_of_cut(rolled)
+    turn = A[:, :2] @ np.linalg.inv(upright[:, :2])
+    assert np.allclose(turn, rotation_matrix(np.array([0.0, 0.0, -0.3]))[:2, :2], atol=0.02)  # y is down in a picture
+    chin = 152
+    back = np.linalg.solve(A[:, :2], rolled.landmarks_px[chin] - A[:, 2])
+    still = np.linalg.solve(upright[:, :2], seen(observe(face_points), camera).landmarks_px[chin] - upright[:, 2])
+    assert np.allclose(back, still, atol=2.0)  # in the cut, the chin is where it was
+
+
+def test_the_cut_measures_depth_from_the_head(face_points: np.ndarray, observe: Observe) -> None:
+    camera = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
+    plain = seen(observe(face_points), camera)
+    depth_m = np.full((480, 640), 0.45, np.float32)  # the head's origin is half a metre away
+    depth_m[:, 400:] = 3.0  # a wall
+    depth_m[240, 318:321] = 0.0  # a small hole
+    frame = replace(plain.frame, depth_m=depth_m, rgb=np.full((480, 640, 3), 200, np.uint8))
+    cropper = HeadCropper()
+    planes = cropper(replace(plain, frame=frame))
+    assert planes is not None
+    assert planes.shape == (4, 256, 256)
+    A = cropper.frame_of_cut(plain)
+    beyond = A[0, 0] * (np.arange(256) + 0.5) + A[0, 2] - 400
+    wall, before = beyond > 4, beyond < 0  # closing holes reaches over its edge a little
+    assert wall.any()
+    assert np.allclose(planes[3][:, before], 2 * 0.05 / 0.15 - 1, atol=1e-5)
+    assert (planes[3][:, wall] == EMPTY).all()
+    assert (planes[:3][:, :, wall] == -1).all()
+    assert planes[:3][:, 128, 100] == pytest.approx(200 / 127.5 - 1, abs=1e-5)
+    lifted = HeadCropper()(replace(plain, frame=replace(frame, depth_m=None)))  # the face's own surface
+    assert lifted is not None
+    nose = np.linalg.solve(A[:, :2], plain.landmarks_px[4] - A[:, 2]).astype(int)
+    expected = 2 * (0.10 - face_points[4, 2]) / 0.15 - 1
+    assert lifted[3, nose[1], nose[0]] == pytest.approx(expected, abs=0.05)
+    assert (lifted[:3] > 0.5).all()  # colours are kept everywhere
+    assert HeadCropper()(replace(plain, tracked=False)) is None
 
 
 def seen(observation: FaceObservation, camera: Intrinsics) -> FaceObservation:
@@ -106,18 +145,24 @@ def replace_camera(observation: FaceObservation, camera: Intrinsics) -> object:
     return replace(observation.frame, rgb=rgb, intrinsics=camera)
 
 
-def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(
-    network: FaceNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shipped, "COMPACT_FILE", tmp_path / "compact.pt")
-    with pytest.raises(InputError, match="--checkpoint"):
-        MotionOptions(engine="flow")
-    save_checkpoint(tmp_path / "compact.pt", network)
-    assert shipped.shipped_checkpoint() == tmp_path / "compact.pt"
+def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Path] = []
-    monkeypatch.setattr("engine.flow_engine.FlowEngine", lambda _avatar, path, *_: taken.append(path))
-    monkeypatch.setattr("realtime.engines.with_source", lambda avatar, _settings: avatar)
+    monkeypatch.setattr("engine.open_flow.open_flow_engine", lambda _avatar, path, *_: taken.append(path))
     avatar = SimpleNamespace(file_mesh=SimpleNamespace(morphs=None))
     make_engine(MotionOptions(engine="flow"), avatar)  # type: ignore[arg-type]
-    make_engine(MotionOptions(engine="flow", checkpoint=tmp_path / "other.pt"), avatar)  # type: ignore[arg-type]
-    assert taken == [tmp_path / "compact.pt", tmp_path / "other.pt"]
+    make_engine(MotionOptions(engine="flow", checkpoint=Path("other.pt")), avatar)  # type: ignore[arg-type]
+    assert taken == [COMPACT_FILE, Path("other.pt")]
+
+
+def test_the_shipped_network_is_what_its_card_says() -> None:
+    assert COMPACT_FILE.stat().st_size < 12e6
+    loaded = load_checkpoint(COMPACT_FILE)
+    assert not loaded.released
+    assert loaded.network.config == COMPACT
+    card = COMPACT_FILE.with_name("COMPACT_NETWORK.md").read_text()
+    assert loaded.key[:16] in card
+
+
+def test_options_of_the_published_chain_are_refused_for_it(prepared: Avatar) -> None:
+    with pytest.raises(InputError, match=r"--smoothing: compact\.pt"):
+        make_engine(MotionOptions(engine="flow", flow=FlowSettings(smoothing=0.5)), prepared)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from calib.published_rig import SeenHead, faces_under, published_rig
 from capture.frame import FaceObservation, RgbdFrame
 from capture.preprocess import network_input
-from engine.flow_engine import CORRECTED, RELEASED, FlowEngine, FlowOptions, rigid_fit
+from engine.flow_engine import CORRECTED, RELEASED, FlowOptions, rigid_fit
 from engine.motion import MotionEngine
 from engine.motion_network import MotionNetwork
 from engine.network.checkpoint import Checkpoint, save_checkpoint
 from engine.network.config import NetworkConfig
 from engine.network.network import FaceNetwork
+from engine.open_flow import open_flow_engine
 from render.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
 from render.errors import InputError
 from render.mesh import Mesh
@@ -143,7 +144,7 @@ def test_faces_under_pixels_without_a_mesh(avatar: GoldenAvatar, golden: Golden)
 
 
 def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine: MotionEngine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
+    engine: MotionEngine = open_flow_engine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
     first = observation(golden, 0, 0.0)
     assert not engine.calibrated
     before = engine.animate(first)
@@ -171,7 +172,7 @@ def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: 
 
 
 def test_same_input_same_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
+    engine = open_flow_engine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
     engine.calibrate(observation(golden, 0, 0.0))
     frame = observation(golden, 2, 0.1)
     np.testing.assert_array_equal(engine.animate(frame).vertices, engine.animate(frame).vertices)
@@ -179,15 +180,15 @@ def test_same_input_same_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkp
 
 def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, thin: Checkpoint) -> None:
     eager = FlowOptions(backend="eager", cache_dir=None)
-    assert FlowEngine(avatar, thin, eager).quirks == RELEASED
-    assert FlowEngine(avatar, replace(thin, released=False), eager).quirks == CORRECTED
-    assert FlowEngine(avatar, thin, replace(eager, **asdict(CORRECTED))).quirks == CORRECTED
+    assert open_flow_engine(avatar, thin, eager).quirks == RELEASED
+    assert open_flow_engine(avatar, replace(thin, released=False), eager).quirks == CORRECTED
+    assert open_flow_engine(avatar, thin, replace(eager, **asdict(CORRECTED))).quirks == CORRECTED
     pinhole = replace(eager, unprojection="pinhole")
-    assert FlowEngine(avatar, thin, pinhole).quirks == replace(RELEASED, unprojection="pinhole")
+    assert open_flow_engine(avatar, thin, pinhole).quirks == replace(RELEASED, unprojection="pinhole")
 
 
 def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = FlowEngine(avatar, thin, FlowOptions(backend="eager", cache_dir=None, **asdict(CORRECTED)))
+    engine = open_flow_engine(avatar, thin, FlowOptions(backend="eager", cache_dir=None, **asdict(CORRECTED)))
     angle = 0.2
     turn = np.eye(4)
     turn[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
@@ -207,7 +208,9 @@ def test_parts_without_controllers_go_with_the_head(avatar: GoldenAvatar, thin: 
     with_eye = Mesh(
         np.concatenate([vertices, eye]), np.concatenate([faces, [np.arange(3) + len(vertices)]]).astype(np.int32)
     )
-    engine = FlowEngine(replace(avatar, display_mesh=with_eye), thin, FlowOptions(backend="eager", cache_dir=None))
+    engine = open_flow_engine(
+        replace(avatar, display_mesh=with_eye), thin, FlowOptions(backend="eager", cache_dir=None)
+    )
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
     delta, T = engine._pose(shift, np.ones(len(shift), bool))
     np.testing.assert_allclose(delta[-3:], np.tile([0.1, -0.2, 0.05], (3, 1)), atol=1e-5)
@@ -225,4 +228,4 @@ def test_a_checkpoint_of_another_size_is_refused(avatar: GoldenAvatar, tmp_path:
     path = tmp_path / "small.pt"
     save_checkpoint(path, small_network())
     with pytest.raises(InputError, match="32x32"):
-        FlowEngine(avatar, path, FlowOptions(backend="eager", cache_dir=None))
+        open_flow_engine(avatar, path, FlowOptions(backend="eager", cache_dir=None))

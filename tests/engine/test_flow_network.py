@@ -51,7 +51,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def opened(checkpoint: Path, tmp_path: Path, source: np.ndarray = SOURCE) -> FlowNetwork:
-    return open_network(source, checkpoint, "native", tmp_path / "cache")
+    return open_network(lambda _: source, checkpoint, "native", tmp_path / "cache")
 
 
 def was_kept(network: FlowNetwork) -> bool:
@@ -79,7 +79,7 @@ import sys, pathlib, numpy as np
 import engine.flow_engine
 from engine.flow_network import open_network
 folder = pathlib.Path({str(tmp_path)!r})
-network = open_network(np.load(folder / "source.npy"), folder / "wide.pt", "native", folder / "cache")
+network = open_network(lambda _: np.load(folder / "source.npy"), folder / "wide.pt", "native", folder / "cache")
 assert "earlier start" in network.backend.why
 assert "torch" not in sys.modules
 """

@@ -126,7 +126,7 @@ def test_the_plain_loop_agrees_on_rough_flow() -> None:
     flow = (identity_grid(256).numpy() + rng.normal(0, 0.02, (256, 256, 2))).astype(np.float32)
     pixels = [(int(x), int(y)) for x, y in rng.integers(20, 236, (30, 2))]
     tracker = FlowTracker(small_controllers(sorted(set(pixels))))
-    position, landed = tracker._new_positions(flow)
+    position, landed = tracker._landing(flow)
     place = (flow.astype(np.float64) + 1) / 2 * 256
     for k, (column, row) in enumerate(sorted(set(pixels))):
         weight = np.clip(1 - np.abs(place - (column, row)), 0, None).prod(axis=-1)
@@ -144,12 +144,12 @@ def test_the_native_pass_equals_the_look_up_tables() -> None:
     pixels = np.stack(np.divmod(cells, 60), axis=1) * 4 + 5
     at = FlowControllers(pixels, np.full(200, 8.0), (7.0, 9.0), PUBLISHED_INTRINSICS, look_at((0.0, 0.0, 8.0)))
     tracker = FlowTracker(at)
-    assert tracker._splat is not None
+    assert tracker._landing._splat is not None
     line = np.linspace(-1, 1, 256, dtype=np.float32)
     grid = np.stack(np.meshgrid(line, line), axis=-1)
     for scale in (0.0, 0.02, 0.5, 5.0):
         flow = grid + rng.normal(0, 1, grid.shape).astype(np.float32) * np.float32(scale)
-        for native, plain in zip(tracker._splat(flow), tracker._sums(flow), strict=True):
+        for native, plain in zip(tracker._landing._splat(flow), tracker._landing._sums(flow), strict=True):
             np.testing.assert_allclose(native, plain, rtol=1e-9, atol=1e-9)
 
 

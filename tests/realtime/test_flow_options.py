@@ -17,6 +17,7 @@ from engine.flow_engine import FlowEngine, FlowOptions
 from engine.network.checkpoint import save_checkpoint
 from engine.network.config import NetworkConfig
 from engine.network.network import FaceNetwork
+from engine.open_flow import open_flow_engine
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.engines import flow_options, make_engine
 from render.errors import InputError
@@ -86,7 +87,7 @@ def test_with_another_engine_it_is_an_error(
     option: tuple[object, ...], engine: tuple[object, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = refusal(capsys, LiveOptions, *engine, *option)
-    assert f"{option[0]}: only the flow engine uses it; add --checkpoint VFA.pt" in told
+    assert f"{option[0]}: only the flow engine uses it; add --engine flow or --checkpoint" in told
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,8 @@ def test_the_other_commands_have_what_matters_to_them() -> None:
 def test_the_avatar_s_own_weights_drive_it(checkpoint: Path) -> None:
     avatar = prepare_avatar(builtin_avatar_path("lowpoly"))
     options = flow_options(live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic").flow)
-    engine = FlowEngine(avatar, checkpoint, replace(options, rigid="deform"))
+    engine = open_flow_engine(avatar, checkpoint, replace(options, rigid="deform"))
+    assert isinstance(engine, FlowEngine)
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
     assert len(shift) > 40
     delta, _ = engine._pose(shift, np.ones(len(shift), bool))

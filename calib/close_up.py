@@ -1,0 +1,96 @@
+"""The avatar's face as networks trained by this project are given it: cut closer than the published picture, with depth
+in the same measure as the driver's (`capture.head_crop`)."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.placement import FACE_HEIGHT
+from capture.head_crop import FARTHEST_M, NEAREST_M, depth_channel
+from capture.preprocess import NETWORK_SIZE, network_input
+from render.camera import Intrinsics
+
+UNITS_PER_METRE = FACE_HEIGHT / 0.177  # avatar units in a metre of an average head: that is its face's height
+_SIDE = 1.536  # avatar units that the cut shows, at the depth of the head
+_CENTRE_Y = -0.064  # below the middle of the face: an open mouth needs room
+_ORIGIN_BEHIND = 0.035 * UNITS_PER_METRE  # the head's origin behind the middle of its landmarks, which is the world's
+
+
+class Pictured(Protocol):
+    """An avatar before its camera (`calib.avatar.Avatar`)."""
+
+    @property
+    def source_rgb(self) -> NDArray[np.uint8]: ...
+    @property
+    def source_depth(self) -> NDArray[np.float32]: ...
+    @property
+    def intrinsics(self) -> Intrinsics: ...
+    @property
+    def T_camera_world(self) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CloseUp:
+    """A square camera on the face.
+
+    Attributes:
+        intrinsics: of its picture of 256².
+        window: x, y, width, height of it in the picture it is cut from, pixels.
+        origin: camera depth of the head's origin, avatar units.
+    """
+
+    intrinsics: Intrinsics
+    window: tuple[float, float, float, float]
+    origin: float
+
+    @staticmethod
+    def of(intrinsics: Intrinsics, T_camera_world: NDArray[np.float64]) -> "CloseUp":
+        """For an avatar's camera; the avatar's face is at the world's origin (`calib.placement`)."""
+        centre = T_camera_world[:3, :3] @ np.array([0.0, _CENTRE_Y, 0.0]) + T_camera_world[:3, 3]
+        x, y = intrinsics.project(centre[None])[0]
+        width, height = (_SIDE * focal / centre[2] for focal in (intrinsics.fx, intrinsics.fy))
+        window = (float(x - width / 2), float(y - height / 2), float(width), float(height))
+        scale_x, scale_y = NETWORK_SIZE / width, NETWORK_SIZE / height
+        closer = Intrinsics(
+            intrinsics.fx * scale_x,
+            intrinsics.fy * scale_y,
+            (intrinsics.cx - window[0]) * scale_x,
+            (intrinsics.cy - window[1]) * scale_y,
+            NETWORK_SIZE,
+            NETWORK_SIZE,
+        )
+        return CloseUp(closer, window, float(T_camera_world[2, 3]) + _ORIGIN_BEHIND)
+
+    def cut(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """This camera's colour [256, 256, 3] and depth [256, 256] out of the larger picture's."""
+        import cv2
+
+        x, y, width, height = self.window
+        T = np.array([[width, 0.0, x * NETWORK_SIZE], [0.0, height, y * NETWORK_SIZE]]) / NETWORK_SIZE
+        T[:, 2] += T[:, :2].sum(axis=1) / 2 - 0.5
+        size = (NETWORK_SIZE, NETWORK_SIZE)
+        color = cv2.warpAffine(rgb, T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        near = cv2.warpAffine(depth, T, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+        return np.asarray(color, dtype=np.uint8), np.asarray(near, dtype=np.float32)
+
+    def network_input(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[4, 256, 256] in [-1, 1] of this camera's picture; see `capture.head_crop.depth_channel`."""
+        planes = np.empty((4, *depth.shape), np.float32)
+        planes[:3] = rgb.transpose(2, 0, 1) / 255.0 * 2 - 1
+        planes[3] = depth_channel(depth, self.origin, UNITS_PER_METRE)
+        return planes
+
+    @property
+    def depth_per_channel(self) -> float:
+        """Avatar units that a change of 1 in the depth channel stands for."""
+        return (NEAREST_M - FARTHEST_M) * UNITS_PER_METRE / 2
+
+
+def network_picture(avatar: Pictured, *, whole: bool) -> NDArray[np.float32]:
+    """[4, 256, 256] in [-1, 1] the avatar as a network is given it: the published picture, or the close-up."""
+    if whole:
+        return network_input(avatar.source_rgb, avatar.source_depth)
+    close_up = CloseUp.of(avatar.intrinsics, avatar.T_camera_world)
+    return close_up.network_input(*close_up.cut(avatar.source_rgb, avatar.source_depth))

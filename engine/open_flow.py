@@ -1,0 +1,30 @@
+"""The flow engine that fits a checkpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calib.avatar import Avatar
+from calib.close_up import network_picture
+from engine.compact_flow_engine import CompactFlowEngine
+from engine.flow_engine import FlowEngine, FlowOptions
+from engine.flow_network import open_network
+from engine.motion import HeadPose
+
+if TYPE_CHECKING:
+    from engine.network.checkpoint import Checkpoint
+
+
+def open_flow_engine(
+    avatar: Avatar,
+    checkpoint: "Path | Checkpoint",
+    options: FlowOptions | None = None,
+    head_pose: HeadPose = "follow",
+) -> FlowEngine | CompactFlowEngine:
+    """Raises InputError for a checkpoint, avatar or backend that cannot be used."""
+    options = options or FlowOptions()
+    network = open_network(
+        lambda whole: network_picture(avatar, whole=whole), checkpoint, options.backend, options.cache_dir
+    )
+    if network.head_motion:
+        return FlowEngine(avatar, network, options, head_pose)
+    return CompactFlowEngine(avatar, network, head_pose)
