@@ -1,6 +1,7 @@
 """Avatars as their preparation pictures them, and the dense motion of an expression on them: truth for training.
 
-Everything is in the published avatar camera, 256², and then averaged down to the network's own size.
+Everything is in the close-up of the published avatar camera (`calib.close_up`), 256², and then averaged down to the
+network's own size.
 """
 
 from dataclasses import dataclass
@@ -8,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.close_up import CloseUp
 from calib.face_finder import FaceFinder
 from calib.face_regions import FACE_OVAL
 from calib.placement import FACE_HEIGHT
-from capture.preprocess import network_input
 from capture.synthetic.people import Person
-from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, look_at, transform_points
+from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at, transform_points
 from render.mesh import Mesh
 from render.rgbd import RgbdCamera, RgbdPicture
 from render.rigid_motion import rotation_matrix
@@ -22,7 +23,9 @@ SIZE = PUBLISHED_INTRINSICS.width
 _HIDDEN = 0.04  # avatar units behind the neutral picture's surface: what is there cannot be seen in it
 _FIRST_GUESS = 7.2  # avatar units a metre of a head
 _TILT_RAD = np.radians(3.0)
+_DEPTH_SPREAD = 0.03  # avatar units by which preparation misses the middle of a face
 T_CAMERA_WORLD = np.asarray(look_at(PUBLISHED_EYE))
+CLOSE_UP = CloseUp.of(PUBLISHED_INTRINSICS, T_CAMERA_WORLD)
 
 Points = NDArray[np.float64]
 
@@ -32,7 +35,7 @@ class AvatarShot:
     """An avatar with an expression.
 
     Attributes:
-        rgbd: [4, N, N] float32 in [-1, 1], depth in the neutral picture's range.
+        rgbd: [4, N, N] float32 in [-1, 1], depth as `calib.close_up` measures it.
         offset: [N, N, 2] float32 backward flow less the identity: twice the way in pixels over the picture's side.
         known: [N, N] float32 share of the pixel whose way is known: on the face and not hidden in the neutral.
     """
@@ -51,6 +54,9 @@ class AvatarStage:
         rng: how it stands: preparation is not exact, and neither are avatars' proportions.
         size: of the network's pictures; divides 256.
 
+    Attributes:
+        source: [4, N, N] the neutral avatar, as the network is given it.
+
     Raises ValueError where no face is found.
     """
 
@@ -63,26 +69,18 @@ class AvatarStage:
             self._T = _placed(self._camera, mesh, finder, rng)
             self._neutral = transform_points(self._T, mesh.vertices.astype(np.float64))
             self._picture = self._take(self._neutral)
+            whole = self._take(self._neutral, PUBLISHED_INTRINSICS)
+            self.source = averaged(CLOSE_UP.network_input(*CLOSE_UP.cut(whole.rgb, whole.depth)), size)
         except BaseException:
             self._camera.close()
             raise
-        shown = self._picture.depth[self._picture.depth > 0]
-        self._range = float(shown.min()), float(shown.max())
-
-    @property
-    def source(self) -> NDArray[np.float32]:
-        """[4, N, N] the neutral avatar, as the network is given it."""
-        return averaged(network_input(self._picture.rgb, self._picture.depth), self._size)
 
     def shoot(self, weights: Points) -> AvatarShot:
         """The avatar with 52 unit weights."""
         moved = transform_points(self._T, self._person.vertices(weights))
         picture = self._take(moved)
         way, known = self._way_back(picture)
-        depth = 2 * (picture.depth - self._range[0]) / (self._range[1] - self._range[0]) - 1
-        depth = np.where(picture.depth > 0, np.clip(depth, -1, 1), -1)
-        rgb = network_input(picture.rgb, picture.depth)[:3]
-        rgbd = averaged(np.concatenate([rgb, depth[None]]).astype(np.float32), self._size)
+        rgbd = averaged(CLOSE_UP.network_input(picture.rgb, picture.depth), self._size)
         share = averaged(known[None], self._size)[0]
         mean_way = averaged((way * known[..., None]).transpose(2, 0, 1), self._size) / np.maximum(share, 1e-6)
         offset = (mean_way * np.float32(2 / SIZE)).transpose(1, 2, 0)
@@ -94,7 +92,7 @@ class AvatarStage:
         corners = self._neutral[self._faces[picture.face_id[on]]]  # [n, 3, 3]
         before = np.einsum("nk,nkd->nd", picture.barycentric[on].astype(np.float64), corners)
         camera = transform_points(T_CAMERA_WORLD, before)
-        pixels = PUBLISHED_INTRINSICS.project(camera)
+        pixels = CLOSE_UP.intrinsics.project(camera)
         rows, columns = np.nonzero(on)
         column, row = (np.clip(pixels[:, axis].astype(int), 0, SIZE - 1) for axis in (0, 1))
         surface = self._picture.depth[row, column]
@@ -105,8 +103,8 @@ class AvatarStage:
         known[on] = seen
         return way, known
 
-    def _take(self, vertices: Points) -> RgbdPicture:
-        return self._camera.take(T_CAMERA_WORLD, PUBLISHED_INTRINSICS, vertices.astype(np.float32))
+    def _take(self, vertices: Points, intrinsics: Intrinsics = CLOSE_UP.intrinsics) -> RgbdPicture:
+        return self._camera.take(T_CAMERA_WORLD, intrinsics, vertices.astype(np.float32))
 
     def close(self) -> None:
         self._camera.close()
@@ -142,5 +140,8 @@ def _placed(camera: RgbdCamera, mesh: Mesh, finder: FaceFinder, rng: np.random.G
     middle = ((oval.min(axis=0) + oval.max(axis=0)) / 2 - SIZE / 2) / unit_px * [1, -1]
     T[:2, 3] -= middle
     T[:3] *= factor
-    T[:2, 3] += rng.normal(0, 0.03, 2)
+    at = np.clip(found[:, :2].astype(int), 0, SIZE - 1)
+    seen = first.depth[at[:, 1], at[:, 0]]
+    T[2, 3] += factor * (float(seen[seen > 0].mean()) - PUBLISHED_EYE[2])  # its landmarks' mean to the origin
+    T[:3, 3] += rng.normal(0, _DEPTH_SPREAD, 3)
     return T

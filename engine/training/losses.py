@@ -17,6 +17,8 @@ from engine.network.generator import GeneratedRgbd
 EDGE = 0.1  # gradient of the target's depth from which on a pixel belongs to its structure
 STRUCTURE_POOL = 5
 CHARBONNIER_EPSILON = 1e-3
+PIXELS_PER_DEPTH = 90.0  # of the close-up: as long as a change of 1 in the depth channel is deep (`calib.close_up`)
+HIDDEN_WEIGHT = 8.0
 PYRAMID_STEPS = (1, 2, 4, 8)
 FEATURE_WEIGHTS = (10.0, 10.0, 10.0, 10.0, 10.0)
 
@@ -25,7 +27,7 @@ Features = Callable[[Tensor], list[Tensor]]
 
 @dataclass(frozen=True)
 class GeneratorWeights:
-    """Of the first stage. The last four apply where the clip's truth is known (synthetic clips)."""
+    """Of the first stage. The last three apply where the clip's truth is known (synthetic clips)."""
 
     perceptual: float = 1.0
     color_l1: float = 0.0
@@ -122,6 +124,23 @@ def flow_error(flow: Tensor, target: Tensor, known: Tensor) -> Tensor:
     length = charbonnier(128.0 * (flow - target)).sum(dim=-1)
     of_picture = (length * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1.0)
     return of_picture.mean()
+
+
+def surface_error(depth: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Charbonnier error of depth [B, 1, H, W], averaged over each picture as in `flow_error`, and in its measure:
+    pixels of a 256² close-up that are as long as the error is deep."""
+    length = charbonnier(PIXELS_PER_DEPTH * (depth - target)[:, 0])
+    of_picture = (length * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1.0)
+    return of_picture.mean()
+
+
+def mask_error(logits: Tensor, shown: Tensor, on_avatar: Tensor) -> Tensor:
+    """Binary cross entropy of the mask [B, H, W] against what the source shows [B, H, W] of each pixel.
+
+    What it hides of the avatar (an opened mouth's inside) is rare and counts for more.
+    """
+    weight = 1.0 + HIDDEN_WEIGHT * on_avatar * (1.0 - shown)
+    return F.binary_cross_entropy_with_logits(logits, shown, weight)
 
 
 def code_error(code: Tensor, target: Tensor, importance: Tensor) -> Tensor:

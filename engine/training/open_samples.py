@@ -1,5 +1,6 @@
 """Which kind of training data a folder holds."""
 
+import logging
 from pathlib import Path
 
 from engine.network.config import NetworkConfig
@@ -7,10 +8,12 @@ from engine.training.feed import Samples
 from engine.training.options import TrainOptions
 from render.errors import InputError
 
+log = logging.getLogger(__name__)
+
 
 def has_truth(root: Path) -> bool:
     """Whether it was made by `make_pairs`."""
-    return next(root.glob("*/known.npy"), None) is not None
+    return next(root.glob("*/weights.npy"), None) is not None
 
 
 def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
@@ -27,6 +30,8 @@ def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
         return pairs
     from engine.training.clip_samples import ClipSamples
 
+    if not config.head_motion:
+        log.warning("%s: the network is made for cuts that stay on the head, which rendered pairs have", options.data)
     return ClipSamples(
         options.data,
         size=config.image_size,

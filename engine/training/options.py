@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.training.names import Normalisation, Precision, ScheduleName, SizeName, StageName
+from engine.training.names import Normalisation, OptimizerName, Precision, ScheduleName, SizeName, StageName
 from render.errors import InputError
 
 
@@ -92,6 +92,9 @@ class TrainOptions:
 
     ema: float = 0.999
     """Decay of the moving average of the weights; 0 keeps none."""
+
+    optimizer: OptimizerName = "adam"
+    """adam as published, or muon (engine.training.muon), with which networks that start from nothing learn faster."""
 
     momentum: float = 0.0
     """Adam's first decay; the published one is 0."""

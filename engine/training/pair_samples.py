@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.head_crop import EMPTY
 from capture.synthetic.head_data import load_head_data
 from engine.training.jitter import Jitter, Picture, draw_jitter, mirrored
 from engine.training.names import StageName
 from engine.training.pairs import PairFolder, from_bytes, from_words, pair_folders
+from render.errors import InputError
 
 FRAMES_OF_ONE = 4  # in a sample of the code stage
 _COLOR_ONLY = 0.35  # share of drivers before a camera without depth
@@ -30,6 +32,12 @@ class PairSamples:
 
     def __init__(self, root: Path, stage: StageName, *, seed: int = 0, augment: bool = True) -> None:
         self.people: list[PairFolder] = pair_folders(root)
+        if stage != "code":
+            self.people = [person for person in self.people if person.has_avatar]
+        if not self.people:
+            raise InputError(
+                f"{root}: holds drivers only, stage {stage} needs avatars; run make_pairs without --drivers"
+            )
         self._stage, self._seed, self._augment = stage, seed, augment
         self.image_size = int(self.people[0]["driver"].shape[-1])
         self._mirror = mirrored_units()
@@ -51,11 +59,13 @@ class PairSamples:
 
     def _pictures(self, rng: np.random.Generator, person: PairFolder, frame: int) -> dict[str, NDArray[Any]]:
         (driving, start), flip = self._drivers(rng, person, [frame, 0])
-        source, target, offset, known = self._avatar(rng, person, frame, flip)
+        source, target, offset, shown = self._avatar(rng, person, frame, flip)
+        moving = np.abs(offset).sum(axis=-1) * 128
         sample = {"driving": driving, "start": start, "source": source, "target": target}
         return sample | {
             "offset": offset,
-            "known": known,
+            "known": shown * (1 + np.minimum(_MOVING * moving, _MOST_MOVING)).astype(np.float32),
+            "shown": shown,
             "code": self._units(person.weights[frame], flip),
         }
 
@@ -66,23 +76,24 @@ class PairSamples:
         if not self._augment:
             return pictures, False
         jitter = draw_jitter(rng, self.image_size)
-        return [mirrored(jitter.apply(picture, rng, 0.5), jitter.mirrored) for picture in pictures], jitter.mirrored
+        varied = [jitter.apply(picture, rng, 0.5, empty_depth=EMPTY) for picture in pictures]
+        return [mirrored(picture, jitter.mirrored) for picture in varied], jitter.mirrored
 
     def _avatar(
         self, rng: np.random.Generator, person: PairFolder, frame: int, flip: bool
     ) -> tuple[Picture, Picture, Picture, Picture]:
         source, target = from_words(np.array(person["source"][0])), from_words(np.array(person["target"][frame]))
         offset = np.array(person["offset"][frame]).astype(np.float32)
-        known = from_bytes(np.array(person["known"][frame]))
+        shown = from_bytes(np.array(person["known"][frame]))
         if self._augment:
             jitter = draw_jitter(rng, self.image_size, strength=0.5)
             still = Jitter(jitter.gain, jitter.offset, 0.0, np.eye(2, 3), False)
-            source, target = (mirrored(still.apply(picture, rng), flip) for picture in (source, target))
-            known = known[:, ::-1] if flip else known
+            source, target = (
+                mirrored(still.apply(picture, rng, empty_depth=EMPTY), flip) for picture in (source, target)
+            )
+            shown = shown[:, ::-1] if flip else shown
             offset = offset[:, ::-1] * np.array([-1, 1], np.float32) if flip else offset
-        moving = np.abs(offset).sum(axis=-1) * 128
-        known = known * (1 + np.minimum(_MOVING * moving, _MOST_MOVING))
-        return source, target, np.ascontiguousarray(offset), np.ascontiguousarray(known, dtype=np.float32)
+        return source, target, np.ascontiguousarray(offset), np.ascontiguousarray(shown, dtype=np.float32)
 
     def _units(self, weights: Picture, flip: bool) -> Picture:
         return weights[self._mirror] if flip else weights.copy()

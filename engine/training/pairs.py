@@ -10,7 +10,7 @@
 | offset | [T, N, N, 2] float16 | its backward flow, less the identity |
 | known | [T, N, N] uint8 | where that flow is known |
 
-int16 stands for [-1, 1], uint8 for [0, 1].
+int16 stands for [-1, 1], uint8 for [0, 1]. Drivers without an avatar (for the code stage) lack the last four.
 """
 
 import shutil
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from render.errors import InputError
 
-ARRAYS = ("driver", "color_only", "weights", "source", "target", "offset", "known")
+DRIVER_ARRAYS = ("driver", "color_only", "weights")
+AVATAR_ARRAYS = ("source", "target", "offset", "known")
 _WORD, _BYTE = 32767, 255
 
 
@@ -46,12 +47,19 @@ def from_bytes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
 class PairFolder:
     """The arrays of one person, mapped into memory when they are asked for.
 
+    Attributes:
+        frames: how many.
+        has_avatar: whether an avatar repeats the driver.
+
     Raises InputError where the folder is not whole.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        missing = [name for name in ARRAYS if not (folder / f"{name}.npy").is_file()]
+        there = {path.stem for path in folder.glob("*.npy")}
+        self.has_avatar = bool(there & set(AVATAR_ARRAYS))
+        wanted = (*DRIVER_ARRAYS, *(AVATAR_ARRAYS if self.has_avatar else ()))
+        missing = [name for name in wanted if name not in there]
         if missing:
             raise InputError(f"{folder}: lacks {', '.join(missing)}; delete it and run make_pairs again")
         self.frames = len(self["weights"])
@@ -68,7 +76,7 @@ class PairFolder:
     @staticmethod
     def write(folder: Path, **arrays: NDArray[Any]) -> None:
         """Make the folder, whole or not at all."""
-        assert set(arrays) == set(ARRAYS)
+        assert set(arrays) in ({*DRIVER_ARRAYS}, {*DRIVER_ARRAYS, *AVATAR_ARRAYS})
         partial = folder.with_name(folder.name + ".partial-0")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -79,7 +87,7 @@ class PairFolder:
 
 def pair_folders(root: Path) -> list[PairFolder]:
     """All people of a training set, by name. Raises InputError where there is none."""
-    folders = sorted(path.parent for path in root.glob("*/known.npy") if ".partial" not in path.parent.name)
+    folders = sorted({path.parent for path in root.glob("*/*.npy") if ".partial" not in path.parent.name})
     if not folders:
         raise InputError(f"{root}: expected people made by engine.training.make_pairs, found none; run it first")
     return [PairFolder(folder) for folder in folders]

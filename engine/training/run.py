@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from engine.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint
 from engine.network.config import COMPACT, PUBLISHED, NetworkConfig
+from engine.network.layers import EqualLinear
 from engine.network.network import FaceNetwork
 from engine.training.distributed import Team, team
 from engine.training.feed import Samples
@@ -25,7 +26,7 @@ from engine.training.vgg import load_vgg
 from render.errors import InputError
 
 NETWORK_NAME = "network.pt"
-_AT_REST = 0.01
+_AT_REST, _SMALL_CODE = 0.01, 0.1
 _SIZES = {"published": PUBLISHED, "compact": COMPACT}
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,15 @@ def _network(options: TrainOptions) -> FaceNetwork:
 @torch.no_grad()
 def start_at_rest(network: FaceNetwork) -> None:
     """Let the teacher start with hardly any flow and the student with the teacher's, instead of with noise: from a
-    hundred pixels off, most of a short training would go into getting back."""
+    hundred pixels off, most of a short training would go into getting back.
+
+    The motion code starts small, behind layers that pass on what they are given: five random linear layers in a row
+    first learn to say nothing at all, and then have hardly a gradient left to learn anything else from.
+    """
+    *passing, last = cast(list[EqualLinear], list(network.enc.fc))
+    for layer in passing:
+        layer.weight.copy_(torch.eye(len(layer.weight)) / layer.scale)
+    last.weight.mul_(_SMALL_CODE)
     for name, parameter in network.dec.to_flows.named_parameters():
         if name.endswith("conv.weight"):
             parameter.mul_(_AT_REST)
@@ -160,6 +169,7 @@ def _plan(options: TrainOptions) -> TrainingPlan:
         steps=options.steps,
         batch=options.batch,
         precision=options.precision,
+        optimizer=options.optimizer,
         betas=(options.momentum, PUBLISHED_BETAS[1]),
         ema=options.ema,
         clip=options.clip,

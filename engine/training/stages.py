@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from capture.head_crop import EMPTY
 from engine.network.generator import GeneratedRgbd
 from engine.network.layers import identity_grid
 from engine.network.network import FaceNetwork
@@ -22,15 +23,19 @@ from engine.training.losses import (
     distill_loss,
     flow_error,
     generator_loss,
+    mask_error,
+    surface_error,
 )
 from engine.training.names import StageName
 
 Batch = dict[str, Tensor]
 """source, driving, target [B, C, N, N]; start [B, C, N, N]: the driver's neutral, where it is not the source itself.
-With truth: offset [B, N, N, 2] and known [B, N, N] (see `engine.training.pairs`), code [B, M] units of the driving
-frame. The code stage has frames [B, K, C, N, N] of one person each, and their units [B, K, M]."""
+With truth: offset [B, N, N, 2] and shown [B, N, N] (`known` of `engine.training.pairs`), known [B, N, N] how much the
+flow of a pixel counts, code [B, M] units of the driving frame. The code stage has frames [B, K, C, N, N] of one person
+each, and their units [B, K, M]."""
 
 _RELATIVE, _ABSOLUTE = 1.0, 0.3
+_SURFACE, _MASK = 0.5, 0.5  # beside the flow
 _UNUSED = ("dec.to_rgb1.", ".noise.weight")
 _OF_LIA = tuple(
     f"dec.{part}." for part in ("input", "conv1", "convs.0", "convs.1", "to_rgbs.0", "to_flows.0", "direction")
@@ -96,7 +101,9 @@ class StageModel(nn.Module):
         rgbd, code = self.generate(batch)
         terms = generator_loss(rgbd, batch["target"], self.perceptual, weights)
         if weights.flow and "offset" in batch:
-            terms["flow"] = weights.flow * flow_error(offset_of(rgbd.flow_logits), batch["offset"], batch["known"])
+            terms |= _motion_terms(weights.flow, offset_of(rgbd.flow_logits), rgbd.flow_logits[:, 2], batch)
+            surface = surface_error(rgbd.depth, batch["target"][:, 3:], batch["known"])
+            terms["surface"] = _SURFACE * weights.flow * surface
         if weights.code and code is not None and "code" in batch:
             terms["code"] = weights.code * code_error(code, batch["code"], self.importance)
         return terms
@@ -109,7 +116,7 @@ class StageModel(nn.Module):
         terms = distill_loss(motion, rgbd.rgb, self.perceptual, weights)
         if weights.flow and "offset" in batch:
             offset = motion.flow - identity_grid(motion.flow.shape[1], motion.flow.device)
-            terms["flow"] = weights.flow * flow_error(offset, batch["offset"], batch["known"])
+            terms |= _motion_terms(weights.flow, offset, torch.logit(motion.mask[:, 0], eps=1e-5), batch)
         return terms
 
     def generate(self, batch: Batch) -> tuple[GeneratedRgbd, Tensor | None]:
@@ -145,6 +152,14 @@ def is_trained(name: str, stage: StageName, options: StageOptions) -> bool:
         return False
     uses_color = options.generator.perceptual > 0 or options.generator.color_l1 > 0
     return uses_color or not name.startswith("dec.to_rgbs.")
+
+
+def _motion_terms(weight: float, offset: Tensor, mask_logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    on_avatar = (batch["target"][:, 3] < EMPTY).to(offset.dtype)
+    return {
+        "flow": weight * flow_error(offset, batch["offset"], batch["known"]),
+        "mask": _MASK * weight * mask_error(mask_logits, batch["shown"], on_avatar),
+    }
 
 
 def offset_of(flow_logits: Tensor) -> Tensor:

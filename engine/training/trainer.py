@@ -24,7 +24,8 @@ from engine.training.checkpointing import (
 )
 from engine.training.distributed import Team
 from engine.training.feed import Samples, batches
-from engine.training.names import Precision
+from engine.training.muon import Muon
+from engine.training.names import OptimizerName, Precision
 from engine.training.schedule import Schedule
 from engine.training.show import sheet
 from engine.training.stages import Batch, StageModel
@@ -58,6 +59,7 @@ class TrainingPlan:
     steps: int
     batch: int
     precision: Precision = "fp32"
+    optimizer: OptimizerName = "adam"
     betas: tuple[float, float] = PUBLISHED_BETAS
     ema: float = 0.999
     clip: float = 0.0
@@ -93,9 +95,15 @@ class Trainer:
         self._samples, self._stop = samples, stop
         self._settings = {**(settings or {}), "stage": model.stage, "plan": _plain(asdict(plan))}
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(self._trained, lr=plan.schedule.peak, betas=plan.betas)
+        self.optimizer = self._optimizer()
         self.average = MovingAverage.of(model.network, plan.ema) if plan.ema else None
         self.step = 0
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        plan = self.plan
+        if plan.optimizer == "muon":
+            return Muon(self._trained, lr=plan.schedule.peak)
+        return torch.optim.Adam(self._trained, lr=plan.schedule.peak, betas=plan.betas)
 
     @property
     def network(self) -> FaceNetwork:

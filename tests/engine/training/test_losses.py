@@ -167,6 +167,27 @@ def test_flow_and_code_errors_are_plain_means() -> None:
     assert float(losses.code_error(code, wanted, importance)) == pytest.approx((3 * 1 + 1 * 4) / 4)
 
 
+def test_surface_and_mask_errors_equal_their_plain_forms() -> None:
+    generator = torch.Generator().manual_seed(6)
+    depth, target = torch.rand(2, 1, 4, 4, generator=generator), torch.rand(2, 1, 4, 4, generator=generator)
+    known = torch.rand(2, 4, 4, generator=generator)
+    pictures = []
+    for b in range(2):
+        length = charbonnier(losses.PIXELS_PER_DEPTH * (depth[b, 0] - target[b, 0]).double().numpy())
+        pictures.append((length * known[b].numpy()).sum() / known[b].numpy().sum())
+    assert float(losses.surface_error(depth, target, known)) == pytest.approx(np.mean(pictures), rel=1e-5)
+    logits, shown = torch.randn(2, 4, 4, generator=generator).double(), known.double()
+    on_avatar = (torch.rand(2, 4, 4, generator=generator) > 0.5).double()
+    total = 0.0
+    for logit, wanted, on in zip(
+        logits.flatten().tolist(), shown.flatten().tolist(), on_avatar.flatten().tolist(), strict=True
+    ):
+        likely = 1 / (1 + math.exp(-logit))
+        entropy = -(wanted * math.log(likely) + (1 - wanted) * math.log(1 - likely))
+        total += (1 + losses.HIDDEN_WEIGHT * on * (1 - wanted)) * entropy
+    assert float(losses.mask_error(logits, shown, on_avatar)) == pytest.approx(total / 32, rel=1e-6)
+
+
 def test_a_colour_stage_has_no_depth_terms() -> None:
     rgbd = GeneratedRgbd(fixed(1, 3), fixed(2, 1), fixed(4, 3), torch.zeros(2, 4))
     terms = generator_loss(rgbd, fixed(3, 3), None, GeneratorWeights(color_l1=2.0))

@@ -12,8 +12,9 @@ from capture.synthetic.head_data import load_head_data
 from engine.network.config import COMPACT
 from engine.network.layers import identity_grid, sample
 from engine.training import make_pairs
+from engine.training.expression_dataset import StillTracker
 from engine.training.pair_samples import FRAMES_OF_ONE, PairSamples, mirrored_units, unit_importance
-from engine.training.pairs import PairFolder, from_words, pair_folders
+from engine.training.pairs import DRIVER_ARRAYS, PairFolder, from_words, pair_folders
 from render.errors import InputError
 
 FRAMES = 5
@@ -22,10 +23,11 @@ FRAMES = 5
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
-    with ClipStudio() as studio, FaceFinder() as finder:
+    with ClipStudio() as studio, StillTracker() as tracker, FaceFinder() as finder:
+        workshop = make_pairs.Workshop(studio, tracker, finder)
         for number in (0, 1):
             person = folder / f"train-{number:06d}"
-            assert make_pairs.make_person(person, number, FRAMES, "train", studio, finder)
+            assert make_pairs.make_person(person, number, FRAMES, "train", workshop)
     return folder
 
 
@@ -114,6 +116,15 @@ def test_what_is_no_training_set_is_refused(tmp_path: Path) -> None:
         pair_folders(tmp_path)
     folder = tmp_path / "train-000000"
     folder.mkdir()
-    np.save(folder / "known.npy", np.zeros(1))
+    np.save(folder / "weights.npy", np.zeros(1))
     with pytest.raises(InputError, match="lacks driver"):
         PairFolder(folder)
+
+
+def test_drivers_without_avatars_are_for_the_code_stage(root: Path, tmp_path: Path) -> None:
+    whole = pair_folders(root)[0]
+    PairFolder.write(tmp_path / "train-000000", **{name: np.array(whole[name]) for name in DRIVER_ARRAYS})
+    assert not pair_folders(tmp_path)[0].has_avatar
+    assert PairSamples(tmp_path, "code")(0)["frames"].shape[0] == FRAMES_OF_ONE
+    with pytest.raises(InputError, match="drivers only"):
+        PairSamples(tmp_path, "generator")
