@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument(
         "--engine", action="append", help="only this engine (may be repeated); baselines are always run"
     )
-    parser.add_argument("--checkpoint", type=Path, help="weights, to have a row for the flow engine")
+    parser.add_argument("--checkpoint", type=Path, help="a network of your own: one more row for the flow engine")
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
     parser.add_argument("--cache", type=Path, default=Path(user_cache_dir("vfa-live", appauthor=False)) / "likeness")

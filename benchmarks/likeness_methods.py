@@ -39,15 +39,15 @@ class Method:
 
 
 def engine_names() -> list[str]:
-    """Engines that need no file."""
-    return [name for name in get_args(EngineName) if name not in ("auto", "flow")]
+    """Engines that need no file of the user's; "flow" is the compact network that comes with the program."""
+    return [name for name in get_args(EngineName) if name != "auto"]
 
 
 def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
     """Those asked for, then what they are compared with."""
     driven = [Method(name, "none", _driven_by(name, None)) for name in engines]
     if checkpoint is not None:
-        driven.append(Method("flow", "none", _driven_by("flow", checkpoint)))
+        driven.append(Method(f"flow, {checkpoint.stem}", "none", _driven_by("flow", checkpoint)))
     return [
         *driven,
         Method("webcam coefficients", "52 true units", _by_scores),

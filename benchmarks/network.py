@@ -19,8 +19,7 @@ from engine.backends.compiled import BackendError
 from engine.backends.select import BackendName, make_backend, select_backend
 from engine.motion_network import MotionNetwork, sample_inputs
 from engine.network.checkpoint import load_checkpoint
-from engine.network.config import COMPACT
-from engine.network.network import FaceNetwork
+from engine.shipped import COMPACT_FILE
 
 _ON_CPU: tuple[BackendName, ...] = ("eager", "native", "openvino", "openvino-mixed", "openvino-int8")
 _ON_GPU: tuple[BackendName, ...] = ("cuda", "tensorrt")
@@ -112,8 +111,7 @@ def measure(checkpoint: Path | None, rounds: int) -> dict[str, Any]:
 
 def measure_compact(checkpoint: Path | None, rounds: int = 200) -> dict[str, Any]:
     """The compact network: median time of a frame on the fastest backend that takes it, and its weights' size."""
-    torch.manual_seed(0)
-    network = load_checkpoint(checkpoint).network if checkpoint else FaceNetwork(COMPACT).eval().requires_grad_(False)
+    network = load_checkpoint(checkpoint or COMPACT_FILE).network
     source, driving = (sample_inputs(network.config, seed)[0] for seed in (11, 13))
     live = MotionNetwork(network, source)
     backend = select_backend("auto", CompileRequest(live, "compact", "compact"))
@@ -131,7 +129,7 @@ def measure_compact(checkpoint: Path | None, rounds: int = 200) -> dict[str, Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, help="a network checkpoint; seeded weights when not given")
-    parser.add_argument("--compact", type=Path, help="a checkpoint of the compact network; seeded weights otherwise")
+    parser.add_argument("--compact", type=Path, help="a checkpoint of the compact network; the shipped one otherwise")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--compact-only", action="store_true", help="leave the published network out")
     parser.add_argument("--json", type=Path)
