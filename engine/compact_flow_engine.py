@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from calib.close_up import CloseUp
+from calib.face_regions import FACE_LANDMARKS
 from capture.frame import FaceObservation
 from capture.head_crop import HeadCropper
 from engine.closing import LidClosing, LipClosing
@@ -25,7 +26,7 @@ from engine.face_mapping import FaceMapping
 from engine.flow_following import FlowFollower, MotionPicture
 from engine.flow_network import FlowNetwork
 from engine.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
-from engine.motion import AvatarPose, HeadPose
+from engine.motion import AvatarPose, ControllerMotion, HeadPose
 from engine.retarget import Retargeter
 from engine.smoothing import OneEuro
 
@@ -68,6 +69,7 @@ class CompactFlowEngine:
             OneEuro(*SHIFT_FILTER),
         ]
         controllers = len(avatar.rig.controllers.rest)
+        self._moved, self._followed = np.zeros((controllers, 3)), np.zeros(controllers, bool)
         self._easing = Easing(
             (np.zeros((controllers, 3)), np.zeros((2, 1)), np.zeros((2, 2)), np.zeros((1, 3)), np.zeros((1, 3)))
         )
@@ -91,12 +93,20 @@ class CompactFlowEngine:
         tracked = observation.tracked and self._driver is not None
         live = self._live(observation) if tracked else self._easing.rest
         shown = self._easing.step(live, tracked, observation.timestamp_s)
-        moved = shown[0].copy()
-        self._lips.apply(moved)
+        self._moved = shown[0].copy()
+        self._lips.apply(self._moved)
         for lid, shut in zip(self._lids, shown[1][:, 0], strict=True):
-            lid.apply(moved, 1.0 - float(shut))
-        vertices = self._retargeter.vertices(moved, shown[2])
+            lid.apply(self._moved, 1.0 - float(shut))
+        vertices = self._retargeter.vertices(self._moved, shown[2])
         return AvatarPose(vertices, self._head(shown), observation.timestamp_s, observation.frame.index, tracked)
+
+    def controller_motion(self) -> ControllerMotion:
+        """What the last `animate` did, as displacements of the 468 landmark controllers; those that flow itself says
+        are tracked."""
+        shown = self._easing.shown
+        displacement = self._moved[:FACE_LANDMARKS].astype(np.float32)
+        tracked = self._followed[:FACE_LANDMARKS]
+        return ControllerMotion(displacement, tracked, self._head(shown), shown[2].astype(np.float32))
 
     def _live(self, observation: FaceObservation) -> State:
         """The smoothed state of a tracked frame: controllers, how far lids are shut, gaze, turn and shift of the
@@ -107,7 +117,7 @@ class CompactFlowEngine:
             for each in self._filters:
                 each.reset()
         driver = self._driver
-        moved, _ = self._follower.displacement(self._seen(observation, driver))
+        moved, self._followed = self._follower.displacement(self._seen(observation, driver))
         motion = measure(observation, driver.neutral)
         shut = np.clip(1 - motion.lids[:, :1], *_SHUT_RANGE)
         gaze = followed_gaze(motion, self._easing.shown[2])

@@ -47,7 +47,7 @@ def eager_sample(network: MotionNetwork, seed: int = 0) -> Sample:
     """What eager makes of the sample inputs of that seed."""
     driving, offset = sample_inputs(network.config, seed)
     with torch.inference_mode():
-        flow, depth, _ = network(driving, offset)
+        flow, depth, *_ = network(driving, offset)
     return Sample(driving.numpy(), offset.numpy(), flow.numpy(), depth.numpy())
 
 

@@ -15,9 +15,12 @@ from capture.source import frames_of
 from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.closing import LipClosing
+from engine.compact_flow_engine import CompactFlowEngine
 from engine.expression_engine import ExpressionEngine
 from engine.landmark_engine import LandmarkEngine
 from engine.motion import AvatarPose, HeadPose
+from engine.open_flow import open_flow_engine
+from engine.shipped import COMPACT_FILE
 from render.errors import InputError
 
 FRAMES = 240
@@ -36,13 +39,17 @@ def observations() -> list[FaceObservation]:
         return [tracker.track(frame) for frame in islice(frames_of(PerformerSource(realtime=False)), FRAMES)]
 
 
-Engine = LandmarkEngine | ExpressionEngine
+Engine = LandmarkEngine | ExpressionEngine | CompactFlowEngine
 MakeEngine = Callable[..., Engine]
 
 
-@pytest.fixture(params=["landmark", "expression"])
+@pytest.fixture(params=["landmark", "expression", "flow"])
 def make(request: pytest.FixtureRequest) -> MakeEngine:
     def make_one(avatar: Avatar, head_pose: HeadPose = "follow") -> Engine:
+        if request.param == "flow":
+            engine = open_flow_engine(avatar, COMPACT_FILE, head_pose=head_pose)
+            assert isinstance(engine, CompactFlowEngine)
+            return engine
         return (LandmarkEngine if request.param == "landmark" else ExpressionEngine)(avatar, head_pose)
 
     return make_one
