@@ -17,6 +17,10 @@ class BackendError(InputError):
     """A backend cannot be used here; says why and what else there is."""
 
 
+class OtherSizesError(BackendError):
+    """A backend is made for networks of other sizes: nothing is wrong, another one takes this one."""
+
+
 @dataclass(frozen=True, eq=False)
 class MotionFields:
     """One frame's result.

@@ -1,7 +1,7 @@
 """The backend of this project's own kernels: packs the live graph's weights for them."""
 
 from engine.backends.backend import CompileRequest
-from engine.backends.compiled import BackendError
+from engine.backends.compiled import BackendError, OtherSizesError
 from engine.backends.native_library import NativeError, library, missing
 from engine.backends.native_motion import PANEL, NativeMotion
 from engine.backends.native_packing import packed
@@ -20,7 +20,7 @@ class NativeBackend:
         config = request.network.config
         widths = {config.widths[size] for size in config.resolutions(from_size=4)}
         if any(width % PANEL for width in widths) or config.depth_motion_dim != 5 or config.input_channels != 4:
-            raise BackendError(
+            raise OtherSizesError(
                 f"--backend native: expected channels divisible by {PANEL}, 4 inputs and 5 depth directions, "
                 f"got widths {sorted(widths)}; use --backend openvino"
             )

@@ -5,7 +5,7 @@ import logging
 import torch
 
 from engine.backends.backend import Backend, CompileRequest, proven
-from engine.backends.compiled import BackendError, SelectedBackend
+from engine.backends.compiled import BackendError, OtherSizesError, SelectedBackend
 from engine.backends.eager import CudaGraphBackend, EagerBackend
 from engine.backends.names import BackendName
 from engine.backends.native import NativeBackend
@@ -53,7 +53,7 @@ def select_backend(name: BackendName, request: CompileRequest) -> SelectedBacken
         try:
             return _selected(backend, request, "; ".join([device, *refused]))
         except BackendError as error:
-            log.warning("%s", error)
+            log.log(logging.INFO if isinstance(error, OtherSizesError) else logging.WARNING, "%s", error)
             refused.append(f"not {candidate}: {error}")
     raise BackendError(f"--backend auto: none works here ({'; '.join(refused)})")
 
