@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.placement import FACE_HEIGHT
-from capture.head_crop import FARTHEST_M, NEAREST_M, depth_channel
+from capture.head_crop import FARTHEST_M, NEAREST_M, cut_colors, cut_depth, depth_channel
 from capture.preprocess import NETWORK_SIZE, network_input
 from render.camera import Intrinsics
 
@@ -65,15 +65,9 @@ class CloseUp:
 
     def cut(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """This camera's colour [256, 256, 3] and depth [256, 256] out of the larger picture's."""
-        import cv2
-
         x, y, width, height = self.window
-        T = np.array([[width, 0.0, x * NETWORK_SIZE], [0.0, height, y * NETWORK_SIZE]]) / NETWORK_SIZE
-        T[:, 2] += T[:, :2].sum(axis=1) / 2 - 0.5
-        size = (NETWORK_SIZE, NETWORK_SIZE)
-        color = cv2.warpAffine(rgb, T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        near = cv2.warpAffine(depth, T, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        return np.asarray(color, dtype=np.uint8), np.asarray(near, dtype=np.float32)
+        A = np.array([[width / NETWORK_SIZE, 0.0, x], [0.0, height / NETWORK_SIZE, y]])
+        return cut_colors(rgb, A).astype(np.uint8), cut_depth(depth, A)
 
     def network_input(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """[4, 256, 256] in [-1, 1] of this camera's picture; see `capture.head_crop.depth_channel`."""

@@ -7,10 +7,9 @@ frame is stretched over its own range.
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.canonical_face import CanonicalFace
 from capture.face_depth import lift_depth
 from capture.frame import FaceObservation
-from capture.preprocess import BEHIND_FACE_M, NETWORK_SIZE, ChannelOrder, face_box
+from capture.preprocess import BEHIND_FACE_M, NETWORK_SIZE, face_box
 
 NEAREST_M, FARTHEST_M = 0.10, -0.05  # before and behind the head's origin: −1 and 1 of the depth channel
 EMPTY = 1.0  # depth channel where there is nothing, or nothing near
@@ -26,19 +25,11 @@ class HeadCropper:
     shows; from then on that square moves and rolls with the tracked head. Expressions move within the cut, the head
     hardly does.
 
-    Args:
-        channel_order: of the first three channels.
-        foreground_m: what is nearer is the driver; by default what is less than 0.2 m behind the face.
-        face: for frames without depth, whose depth is then that of the tracked face's surface; their colour is kept
-            everywhere.
+    Depth is the sensor's, up to 0.2 m behind the face, and black behind that; of frames without depth it is that of the
+    tracked face's surface, and their colour is kept everywhere.
     """
 
-    def __init__(
-        self, channel_order: ChannelOrder = "rgb", foreground_m: float | None = None, face: CanonicalFace | None = None
-    ) -> None:
-        self._channel_order: ChannelOrder = channel_order
-        self._foreground_m = foreground_m
-        self._face = face
+    def __init__(self) -> None:
         self._centre_m: NDArray[np.float64] | None = None  # [3] of the square, in the head's frame
         self._side_m = 0.0
 
@@ -63,34 +54,17 @@ class HeadCropper:
         if not observation.tracked:
             return None
         A, frame = self.frame_of_cut(observation), observation.frame
-        rgb = _colors(frame.rgb, A)
+        rgb = cut_colors(frame.rgb, A)
         if frame.depth_m is None:
-            depth_m = self._lifted(observation, A)
+            depth_m = _lifted(observation, A)
         else:
-            depth_m = self._measured_depth(observation, frame.depth_m, A)
+            depth_m = _measured_depth(observation, frame.depth_m, A)
             rgb = np.where(depth_m[..., None] > 0, rgb, np.float32(0))
         planes = np.empty((4, NETWORK_SIZE, NETWORK_SIZE), np.float32)
-        planes[:3] = (rgb if self._channel_order == "rgb" else rgb[..., ::-1]).transpose(2, 0, 1) * np.float32(2 / 255)
+        planes[:3] = rgb.transpose(2, 0, 1) * np.float32(2 / 255)
         planes[:3] -= 1
         planes[3] = depth_channel(depth_m, float(observation.T_camera_head[2, 3]))
         return planes
-
-    def _measured_depth(
-        self, observation: FaceObservation, depth_m: NDArray[np.float32], A: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        limit_m = self._foreground_m or float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M
-        cut = _nearest(depth_m, A)
-        return _closed(np.where(cut < limit_m, cut, np.float32(0)))
-
-    def _lifted(self, observation: FaceObservation, A: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The tracked face's surface, drawn upright and turned as the cut is."""
-        side = float(np.hypot(*A[:, 0])) * NETWORK_SIZE
-        left, top = A @ np.array([NETWORK_SIZE / 2, NETWORK_SIZE / 2, 1.0]) - side / 2
-        view = observation.frame.intrinsics.crop(left, top, round(side), round(side))
-        drawn = lift_depth(observation, self._face, view.resized(NETWORK_SIZE, NETWORK_SIZE))
-        turn = A.copy()
-        turn[:, 2] -= left, top
-        return _nearest(drawn, turn * (NETWORK_SIZE / round(side)))
 
     def _measured(self, observation: FaceObservation) -> NDArray[np.float64]:
         T, camera = observation.T_camera_head, observation.frame.intrinsics
@@ -101,6 +75,24 @@ class HeadCropper:
         place_m: NDArray[np.float64] = (centre_m - T[:3, 3]) @ T[:3, :3]
         self._centre_m = place_m
         return place_m
+
+
+def _measured_depth(
+    observation: FaceObservation, depth_m: NDArray[np.float32], A: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    cut = cut_depth(depth_m, A)
+    return _closed(np.where(cut < float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M, cut, np.float32(0)))
+
+
+def _lifted(observation: FaceObservation, A: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The tracked face's surface, drawn upright and turned as the cut is."""
+    side = float(np.hypot(*A[:, 0])) * NETWORK_SIZE
+    left, top = A @ np.array([NETWORK_SIZE / 2, NETWORK_SIZE / 2, 1.0]) - side / 2
+    view = observation.frame.intrinsics.crop(left, top, round(side), round(side))
+    drawn = lift_depth(observation, None, view.resized(NETWORK_SIZE, NETWORK_SIZE))
+    turn = A.copy()
+    turn[:, 2] -= left, top
+    return cut_depth(drawn, turn * (NETWORK_SIZE / round(side)))
 
 
 def depth_channel(depth: NDArray[np.floating], origin: float, per_metre: float = 1.0) -> NDArray[np.float32]:
@@ -115,8 +107,12 @@ def depth_channel(depth: NDArray[np.floating], origin: float, per_metre: float =
     return np.asarray(np.where(depth > 0, value, EMPTY), dtype=np.float32)
 
 
-def _colors(rgb: NDArray[np.uint8], A: NDArray[np.float64]) -> NDArray[np.float32]:
-    """[256, 256, 3] of a picture, averaged where it is finer than the cut; 0 beyond its edges."""
+def cut_colors(rgb: NDArray[np.uint8], A: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[256, 256, 3] of a picture, averaged where it is finer than the cut; 0 beyond its edges.
+
+    Args:
+        A: [2, 3] from places in the cut (see `HeadCropper.frame_of_cut`) to places in the picture.
+    """
     import cv2
 
     fine = min(_MOST_FINE, max(1, int(np.ceil(np.hypot(*A[:, 0]) / _FINE))))
@@ -128,7 +124,8 @@ def _colors(rgb: NDArray[np.uint8], A: NDArray[np.float64]) -> NDArray[np.float3
     return np.asarray(cut, dtype=np.float32)
 
 
-def _nearest(depth_m: NDArray[np.float32], A: NDArray[np.float64]) -> NDArray[np.float32]:
+def cut_depth(depth_m: NDArray[np.float32], A: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[256, 256] of a depth picture by nearest neighbours; 0 beyond its edges."""
     import cv2
 
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from scipy.sparse import csr_matrix
 
+from calib.close_up import Pictured
 from calib.controllers import Controllers
 from calib.published import NEIGHBOURS, Way
 from calib.published_rig import PublishedRig, SeenHead, own_rig, published_rig
@@ -28,7 +29,6 @@ from engine.flow_network import FlowNetwork
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
 from engine.motion import AvatarPose, HeadPose
 from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
-from render.camera import Intrinsics
 from render.mesh import Mesh
 from render.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 Rigid = Literal["deform", "apart"]
 
 
-class FlowAvatar(Protocol):
+class FlowAvatar(Pictured, Protocol):
     """What the flow engine needs of a prepared avatar (`calib.avatar.Avatar` has it all)."""
 
     @property
@@ -46,14 +46,6 @@ class FlowAvatar(Protocol):
     def display_mesh(self) -> Mesh: ...
     @property
     def landmarks(self) -> NDArray[np.float32]: ...
-    @property
-    def source_rgb(self) -> NDArray[np.uint8]: ...
-    @property
-    def source_depth(self) -> NDArray[np.float32]: ...
-    @property
-    def intrinsics(self) -> Intrinsics: ...
-    @property
-    def T_camera_world(self) -> NDArray[np.float64]: ...
     @property
     def controllers(self) -> Controllers: ...  # these two for `FlowOptions.weights` "geodesic" only
     @property
