@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from capture.canonical_face import CanonicalFace
 from capture.depth_sampling import DepthSampler
+from capture.face_landmarker import FaceLandmarks
 from capture.head_pose import HeadPose, PoseTask, solve_head_pose
-from capture.mediapipe_landmarker import FaceLandmarks
 from render.camera import Intrinsics
 
 _TRACKER_DEPTH_WEIGHT = 0.5  # the tracker's relative depth beside its image positions, for the pose

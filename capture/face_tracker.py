@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 
 from capture.canonical_face import LANDMARK_COUNT, load_canonical_face
+from capture.face_landmarker import Landmarker
 from capture.face_lifting import FaceLifter
 from capture.face_model_file import find_face_model
 from capture.frame import FaceObservation, RgbdFrame
-from capture.mediapipe_landmarker import Landmarker
 
 # fmt: off
 SCORE_NAMES = (

@@ -20,10 +20,10 @@ import tyro
 from numpy.typing import NDArray
 
 from capture.canonical_face import LANDMARK_COUNT, load_canonical_face
+from capture.face_landmarker import Landmarker
 from capture.face_lifting import FaceLifter
 from capture.face_model_file import find_face_model
 from capture.frame import FaceObservation, RgbdFrame
-from capture.mediapipe_landmarker import Landmarker
 from capture.synthetic.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.clip_studio import ClipFrame, ClipStudio
 from capture.synthetic.head_model import HeadModel

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from capture.canonical_face import INNER_LOWER_LIP, INNER_UPPER_LIP, CanonicalFace
 from capture.face_depth import draw_depth
+from capture.face_landmarker import FaceLandmarks
 from capture.face_lifting import FaceLifter, LiftedFace
-from capture.mediapipe_landmarker import FaceLandmarks
 from render.camera import Intrinsics
 
 CAMERA = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)

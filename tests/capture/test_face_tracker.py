@@ -1,8 +1,5 @@
 """Tracking real faces: where landmarks are, that bones stay put and expressions show, and what upsets a tracker."""
 
-import logging
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +9,8 @@ from numpy.typing import NDArray
 
 from capture.camera_file import assumed_intrinsics
 from capture.canonical_face import CanonicalFace
-from capture.face_model_file import find_face_model
 from capture.face_tracker import SCORE_NAMES, FaceTracker
 from capture.frame import FaceObservation, RgbdFrame
-from capture.mediapipe_landmarker import Landmarker
 from capture.video_file import decode_video
 
 
@@ -194,21 +189,3 @@ def test_pictures_that_are_slices_are_taken(shared_data: Path) -> None:
     wide = np.concatenate([frame.rgb, frame.rgb[::-1]], axis=1)[:, :512]
     with FaceTracker() as tracker:
         assert tracker.track(moved(frame, rgb=wide)).tracked
-
-
-def test_closing_twice_is_fine_and_mediapipe_stays_whole_for_others() -> None:
-    code = (
-        "from capture.face_tracker import FaceTracker; import sys\n"
-        "tracker = FaceTracker(); tracker.close(); tracker.close()\n"
-        "assert 'matplotlib' not in sys.modules\n"
-        "import mediapipe; mediapipe.tasks.vision.FaceLandmarker, mediapipe.Image\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""  # neither the library's messages nor a traceback at exit
-
-
-def test_what_the_library_prints_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "capture.mediapipe_landmarker"):
-        Landmarker(find_face_model(url=None)).close()
-    assert "mediapipe: " in caplog.text

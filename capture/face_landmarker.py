@@ -1,32 +1,19 @@
-"""The face landmarker of MediaPipe Tasks, made quick to start, quiet, and forgiving about time and picture size."""
+"""The face landmarker on a stream of pictures, forgiving about time and picture size."""
 
-import contextlib
-import importlib
-import importlib.util
-import logging
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, NamedTuple, Self
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.canonical_face import LANDMARK_COUNT
-from render.errors import InputError
+from capture.landmarker_library import LandmarkNetwork
 
-SCORE_COUNT = 52
 _LARGEST_STEP_MS = 1000  # a longer gap between frames is told to the tracker as this
 _UNKNOWN_STEP_MS = 33  # and a jump backwards (a loop, a seek) as this
 _EDGE_SHARE = 0.04  # a face this near to the edge of its window wants another window
 _WHOLE_FACE_SHARE = 0.15  # a face smaller than this share of the picture is not found again in the whole of it
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,22 +48,7 @@ class Landmarker:
     """
 
     def __init__(self, model_path: Path) -> None:
-        with _native_messages_logged():
-            api = _mediapipe()
-            options = api.landmarker.FaceLandmarkerOptions(
-                base_options=api.BaseOptions(model_asset_buffer=model_path.read_bytes()),
-                running_mode=api.RunningMode.VIDEO,
-                num_faces=1,
-                output_face_blendshapes=True,
-            )
-            try:
-                self._landmarker = api.landmarker.FaceLandmarker.create_from_options(options)
-            except (ValueError, RuntimeError) as error:
-                raise InputError(
-                    f"{model_path}: the face landmarker could not be made from it ({_one_line(error)}); "
-                    "give the official face_landmarker.task"
-                ) from None
-        self._api = api
+        self._network = LandmarkNetwork(model_path, video=True, scores=True)
         self._clock_ms = 0
         self._last_timestamp_s: float | None = None
         self._size = (0, 0)
@@ -93,7 +65,7 @@ class Landmarker:
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""
-        self._landmarker.close()
+        self._network.close()
 
     def detect(self, rgb: NDArray[np.uint8], timestamp_s: float) -> FaceLandmarks | None:
         """Find the face in `rgb` [H, W, 3], or None.
@@ -134,17 +106,12 @@ class Landmarker:
 
     def _run(self, rgb: NDArray[np.uint8], window: _Window) -> FaceLandmarks | None:
         x, y, width, height = window
-        picture = np.ascontiguousarray(rgb[y : y + height, x : x + width])
-        image = self._api.Image(image_format=self._api.ImageFormat.SRGB, data=picture)
         self._clock_ms += 1
-        result = self._landmarker.detect_for_video(image, self._clock_ms)
-        if not result.face_landmarks:
+        answer = self._network.run(rgb[y : y + height, x : x + width], self._clock_ms)
+        if answer is None:
             return None
-        points = np.array([(point.x, point.y, point.z) for point in result.face_landmarks[0]])
-        scores = np.array([category.score for category in result.face_blendshapes[0]], dtype=np.float32)
-        if points.shape != (LANDMARK_COUNT, 3) or scores.shape != (SCORE_COUNT,) or not np.isfinite(points).all():
-            return None
-        return FaceLandmarks(points[:, :2] * (width, height) + (x, y), points[:, 2] * width, scores)
+        points = answer.points
+        return FaceLandmarks(points[:, :2] * (width, height) + (x, y), points[:, 2] * width, answer.scores)
 
     def _follow(self, found: FaceLandmarks) -> None:
         """Move the window when the face comes near its edge; the tracker then has to find it afresh."""
@@ -194,97 +161,3 @@ def _recentred(window: _Window, size: tuple[int, int], low: NDArray[np.float64],
     side = min(max(window.width, round(2.5 * face)), width, height)
     x, y = np.clip(np.rint((low + high - side) / 2), 0, (width - side, height - side)).astype(int)
     return _Window(int(x), int(y), side, side)
-
-
-# --- the library ------------------------------------------------------------------------------------------------------
-
-
-class _Api(NamedTuple):
-    """The few names of the library that are used."""
-
-    landmarker: Any
-    BaseOptions: Any
-    Image: Any
-    ImageFormat: Any
-    RunningMode: Any
-
-
-@lru_cache(maxsize=1)
-def _mediapipe() -> _Api:
-    """Import what is needed of mediapipe, without what is not.
-
-    Its package files import every task, Matplotlib and an audio library: half a second and 60 MB for nothing. So the
-    packages are stood in for by empty ones while their submodules load, and all is taken off `sys.modules` again, so
-    that an ordinary `import mediapipe` elsewhere still gets the whole library. Should a version be laid out
-    differently, the ordinary import is used.
-    """
-    if "mediapipe" not in sys.modules:
-        with _package_shells("mediapipe", "mediapipe.tasks", "mediapipe.tasks.python", "mediapipe.tasks.python.vision"):
-            try:
-                return _import_api()
-            except (ImportError, AttributeError) as error:
-                log.debug("mediapipe is imported whole, its parts did not load alone: %s", error)
-    return _import_api()
-
-
-def _import_api() -> _Api:
-    tasks = "mediapipe.tasks.python"
-    landmarker = importlib.import_module(f"{tasks}.vision.face_landmarker")
-    options = importlib.import_module(f"{tasks}.core.base_options")
-    bindings = importlib.import_module(f"{tasks}.core.mediapipe_c_bindings")
-    image = importlib.import_module(f"{tasks}.vision.core.image")
-    mode = importlib.import_module(f"{tasks}.vision.core.vision_task_running_mode")
-    bindings.load_raw_library()  # here, because it looks its own package up by name
-    return _Api(landmarker, options.BaseOptions, image.Image, image.ImageFormat, mode.VisionTaskRunningMode)
-
-
-@contextlib.contextmanager
-def _package_shells(top: str, *inner: str) -> Iterator[None]:
-    spec = importlib.util.find_spec(top)
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("face tracking needs the package mediapipe: install it with  pip install mediapipe")
-    root = Path(next(iter(spec.submodule_search_locations)))
-    for name in (top, *inner):
-        shell = ModuleType(name)
-        shell.__path__ = [str(root.parent.joinpath(*name.split(".")))]
-        sys.modules[name] = shell
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
-            del sys.modules[name]
-
-
-_NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: Created TensorFlow", "W0000", "I0000", "E0000")
-
-
-@contextlib.contextmanager
-def _native_messages_logged() -> Iterator[None]:
-    """Send what the C++ library prints to the standard error while it starts to our log (at debug level) instead.
-
-    It takes no setting for that, so the file descriptor itself is turned aside for the time; lines that are not the
-    library's are printed afterwards.
-    """
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (OSError, AttributeError):  # no standard error at all, as under pythonw
-        yield
-        return
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            aside.seek(0)
-            for line in aside.read().decode(errors="replace").splitlines():
-                if line.startswith(_NATIVE_MESSAGE_STARTS):
-                    log.debug("mediapipe: %s", line)
-                else:
-                    print(line, file=sys.stderr)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
