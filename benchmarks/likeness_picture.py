@@ -16,7 +16,7 @@ from benchmarks.likeness_methods import Poses
 from benchmarks.likeness_metrics import Take, explained_per_frame
 from calib.avatar import Avatar
 from render.camera import PUBLISHED_INTRINSICS, transform_points
-from render.gl_context import create_context
+from render.gl_context import create_context, release_context
 from render.mesh import Mesh
 from render.mesh_renderer import MeshRenderer
 from render.render_target import RenderTarget
@@ -85,5 +85,5 @@ def _drawn(avatar: Avatar, mesh: Mesh, vertices: NDArray[np.float32]) -> NDArray
         renderer.render(target, avatar.T_camera_world, camera)
         content = target.framebuffer.read(components=3, alignment=1)
     finally:
-        ctx.release()
+        release_context(ctx)
     return np.frombuffer(content, dtype=np.uint8).reshape(SIDE, SIDE, 3)

@@ -1,5 +1,6 @@
 """Putting a prepared avatar together: the mesh to draw, and the rig that moves it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,7 @@ from calib.template_fit import fit_template
 from calib.template_head import load_template
 from render.mesh import Mesh
 
+STEPS = ("mouth and eyes", "controllers and their weights", "the built-in head", "expressions carried over")
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
 _FINE_EYE = 1 / 14  # of an eye's width, where that is less
 _ROUNDS = 5  # of halving edges
@@ -48,8 +50,9 @@ _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept wh
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
 
-def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
-    """The mesh to draw (avatar units; the file's vertices first) and its rig."""
+def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: None) -> tuple[Mesh, FaceRig]:
+    """The mesh to draw (avatar units; the file's vertices first) and its rig. `tell` hears of each of `STEPS`."""
+    tell(STEPS[0])
     work = replace(work_mesh(survey.mesh), vertices=survey.vertices.copy())
     work = _refined(work, survey)
     for opening in (survey.mouth, *survey.eyes):
@@ -57,6 +60,7 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
             work = cut_opening(work, opening)
     if _mouth_needs_inside(survey):
         work = _without_cavity(work, survey)
+    tell(STEPS[1])
     controllers, point_weights = build_controllers(work, survey)
     weights = _part_weights(work, survey, point_weights)
     for opening in survey.eyes:
@@ -71,7 +75,10 @@ def assemble(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
     mesh, _ = display_mesh(full, parts, materials)
     by_name = {piece.name: vertices for piece, vertices in zip(pieces, numbers, strict=True)}
     eyes = [_eye_rig(work, survey, shapes[eye], eye, by_name) for eye in range(2)]
-    mouth, template = survey.mouth, load_template()
+    tell(STEPS[2])
+    template = load_template()
+    tell(STEPS[3])
+    mouth = survey.mouth
     rig = FaceRig(
         mesh.vertices,
         controllers,

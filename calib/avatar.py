@@ -121,8 +121,9 @@ def prepare_avatar(
         landmarks: file of landmarks placed by hand (`calib.hand_landmarks`), for heads that are not human.
         morphs: keep the file's morph targets, as its `file_mesh.morphs`; see `calib.morphs`.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
+        progress: called before each step where the avatar is not in the cache; what it raises ends the preparation.
 
-    Makes an OpenGL context where the avatar is not in the cache: call it from the main thread.
+    Makes an OpenGL context of its own, for the calling thread, where the avatar is not in the cache.
     Raises InputError where the file is no usable mesh or shows no human face.
     """
     check_axes(up, front)
@@ -190,17 +191,15 @@ def _prepare(
     camera: tuple[Vector | None, Vector | None],
     tell: Progress,
 ) -> Avatar:
-    from calib.assemble import assemble
+    from calib.assemble import STEPS, assemble
     from calib.views import Studio
 
     T_camera_world = avatar_camera(*camera)
-    tell("looking for the face", 0, 3)
+    tell("the face", 0, len(STEPS) + 1)
     with Studio(mesh) as studio:
         survey = look_at_head(studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
-    tell("controllers and weights", 1, 3)
-    display, rig = assemble(survey)
-    tell("ready", 3, 3)
+    display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
     return Avatar(
         name,
         mesh,

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.flow_options import WeightSettings
-from realtime.progress import console, progress_bar
+from realtime.progress import Tell, console, progress_bar, step_bar
 from realtime.synth_command import synth
 from realtime.training_commands import preprocess, train
 from realtime.worker import Stop
@@ -81,8 +81,11 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     with _stopped_by_signals(stop):
         session.start()
         try:
-            avatar = _prepared(options)
-            with _viewer(options, avatar, headless=options.headless, mirror=options.mirror) as viewer:
+            with _viewer(options, headless=options.headless, mirror=options.mirror) as viewer:
+                avatar = _prepared_for(options, viewer, stop)
+                if avatar is None:
+                    return
+                viewer.set_mesh(avatar.display_mesh)
                 report = session.run(avatar, viewer, record)
         finally:
             session.shut_down()
@@ -115,7 +118,8 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     with progress_bar() as progress:
         engine = make_engine(options, avatar)
         person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
-        with make_tracker() as tracker, _viewer(options, avatar, headless=True) as viewer:
+        with make_tracker() as tracker, _viewer(options, headless=True) as viewer:
+            viewer.set_mesh(avatar.display_mesh)
             frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
 
@@ -187,13 +191,11 @@ def _camera(options: AvatarOptions) -> OrbitCamera:
     return OrbitCamera(**given)
 
 
-def _viewer(
-    options: LiveOptions | AnimateOptions, avatar: "Avatar", *, headless: bool, mirror: bool = False
-) -> "Viewer":
+def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bool = False) -> "Viewer":
+    """A viewer that has no avatar yet."""
     from render.viewer import Viewer
 
-    camera = _camera(options)
-    return Viewer(avatar.display_mesh, options.size, headless=headless, mirror=mirror, camera=camera, intrinsics=VIEW)
+    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=_camera(options), intrinsics=VIEW)
 
 
 def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
@@ -214,6 +216,24 @@ def _avatar_path(options: AvatarOptions) -> Path:
 
 
 def _prepared(options: AvatarOptions) -> "Avatar":
+    """The avatar, from the cache or made now, with progress on the terminal."""
+    with step_bar(_preparing(options)) as tell:
+        return _prepare(options, tell)
+
+
+def _prepared_for(options: AvatarOptions, viewer: "Viewer", stop: Stop) -> "Avatar | None":
+    """The same with progress in the viewer's window as well; None where the user closed it meanwhile."""
+    from realtime.preparing import prepared_in_window
+
+    with step_bar(_preparing(options)) as tell:
+        return prepared_in_window(lambda progress: _prepare(options, progress), viewer, stop, tell)
+
+
+def _preparing(options: AvatarOptions) -> str:
+    return f"preparing {Path(options.avatar).name}"
+
+
+def _prepare(options: AvatarOptions, progress: Tell) -> "Avatar":
     from calib.avatar import prepare_avatar
 
     return prepare_avatar(
@@ -227,6 +247,7 @@ def _prepared(options: AvatarOptions) -> "Avatar":
         morphs=options.morphs,
         bfm=options.bfm,
         refresh=options.refresh,
+        progress=progress,
     )
 
 

@@ -1,8 +1,14 @@
-"""The only place where OpenGL contexts are made: without a display through EGL, or with a GLFW window."""
+"""The only place where OpenGL contexts are made: without a display through EGL, or with a GLFW window.
+
+A thread has one current context. The two kinds do not take over from each other (GLX ends the program with `BadAccess`
+where a context of EGL is still current, a released one included), so each lets go of the other here.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from render.errors import InputError
@@ -16,8 +22,37 @@ _EGL_HINT = (
 )
 
 
+class _Current(threading.local):
+    """What is current on this thread: a context without a display, or the window of one, or neither."""
+
+    headless: moderngl.Context | None = None
+    window: GlWindow | None = None
+
+    def let_go(self) -> None:
+        """Leave no context current."""
+        if self.headless is not None and sys.platform == "linux":
+            _leave_egl()
+        if self.window is not None:
+            self.window.glfw.make_context_current(None)
+        self.headless = self.window = None
+
+
+_current = _Current()
+
+
+def _leave_egl() -> None:
+    """Make no context of EGL current on this thread. (moderngl's own way makes the one before current again.)"""
+    egl = ctypes.CDLL("libEGL.so.1")  # loaded already, or nothing of it could be current
+    egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
+    egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
+    if (display := egl.eglGetCurrentDisplay()) is not None:
+        egl.eglMakeCurrent(display, None, None, None)
+
+
 def create_context(headless: bool = True) -> moderngl.Context:
     """A context to draw with: a new one without any display (headless), or that of the window just made current.
+
+    Whoever makes one without a display gives it back to `release_context`, on the same thread.
 
     Raises InputError where the machine's OpenGL is missing or older than 3.3.
     """
@@ -25,9 +60,13 @@ def create_context(headless: bool = True) -> moderngl.Context:
 
     if not headless:
         return moderngl.create_context(require=REQUIRED_VERSION)
+    _current.let_go()
     if sys.platform != "linux":
-        return _try_context({})
-    return _try_context({"backend": "egl"}, {"backend": "egl", "libgl": "libGL.so.1", "libegl": "libEGL.so.1"})
+        made = _try_context({})
+    else:
+        made = _try_context({"backend": "egl"}, {"backend": "egl", "libgl": "libGL.so.1", "libegl": "libEGL.so.1"})
+    _current.headless = made
+    return made
 
 
 def _try_context(*settings: dict[str, Any]) -> moderngl.Context:
@@ -47,7 +86,17 @@ def make_current(ctx: moderngl.Context) -> None:
 
     It stays current until another is: moderngl's `with ctx` would leave none current afterwards.
     """
+    if _current.window is not None:
+        _current.let_go()
     ctx.__enter__()  # type: ignore[no-untyped-call]
+    _current.headless = ctx
+
+
+def release_context(ctx: moderngl.Context) -> None:
+    """Free a context that was made without a display. Where it is current on this thread, none is afterwards."""
+    if _current.headless is ctx:
+        _current.let_go()
+    ctx.release()
 
 
 def is_software(ctx: moderngl.Context) -> bool:
@@ -65,6 +114,7 @@ class GlWindow:
     def __init__(self, width: int, height: int, title: str, *, vsync: bool = True) -> None:
         import glfw
 
+        _current.let_go()  # GLFW makes the window's context current while it opens it
         self.glfw = glfw
         glfw.set_error_callback(self._keep_error)
         self._error = ""
@@ -79,7 +129,7 @@ class GlWindow:
         if not self.handle:
             glfw.terminate()
             raise InputError(f"no window with OpenGL 3.3 can be opened ({self._error}): {self._way_out()}")
-        glfw.make_context_current(self.handle)
+        self.make_current()
         glfw.swap_interval(1 if vsync else 0)
         try:
             self.ctx = create_context(headless=False)
@@ -107,8 +157,11 @@ class GlWindow:
         return self.framebuffer_size[0] / width if width else 1.0
 
     def make_current(self) -> None:
-        """Let drawing go to this window's context."""
+        """Let drawing on this thread go to this window's context."""
+        if _current.headless is not None:
+            _current.let_go()
         self.glfw.make_context_current(self.handle)
+        _current.window = self
 
     def poll_events(self) -> None:
         """Run the callbacks of what happened since the last call."""
@@ -128,6 +181,8 @@ class GlWindow:
     def close(self) -> None:
         """Close the window and GLFW. Safe to call twice."""
         if self.handle:
+            if _current.window is self:
+                _current.let_go()
             self.glfw.destroy_window(self.handle)
             self.handle = None
             self.glfw.terminate()

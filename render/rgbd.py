@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.camera import Intrinsics, transform_points
-from render.gl_context import create_context, make_current
+from render.gl_context import create_context, make_current, release_context
 from render.mesh import Mesh
 from render.mesh_renderer import MeshRenderer
 from render.render_target import RenderTarget
@@ -85,7 +85,7 @@ class RgbdCamera:
             self._target.release()
             self._target = None
         if self._own:
-            self._ctx.release()
+            release_context(self._ctx)
 
     def __enter__(self) -> RgbdCamera:
         return self

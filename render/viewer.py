@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
-from render.gl_context import GlWindow, create_context, is_software, make_current
+from render.gl_context import GlWindow, create_context, is_software, make_current, release_context
 from render.hud import Hud
 from render.looks import PartLook
 from render.mesh import Mesh
@@ -31,7 +31,7 @@ class Viewer:
     """A picture of one mesh, drawn anew by every `show`. Only for the thread that made it; a context manager.
 
     Args:
-        mesh: the avatar; its vertices are shown until the first pose.
+        mesh: the avatar; its vertices are shown until the first pose. None: the window stands empty until `set_mesh`.
         size: width and height in pixels, of the window's content on an ordinary screen. The window may be resized.
         headless: draw the same without a window.
         mirror: show it as in a mirror (the window only: `read_rgb` is never mirrored).
@@ -45,7 +45,7 @@ class Viewer:
 
     def __init__(
         self,
-        mesh: Mesh,
+        mesh: Mesh | None,
         size: tuple[int, int] = (960, 720),
         *,
         headless: bool = False,
@@ -61,35 +61,45 @@ class Viewer:
         self._size = size
         if headless:
             self._ctx = create_context()
-            self._resources.callback(self._ctx.release)
+            self._resources.callback(release_context, self._ctx)
         else:
             self._window = self._resources.enter_context(GlWindow(*size, title, vsync=vsync))
             self._ctx = self._window.ctx
         try:
             self.controls = ViewerControls(camera or OrbitCamera(), mirror)
             self._framing = intrinsics
-            self._make_scene(mesh, looks)
+            self._make_scene()
             if self._window is not None:
                 connect_input(self._window, self.controls, self._world_per_unit)
-            self.show(mesh.vertices, np.eye(4), None, "starting")
+            if mesh is None:
+                self.show_empty("starting")
+            else:
+                self.set_mesh(mesh, looks)
         except BaseException:
             self._resources.close()
             raise
 
-    def _make_scene(self, mesh: Mesh, looks: Mapping[str, PartLook] | None) -> None:
+    def _make_scene(self) -> None:
         self._make_current()
         self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
-        detail = float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx
-        self._renderer = MeshRenderer(self._ctx, mesh, looks, detail=detail)
+        self._renderer: MeshRenderer | None = None
         self._backdrop = Backdrop(self._ctx)
         self._hud = Hud(self._ctx)
-        self._scene = self._make_target()
+        self._scene = self._make_target(self._pixels())
         self._screen: moderngl.Framebuffer | None = None
         self._T_world_head: NDArray[np.float64] = np.eye(4)
 
-    def _make_target(self) -> RenderTarget:
-        headless = self._window is None
-        return RenderTarget(self._ctx, *self._pixels(), samples=self._samples, top_first=headless)
+    def set_mesh(self, mesh: Mesh, looks: Mapping[str, PartLook] | None = None) -> None:
+        """Show another mesh from here on, at rest until its first pose."""
+        self._make_current()
+        if self._renderer is not None:
+            self._renderer.release()
+        detail = float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx
+        self._renderer = MeshRenderer(self._ctx, mesh, looks, detail=detail)
+        self.show(mesh.vertices, np.eye(4), None, "starting")
+
+    def _make_target(self, size: tuple[int, int]) -> RenderTarget:
+        return RenderTarget(self._ctx, *size, samples=self._samples, top_first=self._window is None)
 
     def _make_current(self) -> None:
         """Draw in this viewer's context from here on, in case another was used in between."""
@@ -108,8 +118,8 @@ class Viewer:
 
     @property
     def intrinsics(self) -> Intrinsics:
-        """The camera of the picture in its present size."""
-        return self._framing.fitted(*self._pixels())
+        """The camera of the picture last shown."""
+        return self._framing.fitted(*self._scene.size)
 
     def _world_per_unit(self) -> float:
         """Avatar units that one unit of mouse movement spans at the origin."""
@@ -135,12 +145,25 @@ class Viewer:
             T_world_head: [4, 4] float64 rigid motion of the whole head.
             driver_rgb: [h, w, 3] uint8 picture of the driver for the corner, or None.
             status: words for the line at the bottom, separated by middle dots.
+
+        Raises ValueError where there is no mesh yet.
         """
+        if self._renderer is None:
+            raise ValueError("expected a mesh before the first pose: call set_mesh")
         self._make_current()
         self._renderer.set_vertices(vertices)
         self._T_world_head = T_world_head
         self._hud.set_driver(driver_rgb)
         self._hud.set_status(status)
+        self._draw()
+
+    def show_empty(self, status: str) -> None:
+        """Draw the picture without an avatar, and a status line as in `show`."""
+        self._make_current()
+        self._hud.set_status(status)
+        self._draw()
+
+    def _draw(self) -> None:
         self._draw_scene()
         if self._window is not None and self._window.framebuffer_size[0] > 0:
             self._draw_overlays(self._ctx.screen)
@@ -148,9 +171,15 @@ class Viewer:
         self.controls.changed = False
 
     def _draw_scene(self) -> None:
-        if self._pixels() != self._scene.size:
+        """The picture in the window's size of this moment: asked once, for it may change while we draw."""
+        size = self._pixels()
+        if size != self._scene.size:
             self._scene.release()
-            self._scene = self._make_target()
+            self._scene = self._make_target(size)
+        if self._renderer is None:
+            self._scene.begin(self._backdrop)
+            self._scene.finish()
+            return
         view = self.controls.camera.T_camera_world()
         self._renderer.render(self._scene, view, self.intrinsics, self._T_world_head, self._backdrop)
 

@@ -1,6 +1,9 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,16 @@ def shared_data() -> Path:
 def shared_reference() -> Path:
     """Folder with the golden tensors of the published network and pipeline."""
     return _shared("reference", "the golden tensors")
+
+
+@pytest.fixture
+def virtual_screen() -> Iterator[str]:
+    """DISPLAY of an X server of its own. (xvfb-run picks numbers in a way that two at a time can get the same.)"""
+    if not (shutil.which("Xvfb") and shutil.which("xdotool")):
+        pytest.skip("needs Xvfb and xdotool (apt install xvfb xdotool)")
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            yield f":{server.stdout.readline().strip()}"
+        finally:
+            server.kill()

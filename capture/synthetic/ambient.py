@@ -9,7 +9,7 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
-from render.gl_context import create_context
+from render.gl_context import create_context, release_context
 
 DIRECTIONS = 220
 SIZE = 1024
@@ -38,7 +38,7 @@ def sky_visibility(vertices: Points, faces: NDArray[np.int32], points: Points, n
             column, row = (np.clip((local[:, :2].T + 1) / 2 * SIZE, 0, SIZE - 1)).astype(int)
             seen[:, number] = -local[:, 2] < depth[row, column] + 1e-4
     finally:
-        ctx.release()
+        release_context(ctx)
     return np.asarray((cosine * seen).sum(axis=1) / np.maximum(cosine.sum(axis=1), 1e-9))
 
 

@@ -18,7 +18,7 @@ from capture.synthetic.head_model import HeadModel
 from capture.synthetic.paint import SkinFields, skin_colors
 from capture.synthetic.palette import Palette
 from capture.synthetic.subdivision import bilinear, triangulated
-from render.gl_context import create_context
+from render.gl_context import create_context, release_context
 
 Points = NDArray[np.float64]
 
@@ -142,7 +142,7 @@ def _texel_corners(atlas: Atlas, faces: NDArray[np.int32], size: int) -> tuple[N
         array.render()
         texels = np.frombuffer(target.read(components=4, dtype="f4"), dtype="f4").reshape(size, size, 4)[::-1]
     finally:
-        ctx.release()
+        release_context(ctx)
     hit = np.rint(texels[..., 3]).astype(np.int64) - 1
     vertex = np.where(hit[..., None] >= 0, faces[np.maximum(hit, 0)], -1)
     return vertex.astype(np.int32), texels[..., :3].astype(np.float64)

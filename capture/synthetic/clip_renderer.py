@@ -18,7 +18,7 @@ from capture.synthetic import hair
 from capture.synthetic.clip_plan import Lighting
 from capture.synthetic.people import Person
 from render.camera import Intrinsics, gl_projection
-from render.gl_context import create_context, make_current
+from render.gl_context import create_context, make_current, release_context
 from render.surface_normals import SurfaceNormals
 
 SUPERSAMPLING = 2  # along each side; on llvmpipe half the time of four samples in every pixel
@@ -144,7 +144,7 @@ class ClipRenderer:
         for item in (self._body, self._targets):
             if item is not None:
                 item.release()
-        self._ctx.release()
+        release_context(self._ctx)
 
 
 class _Body:

@@ -19,7 +19,7 @@ from capture.synthetic.performance import Performance
 from capture.synthetic.performer import INTRINSICS, WALL_DEPTH_M
 from capture.synthetic.posing import NeckPose
 from render.camera import look_at
-from render.gl_context import create_context
+from render.gl_context import create_context, release_context
 from render.mesh import Mesh, MeshPart
 from render.mesh_renderer import MeshRenderer
 from render.render_target import RenderTarget
@@ -85,7 +85,7 @@ class Studio:
         self._renderer.release()
         self._picture.release()
         self._geometry.release()
-        self._ctx.release()
+        release_context(self._ctx)
 
     def __enter__(self) -> Studio:
         return self

@@ -9,7 +9,7 @@ from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from capture.synthetic.head_data import DATA_FOLDER
 from render.camera import Intrinsics, look_at
 from render.errors import InputError
-from render.gl_context import create_context
+from render.gl_context import create_context, release_context
 from render.mesh_io import load_mesh
 from render.mesh_renderer import MeshRenderer
 from render.render_target import Backdrop, RenderTarget
@@ -101,4 +101,4 @@ def frontal_picture(name: str) -> RgbdFrame:
         renderer.render(target, T_CAMERA_WORLD, intrinsics, backdrop=Backdrop(context))
         return RgbdFrame(target.rgb(), None, intrinsics, 0.0, 0)
     finally:
-        context.release()
+        release_context(context)

@@ -43,7 +43,7 @@ def rendered_faces(
     `T_camera_first` [4, 4] places this camera beside the one the face is straight in front of.
     """
     from capture.synthetic.head_model import HeadModel
-    from render.gl_context import create_context
+    from render.gl_context import create_context, release_context
     from render.mesh_renderer import MeshRenderer
     from render.render_target import RenderTarget
 
@@ -66,7 +66,7 @@ def rendered_faces(
             faces.append(RenderedFace(picture.rgb(), np.where(face, depth, np.float32(wall_m)), face, intrinsics))
         return faces
     finally:
-        context.release()
+        release_context(context)
 
 
 def talk(frames: int) -> list[dict[str, float]]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from render.errors import InputError
-from render.gl_context import create_context, is_software, make_current
+from render.gl_context import create_context, is_software, make_current, release_context
 from render.mesh import Material, Mesh, MeshPart
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -22,7 +22,7 @@ def shared_ctx() -> Iterator[object]:
     except InputError as error:
         pytest.skip(str(error))
     yield context
-    context.release()
+    release_context(context)
 
 
 @pytest.fixture
