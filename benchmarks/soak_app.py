@@ -28,7 +28,7 @@ from engine.motion import AvatarPose, HeadPose, MotionEngine
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
 from realtime.live import LiveSession
-from realtime.recorder import ANIMATION_NAME, PREVIEW_NAME, claim_folder
+from realtime.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingFolder
 from realtime.report import LiveReport
 from realtime.worker import Stop
 from render.camera import transform_points
@@ -175,7 +175,7 @@ class App:
             with WatchedViewer(avatar) as viewer:
                 self.steps = viewer.steps
                 driver.start()
-                return session.run(avatar, viewer, claim_folder(folder, overwrite=False))
+                return session.run(avatar, viewer, RecordingFolder.claim(folder, overwrite=False))
         finally:
             session.shut_down()
             if driver.ident is not None:

@@ -1,43 +1,65 @@
-"""`animation.npz`: every pose of a session, written while it happens."""
+"""`animation.npz`: every pose of a session, on the disk within the second in which it happened."""
 
-import json
-import zipfile
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realtime import growing_npz
+from realtime.recording_folder import (
+    ANIMATION_NAME,
+    POSES_NAME,
+    SYNC_S,
+    RecordingError,
+    partial_of,
+    sync_folder,
+    write_all,
+)
 from render.errors import InputError
 
-COPY_CHUNK_BYTES = 1 << 22
+POSE = np.dtype([("T_world_head", "<f8", (4, 4)), ("timestamps_s", "<f8"), ("tracked", "?")])
 
 
 class AnimationWriter:
-    """Streams poses to disk and turns them into one `.npz` when closed.
-
-    While running, the arrays grow in a folder `<name>.partial` beside the target, so memory stays flat and a killed
-    process leaves what it had, plainly marked as unfinished (`finish_partial` completes it). `close` assembles the
-    archive under a temporary name and renames it: the target either is whole or does not exist.
+    """Writes poses to disk as they come; closing makes one `.npz` of them, in place.
 
     Arrays: `vertices` [T, V, 3] float32 in the file's coordinates, expression only; `T_world_head` [T, 4, 4] float64,
     the rigid head motion in the same coordinates (apply it to the vertices; identity at neutral); `timestamps_s` [T]
     float64 at capture; `tracked` [T] bool.
+
+    Until it is closed, vertices are in `animation.partial.npz` and all else in `poses.partial`, each pose after its
+    vertices. Nothing waits in a buffer of ours: a killed process loses the pose it was writing, a power cut the last
+    second (`finish_animation` completes what is left).
+
+    Raises RecordingError, here and from every method, where the disk takes no more.
     """
 
-    def __init__(self, path: Path, vertex_count: int) -> None:
+    def __init__(self, path: Path, vertex_count: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
-        self._folder = path.with_name(path.name + ".partial")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._shapes: dict[str, tuple[str, list[int]]] = {
-            "vertices": ("<f4", [vertex_count, 3]),
-            "T_world_head": ("<f8", [4, 4]),
-            "timestamps_s": ("<f8", []),
-            "tracked": ("|b1", []),
-        }
-        (self._folder / "arrays.json").write_text(json.dumps(self._shapes))
-        self._files: dict[str, IO[bytes]] = {name: (self._folder / name).open("wb") for name in self._shapes}
         self.frames = 0
+        self._vertex_count = vertex_count
+        self._clock, self._synced_s = clock, clock()
+        self._crc = 0
+        self._partial, self._poses_path = partial_of(path), path.with_name(POSES_NAME)
+        self._files: list[IO[bytes]] = []
+        try:
+            self._vertices = self._opened(self._partial)
+            write_all(self._vertices, growing_npz.first_bytes(vertex_count))
+            self._poses = self._opened(self._poses_path)
+        except OSError as error:
+            self._let_go()
+            raise RecordingError.of(path, error) from error
+
+    def _opened(self, path: Path) -> IO[bytes]:
+        self._files.append(path.open("wb", buffering=0))
+        return self._files[-1]
 
     def append(
         self,
@@ -47,78 +69,106 @@ class AnimationWriter:
         tracked: bool,
     ) -> None:
         """Add one pose. Raises ValueError when the vertex count differs from the one given at construction."""
-        values: dict[str, Any] = {
-            "vertices": vertices,
-            "T_world_head": T_world_head,
-            "timestamps_s": timestamp_s,
-            "tracked": tracked,
-        }
-        for name, (dtype, shape) in self._shapes.items():
-            array = np.asarray(values[name], dtype=dtype)
-            if list(array.shape) != shape:
-                raise ValueError(f"{self.path}: expected {name} of shape {shape}, got {list(array.shape)}")
-            self._files[name].write(array.tobytes())
+        if vertices.shape != (self._vertex_count, 3):
+            expected = [self._vertex_count, 3]
+            raise ValueError(f"{self.path}: expected vertices of shape {expected}, got {list(vertices.shape)}")
+        frame = np.ascontiguousarray(vertices, dtype="<f4").tobytes()
+        pose = np.array((T_world_head, timestamp_s, tracked), dtype=POSE).tobytes()
+        try:
+            write_all(self._vertices, frame)
+            write_all(self._poses, pose)
+            if self._clock() - self._synced_s >= SYNC_S:
+                self._sync()
+        except OSError as error:
+            raise RecordingError.of(self.path, error) from error
+        self._crc = zlib.crc32(frame, self._crc)
         self.frames += 1
 
+    def _sync(self) -> None:
+        """Bring everything to the disk, and see that the files are still where they were put."""
+        for file, path in ((self._vertices, self._partial), (self._poses, self._poses_path)):
+            os.fsync(file.fileno())
+            try:
+                same = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                same = False
+            if not same:
+                raise RecordingError(f"{path}: was removed while it was being written; record into another folder")
+        self._synced_s = self._clock()
+
     def close(self) -> None:
-        """Assemble the archive. A session without a single pose leaves no file."""
+        """Make the archive whole. A session without a single pose leaves no file. May be called twice."""
         if not self._files:
             return
-        for file in self._files.values():
-            file.close()
-        self._files = {}
-        if self.frames:
-            finish_partial(self.path)
-        else:
-            _remove(self._folder)
+        self._let_go()
+        if not self.frames:
+            self._remove()
+            return
+        try:
+            poses = np.fromfile(self._poses_path, dtype=POSE, count=self.frames)
+            _put_together(self.path, poses, self._vertex_count, self._crc)
+        except OSError as error:
+            raise _unfinished(self.path, error) from error
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""
-        if not self._files:
-            return
-        for file in self._files.values():
+        if self._files:
+            self._let_go()
+            self._remove()
+
+    def _let_go(self) -> None:
+        for file in self._files:
             file.close()
-        self._files = {}
-        _remove(self._folder)
+        self._files = []
+
+    def _remove(self) -> None:
+        self._partial.unlink(missing_ok=True)
+        self._poses_path.unlink(missing_ok=True)
 
 
-def finish_partial(path: Path) -> int:
-    """Turn `<path>.partial` into the archive `path`, also after the writing process was killed.
+def _put_together(path: Path, poses: NDArray[np.void], vertex_count: int, crc: int | None) -> None:
+    """From the partial files to the archive under its name, and only then away with the poses. Raises OSError."""
+    partial = partial_of(path)
+    short = {name: np.ascontiguousarray(poses[name]) for name in POSE.names or ()}
+    growing_npz.complete(partial, len(poses), vertex_count, short, crc)
+    partial.replace(path)
+    sync_folder(path.parent)
+    path.with_name(POSES_NAME).unlink(missing_ok=True)
 
-    Returns the number of frames: those that all arrays hold in full. Raises InputError if there is nothing to finish.
+
+def _unfinished(path: Path, error: OSError) -> RecordingError:
+    problem = RecordingError.of(path, error)
+    return RecordingError(f"{problem}; make room and run  vfa finish-recording {path.parent}")
+
+
+def finish_animation(folder: Path) -> int:
+    """Complete the animation that a killed process left in `folder`; it must be locked (`RecordingFolder.reopen`).
+
+    Returns the number of frames: those that are there in full. Nothing is deleted before the archive stands under its
+    name. Raises InputError where there is nothing to complete or it cannot be read.
     """
-    folder = path.with_name(path.name + ".partial")
-    description = folder / "arrays.json"
-    if not description.is_file():
-        raise InputError(f"{folder}: expected an unfinished recording, found none; give the recording's folder")
-    shapes: dict[str, tuple[str, list[int]]] = json.loads(description.read_text())
-    frames = min((folder / name).stat().st_size // _frame_bytes(*spec) for name, spec in shapes.items())
-    temporary = path.with_name(path.name + ".tmp")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, (dtype, shape) in shapes.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                _write_npy(member, folder / name, np.dtype(dtype), (frames, *shape))
-    temporary.replace(path)
-    _remove(folder)
-    return frames
+    path = folder / ANIMATION_NAME
+    partial, poses_path = partial_of(path), folder / POSES_NAME
+    for file in (partial, poses_path):
+        if file.is_symlink() or not file.is_file():
+            raise InputError(f"{file}: expected an unfinished recording, found none; give the recording's folder")
+    vertex_count = growing_npz.vertex_count_of(partial)
+    try:
+        there = (partial.stat().st_size - growing_npz.DATA_OFFSET) // growing_npz.frame_bytes(vertex_count)
+        poses = _sound(
+            np.fromfile(poses_path, dtype=POSE, count=min(there, poses_path.stat().st_size // POSE.itemsize))
+        )
+        if not len(poses):
+            raise InputError(f"{folder}: not one frame of the recording is complete; it is left as it is")
+        _put_together(path, poses, vertex_count, None)
+    except OSError as error:
+        raise _unfinished(path, error) from error
+    return len(poses)
 
 
-def _frame_bytes(dtype: str, shape: list[int]) -> int:
-    return int(np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64))
-
-
-def _write_npy(member: IO[bytes], raw: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(member, header)
-    remaining = int(dtype.itemsize * np.prod(shape, dtype=np.int64))
-    with raw.open("rb") as source:
-        while remaining:
-            chunk = source.read(min(COPY_CHUNK_BYTES, remaining))
-            member.write(chunk)
-            remaining -= len(chunk)
-
-
-def _remove(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
+def _sound(poses: NDArray[np.void]) -> NDArray[np.void]:
+    """The poses up to the first that was never written: after a power cut a file may end in zeros."""
+    flags = poses["tracked"].view(np.uint8)
+    whole = np.isfinite(poses["T_world_head"]).all(axis=(1, 2)) & np.isfinite(poses["timestamps_s"]) & (flags <= 1)
+    whole &= (poses["T_world_head"][:, 3] == (0, 0, 0, 1)).all(axis=1)
+    return poses[: len(poses) if whole.all() else int(np.argmin(whole))]

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -30,9 +30,13 @@ from render.errors import InputError
 if TYPE_CHECKING:
     from calib.avatar import Avatar
     from capture.source import RgbdSource
+    from realtime.live import LiveSession
     from render.viewer import Viewer
 
+log = logging.getLogger(__name__)
+
 EXIT_INPUT = 2
+_END_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # the published camera with room above the hair and for turns
 
 
@@ -64,12 +68,11 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     from realtime.engines import make_engine
     from realtime.live import LiveSession
     from realtime.person import PersonalCalibration
-    from realtime.recorder import claim_folder
+    from realtime.recording_folder import RecordingFolder
 
     stop = Stop()
     source = open_source(options.device, realtime=True, fov_deg=options.fov, face_model=options.face_model)
     person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
-    record = claim_folder(options.record, options.overwrite) if options.record else None
     session = LiveSession(
         source,
         lambda: FaceTracker(options.face_model),
@@ -78,20 +81,33 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         options.seconds,
         person,
     )
-    with _stopped_by_signals(stop):
+    with ExitStack() as resources:
+        record = RecordingFolder.claim(options.record, overwrite=options.overwrite) if options.record else None
+        if record is not None:
+            resources.enter_context(record)
+        resources.enter_context(_stopped_by_signals(stop))
+        resources.callback(_tell_report, session, options.report)
+        resources.callback(session.shut_down)
         session.start()
-        try:
-            with _viewer(options, headless=options.headless, mirror=options.mirror) as viewer:
-                avatar = _prepared_for(options, viewer, stop)
-                if avatar is None:
-                    return
-                viewer.set_mesh(avatar.display_mesh)
-                report = session.run(avatar, viewer, record)
-        finally:
-            session.shut_down()
-    if options.report:
-        report.write(options.report)
+        viewer = resources.enter_context(_viewer(options, headless=options.headless, mirror=options.mirror))
+        avatar = _prepared_for(options, viewer, stop)
+        if avatar is not None:
+            viewer.set_mesh(avatar.display_mesh)
+            session.run(avatar, viewer, record)
+
+
+def _tell_report(session: "LiveSession", path: Path | None) -> None:
+    """Write and print what happened, however the session ended."""
+    report = session.report()
     report.print(console)
+    if path is None:
+        return
+    try:
+        report.write(path)
+    except InputError as error:
+        if sys.exception() is None:
+            raise
+        log.error("%s", error)  # what ended the session matters more
 
 
 def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
@@ -101,7 +117,7 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     from realtime import offline
     from realtime.engines import make_engine
     from realtime.person import PersonalCalibration
-    from realtime.recorder import claim_folder
+    from realtime.recording_folder import RecordingFolder
 
     def make_source() -> "RgbdSource":
         return open_source(
@@ -113,14 +129,15 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
 
     source = make_source()  # a wrong path is told before minutes are spent on the avatar
     person = PersonalCalibration(profile=options.profile)
-    out = claim_folder(options.out, options.overwrite)
-    avatar = _prepared(options)
-    with progress_bar() as progress:
-        engine = make_engine(options, avatar)
-        person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
-        with make_tracker() as tracker, _viewer(options, headless=True) as viewer:
-            viewer.set_mesh(avatar.display_mesh)
-            frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
+    with RecordingFolder.claim(options.out, overwrite=options.overwrite) as folder:
+        out = folder.path
+        avatar = _prepared(options)
+        with progress_bar() as progress:
+            engine = make_engine(options, avatar)
+            person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
+            with make_tracker() as tracker, _viewer(options, headless=True) as viewer:
+                viewer.set_mesh(avatar.display_mesh)
+                frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
 
 
@@ -153,10 +170,9 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
 def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
     """Complete the recording that a killed process left in FOLDER."""
-    from realtime.animation_file import finish_partial
-    from realtime.recorder import ANIMATION_NAME
+    from realtime.recorder import finish_recording as finish
 
-    console.print(f"{finish_partial(folder / ANIMATION_NAME)} frames: {folder / ANIMATION_NAME}")
+    console.print(finish(folder), highlight=False, soft_wrap=True)
 
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
@@ -253,14 +269,14 @@ def _prepare(options: AvatarOptions, progress: Tell) -> "Avatar":
 
 @contextmanager
 def _stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask for an orderly end; a second Ctrl-C interrupts at once."""
+    """Ctrl-C, SIGTERM and the end of the terminal ask for an orderly end; a second one interrupts at once."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.requested:
             raise KeyboardInterrupt
         stop.request()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _END_SIGNALS}
     try:
         yield
     finally:

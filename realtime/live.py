@@ -19,7 +19,8 @@ from engine.motion import MotionEngine
 from realtime.latest_slot import LatestSlot, SlotClosedError
 from realtime.person import PersonalCalibration
 from realtime.pipeline import FramePipeline, PosedFrame
-from realtime.recorder import Recorder, claim_folder
+from realtime.recording_folder import RecordingFolder, reason_of
+from realtime.recordings import Recordings
 from realtime.report import LiveReport, peak_rss_mb, seconds_since_process_start
 from realtime.timing import Rate, SectionTimes, StateClock
 from realtime.worker import Stop, Worker
@@ -75,8 +76,7 @@ class LiveSession:
         self._pipeline: FramePipeline | None = None
         self._pipeline_ready = threading.Event()
         self._paused = threading.Event()
-        self._recorder: Recorder | None = None
-        self._recording_lost: dict[str, int] = {}
+        self._recordings = Recordings()
         self._states = StateClock()
         self._state = ""
         self._rates = {name: Rate() for name in ("captured", "processed", "shown")}
@@ -95,11 +95,11 @@ class LiveSession:
         for worker in self._workers:
             worker.start()
 
-    def run(self, avatar: Avatar, viewer: Viewer, record: Path | None = None) -> LiveReport:
+    def run(self, avatar: Avatar, viewer: Viewer, record: RecordingFolder | None = None) -> LiveReport:
         """Show poses until the end of the source, a quit command, the time limit or a failure (which is raised)."""
         self._avatar = avatar
         if record is not None:
-            self._recorder = Recorder(record, avatar, self._stop)
+            viewer.notify(self._recordings.begin(record, avatar))
         self._avatar_ready.set()
         try:
             self._show_until_end(viewer)
@@ -108,7 +108,7 @@ class LiveSession:
         finally:
             self.shut_down()
         self._stop.raise_failure()
-        return self._report()
+        return self.report()
 
     def shut_down(self) -> None:
         """End the threads and finish the recording. Safe to call twice, and before `run`."""
@@ -116,7 +116,7 @@ class LiveSession:
         self._avatar_ready.set()
         for worker in self._workers:
             worker.join(JOIN_S)
-        self._stop_recording()
+        self._recordings.shut_down()
 
     # --- capture thread -------------------------------------------------------------------------------------------
 
@@ -192,9 +192,7 @@ class LiveSession:
         self._publish(posed)
 
     def _publish(self, posed: PosedFrame) -> None:
-        recorder = self._recorder
-        if recorder is not None:
-            recorder.add_pose(posed.pose)
+        self._recordings.add_pose(posed.pose)
         self._poses.put(posed)
 
     # --- main thread ----------------------------------------------------------------------------------------------
@@ -206,8 +204,9 @@ class LiveSession:
         while not self._stop.requested and time.monotonic() < deadline_s:
             for command in viewer.poll():
                 self._obey(command, viewer)
-            if (notice := self._person.take_notice()) is not None:
-                viewer.notify(notice)
+            for notice in (self._person.take_notice(), self._recordings.take_notice()):
+                if notice is not None:
+                    viewer.notify(notice)
             try:
                 posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
@@ -236,9 +235,9 @@ class LiveSession:
             now_s = time.monotonic()
             self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
             self._rates["shown"].tick(now_s)
-        if self._recorder is not None:
+        if self._recordings.active:
             with self._times.section("record"):
-                self._recorder.add_picture(posed.frame.rgb, viewer.read_rgb(), posed.frame.timestamp_s)
+                self._recordings.add_picture(posed.frame.rgb, viewer.read_rgb(), posed.frame.timestamp_s)
 
     def _obey(self, command: ViewerCommand, viewer: Viewer) -> None:
         if command is ViewerCommand.QUIT:
@@ -252,37 +251,23 @@ class LiveSession:
         elif command is ViewerCommand.HEAD_POSE and self._pipeline is not None:
             self._pipeline.toggle_head_pose()
         elif command is ViewerCommand.RECORD:
-            viewer.notify(self._toggle_recording())
+            assert self._avatar is not None
+            viewer.notify(self._recordings.toggle(self._avatar))
         elif command is ViewerCommand.SCREENSHOT:
-            self._save_screenshot(viewer)
+            viewer.notify(self._save_screenshot(viewer))
 
-    def _toggle_recording(self) -> str:
+    def _save_screenshot(self, viewer: Viewer) -> str:
         """What the user is told."""
-        if self._recorder is not None:
-            return self._stop_recording()
-        assert self._avatar is not None
-        folder = claim_folder(Path("recordings") / f"{datetime.now():%Y%m%d-%H%M%S}", overwrite=False)
-        self._recorder = Recorder(folder, self._avatar, self._stop)
-        return f"recording to {folder}"
-
-    def _stop_recording(self) -> str:
-        recorder, self._recorder = self._recorder, None
-        if recorder is None:
-            return ""
-        recorder.close()
-        for kind, count in recorder.lost.items():
-            self._recording_lost[kind] = self._recording_lost.get(kind, 0) + count
-        told = f"recorded to {recorder.directory}"
-        log.info(told)
-        return told
-
-    def _save_screenshot(self, viewer: Viewer) -> None:
         from PIL import Image
 
         path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
-        Image.fromarray(np.ascontiguousarray(viewer.read_rgb())).save(path)
+        try:
+            Image.fromarray(np.ascontiguousarray(viewer.read_rgb())).save(path)
+        except OSError as error:
+            log.error("%s: the screenshot cannot be saved (%s)", path, reason_of(error))
+            return f"{path} cannot be saved: {reason_of(error)}"
         log.info("screenshot: %s", path)
-        viewer.notify(f"saved {path}")
+        return f"saved {path}"
 
     # --- figures --------------------------------------------------------------------------------------------------
 
@@ -298,10 +283,12 @@ class LiveSession:
         parts = [self._state, detail, self._engine_name, f"{fps:.0f} fps"]
         if shown:
             parts.append(f"{self._times.of('capture_to_shown')['p50']:.0f} ms")
-        parts += ["PAUSED"] * self._paused.is_set() + ["REC"] * (self._recorder is not None)
+        parts += ["PAUSED"] * self._paused.is_set() + ["REC"] * self._recordings.active
+        parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)
 
-    def _report(self) -> LiveReport:
+    def report(self) -> LiveReport:
+        """What happened so far."""
         counts = {name: rate.count for name, rate in self._rates.items()}
         dropped = self._frames.dropped + self._poses.dropped + self._source.skipped + self._overtaken
         return LiveReport(
@@ -312,7 +299,8 @@ class LiveSession:
             peak_rss_mb=round(peak_rss_mb(), 1),
             engine=self._engine_name,
             device_states=self._states.seconds(time.monotonic()),
-            recording_lost=self._recording_lost,
+            recording_lost=self._recordings.lost,
+            recording_problems=self._recordings.problems,
             device=self._device_faults(),
         )
 

@@ -11,7 +11,8 @@ from capture.source import RgbdSource, frames_of
 from engine.motion import MotionEngine
 from realtime.animation_file import AnimationWriter
 from realtime.preview import PreviewWriter
-from realtime.recorder import ANIMATION_NAME, PREVIEW_NAME, write_pose
+from realtime.recorder import write_pose
+from realtime.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from render.errors import InputError
 from render.viewer import Viewer
 

@@ -1,5 +1,6 @@
 """A recording of a session: `animation.npz` and `preview.mp4` in one folder."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,17 @@ from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from engine.motion import AvatarPose
-from realtime.animation_file import AnimationWriter
+from realtime.animation_file import AnimationWriter, finish_animation
 from realtime.disk_queue import DiskQueue
-from realtime.preview import PreviewWriter
-from realtime.worker import Stop
+from realtime.preview import PreviewWriter, finish_preview
+from realtime.recording_folder import (
+    ANIMATION_NAME,
+    POSES_NAME,
+    PREVIEW_NAME,
+    RecordingError,
+    RecordingFolder,
+    partial_of,
+)
 from render.errors import InputError
 
 POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one is noticed
@@ -18,21 +26,7 @@ PICTURES_QUEUED = 20  # each pair of pictures is several megabytes
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
 
-ANIMATION_NAME = "animation.npz"
-PREVIEW_NAME = "preview.mp4"
-
-
-def claim_folder(directory: Path, overwrite: bool) -> Path:
-    """Make the folder for a recording. Raises InputError if one is there already and must not be replaced."""
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory}: expected a folder to record into, found a file; name another")
-    taken = [name for name in (ANIMATION_NAME, PREVIEW_NAME) if (directory / name).exists()]
-    if taken and not overwrite:
-        raise InputError(
-            f"{directory}: already holds a recording ({', '.join(taken)}); name another folder or pass --overwrite"
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+log = logging.getLogger(__name__)
 
 
 def write_pose(writer: AnimationWriter, avatar: Avatar, pose: AvatarPose) -> None:
@@ -42,27 +36,49 @@ def write_pose(writer: AnimationWriter, avatar: Avatar, pose: AvatarPose) -> Non
 
 
 class Recorder:
-    """Records beside a live loop: adding never blocks; what could not be kept is counted, never silent."""
+    """Records beside a live loop: adding never blocks; what could not be kept is counted, never silent.
 
-    def __init__(self, directory: Path, avatar: Avatar, stop: Stop) -> None:
-        self.directory = directory
-        self._animation = AnimationWriter(directory / ANIMATION_NAME, len(avatar.file_mesh.vertices))
-        self._preview = PreviewWriter(directory / PREVIEW_NAME)
+    A disk that takes no more ends the recording, not the session: see `problem`.
+
+    Raises RecordingError where the recording cannot begin; the folder is released then, as it is by `close`.
+    """
+
+    def __init__(self, folder: RecordingFolder, avatar: Avatar) -> None:
+        self._folder = folder
+        animation = preview = None
+        try:
+            animation = AnimationWriter(folder.path / ANIMATION_NAME, len(avatar.file_mesh.vertices))
+            preview = PreviewWriter(folder.path / PREVIEW_NAME)
+        except BaseException:
+            if animation is not None:
+                animation.discard()
+            folder.release()
+            raise
         self._poses: DiskQueue[AvatarPose] = DiskQueue(
-            "record-animation",
-            lambda pose: write_pose(self._animation, avatar, pose),
-            self._animation.close,
-            stop,
-            POSES_QUEUED,
+            "record-animation", lambda pose: write_pose(animation, avatar, pose), animation.close, POSES_QUEUED
         )
         self._pictures: DiskQueue[Picture] = DiskQueue(
-            "record-preview", lambda item: self._preview.append(*item), self._preview.close, stop, PICTURES_QUEUED
+            "record-preview", lambda item: preview.append(*item), preview.close, PICTURES_QUEUED
         )
+
+    @property
+    def directory(self) -> Path:
+        return self._folder.path
 
     @property
     def lost(self) -> dict[str, int]:
         """Poses and pictures that could not be written because the disk or the encoder fell behind."""
         return {"poses": self._poses.lost, "pictures": self._pictures.lost}
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing more is recorded, in one line; None while all is well."""
+        failure = self._poses.failure or self._pictures.failure
+        if failure is None or isinstance(failure, RecordingError):
+            return None if failure is None else str(failure)
+        return (
+            f"{self.directory}: the recording broke off ({type(failure).__name__}: {failure}); what was written is kept"
+        )
 
     def add_pose(self, pose: AvatarPose) -> None:
         self._poses.put(pose)
@@ -72,5 +88,34 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is queued and finish both files."""
-        self._poses.close()
+        self._poses.end_soon()
         self._pictures.close()
+        self._poses.close()
+        for failure in (self._poses.failure, self._pictures.failure):
+            if failure is not None and not isinstance(failure, RecordingError):
+                log.error("the recording broke off", exc_info=failure)
+        self._folder.release()
+
+
+def finish_recording(path: Path) -> str:
+    """Complete the recording that a killed process left in a folder; what of it can be.
+
+    Returns what was done, in words. Raises InputError where there is nothing to complete, or none of it can be, or the
+    recording goes on at this moment. Only complete files replace anything, and nothing else is deleted.
+    """
+    with RecordingFolder.reopen(path) as folder:
+        done, problems = [], []
+        animation, film = (partial_of(folder.path / name) for name in (ANIMATION_NAME, PREVIEW_NAME))
+        if animation.exists() or (folder.path / POSES_NAME).exists() or not film.exists():
+            try:
+                done.append(f"{finish_animation(folder.path)} frames: {folder.path / ANIMATION_NAME}")
+            except InputError as error:
+                problems.append(str(error))
+        try:
+            if finish_preview(folder.path):
+                done.append(f"film: {folder.path / PREVIEW_NAME}")
+        except InputError as error:
+            problems.append(str(error))
+    if not done:
+        raise InputError("; ".join(problems))
+    return "\n".join([*done, *problems])

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from render.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class LiveReport:
         device: of a live camera its reconnects, gaps without frames, damaged pictures and, where known, latency_ms of
             its own (which capture_to_pose and capture_to_shown include); empty for other sources.
         recording_lost: poses and pictures a recording could not keep; empty without a recording.
+        recording_problems: why recordings could not begin or broke off, a line each.
     """
 
     frames: dict[str, int]
@@ -36,14 +40,20 @@ class LiveReport:
     engine: str
     device_states: dict[str, float]
     recording_lost: dict[str, int]
+    recording_problems: list[str]
     device: dict[str, float]
 
     def write(self, path: Path) -> None:
-        """Write as JSON; the file is replaced in one step."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write as JSON; the file is replaced in one step. Raises InputError where it cannot be written."""
         temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        temporary.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            temporary.replace(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: the report cannot be written ({error.strerror}); give another --report"
+            ) from None
 
     def print(self, console: Console) -> None:
         table = Table(title=f"engine {self.engine} · first pose after {self.startup_s:.1f} s", title_justify="left")
@@ -60,6 +70,8 @@ class LiveReport:
         if any(self.recording_lost.values()):
             lost = ", ".join(f"{count} {name}" for name, count in self.recording_lost.items())
             console.print(f"[yellow]the recording lost {lost}: the disk or the encoder was too slow")
+        for problem in self.recording_problems:
+            console.print(f"[red]not recorded:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
 
 
 def seconds_since_process_start() -> float:

@@ -18,6 +18,7 @@ from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
 from realtime.live import LiveSession
+from realtime.recording_folder import RecordingFolder
 from realtime.report import LiveReport
 from realtime.worker import Stop
 from render.camera import Intrinsics
@@ -68,7 +69,8 @@ def run(avatar: Avatar, source: ScriptedSource, seconds: float | None = None, re
     session.start()
     try:
         with Viewer(avatar.display_mesh, (160, 120), headless=True) as viewer:
-            return session.run(avatar, viewer, record)
+            folder = RecordingFolder.claim(record, overwrite=False) if record is not None else None
+            return session.run(avatar, viewer, folder)
     finally:
         session.shut_down()
         left = [thread.name for thread in threading.enumerate() if thread.name in ("capture", "inference")]

@@ -1,17 +1,29 @@
+"""Recordings: what is written, what is left by a killed process or a full disk, and who may write where."""
+
 import json
+import resource
+import struct
+import subprocess
+import sys
+import textwrap
 import threading
-from contextlib import suppress
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from realtime.animation_file import AnimationWriter, finish_partial
+from realtime import growing_npz
+from realtime.animation_file import AnimationWriter, finish_animation
 from realtime.disk_queue import DiskQueue
-from realtime.preview import PreviewWriter
-from realtime.recorder import claim_folder
-from realtime.worker import Stop
+from realtime.preview import PreviewWriter, finish_preview
+from realtime.recorder import finish_recording
+from realtime.recording_folder import RecordingError, RecordingFolder
 from render.errors import InputError
 
 rng = np.random.default_rng(0)
@@ -24,6 +36,22 @@ def fill(writer: AnimationWriter, frames: int, vertices: int) -> np.ndarray:
         pose[0, 3] = number
         writer.append(positions[number], pose, number / 30, number % 2 == 0)
     return positions
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(item.name for item in folder.iterdir())
+
+
+def abandoned(folder: Path, frames: int = 3, vertices: int = 4) -> np.ndarray:
+    """What a process that was killed leaves: nothing is flushed or closed on its behalf."""
+    writer = AnimationWriter(folder / "animation.npz", vertices)
+    positions = fill(writer, frames, vertices)
+    for file in writer._files:
+        file.close()  # unbuffered: the operating system does as much
+    return positions
+
+
+# --- the archive ------------------------------------------------------------------------------------------------------
 
 
 def test_the_archive_holds_what_was_appended(tmp_path: Path) -> None:
@@ -40,25 +68,28 @@ def test_the_archive_holds_what_was_appended(tmp_path: Path) -> None:
         assert archive["T_world_head"][3, 0, 3] == 3
         np.testing.assert_allclose(archive["timestamps_s"], np.arange(5) / 30)
         np.testing.assert_array_equal(archive["tracked"], [True, False, True, False, True])
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["animation.npz"]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    assert names(tmp_path) == ["animation.npz"]
 
 
-def test_a_killed_recording_can_be_finished(tmp_path: Path) -> None:
-    path = tmp_path / "animation.npz"
-    writer = AnimationWriter(path, 4)
-    positions = fill(writer, 3, 4)
-    for file in writer._files.values():
-        file.flush()
-    with (tmp_path / "animation.npz.partial" / "vertices").open("ab") as torn:
-        torn.write(b"\x00" * 7)  # the frame that was being written
-    assert finish_partial(path) == 3
-    with np.load(path, allow_pickle=False) as archive:
-        np.testing.assert_array_equal(archive["vertices"], positions)
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_checksums_of_two_pieces_join(first: bytes, second: bytes) -> None:
+    assert growing_npz.joined_crc(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
 
 
-def test_finishing_nothing_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"animation\.npz\.partial"):
-        finish_partial(tmp_path / "animation.npz")
+def test_closing_makes_no_second_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does finishing: a disk that is nearly full must do."""
+    abandoned(tmp_path, frames=20, vertices=2000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    there = (tmp_path / "animation.partial.npz").stat().st_size
+    inode = (tmp_path / "animation.partial.npz").stat().st_ino
+    resource.setrlimit(resource.RLIMIT_FSIZE, (there + 8192, before[1]))
+    try:
+        assert finish_recording(tmp_path).startswith("20 frames")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "animation.npz").stat().st_ino == inode
 
 
 def test_an_empty_or_discarded_recording_leaves_nothing(tmp_path: Path) -> None:
@@ -77,6 +108,133 @@ def test_a_pose_of_the_wrong_size_is_refused(tmp_path: Path) -> None:
     writer = AnimationWriter(tmp_path / "a.npz", 4)
     with pytest.raises(ValueError, match=r"expected vertices of shape \[4, 3\], got \[5, 3\]"):
         writer.append(np.zeros((5, 3), np.float32), np.eye(4), 0.0, True)
+
+
+# --- what a killed process leaves -------------------------------------------------------------------------------------
+
+RECORD_UNTIL_KILLED = """
+    import sys
+    from itertools import count
+    from pathlib import Path
+    import numpy as np
+    from realtime.animation_file import AnimationWriter
+    from realtime.preview import PreviewWriter
+
+    folder = Path(sys.argv[1])
+    animation = AnimationWriter(folder / "animation.npz", 5000)
+    preview = PreviewWriter(folder / "preview.mp4", height=64)
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for number in count():
+        animation.append(np.full((5000, 3), number, np.float32), np.eye(4), number / 30, True)
+        preview.append(np.roll(picture, number, 0), picture, number / 30)
+        print(number, flush=True)
+"""
+
+
+def test_a_killed_process_loses_the_frame_it_was_writing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(RECORD_UNTIL_KILLED), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == 200:
+                process.kill()
+                break
+        last = max((int(line) for line in process.stdout if line.strip()), default=200)
+    told = finish_recording(tmp_path)
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        frames = len(archive["vertices"])
+        np.testing.assert_array_equal(archive["vertices"][:, 77, 1], np.arange(frames))
+        np.testing.assert_allclose(archive["timestamps_s"], np.arange(frames) / 30)
+    assert frames >= last
+    assert told.startswith(f"{frames} frames")
+    with av.open(str(tmp_path / "preview.mp4")) as film:
+        shown = [float(frame.pts * frame.time_base) for frame in film.decode(video=0)]
+    assert shown[-1] >= (last - 1) / 30 - 0.6, "at most the last fragment is lost"
+    assert names(tmp_path) == ["animation.npz", "preview.mp4"]
+
+
+def test_a_torn_frame_and_an_unwritten_pose_are_left_out(tmp_path: Path) -> None:
+    positions = abandoned(tmp_path)
+    with (tmp_path / "animation.partial.npz").open("ab") as torn:
+        torn.write(b"\x00" * (48 + 7))  # one more frame without its pose, and a piece
+    with (tmp_path / "poses.partial").open("ab") as torn:
+        torn.write(b"\x00" * 137)  # a power cut may leave zeros
+    with RecordingFolder.reopen(tmp_path):
+        assert finish_animation(tmp_path) == 3
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["vertices"], positions)
+
+
+@pytest.mark.parametrize("step", ["truncate", "directory", "rename"])
+def test_being_killed_while_it_is_completed_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    positions = abandoned(tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "__del__", lambda _: None)
+        target = {"truncate": growing_npz, "directory": zipfile.ZipFile, "rename": Path}[step]
+        patch.setattr(target, {"truncate": "_crc_of_data", "directory": "close", "rename": "replace"}[step], killed)
+        with pytest.raises(KeyboardInterrupt):
+            finish_recording(tmp_path)
+    finish_recording(tmp_path)
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["vertices"], positions)
+        assert len(archive["tracked"]) == 3
+
+
+def test_finishing_nothing_says_so_and_deletes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected the folder of a recording"):
+        finish_recording(tmp_path / "none")
+    with pytest.raises(InputError, match=r"animation\.partial\.npz"):
+        finish_recording(tmp_path)
+    AnimationWriter(tmp_path / "animation.npz", 4)._let_go()
+    (tmp_path / "preview.partial.mp4").write_bytes(b"\0\0\0\x20ftyp")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="left as it is"):
+        finish_recording(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_film_is_completed_where_the_animation_cannot_be(tmp_path: Path) -> None:
+    abandoned(tmp_path)
+    (tmp_path / "animation.partial.npz").write_bytes(b"something else")
+    film = PreviewWriter(tmp_path / "preview.mp4", height=64)
+    for number in range(60):
+        film.append(np.full((64, 64, 3), number, np.uint8), np.zeros((64, 64, 3), np.uint8), number / 30)
+    film._file.end()
+    told = finish_recording(tmp_path)
+    assert "preview.mp4" in told
+    assert "cannot be completed" in told
+    assert names(tmp_path) == ["animation.partial.npz", "poses.partial", "preview.mp4"]
+
+
+@pytest.mark.parametrize("vertex_count", [0, -5, 1 << 40])
+def test_a_made_up_head_is_refused(tmp_path: Path, vertex_count: int) -> None:
+    abandoned(tmp_path)
+    partial = tmp_path / "animation.partial.npz"
+    partial.write_bytes(partial.read_bytes().replace(b"(0, 4, 3)", f"(0, {vertex_count}, 3)".encode()))
+    with pytest.raises(InputError, match="cannot be completed"):
+        finish_recording(tmp_path)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    abandoned(tmp_path / "other")
+    outside = tmp_path / "other" / "animation.partial.npz"
+    before = outside.read_bytes()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "animation.partial.npz").symlink_to(outside)
+    (tmp_path / "here" / "poses.partial").symlink_to(tmp_path / "other" / "poses.partial")
+    with pytest.raises(InputError, match="found none"):
+        finish_recording(tmp_path / "here")
+    assert outside.read_bytes() == before
+
+
+# --- the film ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_preview_keeps_capture_times_and_sides(tmp_path: Path) -> None:
@@ -99,40 +257,125 @@ def test_the_preview_keeps_capture_times_and_sides(tmp_path: Path) -> None:
 
 def test_the_preview_survives_a_window_that_changes_its_size(tmp_path: Path) -> None:
     writer = PreviewWriter(tmp_path / "preview.mp4", height=64)
-    for number, size in enumerate([(64, 64), (64, 200), (200, 64), (31, 33)]):
+    for number, size in enumerate([(64, 64), (64, 200), (200, 64), (31, 33), (1, 640), (640, 1)]):
         writer.append(np.zeros((64, 64, 3), np.uint8), np.zeros((*size, 3), np.uint8), number / 30)
     writer.close()
     with av.open(str(tmp_path / "preview.mp4")) as film:
-        assert sum(1 for _ in film.decode(video=0)) == 4
+        assert sum(1 for _ in film.decode(video=0)) == 6
 
 
-def test_an_unclosed_preview_still_plays(tmp_path: Path) -> None:
+def test_a_strip_of_a_picture_makes_no_giant_film(tmp_path: Path) -> None:
     writer = PreviewWriter(tmp_path / "preview.mp4", height=64)
-    for number in range(300):
-        picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
-        writer.append(picture, picture, number / 30)
-    partial = tmp_path / "preview.partial.mp4"
-    decoded = 0
-    with av.open(str(partial)) as film, suppress(av.error.InvalidDataError):  # its last fragment is torn
-        for _ in film.decode(video=0):
-            decoded += 1
-    assert decoded >= 120
-    writer.discard()
+    writer.append(np.zeros((1, 640, 3), np.uint8), np.zeros((64, 64, 3), np.uint8), 0.0)
+    writer.close()
+    with av.open(str(tmp_path / "preview.mp4")) as film:
+        assert film.streams.video[0].width <= 5 * 64
+
+
+def test_boxes_that_lie_about_their_size_end_the_film_there(tmp_path: Path) -> None:
+    def box(kind: bytes, length: int | None = None, content: bytes = b"x" * 8) -> bytes:
+        return struct.pack(">I4s", 8 + len(content) if length is None else length, kind) + content
+
+    whole = box(b"ftyp") + box(b"moov") + box(b"moof") + box(b"mdat")
+    for lie in (0, 1, 7, 1 << 31):
+        (tmp_path / "preview.partial.mp4").write_bytes(whole + box(b"moof") + box(b"mdat", lie))
+        assert finish_preview(tmp_path)
+        assert (tmp_path / "preview.mp4").read_bytes() == whole
+
+
+# --- who may write where ----------------------------------------------------------------------------------------------
 
 
 def test_an_existing_recording_is_not_replaced_unasked(tmp_path: Path) -> None:
     (tmp_path / "animation.npz").write_bytes(b"precious")
     with pytest.raises(InputError, match="--overwrite"):
-        claim_folder(tmp_path, overwrite=False)
-    assert claim_folder(tmp_path, overwrite=True) == tmp_path
+        RecordingFolder.claim(tmp_path, overwrite=False)
+    with RecordingFolder.claim(tmp_path, overwrite=True) as folder:
+        assert folder.path == tmp_path
     assert (tmp_path / "animation.npz").read_bytes() == b"precious"
+    assert names(tmp_path) == ["animation.npz"]
 
 
-def test_recording_into_a_file_is_refused(tmp_path: Path) -> None:
-    target = tmp_path / "file"
-    target.write_text(json.dumps({}))
-    with pytest.raises(InputError, match="expected a folder"):
-        claim_folder(target, overwrite=True)
+def test_an_unfinished_recording_is_not_replaced_unasked(tmp_path: Path) -> None:
+    abandoned(tmp_path)
+    with pytest.raises(InputError, match=r"finish-recording.*--overwrite"):
+        RecordingFolder.claim(tmp_path, overwrite=False)
+    assert finish_recording(tmp_path).startswith("3 frames")
+
+
+def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    with RecordingFolder.claim(tmp_path / "new", overwrite=False):
+        for act in (finish_recording, lambda path: RecordingFolder.claim(path, overwrite=True)):
+            command = [
+                sys.executable,
+                "-c",
+                "import sys; from pathlib import Path; from realtime.recorder import finish_recording\n"
+                "finish_recording(Path(sys.argv[1]))",
+                str(tmp_path / "new"),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert "is being written here right now" in done.stderr
+            with pytest.raises(InputError, match="is being written here right now"):
+                act(tmp_path / "new")
+    assert names(tmp_path) == [], "a folder made for a recording that never began goes again"
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/none", "a\0b"])
+def test_places_that_cannot_be_recorded_into_are_told(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").write_text(json.dumps({}))
+    with pytest.raises(InputError, match=r"expected a folder|cannot be recorded into"):
+        RecordingFolder.claim(tmp_path / where, overwrite=True)
+
+
+# --- a disk that takes no more ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 100 kB: what a full disk does to a writer, by the operating system itself."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_was_written_before_the_disk_was_full_is_kept(tmp_path: Path, small_disk: None) -> None:
+    writer = AnimationWriter(tmp_path / "animation.npz", 1000)
+    with pytest.raises(RecordingError, match="cannot be written"):
+        fill(writer, 20, 1000)
+    assert writer.frames == 8  # of 12 kB each
+    writer.close()
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        assert archive["vertices"].shape == (8, 1000, 3)
+
+
+def test_a_film_on_a_full_disk_is_kept_as_far_as_it_goes(tmp_path: Path, small_disk: None) -> None:
+    writer = PreviewWriter(tmp_path / "preview.mp4", height=64)
+
+    def film() -> None:
+        for number in range(600):
+            noise = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            writer.append(noise, noise, number / 30)
+
+    with pytest.raises(RecordingError, match="cannot be written"):
+        film()
+    writer.close()
+    assert names(tmp_path) == ["preview.mp4"]
+    with av.open(str(tmp_path / "preview.mp4")) as shown:
+        assert sum(1 for _ in shown.decode(video=0)) > 0
+
+
+def test_a_removed_folder_is_noticed_within_a_second(tmp_path: Path) -> None:
+    now_s = [0.0]
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    writer = AnimationWriter(folder / "animation.npz", 4, clock=lambda: now_s[0])
+    fill(writer, 2, 4)
+    for path in folder.iterdir():
+        path.unlink()
+    now_s[0] = 1.0
+    with pytest.raises(RecordingError, match="was removed"):
+        fill(writer, 1, 4)
 
 
 def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
@@ -142,7 +385,7 @@ def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
         gate.wait(10)
         written.append(item)
 
-    disk: DiskQueue[int] = DiskQueue("slow disk", write, lambda: ended.append(True), Stop(), capacity=3)
+    disk: DiskQueue[int] = DiskQueue("slow disk", write, lambda: ended.append(True), capacity=3)
     for number in range(20):
         disk.put(number)
     gate.set()
@@ -153,13 +396,16 @@ def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
     assert written == sorted(written)
 
 
-def test_a_full_disk_stops_the_session() -> None:
-    stop = Stop()
+def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:
+    ended = threading.Event()
 
     def write(item: int) -> None:
         raise OSError(28, "No space left on device")
 
-    disk: DiskQueue[int] = DiskQueue("full disk", write, lambda: None, stop, capacity=3)
+    disk: DiskQueue[int] = DiskQueue("full disk", write, ended.set, capacity=3)
     disk.put(1)
+    assert ended.wait(60), "what is there is finished at once"
+    assert isinstance(disk.failure, OSError)
+    disk.put(2)
+    assert disk.lost == 1
     disk.close()
-    assert isinstance(stop.failure, OSError)
