@@ -34,7 +34,7 @@ def pytorch3d_rgbd(mesh: Mesh, T_camera_world: NDArray[np.float64], intrinsics: 
     shade = np.einsum("hwk,hwkc->hwc", bary, (colors * lit)[corners]) * shown[..., None]
     rgb = np.clip(shade / max(float(shade.max()), 1e-6), 0.0, 1.0) * 255.0
     depth = np.where(shown, fragments.zbuf[0, ..., 0].numpy(), 0.0).astype(np.float32)
-    return RgbdPicture(rgb.astype(np.uint8), depth, face_id, bary * shown[..., None])
+    return RgbdPicture(rgb.astype(np.uint8), depth, face_id, lambda: bary * shown[..., None])
 
 
 def _rasterized(mesh: Mesh, T_camera_world: NDArray[np.float64], intrinsics: Intrinsics) -> Any:

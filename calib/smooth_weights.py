@@ -78,23 +78,29 @@ def closest_bary(
     a, b, c = triangles[..., 0, :], triangles[..., 1, :], triangles[..., 2, :]
     target = targets[:, None]
     u, v, w = b - a, c - a, target - a
-    uu, uv, vv = (u * u).sum(-1), (u * v).sum(-1), (v * v).sum(-1)
-    wu, wv = (w * u).sum(-1), (w * v).sum(-1)
+    uu, uv, vv, wu, wv = _dot(u, u), _dot(u, v), _dot(v, v), _dot(w, u), _dot(w, v)
     determinant = np.maximum(uu * vv - uv * uv, 1e-30)
     beta, gamma = (vv * wu - uv * wv) / determinant, (uu * wv - uv * wu) / determinant
     bary = np.stack([1 - beta - gamma, beta, gamma], axis=-1)
     inside = (bary >= 0).all(axis=-1)
-    squared = np.where(inside, ((target - (bary[..., None] * triangles).sum(-2)) ** 2).sum(-1), np.inf)
+    off = target - (bary[..., 0, None] * a + bary[..., 1, None] * b + bary[..., 2, None] * c)
+    squared = np.where(inside, _dot(off, off), np.inf)
     for i, j in ((0, 1), (1, 2), (2, 0)):
-        edge = triangles[..., j, :] - triangles[..., i, :]
-        along = ((target - triangles[..., i, :]) * edge).sum(-1) / np.maximum((edge * edge).sum(-1), 1e-30)
-        t = np.clip(along, 0, 1)
-        there = ((target - triangles[..., i, :] - t[..., None] * edge) ** 2).sum(-1)
+        edge, away = triangles[..., j, :] - triangles[..., i, :], target - triangles[..., i, :]
+        t = np.clip(_dot(away, edge) / np.maximum(_dot(edge, edge), 1e-30), 0, 1)
+        off = away - t[..., None] * edge
+        there = _dot(off, off)
         on_edge = np.zeros_like(bary)
         on_edge[..., i], on_edge[..., j] = 1 - t, t
         better = there < squared
         bary, squared = np.where(better[..., None], on_edge, bary), np.where(better, there, squared)
     return bary, squared
+
+
+def _dot(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inner products [...] of vectors [..., 3]; numpy's own sum takes far longer over an axis of three."""
+    product = one * other
+    return np.asarray(product[..., 0] + product[..., 1] + product[..., 2])
 
 
 def edge_distance(

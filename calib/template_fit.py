@@ -77,6 +77,7 @@ class _Fitting:
         self._landmarks = survey.landmarks[:FACE_LANDMARKS]
         self._read = template.landmarks[:FACE_LANDMARKS]
         self._spread = np.maximum(template.landmark_spread_m[:FACE_LANDMARKS], _LEAST_SPREAD_M)
+        self._directions_read = np.stack([self._read @ direction for direction in template.directions])  # [C, 468, 3]
         self._rim_vertices, self._rim_sigma = self._rims()
         self._move(template.mean, np.ones(FACE_LANDMARKS))
 
@@ -108,8 +109,8 @@ class _Fitting:
         of_landmark, of_rim, of_surface = _PERSON_SIGMA
         weight = 1 / (of_landmark * self._spread)
         wanted = self._placed(self._landmarks) - self._read @ template.mean
-        moved = np.stack([self._read @ direction for direction in template.directions])
-        rows, values = [(moved * weight[:, None]).reshape(count, -1).T], [(wanted * weight[:, None]).ravel()]
+        rows = [(self._directions_read * weight[:, None]).reshape(count, -1).T]
+        values = [(wanted * weight[:, None]).ravel()]
         if number >= _RIMS_FROM:
             vertices, weight = self._rim_vertices, self._rim_sigma / self._rim_sigma.min() * of_rim
             wanted = self._on_rims(base) - template.mean[vertices]

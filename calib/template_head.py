@@ -62,7 +62,7 @@ class TemplateHead:
 
 @functools.cache
 def load_template() -> TemplateHead:
-    """The template, made once. Takes about two seconds. Raises InputError where a shipped file is damaged."""
+    """The template, made once. Takes about half a second. Raises InputError where a shipped file is damaged."""
     data = load_head_data()
     faces = triangulated(data.parts["skin"]).astype(np.int64)
     mean, directions = _people(data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +28,18 @@ class RgbdPicture:
         rgb: [H, W, 3] uint8, black where empty.
         depth: [H, W] float32 camera-space depth at pixel centres, 0 where empty.
         face_id: [H, W] int32 face of the mesh under the pixel's centre, -1 where empty.
-        barycentric: [H, W, 3] float32 weights of that face's three corners (perspective-correct), 0 where empty.
+        weigh: works out `barycentric`, which takes longer than the picture.
     """
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     face_id: NDArray[np.int32]
-    barycentric: NDArray[np.float32]
+    weigh: Callable[[], NDArray[np.float32]] = field(repr=False)
+
+    @cached_property
+    def barycentric(self) -> NDArray[np.float32]:
+        """[H, W, 3] float32 weights of the face's three corners (perspective-correct), 0 where empty."""
+        return self.weigh()
 
 
 class RgbdCamera:
@@ -66,8 +73,9 @@ class RgbdCamera:
         order = self._renderer.render_flat(target, T_camera_world, intrinsics)
         color, depth, drawn = target.float_rgb(), target.depth(), target.face_id()
         face_id = np.where(drawn >= 0, order[np.maximum(drawn, 0)], -1).astype(np.int32)
-        weights = barycentric(face_id, transform_points(T_camera_world, shown), self._mesh.faces, intrinsics)
-        return RgbdPicture(_stretched(color), depth, face_id, weights)
+        points = transform_points(T_camera_world, shown)
+        weigh = partial(barycentric, face_id, points, self._mesh.faces, intrinsics)
+        return RgbdPicture(_stretched(color), depth, face_id, weigh)
 
     def _target_of(self, intrinsics: Intrinsics) -> RenderTarget:
         size = (intrinsics.width, intrinsics.height)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capture.synthetic.head_data import HeadData
 
 ANCESTRIES = ("african", "asian", "caucasian")
 AGE_KNOTS_YEARS = {"child": 10.0, "young": 25.0, "old": 90.0}  # the ages the artists shaped
+_FARTHEST = 1.5  # that a random detail goes
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Identity:
             raise ValueError(f"expected shares of ancestry that are not negative and not all zero, got {self.ancestry}")
 
 
+@functools.cache
 def detail_names(data: HeadData) -> tuple[str, ...]:
     """Names of all detail sliders."""
     return tuple(sorted({end[:-1] for end in data.names("detail")}))
@@ -65,12 +69,10 @@ def target_weights(identity: Identity, data: HeadData) -> dict[str, float]:
 
 def random_identity(rng: np.random.Generator, data: HeadData, strength: float = 1.0) -> Identity:
     """A plausible person; `strength` scales how far the details may stray (2 gives caricatures)."""
-    details = {}
-    for name in detail_names(data):
-        spread = 0.15 if name.startswith("asym") else 0.3
-        value = float(np.clip(rng.normal(0, spread * strength), -1.5, 1.5))
-        one_ended = f"detail/{name}-" not in data.targets
-        details[name] = max(value, 0.0) if one_ended else value
+    names = detail_names(data)
+    spread, least = _detail_ranges(data)
+    drawn = rng.normal(0, spread * strength).clip(-_FARTHEST, _FARTHEST)
+    details = dict(zip(names, np.maximum(drawn, least).tolist(), strict=True))
     ancestry = rng.dirichlet((0.5, 0.5, 0.5))
     return Identity(
         sex=float(np.clip(rng.beta(0.4, 0.4), 0, 1)),
@@ -79,6 +81,15 @@ def random_identity(rng: np.random.Generator, data: HeadData, strength: float = 
         weight=float(rng.beta(3, 3)),
         details=details,
     )
+
+
+@functools.cache
+def _detail_ranges(data: HeadData) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[D] standard deviation and least value of each detail slider: 0 where it has one end."""
+    names = detail_names(data)
+    spread = np.array([0.15 if name.startswith("asym") else 0.3 for name in names])
+    one_ended = np.array([f"detail/{name}-" not in data.targets for name in names])
+    return spread, np.where(one_ended, 0.0, -np.inf)
 
 
 def with_details(identity: Identity, **details: float) -> Identity:
