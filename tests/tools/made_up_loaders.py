@@ -39,9 +39,14 @@ def _raises(path: Path) -> None:
         raise KeyError("made up")
 
 
+class _TwoLinesError(InputError):
+    def __str__(self) -> str:
+        return "one line\nand another"
+
+
 def _two_lines(path: Path) -> None:
     if _spoilt(path):
-        raise InputError("one line\nand another")
+        raise _TwoLinesError("")
 
 
 def _spins(path: Path) -> None:

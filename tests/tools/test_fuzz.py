@@ -157,6 +157,7 @@ def test_there_are_bombs_among_the_archives():
     assert max(map(len, cases)) < 16 << 20
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_pictures_are_damaged_with_right_checksums():
     file = BytesIO()
     Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(file, "PNG")

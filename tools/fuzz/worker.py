@@ -26,6 +26,7 @@ from tools.fuzz.seeds import Seed, read_seed
 from tools.fuzz.target import Target
 
 DUMP_SIGNAL = signal.SIGUSR1  # writes where every thread is to the log
+_LONGEST_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ def _verdict(target: Target, path: Path) -> tuple[str, str]:
         target.load(path)
     except InputError as error:
         message = str(error)
-        one_line = message.strip() and "\n" not in message and "\r" not in message
-        return ("refused", message) if one_line else ("other", f"expected a message of one line, got:\n{message!r}")
+        one_line = message.strip() and message.isprintable() and len(message) <= _LONGEST_LINE
+        return ("refused", message) if one_line else ("other", f"expected one line to print, got:\n{message[:9999]!r}")
     except BaseException:  # SystemExit and what extension modules derive from BaseException are faults, too
         return "other", traceback.format_exc()
     return "ok", ""
