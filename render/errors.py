@@ -1,8 +1,5 @@
 """The error a user can act on, shared by every package because `render` is the one they may all import."""
 
-import re
-
-_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LONGEST = 1500
 
 
@@ -17,8 +14,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        line = _BREAKS.sub(" ", message).encode("utf-8", "replace").decode("utf-8")
-        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}")
+        line = message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
 
 
 class MissingExtraError(InputError):

@@ -30,6 +30,7 @@ LARGEST_PIXELS = 8192 * 8192
 _LONGEST_INTEGER = 20  # digits: what 64 bits can hold
 _LARGEST_NPY_HEADER = 4096
 _CHUNK = 1 << 20
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA are unpacked whole, whatever is asked for
 
 T = TypeVar("T")
 
@@ -159,6 +160,8 @@ def _bounded(file: IO[bytes], largest: int, label: str) -> bytes:
 
 def _read_entry(archive: zipfile.ZipFile, entry: str, name: str, read: Callable[[IO[bytes]], T]) -> T:
     try:
+        if archive.getinfo(entry).compress_type not in _COMPRESSIONS:
+            raise InputError(f"{name}: {entry} is compressed in a way that is not supported; write it again")
         with archive.open(entry) as file:
             return read(file)
     except InputError:
