@@ -1,13 +1,15 @@
 """The camera of a recording: from its `camera.json`, or assumed where nothing is known."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from capture.picture_limits import FASTEST_FPS, SLOWEST_FPS, number, stated_intrinsics
 from capture.record3d_export import FOLDER_FILE, folder_camera
 from capture.source import SourceError
 from render.camera import Intrinsics
+from render.errors import InputError
+from render.untrusted import read_json
 
 CAMERA_FILE = "camera.json"
 ASSUMED_FOV_DEG = 45.0
@@ -46,24 +48,28 @@ def read_camera_file(folder: Path) -> CameraFile | None:
     if not path.is_file():
         return _record3d_export(folder)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ValueError("it is larger than 1 MB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        numbers = {key: float(content[key]) for key in _KEYS}
-        width, height = int(numbers.pop("width")), int(numbers.pop("height"))
-        intrinsics = Intrinsics(**numbers, width=width, height=height)
+        content = read_json(path, _LARGEST_FILE)
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}")
+        intrinsics = stated_intrinsics(*(number(content, key) for key in _KEYS))
         return CameraFile(path, intrinsics, _fps(content), _depth_range(content))
+    except InputError as error:
+        raise SourceError(f"{error}; correct the file or remove it") from None
     except KeyError as error:
         raise SourceError(f"{path}: expected the keys {', '.join(_KEYS)}, {error} is missing") from None
-    except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise SourceError(f"{path}: expected camera intrinsics in pixels as JSON numbers, got {error}") from None
+    except ValueError as error:
+        raise SourceError(
+            f"{path}: expected camera intrinsics in pixels as JSON numbers, got {error}; correct the file or remove it"
+        ) from None
 
 
 def _record3d_export(folder: Path) -> CameraFile | None:
     path = folder / FOLDER_FILE
     try:
         camera = folder_camera(folder)
-    except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+    except InputError as error:
+        raise SourceError(f"{error}; correct the file, or give a {CAMERA_FILE}") from None
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise SourceError(
             f"{path}: expected what Record3D writes with an export (K, w, h), got {type(error).__name__}: {error}; "
             f"correct it, or give a {CAMERA_FILE}"
@@ -98,16 +104,16 @@ def same_shape(first: tuple[int, int], second: tuple[int, int]) -> bool:
 def _fps(content: dict[str, object]) -> float | None:
     if "fps" not in content:
         return None
-    fps = float(str(content["fps"]))
-    if not 0 < fps <= 1000:
-        raise ValueError(f"fps={fps:g}, outside 0 to 1000")
+    fps = number(content, "fps")
+    if not SLOWEST_FPS <= fps <= FASTEST_FPS:
+        raise ValueError(f"fps={fps:g}, outside {SLOWEST_FPS:g} to {FASTEST_FPS:g}")
     return fps
 
 
 def _depth_range(content: dict[str, object]) -> tuple[float, float] | None:
     if "depth_near_m" not in content or "depth_far_m" not in content:
         return None
-    near_m, far_m = float(str(content["depth_near_m"])), float(str(content["depth_far_m"]))
-    if not 0 < near_m < far_m <= 100:
-        raise ValueError(f"depth_near_m={near_m:g}, depth_far_m={far_m:g}; expected 0 < near < far <= 100")
+    near_m, far_m = number(content, "depth_near_m"), number(content, "depth_far_m")
+    if not 0.001 < near_m < far_m <= 100:
+        raise ValueError(f"depth_near_m={near_m:g}, depth_far_m={far_m:g}; expected 0.001 < near < far <= 100")
     return near_m, far_m

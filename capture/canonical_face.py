@@ -6,7 +6,6 @@ not part of that mesh; they are placed between the lids.
 """
 
 import struct
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
+from render.untrusted import opened_zip, zip_entry
 
 LANDMARK_COUNT = 478
 MESH_COUNT = 468  # landmarks of the face surface; the rest are the irises
 AVERAGE_IPD_M = 0.063  # distance between the pupils of an average adult
+_LARGEST_FACE_M = 1.0
+_LARGEST_GEOMETRY = 4 << 20
 IRIS_RADIUS_M = 0.0059  # the visible iris is 11.7 mm across in nearly everybody
 
 RIGHT_IRIS = range(468, 473)  # centre, then towards image right, up, image left, down
@@ -84,9 +86,9 @@ def load_canonical_face(model_path: Path) -> CanonicalFace:
     """The canonical face of a face landmarker bundle. Raises InputError where the bundle holds none."""
     member = "geometry_pipeline_metadata_landmarks.binarypb"
     try:
-        with zipfile.ZipFile(model_path) as bundle:
-            vertices, indices = _parse_geometry(bundle.read(member))
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, IndexError, struct.error) as error:
+        with opened_zip(model_path) as bundle:
+            vertices, indices = _parse_geometry(zip_entry(bundle, member, str(model_path), _LARGEST_GEOMETRY))
+    except (LookupError, ValueError, ArithmeticError, struct.error) as error:
         raise InputError(
             f"{model_path}: expected a face landmarker bundle with {member}, could not read it ({error}); "
             "give the official face_landmarker.task"
@@ -97,6 +99,11 @@ def load_canonical_face(model_path: Path) -> CanonicalFace:
             "give the official face_landmarker.task"
         )
     points = _with_irises(vertices[:, :3])
+    if not np.abs(points).max() < _LARGEST_FACE_M:
+        raise InputError(
+            f"{model_path}: expected the canonical face of a person, got points that form none; "
+            "give the official face_landmarker.task"
+        )
     return CanonicalFace(points, np.ascontiguousarray(indices.reshape(-1, 3), dtype=np.int32))
 
 
@@ -104,7 +111,8 @@ def _with_irises(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scale the mesh to an average pupil distance and add the irises: [478, 3]."""
     eyes = mesh[list(_LEFT_LIDS[:2])].mean(axis=0) - mesh[list(_RIGHT_LIDS[:2])].mean(axis=0)
     points = np.empty((LANDMARK_COUNT, 3))
-    points[:MESH_COUNT] = mesh * (AVERAGE_IPD_M / np.linalg.norm(eyes))
+    with np.errstate(all="ignore"):  # eyes in one place, or nowhere: the caller refuses what comes out
+        points[:MESH_COUNT] = mesh * (AVERAGE_IPD_M / np.linalg.norm(eyes))
     ring = IRIS_RADIUS_M * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]])
     for iris, lids in ((RIGHT_IRIS, _RIGHT_LIDS), (LEFT_IRIS, _LEFT_LIDS)):
         points[list(iris)] = points[list(lids)].mean(axis=0) + _IRIS_ABOVE_LIDS_M + ring
@@ -162,6 +170,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
+        if shift > 63:
+            raise ValueError("a number of more than 64 bits")
 
 
 def _varints(data: bytes) -> list[int]:

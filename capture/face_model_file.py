@@ -10,12 +10,12 @@ import logging
 import os
 import urllib.error
 import urllib.request
-import zipfile
 from pathlib import Path
 
 from platformdirs import user_cache_dir
 
 from render.errors import InputError
+from render.untrusted import opened_zip
 
 FACE_MODEL_URL = (
     "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
@@ -72,9 +72,9 @@ def _checked_bundle(path: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: no such face model file; give a face_landmarker.task or leave the option out")
     try:
-        with zipfile.ZipFile(path) as bundle:
+        with opened_zip(path) as bundle:
             missing = sorted(set(BUNDLE_MEMBERS) - set(bundle.namelist()))
-    except (zipfile.BadZipFile, OSError) as error:
+    except InputError as error:
         raise InputError(
             f"{path}: expected a MediaPipe face_landmarker.task bundle, found no such archive ({error}); "
             "give another file or leave the option out"

@@ -6,7 +6,6 @@ half-pixel shift follow the sensor SDK's documented hardware modes; its own proj
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.picture_limits import stated_intrinsics
 from capture.registration import LensCamera, RgbdCalibration
-from render.camera import Intrinsics
 from render.errors import InputError
+from render.untrusted import parse_json
 
+_LARGEST_OFFSET_M = 1.0
 PARAMETERS = 14  # cx cy fx fy k1..k6 codx cody p2 p1
 
 
@@ -61,16 +62,15 @@ def parse_calibration(text: str, depth_mode: str, color_mode: str, *, name: str)
             f"{', '.join(COLOR_MODES)}, got {depth_mode} and {color_mode}; record with both cameras on"
         )
     try:
-        cameras = {
-            camera["Purpose"]: camera for camera in json.loads(text.rstrip("\0"))["CalibrationInformation"]["Cameras"]
-        }
+        content = parse_json(text.rstrip("\0"), "calibration")
+        cameras = {camera["Purpose"]: camera for camera in content["CalibrationInformation"]["Cameras"]}
         depth = cameras["CALIBRATION_CameraPurposeDepth"]
         color = cameras["CALIBRATION_CameraPurposePhotoVideo"]
         T_color_depth = _pose(color) @ np.linalg.inv(_pose(depth))
         return RgbdCalibration(
             _camera(depth, DEPTH_MODES[depth_mode]), _camera(color, COLOR_MODES[color_mode]), T_color_depth
         )
-    except (ValueError, KeyError, TypeError, AttributeError, np.linalg.LinAlgError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"{name}: expected the factory calibration of an Azure Kinect, got a text that does not read as one "
             f"({type(error).__name__}: {error}); record again, or attach the device's own calibration.json"
@@ -83,7 +83,7 @@ def _camera(camera: dict[str, Any], mode: SensorMode) -> LensCamera:
         raise ValueError(f"expected {PARAMETERS} finite lens parameters, got {len(numbers)}")
     cx, cy, fx, fy, k1, k2, k3, k4, k5, k6, _, _, p2, p1 = numbers
     (read_width, read_height), (left, top), (width, height) = mode.read_out, mode.corner, mode.size
-    pinhole = Intrinsics(
+    pinhole = stated_intrinsics(
         fx * read_width, fy * read_height, cx * read_width - left, cy * read_height - top, width, height
     )
     return LensCamera(pinhole, np.array([k1, k2, p1, p2, k3, k4, k5, k6]))
@@ -94,6 +94,8 @@ def _pose(camera: dict[str, Any]) -> NDArray[np.float64]:
     pose = np.eye(4)
     pose[:3, :3] = np.array(camera["Rt"]["Rotation"], dtype=np.float64).reshape(3, 3)
     pose[:3, 3] = np.array(camera["Rt"]["Translation"], dtype=np.float64).reshape(3)
+    if not np.abs(pose[:3, 3]).max() <= _LARGEST_OFFSET_M:
+        raise ValueError(f"expected cameras in one housing, got an offset of {np.abs(pose[:3, 3]).max():g} m")
     if not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-3) or not np.isfinite(pose).all():
         raise ValueError("expected a rotation between the cameras")
     return pose

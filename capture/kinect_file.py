@@ -6,6 +6,7 @@ Matroska with a JPEG (or raw) colour track, a 16-bit big-endian depth track, and
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 64  # packets of one track without a partner in the other
 LARGEST_CALIBRATION = 1 << 20
+LONGEST_DELAY_S = 1.0
 _RATES = (5, 15, 30)
 
 
@@ -58,7 +60,10 @@ class KinectClip:
             self.frame_count = _frame_count(container, container.streams[tracks.color], self.fps)
         self._tracks = tracks
         calibration = parse_calibration(tracks.calibration, tracks.depth_mode, tracks.color_mode, name=self.name)
-        self._decoder = KinectDecoder(calibration, clean=clean)
+        try:
+            self._decoder = KinectDecoder(calibration, clean=clean)
+        except ValueError as error:
+            raise SourceError(f"{self.name}: its calibration fits no Azure Kinect ({error}); record again") from None
 
     def pictures(self) -> Iterator[KinectPicture]:
         """Every capture that has both pictures, undecoded, stamped with seconds of the device's own clock."""
@@ -94,7 +99,12 @@ class KinectClip:
     def _color(self, packet: Any) -> NDArray[np.uint8]:
         if self._tracks.color_format == "MJPG":
             return np.frombuffer(bytes(packet), np.uint8)
-        return np.asarray(packet.decode()[0].to_ndarray(format="bgra"), np.uint8)
+        import av
+
+        try:
+            return np.asarray(packet.decode()[0].to_ndarray(format="bgra"), np.uint8)
+        except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+            raise SourceError(f"{self.name}: is damaged at {_time_s(packet):.2f} s ({error}); record again") from None
 
     def _load(self, picture: KinectPicture) -> ClipPicture:
         try:
@@ -150,14 +160,31 @@ def _tracks(path: Path, container: Any) -> _Tracks:
     depth_mode = depth.metadata["K4A_DEPTH_MODE"]
     _check_size(path, color, COLOR_MODES.get(color_mode))
     _check_size(path, depth, DEPTH_MODES.get(depth_mode))
-    delay_s = float(container.metadata.get("K4A_DEPTH_DELAY_NS", 0)) / 1e9
     return _Tracks(
-        color.index, depth.index, color_format, color_mode, depth_mode, _calibration(path, container), delay_s
+        color.index,
+        depth.index,
+        color_format,
+        color_mode,
+        depth_mode,
+        _calibration(path, container),
+        _delay_s(path, container.metadata.get("K4A_DEPTH_DELAY_NS", "0")),
     )
 
 
+def _delay_s(path: Path, nanoseconds: str) -> float:
+    """How much later than the colour the depth was taken."""
+    try:
+        delay_s = float(nanoseconds) / 1e9
+    except ValueError:
+        delay_s = math.nan
+    if not abs(delay_s) <= LONGEST_DELAY_S:
+        raise SourceError(f"{path}: expected a delay of the depth in nanoseconds, got {nanoseconds[:40]}; record again")
+    return delay_s
+
+
 def _check_size(path: Path, stream: Any, mode: Any) -> None:
-    size = (stream.codec_context.width, stream.codec_context.height)
+    context = stream.codec_context
+    size = (context.width, context.height) if context is not None else (0, 0)
     if mode is None or mode.size != size:
         raise SourceError(
             f"{path}: expected a picture size of an Azure Kinect's modes, got {size[0]}x{size[1]} as "

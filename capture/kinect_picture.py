@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,7 @@ from capture.registration import DepthRegistration, RgbdCalibration
 from render.camera import Intrinsics
 
 _JPEG_END = b"\xff\xd9"
+_HEADER = 4096  # bytes in which a JPEG of the camera has said how large it is
 _PADDING = 1024  # bytes the camera may leave behind the end of a JPEG
 
 
@@ -47,8 +49,8 @@ class KinectDecoder:
         return self._rgb(picture.color), self._depth_m(picture.depth_mm)
 
     def _rgb(self, color: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        bgr = _decoded_jpeg(color) if color.ndim == 1 else color[..., :3]
         expected = (self.intrinsics.height, self.intrinsics.width, 3)
+        bgr = _decoded_jpeg(color, expected[:2]) if color.ndim == 1 else color[..., :3]
         if bgr.shape != expected:
             raise DamagedPictureError(f"expected color of {expected} as calibrated, got {bgr.shape}")
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
@@ -62,8 +64,24 @@ class KinectDecoder:
         return self._registration(self._cleaner(depth_m) if self._cleaner is not None else depth_m)
 
 
-def _decoded_jpeg(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def jpeg_shape(data: bytes) -> tuple[int, int] | None:
+    """(height, width) that a JPEG's header announces, without decoding anything; None where there is none."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return height, width
+        padding = marker == 0xFF
+        at += 1 if padding else 2 + int(struct.unpack_from(">H", data, at + 2)[0])
+    return None
+
+
+def _decoded_jpeg(data: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """[H, W, 3] BGR. Raises DamagedPictureError also where only the beginning is there, which OpenCV would pad."""
+    announced = jpeg_shape(data[:_HEADER].tobytes())
+    if announced != shape:  # before OpenCV makes room for what may be 65500 pixels a side
+        raise DamagedPictureError(f"expected color of {shape} as calibrated, its header says {announced}")
     if data.size < 128 or _JPEG_END not in data[-_PADDING:].tobytes():
         raise DamagedPictureError(f"a JPEG of {data.size} bytes without its end")
     try:

@@ -6,12 +6,11 @@ Archives come from anywhere: only the names we look for are read, and sizes are 
 from __future__ import annotations
 
 import importlib.util
-import io
-import json
 import math
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.picture_limits import LARGEST_SIDE, check_picture_size, stated_intrinsics, whole_number
 from capture.playback import ClipFrame, ClipPicture
 from capture.record3d_usb import Rotation, resized_depth, rotated, trusted_depth
 from capture.source import SourceError
-from render.camera import Intrinsics
-from render.errors import MissingExtraError
+from render.errors import InputError, MissingExtraError
+from render.untrusted import opened_picture, opened_zip, parse_json, zip_entry
 
 LARGEST_TEXT = 64 << 20
 LARGEST_ENTRY = 32 << 20
@@ -68,28 +68,20 @@ class R3dClip:
                 time_s = self._time_s(index, number)
                 yield ClipFrame(index, time_s, lambda number=number: self._load(archive, number))  # type: ignore[misc]
 
-    def _opened(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self._path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise SourceError(f"{self.name}: expected a Record3D archive, got {error}; {_DAMAGED}") from error
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        with _told_as_source_error(), opened_zip(self._path) as archive:
+            yield archive
 
     def _entry(self, archive: zipfile.ZipFile, name: str, largest: int = LARGEST_ENTRY) -> bytes:
-        try:
-            size = archive.getinfo(name).file_size
-            if size > largest:
-                raise SourceError(f"{self.name}: {name} has {size >> 20} MB, expected {largest >> 20} MB at most")
-            return archive.read(name)
-        except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            if isinstance(error, SourceError):
-                raise
-            raise SourceError(f"{self.name}: {name} is missing or damaged ({error}); {_DAMAGED}") from error
+        with _told_as_source_error():
+            return zip_entry(archive, name, self.name, largest)
 
     def _read_metadata(self, archive: zipfile.ZipFile) -> _Metadata:
         text = self._entry(archive, "metadata", LARGEST_TEXT)
         try:
-            return _parsed(json.loads(text))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            return _parsed(parse_json(text, "metadata"))
+        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
             raise SourceError(
                 f"{self.name}: its metadata lacks what is needed ({type(error).__name__}: {error}); {_DAMAGED}"
             ) from error
@@ -119,25 +111,18 @@ class R3dClip:
             confidence = self._plane(archive, f"rgbd/{number}.conf", np.dtype(np.uint8))
         fx, fy, cx, cy = self._metadata.intrinsics[min(number, len(self._metadata.intrinsics) - 1)]
         try:
-            pinhole = Intrinsics(fx, fy, cx, cy, *self._metadata.size).resized(width, height)
+            pinhole = stated_intrinsics(fx, fy, cx, cy, *self._metadata.size).resized(width, height)
         except ValueError as error:
             raise SourceError(f"{self.name}: frame {number}: {error}; {_DAMAGED}") from error
         depth_m = resized_depth(trusted_depth(depth, confidence), width, height)
         return ClipPicture(*rotated(rgb, depth_m, pinhole, self._rotation))
 
     def _rgb(self, archive: zipfile.ZipFile, number: int) -> NDArray[np.uint8]:
-        from PIL import Image
-
-        name = f"rgbd/{number}.jpg"
-        try:
-            with Image.open(io.BytesIO(self._entry(archive, name)), formats=["JPEG"]) as picture:
-                if picture.width * picture.height > LARGEST_PIXELS:
-                    raise OSError(f"{picture.width}x{picture.height} pixels")
-                return np.asarray(picture.convert("RGB"), dtype=np.uint8)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            if isinstance(error, SourceError):
-                raise
-            raise SourceError(f"{self.name}: {name} cannot be decoded ({error}); {_DAMAGED}") from error
+        name = f"{self.name}: rgbd/{number}.jpg"
+        content = self._entry(archive, f"rgbd/{number}.jpg")
+        with _told_as_source_error(""), opened_picture(content, name, ["JPEG"], LARGEST_PIXELS) as picture:
+            check_picture_size(name, *picture.size)
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
     def _plane(self, archive: zipfile.ZipFile, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
         """[h, w] of the depth's size; where none is known, as many numbers as there are, shaped like the colour."""
@@ -152,6 +137,16 @@ class R3dClip:
             return np.frombuffer(liblzfse.decompress(packed), kind, width * height).reshape(height, width)
         except (liblzfse.error, ValueError, MemoryError) as error:
             raise SourceError(f"{self.name}: {name} cannot be unpacked ({error}); {_DAMAGED}") from error
+
+
+@contextmanager
+def _told_as_source_error(next_step: str = f"; {_DAMAGED}") -> Iterator[None]:
+    try:
+        yield
+    except SourceError:
+        raise
+    except InputError as error:
+        raise SourceError(f"{error}{next_step}") from None
 
 
 def unpacked_size(packed: bytes) -> int:
@@ -176,17 +171,22 @@ def unpacked_size(packed: bytes) -> int:
 
 
 def _parsed(content: dict[str, Any]) -> _Metadata:
-    width, height = int(content["w"]), int(content["h"])
+    width, height = whole_number(content, "w"), whole_number(content, "h")
     matrix = [float(number) for number in content["K"]]
     listed = content.get("perFrameIntrinsicCoeffs") or []
     intrinsics = [tuple(float(number) for number in row[:4]) for row in listed]
     # column after column: fx 0 0, 0 fy 0, cx cy 1
     intrinsics = intrinsics or [(matrix[0], matrix[4], matrix[6], matrix[7])]
-    depth_size = (int(content["dw"]), int(content["dh"])) if "dw" in content and "dh" in content else None
+    both = "dw" in content and "dh" in content
+    depth_size = (whole_number(content, "dw"), whole_number(content, "dh")) if both else None
     fps = float(content.get("fps") or 30)
     times_s = [float(number) for number in content.get("frameTimestamps") or []]
     sides = [width, height, *(depth_size or ())]
-    if not all(1 <= side <= 8192 for side in sides) or not 1 <= fps <= 1000 or any(len(row) != 4 for row in intrinsics):
+    if (
+        not all(1 <= side <= LARGEST_SIDE for side in sides)
+        or not 1 <= fps <= 1000
+        or any(len(row) != 4 for row in intrinsics)
+    ):
         raise ValueError(f"w={width}, h={height}, dw dh={depth_size}, fps={fps}")
     if any(not math.isfinite(time_s) for time_s in times_s) or sorted(times_s) != times_s:
         times_s = []  # the nominal rate does instead

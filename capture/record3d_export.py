@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capture.picture_limits import number, plausible_fps, stated_intrinsics
 from render.camera import Intrinsics
+from render.untrusted import read_json
 
 FOLDER_FILE = "metadata.json"
 LARGEST_TEXT = 64 << 20
 _SEARCHED = 1 << 20  # bytes at either end of a video
+_FARTHEST_M = 100.0
 _MARK = b'{"intrinsicMatrix"'
 
 
@@ -26,17 +28,15 @@ class ExportCamera:
 
 
 def folder_camera(folder: Path) -> ExportCamera | None:
-    """Of an exported folder; None where there is no `metadata.json`. Raises ValueError, KeyError, TypeError, OSError
-    where it is not Record3D's."""
+    """Of an exported folder; None where there is no `metadata.json`. Raises ValueError, LookupError, TypeError or
+    ArithmeticError where it is not Record3D's."""
     path = folder / FOLDER_FILE
     if not path.is_file():
         return None
-    if path.stat().st_size > LARGEST_TEXT:
-        raise ValueError(f"it is larger than {LARGEST_TEXT >> 20} MB")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    intrinsics = _from_columns(content["K"], int(content["w"]), int(content["h"]))
+    content = read_json(path, LARGEST_TEXT)
+    intrinsics = _from_columns(content["K"], number(content, "w"), number(content, "h"))
     fps = float(content.get("fps") or 0)
-    return ExportCamera(intrinsics, fps if 1 <= fps <= 1000 else None)
+    return ExportCamera(intrinsics, plausible_fps(fps) or None)
 
 
 def video_camera(path: Path, width: int, height: int) -> ExportCamera | None:
@@ -48,17 +48,17 @@ def video_camera(path: Path, width: int, height: int) -> ExportCamera | None:
             return None
         intrinsics = _from_columns(content["intrinsicMatrix"], width, height)
         near_m, far_m = (float(value) for value in content.get("rangeOfEncodedDepth") or (0.0, 3.0))
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, LookupError, TypeError, ArithmeticError):
         return None
     inside = 0 < intrinsics.cx < width and 0 < intrinsics.cy < height
-    ordered = math.isfinite(far_m) and 0 <= near_m < far_m
+    ordered = 0 <= near_m < far_m <= _FARTHEST_M
     return ExportCamera(intrinsics, None, (near_m, far_m)) if inside and ordered else None
 
 
-def _from_columns(matrix: list[Any], width: int, height: int) -> Intrinsics:
+def _from_columns(matrix: list[Any], width: float, height: float) -> Intrinsics:
     """K column after column: fx 0 0, 0 fy 0, cx cy 1."""
     fx, fy, cx, cy = (float(matrix[at]) for at in (0, 4, 6, 7))
-    return Intrinsics(fx, fy, cx, cy, width, height)
+    return stated_intrinsics(fx, fy, cx, cy, width, height)
 
 
 def _embedded(path: Path) -> dict[str, Any] | None:
@@ -71,7 +71,7 @@ def _embedded(path: Path) -> dict[str, Any] | None:
                 continue
             try:
                 content, _ = json.JSONDecoder().raw_decode(data[at : at + 65536].decode("utf-8", errors="replace"))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             return content if isinstance(content, dict) else None
     return None

@@ -6,22 +6,27 @@ Depth that is smaller than the colour but shows the same view is enlarged to it.
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from capture.camera_file import read_camera_file, recording_intrinsics, same_shape
+from capture.picture_limits import LARGEST_PIXELS, check_depth_size, check_picture_size
 from capture.playback import ClipFrame, ClipPicture
 from capture.source import SourceError
-from capture.video_file import LARGEST_PIXELS, LARGEST_SIDE
 from render.camera import Intrinsics
+from render.errors import InputError
+from render.untrusted import opened_picture
 
 COLOR_FOLDERS = ("color", "rgb")
 COLOR_SUFFIXES = (".jpg", ".jpeg", ".png")
+COLOR_FORMATS = ("JPEG", "PNG")  # Pillow's names; whatever the suffix says, nothing else is tried
 DEPTH_SUFFIXES = (".png", ".exr")
 DEFAULT_FPS = 30.0
 _FARTHEST_M = 100.0  # beyond this a reading is not one
@@ -113,26 +118,30 @@ def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
 
 
 def _color_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, "a color picture", error) from None
-    _check_size(path, width, height)
-    return width, height
+    with _opened(path, COLOR_FORMATS) as picture:
+        check_picture_size(str(path), *picture.size)
+        return picture.size
 
 
 def _read_color(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    with _opened(path, COLOR_FORMATS) as picture:
+        if picture.size != size:
+            raise SourceError(
+                f"{path}: expected {size[0]}x{size[1]} as the frames before it, got "
+                f"{picture.size[0]}x{picture.size[1]}; give frames of one size"
+            )
+        return np.array(picture.convert("RGB"))
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     try:
-        with Image.open(path) as picture:
-            if picture.size != size:
-                raise SourceError(
-                    f"{path}: expected {size[0]}x{size[1]} as the frames before it, got "
-                    f"{picture.size[0]}x{picture.size[1]}; give frames of one size"
-                )
-            return np.array(picture.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, "a color picture", error) from None
+        with opened_picture(path, str(path), formats, LARGEST_PIXELS) as picture:
+            yield picture
+    except SourceError:
+        raise
+    except InputError as error:
+        raise SourceError(str(error)) from None
 
 
 def _read_depth(path: Path, intrinsics: Intrinsics) -> NDArray[np.float32]:
@@ -156,35 +165,46 @@ def enlarged(depth_m: NDArray[np.float32], width: int, height: int) -> NDArray[n
 
 
 def _read_depth_png(path: Path) -> NDArray[np.float32]:
-    try:
-        with Image.open(path) as picture:
-            _check_size(path, *picture.size)
-            if not picture.mode.startswith("I"):
-                raise SourceError(
-                    f"{path}: expected 16-bit depth in millimetres, got a picture of mode {picture.mode}; "
-                    "save depth as 16-bit PNG or as EXR"
-                )
-            millimetres = np.array(picture)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, "16-bit depth", error) from None
+    with _opened(path, ("PNG",)) as picture:
+        check_depth_size(str(path), *picture.size)
+        if not picture.mode.startswith("I"):
+            raise SourceError(
+                f"{path}: expected 16-bit depth in millimetres, got a picture of mode {picture.mode}; "
+                "save depth as 16-bit PNG or as EXR"
+            )
+        millimetres = np.array(picture)
     return cleaned_depth(millimetres.astype(np.float32) * np.float32(0.001))
 
 
 def _read_exr(path: Path) -> NDArray[np.float32]:
     import OpenEXR
 
+    if not path.is_file():  # a pipe would be waited on for ever
+        raise SourceError(f"{path}: expected depth as OpenEXR, found no file; replace or remove it")
     try:
-        with OpenEXR.File(str(path), header_only=True) as header:
-            low, high = header.header()["dataWindow"]
-            _check_size(path, int(high[0] - low[0] + 1), int(high[1] - low[1] + 1))
+        with OpenEXR.File(str(path), header_only=True) as file:
+            _check_exr(path, [part.header for part in file.parts])
         with OpenEXR.File(str(path), separate_channels=True) as file:
             channels = file.channels()
             name = next((name for name in ("Z", "Y", "R", "G") if name in channels), next(iter(channels)))
             return cleaned_depth(np.asarray(channels[name].pixels).astype(np.float32))
-    except (RuntimeError, OSError, ValueError, KeyError, StopIteration) as error:
-        if isinstance(error, SourceError):
-            raise
-        raise _unreadable(path, "depth as OpenEXR", error) from None
+    except SourceError:
+        raise
+    except Exception as error:  # the library raises nearly anything on damaged data
+        reason = str(error).strip() or type(error).__name__
+        raise SourceError(f"{path}: expected depth as OpenEXR, it cannot be read ({reason}); replace it") from None
+
+
+def _check_exr(path: Path, headers: list[dict[str, Any]]) -> None:
+    """The library unpacks all channels of all parts at once."""
+    numbers = 0
+    for header in headers:
+        (left, top), (right, bottom) = ([int(side) for side in corner] for corner in header["dataWindow"])
+        width, height = right - left + 1, bottom - top + 1
+        check_depth_size(str(path), width, height)
+        numbers += width * height * len(header["channels"])
+    if numbers > 2 * LARGEST_PIXELS:
+        raise SourceError(f"{path}: expected depth, got {numbers} numbers in its channels; save one channel only")
 
 
 def cleaned_depth(depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -192,13 +212,3 @@ def cleaned_depth(depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(invalid="ignore"):
         depth_m[~((depth_m > 0) & (depth_m < _FARTHEST_M))] = 0.0
     return depth_m
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and width * height <= LARGEST_PIXELS):
-        raise SourceError(f"{path}: expected a picture of up to {LARGEST_SIDE} pixels a side, got {width}x{height}")
-
-
-def _unreadable(path: Path, expected: str, error: Exception) -> SourceError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return SourceError(f"{path}: expected {expected}, it cannot be read ({reason}); replace or remove it")

@@ -5,19 +5,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.picture_limits import check_picture_size, plausible_fps
 from capture.source import SourceError
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
-LARGEST_SIDE = 8192
-LARGEST_PIXELS = 50_000_000
 _ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core has a face to track
 _MOST_DAMAGED = 1000  # packets, after which a file is given up; so it ends even if reading it never would
 _LONGEST_GAP_S = 60.0  # between two frames; more is an error of the file
@@ -67,10 +66,10 @@ def probe_video(path: Path) -> VideoInfo:
             first = next(iter(container.decode(stream)), None)
         if first is None:
             raise SourceError(f"{path}: expected a video, found no picture in it; give another file")
-        _check_size(path, first.width, first.height)
-        turned = first.rotation % 180 != 0
+        check_picture_size(str(path), first.width, first.height)
+        turned = _quarter_turns(first.rotation) % 2 != 0
         width, height = (first.height, first.width) if turned else (first.width, first.height)
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        fps = _fps(stream)
         count = stream.frames or _estimated_count(container)
         return VideoInfo(width, height, fps, count, first.format.name, len(container.streams.video))
 
@@ -84,7 +83,7 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
     with _opened(path) as container:
         stream = container.streams.video[0]
         expected = stream.frames or _estimated_count(container) or 0
-        clock = _Times(1 / float(stream.average_rate or stream.guessed_rate or 30))
+        clock = _Times(1 / (_fps(stream) or 30))
         size: tuple[int, int] | None = None
         index = 0
         for picture in _pictures(path, container):
@@ -94,7 +93,7 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
                     f"and those before it are {size}; convert it to one size"
                 )
             size = (picture.width, picture.height)
-            _check_size(path, *size)
+            check_picture_size(str(path), *size)
             yield DecodedFrame(index, clock.of(picture.time), picture)
             index += 1
         if index < expected * (1 - _MISSING_SHARE) - 1:
@@ -157,7 +156,9 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
         if not container.streams.video:
             raise SourceError(f"{path}: expected a video, found a file without pictures; give another one")
         context = container.streams.video[0].codec_context
-        _check_size(path, context.width, context.height)
+        if context is None:
+            raise SourceError(f"{path}: its video is in a format that is not known; convert it to H.264 in an .mp4")
+        check_picture_size(str(path), context.width, context.height)
         context.thread_count = 1 if context.width * context.height <= _ONE_THREAD_PIXELS else 2
         context.thread_type = "AUTO"
         yield container
@@ -184,18 +185,15 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and width * height <= LARGEST_PIXELS):
-        raise SourceError(
-            f"{path}: expected pictures of up to {LARGEST_SIDE} pixels a side and {LARGEST_PIXELS // 10**6} "
-            f"megapixels, got {width}x{height}; scale it down"
-        )
+def _fps(stream: Any) -> float:
+    """The nominal rate, 0 where it is not known or none that a camera has."""
+    return plausible_fps(float(stream.average_rate or stream.guessed_rate or 0))
 
 
 def _estimated_count(container: "InputContainer") -> int | None:
     """Frames that the stream's length, or that of a file without anything else in it, makes room for."""
     stream = container.streams.video[0]
-    fps = float(stream.average_rate or stream.guessed_rate or 0)
+    fps = _fps(stream)
     if stream.duration is not None and stream.time_base is not None:
         return round(float(stream.duration * stream.time_base) * fps) or None
     if container.duration is not None and len(container.streams) == 1:
@@ -203,7 +201,11 @@ def _estimated_count(container: "InputContainer") -> int | None:
     return None
 
 
+def _quarter_turns(rotation: int) -> int:
+    return round(rotation / 90) % 4
+
+
 def _upright(picture: NDArray[_Pixel], rotation: int) -> NDArray[_Pixel]:
     """Undo the rotation the file asks players for: whole quarter turns; `rotation` in degrees, counter-clockwise."""
-    quarter_turns = round(rotation / 90) % 4
+    quarter_turns = _quarter_turns(rotation)
     return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture

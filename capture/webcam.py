@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from capture.camera_file import assumed_intrinsics
 from capture.device import DamagedPictureError, DeviceError, DeviceLostError, NoDeviceError
 from capture.frame import RgbdFrame
+from capture.picture_limits import check_picture_size
 from capture.source import SourceError
 from render.camera import Intrinsics
 
@@ -85,6 +86,7 @@ class WebcamDevice:
             raise DamagedPictureError(f"expected three channels of 8 bit, got {bgr.shape} {bgr.dtype}")
         height, width = bgr.shape[:2]
         if self._intrinsics is None or (self._intrinsics.width, self._intrinsics.height) != (width, height):
+            check_picture_size(self.name, width, height)
             self._intrinsics = assumed_intrinsics(width, height, self._fov_deg)
         return RgbdFrame(np.ascontiguousarray(bgr[..., ::-1]), None, self._intrinsics, picture.timestamp_s, index)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
+from render.mesh import MAX_VERTICES
+from render.untrusted import parse_json, read_bytes
 
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _JSON_CHUNK, _BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 _MAX_ITEMS = 60_000_000
+_MAX_ITEMS_OF_NOTHING = (
+    3 * MAX_VERTICES
+)  # of arrays without data, which are zeros: some exporters write them for morphs
+_MAX_BUFFER = 1 << 30
+_MAX_NODES = 100_000
 
 
 @dataclass
@@ -32,6 +38,7 @@ class GltfFile:
     json: dict[str, Any]
     binary: bytes | None
     _buffers: dict[int, bytes] = field(default_factory=dict)
+    _files: dict[Path, bytes] = field(default_factory=dict)
 
     def entry(self, kind: str, index: int) -> dict[str, Any]:
         """Object `index` of one of the file's lists, such as nodes."""
@@ -47,7 +54,7 @@ class GltfFile:
         """[count, width] values, normalised integers as float32."""
         accessor = self.entry("accessors", index)
         count, width = int(accessor["count"]), _WIDTHS[accessor["type"]]
-        if not 0 <= count * width <= _MAX_ITEMS:
+        if not 0 <= count * width <= (_MAX_ITEMS if "bufferView" in accessor else _MAX_ITEMS_OF_NOTHING):
             raise InputError(f"{self.path}: an array of {count}x{width} numbers is announced; that is too large")
         dtype = np.dtype(_COMPONENTS[accessor["componentType"]])
         if "bufferView" in accessor:
@@ -64,7 +71,7 @@ class GltfFile:
         count, where, what = int(sparse["count"]), sparse["indices"], sparse["values"]
         index_type = np.dtype(_COMPONENTS[where["componentType"]])
         rows = self._strided(where["bufferView"], int(where.get("byteOffset", 0)), index_type, count, 1)[:, 0]
-        if count and rows.max() >= len(values):
+        if count and (rows.min() < 0 or rows.max() >= len(values)):
             raise InputError(f"{self.path}: a sparse array writes past its end; export it again")
         values = values.copy()
         values[rows] = self._strided(what["bufferView"], int(what.get("byteOffset", 0)), dtype, count, width)
@@ -80,8 +87,8 @@ class GltfFile:
         shape, strides = (count, width), (stride, dtype.itemsize)
         return np.ndarray(shape, dtype, data, offset, strides) if count else np.zeros(shape, dtype)
 
-    def view_bytes(self, view: dict[str, Any]) -> bytes:
-        """The bytes of a bufferView."""
+    def view_bytes(self, view: dict[str, Any]) -> memoryview:
+        """The bytes of a bufferView, not copied."""
         if "EXT_meshopt_compression" in view.get("extensions", {}):
             raise InputError(f"{self.path}: its geometry is meshopt-compressed; export it without compression")
         buffer = self._buffer(int(view["buffer"]))
@@ -91,12 +98,12 @@ class GltfFile:
                 f"{self.path}: cut short: {start + length} bytes of geometry announced, {len(buffer)} are there; "
                 "copy or export it again"
             )
-        return buffer[start : start + length]
+        return memoryview(buffer)[start : start + length]
 
     def image_bytes(self, image: dict[str, Any]) -> bytes:
         """The bytes of an embedded or neighbouring picture file."""
         if "bufferView" in image:
-            return self.view_bytes(self.entry("bufferViews", image["bufferView"]))
+            return bytes(self.view_bytes(self.entry("bufferViews", image["bufferView"])))
         return self._read_uri(str(image["uri"]))
 
     def _buffer(self, index: int) -> bytes:
@@ -123,7 +130,9 @@ class GltfFile:
             raise InputError(f"{self.path}: it asks for {name}, outside its own folder; put that file beside it")
         if not target.is_file():
             raise InputError(f"{self.path}: it needs {name}, which is not beside it; copy that file too")
-        return target.read_bytes()
+        if target not in self._files:
+            self._files[target] = read_bytes(target, _MAX_BUFFER - sum(map(len, self._files.values())))
+        return self._files[target]
 
 
 def _normalised(values: NDArray[Any]) -> NDArray[np.float32]:
@@ -140,7 +149,7 @@ def damage_told(path: Path, what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, struct.error) as error:
         raise InputError(f"{path}: {what} damaged ({type(error).__name__}: {error}); export it again") from None
 
 
@@ -148,12 +157,11 @@ def read_gltf_file(path: Path) -> GltfFile:
     """Open a .glb or .gltf file; the first bytes decide which it is. Raises InputError."""
     data = path.read_bytes()
     text, binary = _split_glb(path, data) if data[:4] == b"glTF" else (data, None)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: not a readable glTF file ({error}); export it again") from None
+    content = parse_json(text, str(path))
     if not isinstance(content, dict) or not str(content.get("asset", {}).get("version", "")).startswith("2"):
         raise InputError(f"{path}: expected glTF version 2; export it again as glTF 2.0")
+    if len(content.get("nodes", [])) > _MAX_NODES:
+        raise InputError(f"{path}: more than {_MAX_NODES} nodes; export only the head")
     return GltfFile(path, content, binary)
 
 

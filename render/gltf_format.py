@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from render.errors import InputError
 from render.gltf_buffers import GltfFile, damage_told, read_gltf_file
+from render.gltf_materials import linear_to_srgb, read_material, texture_info
 from render.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
-from render.mesh import Material, Mesh, MeshPart
-from render.pictures import load_texture
+from render.mesh import MAX_FACES, MAX_PARTS, MAX_VERTICES, Mesh, MeshPart
+from render.pictures import Textures
 
 _LOG = logging.getLogger(__name__)
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
@@ -41,13 +42,22 @@ class _Gathered:
 
     vertices: list[NDArray[np.float32]] = field(default_factory=list)
     colors: list[NDArray[np.float32] | None] = field(default_factory=list)
-    uvs: list[NDArray[np.float32] | None] = field(default_factory=list)
+    uvs: list[NDArray[np.float32]] = field(default_factory=list)
     faces: list[NDArray[np.int32]] = field(default_factory=list)
     faces_uv: list[NDArray[np.int32]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     materials: list[int | None] = field(default_factory=list)
     vertex_count: int = 0
-    uv_count: int = 0
+    face_count: int = 0
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Vertices that were gathered: the number of the first, how many, and whether their transform mirrors."""
+
+    first: int
+    count: int
+    mirrored: bool
 
 
 def load_gltf(path: Path) -> Mesh:
@@ -78,7 +88,8 @@ def _check_extensions(gltf: GltfFile) -> None:
 def _gather_node(gltf: GltfFile, index: int, world: dict[int, NDArray[np.float64]], into: _Gathered) -> None:
     node = gltf.entry("nodes", index)
     mesh = gltf.entry("meshes", node["mesh"])
-    base_of: dict[int, int] = {}  # primitives of one mesh often share their vertices: keep them shared
+    placed: dict[int, _Placed] = {}  # primitives of one mesh often share their vertices: keep them shared
+    uvs_from: dict[tuple[int, str], int] = {}
     for number, primitive in enumerate(mesh.get("primitives", [])):
         mode = primitive.get("mode", _TRIANGLES)
         if mode not in (_TRIANGLES, _STRIP, _FAN):
@@ -90,31 +101,74 @@ def _gather_node(gltf: GltfFile, index: int, world: dict[int, NDArray[np.float64
                     f"{gltf.path}: its geometry is {how}-compressed ({name}); export it without compression"
                 )
         accessor = primitive["attributes"]["POSITION"]
-        points = gltf.accessor(accessor).astype(np.float64)
-        transforms = skin_transforms(gltf, node, primitive, world, len(points))
-        transform = world[index] if transforms is None else transforms[0]
-        if accessor not in base_of:
-            base_of[accessor] = into.vertex_count
-            moved = transform_each(world[index] if transforms is None else transforms, points)
-            into.vertices.append(moved.astype(np.float32))
-            into.colors.append(_vertex_colors(gltf, primitive, len(points)))
-            into.vertex_count += len(points)
-        corners = _triangles(gltf, primitive, len(points), mode)
-        if np.linalg.det(transform[:3, :3]) < 0:
-            corners = corners[:, ::-1]
-        _gather_faces(gltf, primitive, corners, base_of[accessor], into)
+        _check_size(gltf, primitive, mode, accessor in placed, into)
+        if accessor not in placed:
+            placed[accessor] = _gather_vertices(gltf, node, world[index], primitive, world, into)
+        _gather_faces(gltf, primitive, mode, placed[accessor], uvs_from, into)
         into.names.append(_part_name(gltf, node, mesh, primitive, number))
 
 
+def _count(gltf: GltfFile, accessor: int) -> int:
+    return int(gltf.entry("accessors", accessor)["count"])
+
+
+def _check_size(gltf: GltfFile, primitive: dict[str, Any], mode: int, known: bool, into: _Gathered) -> None:
+    """Before a primitive is read: what it adds, by what the file announces."""
+    corners = _count(gltf, primitive["indices"] if "indices" in primitive else primitive["attributes"]["POSITION"])
+    into.face_count += corners // 3 if mode == _TRIANGLES else max(0, corners - 2)
+    vertices = max(0 if known else _count(gltf, primitive["attributes"]["POSITION"]), 0) + into.vertex_count
+    if vertices > MAX_VERTICES or into.face_count > MAX_FACES or len(into.names) >= MAX_PARTS:
+        raise InputError(
+            f"{gltf.path}: at most {MAX_VERTICES} vertices, {MAX_FACES} faces and {MAX_PARTS} parts can be used; "
+            "export only the head, or simplify it"
+        )
+
+
+def _gather_vertices(
+    gltf: GltfFile,
+    node: dict[str, Any],
+    T_world_node: NDArray[np.float64],
+    primitive: dict[str, Any],
+    world: dict[int, NDArray[np.float64]],
+    into: _Gathered,
+) -> _Placed:
+    points = gltf.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
+    transforms = skin_transforms(gltf, node, primitive, world, len(points))
+    placed = _Placed(into.vertex_count, len(points), _mirrors(T_world_node if transforms is None else transforms[0]))
+    moved = transform_each(T_world_node if transforms is None else transforms, points)
+    into.vertices.append(moved.astype(np.float32))
+    into.colors.append(_vertex_colors(gltf, primitive, len(points)))
+    into.vertex_count += len(points)
+    return placed
+
+
+def _mirrors(transform: NDArray[np.float64]) -> bool:
+    return bool(np.linalg.det(transform[:3, :3]) < 0)
+
+
 def _gather_faces(
-    gltf: GltfFile, primitive: dict[str, Any], corners: NDArray[np.int32], base: int, into: _Gathered
+    gltf: GltfFile,
+    primitive: dict[str, Any],
+    mode: int,
+    vertices: _Placed,
+    uvs_from: dict[tuple[int, str], int],
+    into: _Gathered,
 ) -> None:
-    uvs = _texture_coordinates(gltf, primitive)
-    into.faces.append(corners + np.int32(base))
-    into.faces_uv.append(corners + np.int32(into.uv_count) if uvs is not None else np.full_like(corners, -1))
-    into.uvs.append(uvs)
-    into.uv_count += 0 if uvs is None else len(uvs)
+    """`uvs_from`: where the texture coordinates of this mesh's other primitives begin, by accessor and transform."""
+    corners = _triangles(gltf, primitive, vertices.count, mode)
+    if vertices.mirrored:
+        corners = corners[:, ::-1]
+    into.faces.append(corners + np.int32(vertices.first))
     into.materials.append(primitive.get("material"))
+    accessor, info = _texture_coordinates(gltf, primitive)
+    if accessor is None:
+        into.faces_uv.append(np.full_like(corners, -1))
+        return
+    key = (accessor, str(info))
+    if key not in uvs_from:
+        uvs_from[key] = sum(map(len, into.uvs))
+        into.uvs.append(_moved_coordinates(gltf, accessor, info))
+    into.faces_uv.append(corners + np.int32(uvs_from[key]))
 
 
 def _vertex_colors(gltf: GltfFile, primitive: dict[str, Any], count: int) -> NDArray[np.float32] | None:
@@ -124,11 +178,6 @@ def _vertex_colors(gltf: GltfFile, primitive: dict[str, Any], count: int) -> NDA
     if len(linear) != count:
         raise InputError(f"{gltf.path}: {len(linear)} vertex colours for {count} vertices; export it again")
     return linear_to_srgb(linear.clip(0.0, 1.0)).astype(np.float32)
-
-
-def linear_to_srgb(linear: NDArray[Any]) -> NDArray[Any]:
-    """IEC 61966-2-1 transfer curve, for values in 0..1."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.power(np.maximum(linear, 1e-9), 1 / 2.4) - 0.055)
 
 
 def _triangles(gltf: GltfFile, primitive: dict[str, Any], vertex_count: int, mode: int) -> NDArray[np.int32]:
@@ -149,26 +198,22 @@ def _triangles(gltf: GltfFile, primitive: dict[str, Any], vertex_count: int, mod
     return faces.astype(np.int32)
 
 
-def _texture_info(material: dict[str, Any]) -> dict[str, Any] | None:
-    """The glTF textureInfo of the colour texture, wherever the material keeps it."""
-    glossy = material.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness", {})
-    info = material.get("pbrMetallicRoughness", {}).get("baseColorTexture") or glossy.get("diffuseTexture")
-    return info if isinstance(info, dict) else None
-
-
-def _texture_coordinates(gltf: GltfFile, primitive: dict[str, Any]) -> NDArray[np.float32] | None:
-    """[n, 2] with v upwards, the material's texture transform applied."""
+def _texture_coordinates(gltf: GltfFile, primitive: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
+    """The accessor of the coordinates that the material's texture uses, and the material's texture transform."""
     material = gltf.entry("materials", primitive["material"]) if "material" in primitive else {}
-    info = _texture_info(material) or {}
-    moved = info.get("extensions", {}).get("KHR_texture_transform", {})
-    name = f"TEXCOORD_{moved.get('texCoord', info.get('texCoord', 0))}"
-    if name not in primitive["attributes"]:
-        return None
-    uvs = gltf.accessor(primitive["attributes"][name]).astype(np.float64)
-    angle = float(moved.get("rotation", 0.0))
+    info = texture_info(material) or {}
+    transform = info.get("extensions", {}).get("KHR_texture_transform", {})
+    name = f"TEXCOORD_{transform.get('texCoord', info.get('texCoord', 0))}"
+    return primitive["attributes"].get(name), transform
+
+
+def _moved_coordinates(gltf: GltfFile, accessor: int, transform: dict[str, Any]) -> NDArray[np.float32]:
+    """[n, 2] with v upwards, the material's texture transform applied."""
+    uvs = gltf.accessor(accessor).astype(np.float64)
+    angle = float(transform.get("rotation", 0.0))
     cosine, sine = np.cos(angle), np.sin(angle)
-    uvs = uvs * np.array(moved.get("scale", (1.0, 1.0))) @ np.array([[cosine, -sine], [sine, cosine]])
-    uvs += np.array(moved.get("offset", (0.0, 0.0)))
+    uvs = uvs * np.array(transform.get("scale", (1.0, 1.0))) @ np.array([[cosine, -sine], [sine, cosine]])
+    uvs += np.array(transform.get("offset", (0.0, 0.0)))
     uvs[:, 1] = 1.0 - uvs[:, 1]
     return np.asarray(uvs, dtype=np.float32)
 
@@ -187,7 +232,8 @@ def _to_mesh(gltf: GltfFile, gathered: _Gathered) -> Mesh:
     if not gathered.faces or not gathered.vertices:
         raise InputError(f"{gltf.path}: no triangles in its scene; export the head's mesh with it")
     used = {material: slot for slot, material in enumerate(dict.fromkeys(gathered.materials))}
-    materials = tuple(_material(gltf, material) for material in used)
+    textures = Textures()
+    materials = tuple(read_material(gltf, material, textures) for material in used)
     parts, first = [], 0
     for name, faces, material in zip(gathered.names, gathered.faces, gathered.materials, strict=True):
         parts.append(MeshPart(name, first, len(faces), used[material]))
@@ -200,9 +246,9 @@ def _to_mesh(gltf: GltfFile, gathered: _Gathered) -> Mesh:
 
 
 def _joined_uvs(gathered: _Gathered) -> tuple[NDArray[np.float32] | None, NDArray[np.int32] | None]:
-    present = [uvs for uvs in gathered.uvs if uvs is not None]
-    if not present:
+    if not gathered.uvs:
         return None, None
+    present = gathered.uvs
     faces_uv = np.concatenate(gathered.faces_uv)
     bare = faces_uv < 0  # parts without coordinates all point to one spare entry
     if bare.any():
@@ -217,36 +263,3 @@ def _joined_colors(gathered: _Gathered) -> NDArray[np.float32] | None:
     pairs = zip(gathered.colors, gathered.vertices, strict=True)
     present = [np.ones_like(points) if colors is None else colors for colors, points in pairs]
     return np.asarray(np.concatenate(present), dtype=np.float32)
-
-
-def _material(gltf: GltfFile, index: int | None) -> Material:
-    if index is None:
-        return Material(base_color=(1.0, 1.0, 1.0, 1.0))
-    material = gltf.entry("materials", index)
-    glossy = material.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness", {})
-    factor = material.get("pbrMetallicRoughness", {}).get("baseColorFactor", glossy.get("diffuseFactor", (1, 1, 1, 1)))
-    red, green, blue = linear_to_srgb(np.array(factor[:3], dtype=np.float64).clip(0.0, 1.0)).tolist()
-    return Material(
-        name=str(material.get("name") or f"material{index}"),
-        base_color=(red, green, blue, float(factor[3])),
-        texture=_texture(gltf, material),
-        alpha_mode=str(material.get("alphaMode", "OPAQUE")),
-        alpha_cutoff=float(material.get("alphaCutoff", 0.5)),
-        double_sided=bool(material.get("doubleSided", False)),
-    )
-
-
-def _texture(gltf: GltfFile, material: dict[str, Any]) -> NDArray[np.uint8] | None:
-    info = _texture_info(material)
-    if info is None:
-        return None
-    texture = gltf.entry("textures", info["index"])
-    source = texture.get("extensions", {}).get("EXT_texture_webp", {}).get("source", texture.get("source"))
-    if source is None:
-        raise InputError(
-            f"{gltf.path}: the texture of material '{material.get('name')}' is in a format that is not supported "
-            f"({', '.join(texture.get('extensions', {})) or 'no source'}); export it with PNG or JPEG textures"
-        )
-    image = gltf.entry("images", source)
-    label = f"{gltf.path}: texture '{image.get('name') or image.get('uri', source)}'"
-    return load_texture(gltf.image_bytes(image), label[:200])

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from render.errors import InputError
 from render.gltf_buffers import GltfFile
 
+_SKINNED_AT_ONCE = 1 << 16  # vertices: four matrices of each are there at a time
+
 
 def visible_nodes(gltf: GltfFile) -> list[int]:
     """Nodes of the default scene, depth first; of the whole file where the scene holds no mesh at all."""
@@ -75,22 +77,38 @@ def transform_each(transform: NDArray[np.float64], points: NDArray[np.float64]) 
 def skin_transforms(
     gltf: GltfFile, node: dict[str, Any], primitive: dict[str, Any], world: dict[int, NDArray[np.float64]], count: int
 ) -> NDArray[np.float64] | None:
-    """[V, 4, 4]: where the joints at rest put each vertex of a skinned mesh; None where the mesh is not skinned."""
+    """[V, 3, 4]: where the joints at rest put each vertex of a skinned mesh; None where the mesh is not skinned."""
     attributes = primitive["attributes"]
     if "skin" not in node or "JOINTS_0" not in attributes or "WEIGHTS_0" not in attributes:
         return None
     skin = gltf.entry("skins", node["skin"])
+    if len(skin["joints"]) > len(world):
+        raise InputError(f"{gltf.path}: a skin has more joints than there are nodes; export it again")
     matrices = np.stack([world[joint] for joint in skin["joints"]])
     if "inverseBindMatrices" in skin:
         inverse = gltf.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
         matrices = matrices @ inverse[: len(matrices)].astype(np.float64)
-    total, weight_sum = np.zeros((count, 4, 4)), np.zeros(count)
+    pairs = []
     for number in range(4):
         if f"JOINTS_{number}" in attributes and f"WEIGHTS_{number}" in attributes:
-            joints = gltf.accessor(attributes[f"JOINTS_{number}"]).astype(np.int64)
-            weights = gltf.accessor(attributes[f"WEIGHTS_{number}"]).astype(np.float64)
-            total += np.einsum("vk,vkij->vij", weights, matrices[joints])
-            weight_sum += weights.sum(axis=1)
+            joints, weights = (gltf.accessor(attributes[f"{kind}_{number}"]) for kind in ("JOINTS", "WEIGHTS"))
+            if not joints.shape == weights.shape == (count, 4) or joints.dtype.kind == "f":
+                raise InputError(f"{gltf.path}: expected four joints and weights a vertex; export it again")
+            pairs.append((joints, weights))
+    blended = np.empty((count, 3, 4))
+    for start in range(0, count, _SKINNED_AT_ONCE):
+        rows = slice(start, start + _SKINNED_AT_ONCE)
+        blended[rows] = _blended(matrices[:, :3], [(joints[rows], weights[rows]) for joints, weights in pairs])
+    return blended
+
+
+def _blended(matrices: NDArray[np.float64], pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> NDArray[np.float64]:
+    """[n, 3, 4] mean of the joints' matrices [J, 3, 4] at vertices, by (joints [n, 4], weights [n, 4])."""
+    count = len(pairs[0][0])
+    total, weight_sum = np.zeros((count, 3, 4)), np.zeros(count)
+    for joints, weights in pairs:
+        total += np.einsum("vk,vkij->vij", weights.astype(np.float64), matrices[joints.astype(np.int64)])
+        weight_sum += weights.sum(axis=1, dtype=np.float64)
     unweighted = weight_sum < 1e-6
-    total[unweighted], weight_sum[unweighted] = np.eye(4), 1.0
+    total[unweighted], weight_sum[unweighted] = np.eye(4)[:3], 1.0
     return np.asarray(total / weight_sum[:, None, None])

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_VERTICES = 5_000_000  # and faces: what any file may bring
+MAX_FACES = 10_000_000
+MAX_PARTS = 10_000
+
 
 @dataclass(frozen=True, eq=False)
 class Material:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from render.errors import InputError
 from render.gltf_format import load_gltf
 from render.gltf_morphs import load_gltf_morphs
-from render.mesh import Mesh, MeshPart
+from render.mesh import MAX_FACES, MAX_VERTICES, Mesh, MeshPart
 from render.mesh_save import save_obj, save_ply
 from render.obj_format import load_obj
 from render.pictures import load_texture, texture_beside
@@ -30,8 +30,7 @@ _LOADERS: dict[str, Callable[[Path], Mesh]] = {
     ".gltf": load_gltf,
 }
 _MAX_FILE_BYTES = 1 << 30
-_MAX_VERTICES = 5_000_000
-_MAX_FACES = 10_000_000
+_FARTHEST = 1e9  # coordinates beyond it, of texture too, are damage: their squares leave what 32 bits can hold
 _WHITE = (1.0, 1.0, 1.0, 1.0)
 
 
@@ -80,7 +79,8 @@ def _load_file(path: Path) -> Mesh:
             raise InputError(f"{path}: expected a mesh file, this is a folder; name the file inside it")
         if size > _MAX_FILE_BYTES:
             raise InputError(f"{path}: {size >> 20} MB, at most {_MAX_FILE_BYTES >> 20} can be read; simplify the mesh")
-        return loader(path)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below, as a number that is none
+            return loader(path)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such mesh file; check the path") from None
     except OSError as error:
@@ -93,9 +93,9 @@ def _check(path: Path, mesh: Mesh) -> None:
         raise InputError(
             f"{path}: expected a surface, got {len(vertices)} vertices without faces; export it with faces"
         )
-    if len(vertices) > _MAX_VERTICES or len(faces) > _MAX_FACES:
+    if len(vertices) > MAX_VERTICES or len(faces) > MAX_FACES:
         raise InputError(
-            f"{path}: {len(vertices)} vertices and {len(faces)} faces; at most {_MAX_VERTICES} and {_MAX_FACES} can be "
+            f"{path}: {len(vertices)} vertices and {len(faces)} faces; at most {MAX_VERTICES} and {MAX_FACES} can be "
             "used; simplify the mesh"
         )
     if faces.min() < 0 or faces.max() >= len(vertices):
@@ -105,11 +105,22 @@ def _check(path: Path, mesh: Mesh) -> None:
         )
     _check_uv_range(path, mesh)
     for what, values in (("positions", vertices), ("colours", mesh.vertex_colors), ("texture coordinates", mesh.uvs)):
-        if values is not None and not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-            raise InputError(f"{path}: {what} must be finite numbers, number {row} is {values[row]}; repair the mesh")
+        if values is not None and not _within(values).all():
+            row = int(np.flatnonzero(~_within(values).all(axis=1))[0])
+            raise InputError(
+                f"{path}: {what} must be finite numbers, none above {_FARTHEST:g}, but number {row} is {values[row]}; "
+                "repair the mesh"
+            )
+    for material in mesh.materials:
+        if not np.isfinite([*material.base_color, material.alpha_cutoff]).all():
+            raise InputError(f"{path}: the colour of material '{material.name}' is not a number; export the mesh again")
     if not np.ptp(vertices[faces.reshape(-1)], axis=0).max() > 0:
         raise InputError(f"{path}: all its faces lie in one point; export the mesh again")
+
+
+def _within(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which are finite and of a size that can be worked with."""
+    return np.abs(values) <= _FARTHEST
 
 
 def _check_uv_range(path: Path, mesh: Mesh) -> None:

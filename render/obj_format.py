@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
-from render.mesh import Material, Mesh, MeshPart
-from render.pictures import load_texture
+from render.mesh import MAX_FACES, MAX_PARTS, MAX_VERTICES, Material, Mesh, MeshPart
+from render.pictures import Textures
+from render.untrusted import read_bytes
 
 _LOG = logging.getLogger(__name__)
+_LARGEST_INDEX = 1 << 31
+_LARGEST_LIBRARY = 4 << 20
+_MOST_WORDS = 32  # of a texture's name and the options before it
 
 
 @dataclass
@@ -37,7 +42,7 @@ def load_obj(path: Path) -> Mesh:
 
     Polygons become fans of triangles. Raises InputError.
     """
-    statements = _sort_statements(path.read_bytes())
+    statements = _sort_statements(path, path.read_bytes())
     if not statements.positions:
         raise InputError(f"{path}: not a mesh: no vertex lines (v x y z) in it; export it again as OBJ")
     vertices, colors = _parse_positions(path, statements.positions)
@@ -53,16 +58,19 @@ def load_obj(path: Path) -> Mesh:
     return Mesh(vertices, faces, uvs if faces_uv is not None else None, faces_uv, colors, parts, used)
 
 
-def _sort_statements(data: bytes) -> _Statements:
+def _sort_statements(path: Path, data: bytes) -> _Statements:
     found = _Statements()
     group, material, part = "", "", -1
-    for line in data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines():
+    whole = data.replace(b"\r\n", b"\n").replace(b"\\\n", b" ").replace(b"\r", b"\n")
+    for line in io.BytesIO(whole):  # not all at once: a list of a billion empty lines takes eight gigabytes
         kind, _, rest = line.strip().partition(b" ") if b"\t" not in line else _split_tab(line)
         if kind == b"v":
             found.positions.append(rest)
         elif kind == b"f":
             if part < 0:
                 part = found.part_keys.setdefault((group, material), len(found.part_keys))
+            if len(found.faces) >= MAX_FACES or len(found.positions) > MAX_VERTICES or len(found.part_keys) > MAX_PARTS:
+                raise _too_many(path)
             found.faces.append(rest.partition(b"#")[0])
             found.face_part.append(part)
             found.positions_before.append(len(found.positions))
@@ -76,6 +84,13 @@ def _sort_statements(data: bytes) -> _Statements:
         elif kind == b"mtllib":
             found.libraries.append(rest.strip().decode("utf-8", "replace"))
     return found
+
+
+def _too_many(path: Path) -> InputError:
+    return InputError(
+        f"{path}: at most {MAX_VERTICES} vertices, {MAX_FACES} faces and {MAX_PARTS} groups can be used; "
+        "simplify the mesh"
+    )
 
 
 def _split_tab(line: bytes) -> tuple[bytes, bytes, bytes]:
@@ -126,6 +141,8 @@ def _parse_corners(
     if len(counts) and counts.min() < 3:
         line = found.faces[int(counts.argmin())].decode("utf-8", "replace").strip()
         raise InputError(f"{path}: a face needs at least three corners, got 'f {line[:40]}'; export the mesh again")
+    if counts.sum() - 2 * len(counts) > MAX_FACES:
+        raise _too_many(path)
     table = _index_table(path, found.faces, int(counts.sum()))
     with_uvs = uv_count > 0 and bool((table[:, 1] != 0).all())
     before = np.repeat(np.array(found.positions_before, dtype=np.int64), counts)
@@ -160,10 +177,14 @@ def _index_table(path: Path, lines: list[bytes], corner_count: int) -> NDArray[n
 def _corner(path: Path, token: bytes) -> tuple[int, int]:
     numbers = token.split(b"/")
     try:
-        return int(numbers[0]), int(numbers[1]) if len(numbers) > 1 and numbers[1] else 0
+        vertex, uv = int(numbers[0]), int(numbers[1]) if len(numbers) > 1 and numbers[1] else 0
+        if max(abs(vertex), abs(uv)) > _LARGEST_INDEX:
+            raise ValueError
+        return vertex, uv
     except ValueError:
+        written = token.decode("utf-8", "replace")[:40]
         raise InputError(
-            f"{path}: face corner '{token.decode('utf-8', 'replace')}': expected indices such as 7 or 7/3 or 7/3/9; "
+            f"{path}: face corner '{written}': expected indices such as 7 or 7/3 or 7/3/9; "
             "the file is damaged, export it again"
         ) from None
 
@@ -206,19 +227,20 @@ def _make_parts(
 
 def _load_libraries(path: Path, names: list[str]) -> dict[str, Material]:
     materials: dict[str, Material] = {}
-    for name in names:
+    textures = Textures()
+    for name in dict.fromkeys(names):
         library = path.parent / name.replace("\\", "/")
         if not library.is_file():
             _LOG.info("%s names the material file %s, which is not there: going on without it", path, library.name)
             continue
-        for material in _parse_library(library):
+        for material in _parse_library(library, textures):
             materials[material.name] = material
     return materials
 
 
-def _parse_library(path: Path) -> Iterator[Material]:
+def _parse_library(path: Path, textures: Textures) -> Iterator[Material]:
     current: Material | None = None
-    for line in path.read_text("utf-8", "replace").splitlines():
+    for line in read_bytes(path, _LARGEST_LIBRARY).decode("utf-8", "replace").splitlines():
         kind, _, rest = line.replace("\t", " ").strip().partition(" ")
         rest = rest.strip()
         if kind == "newmtl":
@@ -226,12 +248,12 @@ def _parse_library(path: Path) -> Iterator[Material]:
                 yield current
             current = Material(rest or "default")
         elif current is not None and rest:
-            current = _with_statement(path, current, kind.lower(), rest)
+            current = _with_statement(path, current, kind.lower(), rest, textures)
     if current is not None:
         yield current
 
 
-def _with_statement(path: Path, material: Material, kind: str, rest: str) -> Material:
+def _with_statement(path: Path, material: Material, kind: str, rest: str, textures: Textures) -> Material:
     red, green, blue, alpha = material.base_color
     try:
         if kind == "kd":
@@ -243,24 +265,24 @@ def _with_statement(path: Path, material: Material, kind: str, rest: str) -> Mat
             return replace(material, base_color=(red, green, blue, min(max(alpha, 0.0), 1.0)), alpha_mode=mode)
     except ValueError:
         raise InputError(f"{path}: material '{material.name}': expected numbers in '{kind} {rest[:40]}'") from None
-    return _with_texture(path, material, rest) if kind in ("map_kd", "map_d") else material
+    return _with_texture(path, material, rest, textures) if kind in ("map_kd", "map_d") else material
 
 
-def _with_texture(path: Path, material: Material, rest: str) -> Material:
+def _with_texture(path: Path, material: Material, rest: str, textures: Textures) -> Material:
     if material.texture is not None:
         return material
     picture = _find_picture(path.parent, rest)
     if picture is None:
         _LOG.warning("%s: the texture '%s' of material '%s' is not there", path, rest, material.name)
         return material
-    texture = load_texture(picture, str(picture))
+    texture = textures.load(picture, picture, str(picture))
     mode = "BLEND" if texture.shape[2] == 4 and int(texture[..., 3].min()) < 255 else material.alpha_mode
     return replace(material, texture=texture, base_color=(1.0, 1.0, 1.0, material.base_color[3]), alpha_mode=mode)
 
 
 def _find_picture(folder: Path, statement: str) -> Path | None:
     """The file of a map_Kd line: its name may hold spaces, follow options, or be a path of another machine."""
-    words = statement.replace("\\", "/").split(" ")
+    words = statement.replace("\\", "/").split(" ")[-_MOST_WORDS:]
     for start in range(len(words)):
         name = " ".join(words[start:])
         for candidate in (folder / name, folder / Path(name).name):

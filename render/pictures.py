@@ -2,53 +2,65 @@
 
 from __future__ import annotations
 
-import io
 import logging
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from render.errors import InputError
+from render.untrusted import LARGEST_PIXELS, opened_picture
 
 _LOG = logging.getLogger(__name__)
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TGA", "BMP", "TIFF")  # Pillow's names; nothing else is ever tried on a file
 MAX_TEXTURE_SIDE = 16384
+_MOST_BYTES = 900 << 20  # of all pictures of a mesh, the one that is being decoded included
+_DECODING_BYTES = 12  # a pixel, while a picture is decoded and converted
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tga", ".bmp", ".tif", ".tiff")
 _COLOR_WORDS = ("basecolor", "base_color", "albedo", "diffuse", "color", "colour", "col", "texture", "tex", "decoded")
 _LINKING_WORDS = ("mesh", "head", "model", "low", "high", "lowpoly", "highpoly", "triangulated")
 
 
-def load_texture(source: Path | bytes, label: str) -> NDArray[np.uint8]:
+class Textures:
+    """The pictures of one mesh: each is decoded once, and together they stay within memory that any machine has."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[Hashable, NDArray[np.uint8]] = {}
+
+    def load(self, key: Hashable, source: Path | bytes, label: str) -> NDArray[np.uint8]:
+        """See `load_texture`. `key` tells the pictures of a mesh apart. Raises InputError."""
+        if key not in self._loaded:
+            taken = sum(picture.nbytes for picture in self._loaded.values())
+            left = max(1, (_MOST_BYTES - taken) // _DECODING_BYTES)
+            self._loaded[key] = load_texture(source, label, min(left, LARGEST_PIXELS))
+        return self._loaded[key]
+
+
+def load_texture(source: Path | bytes, label: str, largest_pixels: int = LARGEST_PIXELS) -> NDArray[np.uint8]:
     """Picture file or its bytes → [h, w, 3] uint8, or [h, w, 4] where it has transparency. First row = top.
 
-    `label` names the picture in messages. Raises InputError where it is missing, too large or cannot be read.
+    `label` names the picture in messages. Raises InputError where it is missing, of another format than FORMATS, larger
+    than `largest_pixels` or cannot be read.
     """
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if max(image.size) > MAX_TEXTURE_SIDE:
-                raise InputError(
-                    f"{label}: the picture is {image.width}x{image.height}, at most {MAX_TEXTURE_SIDE} a side can be "
-                    "used; save a smaller one"
-                )
-            return _to_uint8(image)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{label}: there is no such picture; check the path") from None
-    except UnidentifiedImageError:
-        raise InputError(f"{label}: not a picture in a known format; use PNG or JPEG") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{label}: the picture cannot be read ({error}); save it again as PNG or JPEG") from None
+    with opened_picture(source, label, FORMATS, largest_pixels) as image:
+        if max(image.size) > MAX_TEXTURE_SIDE:
+            raise InputError(
+                f"{label}: the picture is {image.width}x{image.height}, at most {MAX_TEXTURE_SIDE} a side can be "
+                "used; save a smaller one"
+            )
+        return _to_uint8(image)
 
 
 def _to_uint8(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I;16") or image.mode == "I":
-        gray = (np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        gray = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-    return np.array(image.convert("RGBA" if transparent else "RGB"), dtype=np.uint8)
+    mode = "RGBA" if transparent else "RGB"
+    return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
 
 
 def texture_beside(mesh_path: Path) -> Path | None:

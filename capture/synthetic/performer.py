@@ -23,12 +23,14 @@ from capture.playback import ClipFrame, ClipPicture, RecordedSource
 from capture.source import SourceError
 from capture.synthetic.head_data import DATA_FOLDER
 from render.camera import Intrinsics
+from render.untrusted import read_bytes
 
 if TYPE_CHECKING:
     import av
 
 FILM_FILE, OUTLINE_FILE = DATA_FOLDER / "performer.mkv", DATA_FOLDER / "performer_outline.xz"
 INTRINSICS = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
+_SIZE = (INTRINSICS.width, INTRINSICS.height)
 FPS = 30.0
 WALL_DEPTH_M = 1.35
 # The person's depth as stored: value · DEPTH_STEP_M + NEAREST_M, in 12 bits.
@@ -36,6 +38,7 @@ NEAREST_M, DEPTH_STEP_M = 0.42, 0.0001
 # The outline: sorted columns where a row enters or leaves the person, OUTLINE_SLOTS per row, filled up with the width.
 OUTLINE_SLOTS = 8
 LARGEST_OUTLINE_BYTES = 100_000_000
+_MOST_UNPACKING_BYTES = 256 << 20  # a file may ask for a dictionary of gigabytes
 
 
 class PerformerClip:
@@ -68,8 +71,12 @@ class PerformerClip:
         try:
             with av.open(str(self._film)) as container:
                 streams = container.streams.video[:2]
+                if len(streams) < 2 or any(stream.codec_context is None for stream in streams):
+                    raise ValueError("expected two videos in formats that are known")
                 for packet in container.demux(*streams):
                     pictures = [picture for picture in packet.decode() if isinstance(picture, av.VideoFrame)]
+                    if any((picture.width, picture.height) != _SIZE for picture in pictures):
+                        raise ValueError("pictures of another size")
                     waiting[streams.index(packet.stream)].extend(pictures)
                     while waiting[0] and waiting[1] and delivered < len(self._edges):
                         yield waiting[0].pop(0), waiting[1].pop(0)
@@ -143,13 +150,17 @@ def read_outline(path: Path) -> NDArray[np.uint16]:
     """[T, H, OUTLINE_SLOTS] columns where each row of each frame enters or leaves the person. Raises SourceError."""
     row_bytes = 2 * INTRINSICS.height * OUTLINE_SLOTS
     try:
-        content = lzma.LZMADecompressor().decompress(path.read_bytes(), max_length=LARGEST_OUTLINE_BYTES)
+        unpacker = lzma.LZMADecompressor(memlimit=_MOST_UNPACKING_BYTES)
+        content = unpacker.decompress(read_bytes(path, LARGEST_OUTLINE_BYTES), max_length=LARGEST_OUTLINE_BYTES)
         changes = np.frombuffer(content, dtype="<u2").reshape(-1, INTRINSICS.height, OUTLINE_SLOTS)
-    except (OSError, lzma.LZMAError, ValueError) as error:
+    except (EOFError, lzma.LZMAError, ValueError, MemoryError) as error:
         raise SourceError(f"{path}: the built-in performance cannot be read ({error}); {_AGAIN}") from None
     if len(content) < row_bytes:
         raise SourceError(f"{path}: the built-in performance holds no frame; {_AGAIN}")
-    return np.cumsum(changes, axis=0, dtype=np.uint16)
+    edges = np.cumsum(changes, axis=0, dtype=np.uint16)
+    if edges.max() > INTRINSICS.width:
+        raise SourceError(f"{path}: the built-in performance has an outline outside its pictures; {_AGAIN}")
+    return edges
 
 
 def write_outline(masks: list[NDArray[np.bool_]], path: Path) -> None:

@@ -8,7 +8,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.picture_limits import LARGEST_PIXELS
+from capture.rgbd_folder import COLOR_FORMATS
 from capture.source import SourceError
+from render.untrusted import opened_picture
 
 _OPEN_AT_ONCE = 24  # videos each process keeps open
 
@@ -122,9 +125,8 @@ class PictureClip:
         return len(self._files)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-        from PIL import Image
-
-        with Image.open(self._files[number]) as picture:
+        file = self._files[number]
+        with opened_picture(file, str(file), COLOR_FORMATS, LARGEST_PIXELS) as picture:
             return np.asarray(picture.convert("RGB"), np.uint8), None
 
 

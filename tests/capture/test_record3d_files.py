@@ -104,7 +104,7 @@ def test_times_and_cameras_of_each_frame_are_used_and_pictures_turned(archive: P
         ("metadata", b"{", "metadata lacks"),
         ("metadata", b"[]", "metadata lacks"),
         ("metadata", json.dumps(metadata(1 << 30, 96, (24, 32))).encode(), "metadata lacks"),
-        ("rgbd/1.jpg", b"\xff\xd8no", "cannot be decoded"),
+        ("rgbd/1.jpg", b"\xff\xd8no", "expected a picture"),
         ("rgbd/1.depth", b"bvx2" + b"\xff" * 40, "holds"),
         ("rgbd/1.depth", b"", "holds"),
         ("rgbd/1.depth", packed_zeros(100), "holds"),
@@ -128,7 +128,7 @@ def test_damaged_archives_are_told_in_one_line(
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.r3d"
     path.write_text("hello")
-    with pytest.raises(InputError, match="expected a Record3D archive"):
+    with pytest.raises(InputError, match=r"expected a ZIP archive .*; export it from Record3D again"):
         open_source(str(path), realtime=False)
     with zipfile.ZipFile(path, "w") as empty:
         empty.writestr("metadata", json.dumps(metadata(72, 96, (24, 32))))

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from capture import video_file
+from capture import picture_limits, video_file
 from capture.source import SourceError
 from capture.video_file import decode_video, probe_video
 
@@ -156,6 +156,6 @@ def test_a_picture_too_large_is_refused_before_it_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = write_video(tmp_path / "v.mp4", colored(3))
-    monkeypatch.setattr(video_file, "LARGEST_SIDE", 50)
-    with pytest.raises(SourceError, match="64x48; scale it down"):
+    monkeypatch.setattr(picture_limits, "LARGEST_SIDE", 50)
+    with pytest.raises(SourceError, match="64x48; scale or crop them"):
         probe_video(path)

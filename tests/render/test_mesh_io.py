@@ -298,9 +298,9 @@ def test_stated_texture_wins_and_needs_coordinates(tmp_path):
     assert load_mesh(textured, blue).materials[0].texture[0, 0].tolist() == [0, 0, 255]
     with pytest.raises(InputError, match="no texture coordinates"):
         load_mesh(write(tmp_path / "bare.obj", TETRAHEDRON), blue)
-    with pytest.raises(InputError, match="no such picture"):
+    with pytest.raises(InputError, match="no such file"):
         load_mesh(textured, tmp_path / "gone.png")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="expected a picture"):
         load_mesh(textured, textured)
 
 
@@ -364,7 +364,7 @@ def broken(tmp_path, kind):
     [
         ("faceless.obj", "without faces"),
         ("empty.obj", "no vertex lines"),
-        ("nan.obj", "positions must be finite numbers, number 3"),
+        ("nan.obj", "positions must be finite numbers, none above 1e+09, but number 3"),
         ("range.obj", "refers to vertex 9"),
         ("zero.obj", "refers to vertex 0"),
         ("words.obj", "'v' line 4"),
@@ -377,7 +377,7 @@ def broken(tmp_path, kind):
         ("huge.ply", "at most"),
         ("cut.ply", "cut short"),
         ("cutface.ply", "cut short"),
-        ("json.gltf", "not a readable glTF"),
+        ("json.gltf", "expected JSON"),
         ("version.gltf", "glTF version 2"),
         ("bare.gltf", "no triangles"),
         ("cut.glb", "4000 bytes announced"),
@@ -405,7 +405,10 @@ def test_broken_file_is_one_line_that_names_it(tmp_path, kind, says):
         ({"nodes": [{"mesh": 7}]}, "number 7 of its 1 meshes"),
         ({"nodes": [{"mesh": 0, "children": [0]}]}, "own ancestor"),
         ({"meshes": [{"primitives": [{"attributes": {}}]}]}, "structure is damaged"),
-        ({"accessors": [{"bufferView": 0, "componentType": 5126, "count": 10**9, "type": "VEC3"}] * 2}, "too large"),
+        (
+            {"accessors": [{"bufferView": 0, "componentType": 5126, "count": 10**9, "type": "VEC3"}] * 2},
+            "at most 5000000 vertices",
+        ),
         ({"accessors": [{"bufferView": 0, "componentType": 5126, "count": 40, "type": "VEC3"}] * 2}, "cut short"),
     ],
 )
