@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Protocol
 
+from capture.errors import SourceError as SourceError
 from capture.frame import RgbdFrame
-from render.errors import InputError
 
 _READ_TIMEOUT_S = 5.0
 
@@ -19,10 +19,6 @@ class DeviceState(Enum):
     STALLED = "stalled"
     RECONNECTING = "reconnecting"
     ENDED = "ended"
-
-
-class SourceError(InputError):
-    """A source cannot be opened or read; names it, what was expected and the next step."""
 
 
 class RgbdSource(Protocol):
