@@ -17,6 +17,8 @@ class DeviceState(Enum):
     WAITING_FIRST_FRAME = "waiting for the first frame"
     STREAMING = "streaming"
     STALLED = "stalled"
+    FROZEN = "frozen"  # sends the same picture again and again
+    DAMAGED = "damaged pictures"
     RECONNECTING = "reconnecting"
     ENDED = "ended"
 

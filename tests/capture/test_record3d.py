@@ -22,7 +22,7 @@ from capture.open_source import open_source
 from capture.reconnecting import ReconnectingSource
 from capture.record3d_child import PhonePicture
 from capture.record3d_usb import Record3dDevice, frame_of_picture, parse_rotation, record3d_source, rotated
-from capture.source import DeviceState
+from capture.source import DeviceState, SourceError
 from render.camera import Intrinsics
 from render.errors import InputError
 from tests.fakes.phone import UDID, Phone, read_pattern
@@ -301,11 +301,17 @@ def test_readings_that_are_none_are_zero() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"fx": 0.0}, {"fy": np.nan}, {"rgb": np.zeros((4, 4, 3), np.uint8)}, {"depth_m": np.zeros((0, 0), np.float32)}],
+    [{"fx": 0.0}, {"fy": np.nan}, {"depth_m": np.zeros((0, 0), np.float32)}],
 )
 def test_a_picture_without_sense_is_damaged(wrong: dict[str, object]) -> None:
     with pytest.raises(DamagedPictureError):
         frame_of_picture(picture(**wrong), 0, 0, None)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (4, 4), (1, 640)])
+def test_a_picture_of_a_size_no_camera_has_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(SourceError, match="expected pictures of at least 16x16"):
+        frame_of_picture(picture(rgb=np.zeros((*size, 3), np.uint8)), 0, 0, None)
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
