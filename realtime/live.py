@@ -323,6 +323,5 @@ class LiveSession:
         source = self._source
         if not isinstance(source, ReconnectingSource):
             return {}
-        faults = {"reconnects": source.reconnects, "gaps": len(source.gaps), "damaged": source.damaged}
         latency_s = source.device_latency_s
-        return {**faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**faults}
+        return {**source.faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**source.faults}
