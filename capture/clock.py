@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 BUCKET_S = 2.0  # the quickest arrival of each stretch of this length counts
@@ -36,7 +37,12 @@ class DeviceClock:
         self._last_s = float("-inf")
 
     def to_monotonic(self, device_s: float, arrival_s: float) -> float:
-        """Time of capture, for a picture stamped `device_s` by the device that arrived at `arrival_s`."""
+        """Time of capture, for a picture stamped `device_s` by the device that arrived at `arrival_s`.
+
+        NaN for a stamp that is no finite number, of which nothing is kept.
+        """
+        if not math.isfinite(device_s):
+            return math.nan
         if device_s < self._last_device_s - RESTART_S or self._jumped(device_s, arrival_s):
             self.restart()
         self._last_device_s = device_s

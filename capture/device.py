@@ -38,12 +38,26 @@ class DeviceLostError(DeviceError):
     """Unplugged, stopped or broken while in use."""
 
 
+class FrozenError(DeviceError):
+    """Sends the same picture again and again."""
+
+    state = DeviceState.FROZEN
+
+
+class DamagedStreamError(DeviceError):
+    """Sends nothing but pictures that cannot be used."""
+
+    state = DeviceState.DAMAGED
+
+
 class DamagedPictureError(Exception):
     """One picture cannot be decoded; the next one may be fine."""
 
 
 class LiveDevice(Protocol[Picture]):
     """A camera without any patience of its own. `open`, `capture`, `close` belong to one thread, `decode` to another.
+
+    What else its library raises need not be caught: `capture.guarded_device` and `capture.frame_check` do.
 
     Attributes:
         name: as on the command line.
@@ -69,10 +83,13 @@ class LiveDevice(Protocol[Picture]):
         """
 
     def capture(self, timeout_s: float) -> Picture | None:
-        """The next picture, as little processed as possible, or None. Raises DeviceError."""
+        """The next picture, as little processed as possible, or None.
+
+        Raises DeviceError, and DamagedPictureError for a picture that came and cannot be had.
+        """
 
     def decode(self, picture: Picture, index: int) -> RgbdFrame:
-        """The frame of a picture. Raises DamagedPictureError."""
+        """The frame of a picture. Raises DamagedPictureError, and SourceError for a size that no camera has."""
 
     def close(self) -> None:
         """Release everything, whatever state the device is in; raises nothing for a device that is gone."""

@@ -5,7 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.errors import SourceError
 from render.camera import Intrinsics
+
+LEAST_SIDE_PX = 16  # no face can be told in less
+LARGEST_ASPECT = 10.0  # no camera has a longer picture; face tracking, films and windows all stumble over one
+
+
+def check_picture_size(width: int, height: int, name: str) -> None:
+    """See that a picture of width × height pixels can be a camera's. Raises SourceError, which names `name`."""
+    shorter, longer = sorted((width, height))
+    if shorter < LEAST_SIDE_PX or longer > LARGEST_ASPECT * shorter:
+        raise SourceError(
+            f"{name}: expected pictures of at least {LEAST_SIDE_PX}x{LEAST_SIDE_PX} pixels with one side at most "
+            f"{LARGEST_ASPECT:.0f} times the other, got {width}x{height}; choose another size or another camera"
+        )
 
 
 @dataclass(frozen=True, eq=False)

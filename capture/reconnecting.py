@@ -6,12 +6,16 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from capture.device import DamagedPictureError, DeviceError, DeviceLostError, FirstFrameError, LiveDevice, Picture
 from capture.frame import RgbdFrame
-from capture.source import DeviceState
+from capture.frame_check import FrameCheck
+from capture.guarded_device import GuardedDevice
+from capture.picture_watch import PictureWatch
+from capture.source import DeviceState, SourceError
+from capture.timestamps import LiveTimes
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,15 @@ class Gap:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Arrival(Generic[Picture]):
+    """A picture as it came, counted from 0, and when."""
+
+    index: int
+    picture: Picture | DamagedPictureError
+    arrival_s: float
+
+
 class ReconnectingSource(Generic[Picture]):
     """An `RgbdSource` around a `LiveDevice`.
 
@@ -40,9 +53,12 @@ class ReconnectingSource(Generic[Picture]):
     without end, always the same device. It keeps only the newest picture; `read` decodes it on the caller's thread. So
     nothing queues up behind a slow reader, and neither a slow reader nor decoding ever keeps the device waiting.
 
+    A frame that is handed out is sound and later than the one before. A picture that is damaged, or one of many that
+    are the same bit for bit, is not handed out; where there are no others, that is a state, and the device is opened
+    anew.
+
     Attributes:
         skipped: pictures that a newer one overtook before they were read.
-        damaged: pictures that could not be decoded.
         reconnects: times that frames came again after a fault.
         gaps: the latest thousand stretches without frames.
     """
@@ -52,11 +68,15 @@ class ReconnectingSource(Generic[Picture]):
     def __init__(self, device: LiveDevice[Picture]) -> None:
         self.name = device.name
         self.fps = device.fps
-        self.skipped = self.damaged = self.reconnects = 0
+        self.skipped = self.reconnects = 0
         self.gaps: deque[Gap] = deque(maxlen=KEPT_GAPS)
         self._device = device
+        self._guarded = GuardedDevice(device)
+        self._check = FrameCheck(device.name)
+        self._watch = PictureWatch(device.name)
+        self._times = LiveTimes(device.latency_s or 0.0)
         self._condition = threading.Condition()
-        self._newest: tuple[int, Picture] | None = None
+        self._newest: _Arrival[Picture] | None = None
         self._captured = 0
         self._phase = DeviceState.NO_DEVICE
         self._fault: DeviceError | None = None
@@ -70,15 +90,36 @@ class ReconnectingSource(Generic[Picture]):
     @property
     def state(self) -> DeviceState:
         """Also right while the vendor's library hangs: a stall shows in the time since the last picture."""
-        last_s = self._last_picture_s
-        if self._phase is DeviceState.STREAMING and last_s is not None and time.monotonic() - last_s > STALL_S:
+        last_s, wrong = self._last_picture_s, self._watch.fault
+        if self._phase is not DeviceState.STREAMING:
+            return self._phase
+        if last_s is not None and time.monotonic() - last_s > STALL_S:
             return DeviceState.STALLED
-        return self._phase
+        return wrong.state if wrong is not None else DeviceState.STREAMING
 
     @property
     def detail(self) -> str:
         """One line on what is wrong and what to do; empty while frames come."""
-        return str(self._fault) if self._fault is not None else ""
+        fault = self._fault or self._watch.fault
+        return str(fault) if fault is not None else ""
+
+    @property
+    def damaged(self) -> int:
+        """Pictures that could not be decoded or made no sense."""
+        return self._watch.damaged
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What went wrong so far, counted, as the report lists it."""
+        return {
+            "reconnects": self.reconnects,
+            "gaps": len(self.gaps),
+            "damaged": self._watch.damaged,
+            "freezes": self._watch.freezes,
+            "mended": self._check.mended,
+            "restamped": self._times.restamped,
+            "unordered": self._times.unordered,
+        }
 
     @property
     def identity(self) -> str | None:
@@ -100,9 +141,9 @@ class ReconnectingSource(Generic[Picture]):
         self._thread.start()
 
     def read(self, timeout_s: float) -> RgbdFrame | None:
-        """The newest frame that was not read yet, or None after `timeout_s` without one.
+        """The newest frame that was not read yet, or None after `timeout_s` without one or after one that is dropped.
 
-        Raises SourceError when the device can never be had, and whatever else ended the device's thread.
+        Raises SourceError when the device can never be had, or never sends a picture of a size that a camera has.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._newest is not None or self._failure is not None, timeout_s)
@@ -110,15 +151,13 @@ class ReconnectingSource(Generic[Picture]):
         if newest is None:
             if self._failure is not None:
                 raise self._failure
-            self._notice_stall()
+            self._notice_silence()
             return None
-        try:
-            frame = self._device.decode(newest[1], newest[0])
-        except DamagedPictureError as error:
-            self.damaged += 1
-            log.warning("%s: picture %d was dropped: %s", self.name, newest[0], error)
-            return None
-        self._end_gap(frame)
+        frame = self._judged(newest)
+        if frame is None:
+            self._notice_silence()
+        else:
+            self._end_gap(frame)
         return frame
 
     def close(self) -> None:
@@ -156,29 +195,38 @@ class ReconnectingSource(Generic[Picture]):
 
     def _stream_until_fault(self) -> None:
         try:
-            self._device.open(self._stop.is_set, self._enter_fault)
+            self._guarded.open(self._stop.is_set, self._enter_fault)
+            self._watch.connected()
             if self._last_picture_s is None:
                 self._phase = DeviceState.WAITING_FIRST_FRAME
             self._take_pictures()
         finally:
-            self._device.close()
+            self._guarded.close()
 
     def _take_pictures(self) -> None:
         opened_s = time.monotonic()
-        first = True
+        first_s: float | None = None
         while not self._stop.is_set():
-            picture = self._device.capture(CAPTURE_TIMEOUT_S)
+            picture = self._captured_or_damaged()
             now_s = time.monotonic()
             if picture is not None:
                 self._offer(picture, now_s)
-                first = False
-            elif first and now_s - opened_s > self._device.first_frame_s:
+                first_s = now_s if first_s is None else first_s
+                if (wrong := self._watch.reason_to_reopen(now_s - first_s)) is not None:
+                    raise wrong
+            elif first_s is None and now_s - opened_s > self._device.first_frame_s:
                 waited_s, hint = now_s - opened_s, self._device.first_frame_hint
                 raise FirstFrameError(f"{self.name}: opened, but no picture came within {waited_s:.0f} s; {hint}")
-            elif not first and now_s - (self._last_picture_s or 0.0) > GIVE_UP_S:
+            elif first_s is not None and now_s - (self._last_picture_s or 0.0) > GIVE_UP_S:
                 raise DeviceLostError(f"{self.name}: no picture for {GIVE_UP_S:.0f} s; check the cable")
 
-    def _offer(self, picture: Picture, now_s: float) -> None:
+    def _captured_or_damaged(self) -> Picture | DamagedPictureError | None:
+        try:
+            return self._guarded.capture(CAPTURE_TIMEOUT_S)
+        except DamagedPictureError as error:
+            return error
+
+    def _offer(self, picture: Picture | DamagedPictureError, now_s: float) -> None:
         if self._phase is DeviceState.RECONNECTING:
             self.reconnects += 1
             log.info("%s: streaming again", self.name)
@@ -186,7 +234,7 @@ class ReconnectingSource(Generic[Picture]):
         self._phase, self._fault = DeviceState.STREAMING, None
         with self._condition:
             self.skipped += self._newest is not None
-            self._newest = (self._captured, picture)
+            self._newest = _Arrival(self._captured, picture, now_s)
             self._captured += 1
             self._condition.notify()
 
@@ -199,9 +247,32 @@ class ReconnectingSource(Generic[Picture]):
 
     # --- reader's thread ------------------------------------------------------------------------------------------
 
-    def _notice_stall(self) -> None:
+    def _judged(self, arrived: _Arrival[Picture]) -> RgbdFrame | None:
+        """The frame of a picture, if it may be handed out."""
+        try:
+            frame = self._check(lambda: self._decoded(arrived))
+        except DamagedPictureError as error:
+            self._watch.drop(str(error), arrived.arrival_s)
+            return None
+        except SourceError as error:
+            self._watch.refuse(error, arrived.arrival_s)
+            return None
+        timestamp_s = self._times.stamp(frame.timestamp_s, arrived.arrival_s)
+        if timestamp_s is None or not self._watch.admit(frame, arrived.arrival_s):
+            return None
+        return frame if timestamp_s == frame.timestamp_s else replace(frame, timestamp_s=timestamp_s)
+
+    def _decoded(self, arrived: _Arrival[Picture]) -> RgbdFrame:
+        if isinstance(arrived.picture, DamagedPictureError):
+            raise arrived.picture
+        return self._guarded.decode(arrived.picture, arrived.index)
+
+    def _notice_silence(self) -> None:
+        """A stretch without frames that no fault of the device thread began."""
         if self.state is DeviceState.STALLED:
             self._gap = self._gap or (self._captured, f"{self.name}: stalled")
+        elif (wrong := self._watch.fault) is not None:
+            self._gap = self._gap or (self._captured, str(wrong))
 
     def _end_gap(self, frame: RgbdFrame) -> None:
         """A picture taken before the fault may be read after it: only one from beyond the gap ends it."""

@@ -19,7 +19,7 @@ from capture.device import (
     DeviceLostError,
     NoDeviceError,
 )
-from capture.frame import RgbdFrame
+from capture.frame import RgbdFrame, check_picture_size
 from capture.reconnecting import ReconnectingSource
 from capture.record3d_child import LibraryProcess, PhonePicture
 from capture.record3d_process import HUNG_STATUS
@@ -114,6 +114,8 @@ class Record3dDevice:
             report(self._absent(news))
         elif event == "refused":
             report(DeviceBusyError(f"{self.name}: the phone is there, but Record3D is not streaming; {_START_APP}"))
+        elif event == "damaged":
+            raise DamagedPictureError(f"the phone's picture cannot be passed on ({news.get('reason')})")
         elif event == "stopped":
             raise DeviceLostError(f"{self.name}: the phone ended the stream; check the cable, or {_START_APP}")
         elif event == "unusable":
@@ -142,11 +144,13 @@ def frame_of_picture(picture: PhonePicture, index: int, rotation: Rotation, clea
     """Put a phone's picture right: mirrored TrueDepth turned back, rotated, depth of doubtful readings taken out and
     brought to the colour's size. The intrinsics are the colour's throughout.
 
-    Raises DamagedPictureError when sizes or intrinsics make no sense.
+    Raises DamagedPictureError when intrinsics make no sense or depth is missing, SourceError for an absurd size.
     """
     height, width = picture.rgb.shape[:2]
-    if min(height, width) < 16 or picture.depth_m.size == 0:
-        raise DamagedPictureError(f"colour of {width}x{height} with depth of {picture.depth_m.shape}")
+    check_picture_size(width, height, "record3d")
+    if picture.depth_m.size == 0:
+        rows, columns = picture.depth_m.shape
+        raise DamagedPictureError(f"expected depth with the color of {width}x{height}, got depth of {columns}x{rows}")
     try:
         intrinsics = Intrinsics(picture.fx, picture.fy, picture.cx, picture.cy, width, height)
     except ValueError as error:

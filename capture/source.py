@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Protocol
 
+from capture.errors import SourceError as SourceError
 from capture.frame import RgbdFrame
-from render.errors import InputError
 
 _READ_TIMEOUT_S = 5.0
 
@@ -17,12 +17,10 @@ class DeviceState(Enum):
     WAITING_FIRST_FRAME = "waiting for the first frame"
     STREAMING = "streaming"
     STALLED = "stalled"
+    FROZEN = "frozen"  # sends the same picture again and again
+    DAMAGED = "damaged pictures"
     RECONNECTING = "reconnecting"
     ENDED = "ended"
-
-
-class SourceError(InputError):
-    """A source cannot be opened or read; names it, what was expected and the next step."""
 
 
 class RgbdSource(Protocol):

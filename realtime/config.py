@@ -115,7 +115,8 @@ class LiveOptions(AvatarOptions, MotionOptions):
     """Show the avatar as in a mirror."""
 
     seconds: float | None = None
-    """End after so many seconds of streaming. Without it: until the window closes, Ctrl-C or the end of the file."""
+    """End so many seconds after the first frame is shown, or half a minute later where none ever comes. Without it:
+    until the window closes, Ctrl-C or the end of the file."""
 
     record: Path | None = None
     """Folder for preview.mp4 and animation.npz. In the window, key V starts and stops a recording too."""

@@ -22,6 +22,7 @@ from realtime.pipeline import FramePipeline, PosedFrame
 from realtime.recording_folder import RecordingFolder, reason_of
 from realtime.recordings import Recordings
 from realtime.report import LiveReport, peak_rss_mb, seconds_since_process_start
+from realtime.time_limit import TimeLimit
 from realtime.timing import Rate, SectionTimes, StateClock
 from realtime.worker import Stop, Worker
 from render.viewer import Viewer, ViewerCommand
@@ -199,9 +200,13 @@ class LiveSession:
 
     def _show_until_end(self, viewer: Viewer) -> None:
         latest: PosedFrame | None = None
-        deadline_s = float("inf")
+        limit = TimeLimit(self._seconds)
         status, status_due_s = "starting", 0.0
-        while not self._stop.requested and time.monotonic() < deadline_s:
+        while not self._stop.requested:
+            if limit.is_over(time.monotonic(), ready=self._pipeline_ready.is_set(), posed=latest is not None):
+                if latest is None:
+                    log.warning("%s: ended before any frame came (%s)", self._source.name, self._status())
+                return
             for command in viewer.poll():
                 self._obey(command, viewer)
             for notice in (self._person.take_notice(), self._recordings.take_notice()):
@@ -212,8 +217,6 @@ class LiveSession:
             except SlotClosedError:
                 return
             now_s = time.monotonic()
-            if posed is not None and latest is None and self._seconds is not None:
-                deadline_s = now_s + self._seconds
             if now_s >= status_due_s:
                 status, status_due_s = self._status(), now_s + STATUS_S
             if posed is not None:
@@ -308,6 +311,5 @@ class LiveSession:
         source = self._source
         if not isinstance(source, ReconnectingSource):
             return {}
-        faults = {"reconnects": source.reconnects, "gaps": len(source.gaps), "damaged": source.damaged}
         latency_s = source.device_latency_s
-        return {**faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**faults}
+        return {**source.faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**source.faults}

@@ -26,8 +26,10 @@ class LiveReport:
         peak_rss_mb: largest resident memory of the process.
         engine: name of the engine that ran.
         device_states: seconds spent in each state.
-        device: of a live camera its reconnects, gaps without frames, damaged pictures and, where known, latency_ms of
-            its own (which capture_to_pose and capture_to_shown include); empty for other sources.
+        device: of a live camera its reconnects, gaps without frames, damaged pictures, freezes (times that it sent one
+            and the same picture), pictures mended (depth that is no distance), restamped (with a time that cannot be)
+            and unordered (older than the one before, and dropped), and, where known, latency_ms of its own (which
+            capture_to_pose and capture_to_shown include); empty for other sources.
         recording_lost: poses and pictures a recording could not keep; empty without a recording.
         recording_problems: why recordings could not begin or broke off, a line each.
     """
@@ -66,6 +68,11 @@ class LiveReport:
         rates = ", ".join(f"{rate:.1f} {name}" for name, rate in self.fps.items())
         states = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.device_states.items())
         console.print(f"frames: {counts}\nper second: {rates}\nstates: {states}")
+        faults = ", ".join(
+            f"{count:.0f} {name}" for name, count in self.device.items() if count and name != "latency_ms"
+        )
+        if faults:
+            console.print(f"[yellow]camera: {faults}")
         console.print(f"peak memory: {self.peak_rss_mb:.0f} MB")
         if any(self.recording_lost.values()):
             lost = ", ".join(f"{count} {name}" for name, count in self.recording_lost.items())

@@ -1,5 +1,7 @@
 """A device's clock mapped to ours: exact where arrivals are quick, steady under load, through drift and restarts."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,12 @@ def test_load_for_a_while_does_not_move_the_clock() -> None:
     arrival[900:1200] += 0.3
     mapped = np.array([clock.to_monotonic(*pair) for pair in zip(device, arrival, strict=True)])
     assert np.abs(np.diff(mapped)[300:] - 1 / 30).max() < 0.002
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_stamp_that_is_no_number_leaves_the_clock_as_it_is(wrong: float) -> None:
+    spoiled, untouched = DeviceClock(), DeviceClock()
+    for number in range(200):
+        device_s, arrival_s = number / 30, 50 + number / 30 + 0.01 * (number % 3)
+        assert math.isnan(spoiled.to_monotonic(wrong, arrival_s))
+        assert spoiled.to_monotonic(device_s, arrival_s) == untouched.to_monotonic(device_s, arrival_s)

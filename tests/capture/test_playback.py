@@ -6,11 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from capture.frame import RgbdFrame
 from capture.playback import ClipFrame, ClipPicture, RecordedSource
 from capture.source import DeviceState, SourceError
 from render.camera import Intrinsics
 
-CAMERA = Intrinsics(10.0, 10.0, 4.0, 3.0, 8, 6)
+CAMERA = Intrinsics(30.0, 30.0, 12.0, 9.0, 24, 18)
 
 
 class Clock:
@@ -45,7 +46,7 @@ class Numbers:
 
     def _load(self, number: int) -> ClipPicture:
         self.loaded.append(number)
-        return ClipPicture(np.full((6, 8, 3), number, np.uint8), None, CAMERA)
+        return ClipPicture(np.full((18, 24, 3), number, np.uint8), None, CAMERA)
 
 
 def live(clip: Numbers, clock: Clock) -> RecordedSource:
@@ -163,3 +164,130 @@ def test_an_empty_clip_is_told_and_left_closed() -> None:
     with pytest.raises(SourceError, match="numbers: expected a recording, found no frame"):
         source.open()
     assert clip.closed
+
+
+# --- damage -----------------------------------------------------------------------------------------------------------
+
+
+class Spoiled(Numbers):
+    """Some of whose frames are not what they should be: number → picture, or exception to raise."""
+
+    def __init__(self, count: int, spoiled: dict[int, object], **how: object) -> None:
+        super().__init__([number / 30 for number in range(count)], **how)  # type: ignore[arg-type]
+        self._spoiled = spoiled
+
+    def _load(self, number: int) -> ClipPicture:
+        it = self._spoiled.get(number)
+        if isinstance(it, Exception):
+            raise it
+        return it if isinstance(it, ClipPicture) else super()._load(number)
+
+
+def offline(clip: Numbers) -> RecordedSource:
+    source = RecordedSource(clip, realtime=False)
+    source.open()
+    return source
+
+
+def everything(source: RecordedSource) -> list[RgbdFrame]:
+    frames = []
+    while True:
+        try:
+            frame = source.read(0.1)
+        except EOFError:
+            return frames
+        if frame is not None:
+            frames.append(frame)
+
+
+RGB = np.zeros((18, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        KeyError("decoder"),
+        ClipPicture(RGB[:9], None, CAMERA),
+        ClipPicture(RGB, np.zeros((9, 12), np.float32), CAMERA),
+        ClipPicture(RGB.astype(np.float64), None, CAMERA),  # type: ignore[arg-type]
+        ClipPicture(RGB, None, Intrinsics(1e-30, 30.0, 12.0, 9.0, 24, 18)),
+    ],
+    ids=["exception", "colour shape", "depth shape", "colour type", "focal length"],
+)
+def test_a_damaged_frame_is_left_out_counted_and_told_once(spoiled: object, caplog: pytest.LogCaptureFixture) -> None:
+    source = offline(Spoiled(8, {2: spoiled, 5: spoiled}))
+    assert [frame.index for frame in everything(source)] == [0, 1, 3, 4, 6, 7]
+    assert source.damaged == 2
+    assert caplog.text.count("is left out") == 1
+
+
+def test_a_recording_damaged_throughout_is_one_line() -> None:
+    source = offline(Spoiled(50, dict.fromkeys(range(50), RuntimeError("vendor\nerror"))))
+    with pytest.raises(SourceError, match=r"^numbers: is damaged \(30 frames in a row") as told:
+        everything(source)
+    assert "\n" not in str(told.value)
+
+
+def test_what_a_reader_refuses_is_refused() -> None:
+    source = offline(Spoiled(4, {1: SourceError("numbers: cut short; record again")}))
+    with pytest.raises(SourceError, match="cut short; record again"):
+        everything(source)
+
+
+def test_depth_that_is_no_distance_is_no_reading() -> None:
+    depth_m = np.full((18, 24), 0.5, np.float32)
+    depth_m[0, :4] = [np.nan, np.inf, -1.0, 1e30]
+    frame = everything(offline(Spoiled(1, {0: ClipPicture(RGB, depth_m, CAMERA)})))[0]
+    assert frame.depth_m is not None
+    assert not frame.depth_m[0, :4].any()
+    assert (frame.depth_m.ravel()[4:] == 0.5).all()
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_times_that_are_none_neither_hang_nor_pass(realtime: bool, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    clip = Numbers([0.0, np.nan, 0.1, np.inf, 1e300, -1e300, 0.2])
+    source = RecordedSource(clip, realtime=realtime, clock=clock, sleep=clock.sleep)
+    source.open()
+    began_s = clock.now_s
+    times = [frame.timestamp_s for frame in everything(source)]
+    assert len(times) + source.skipped == 7
+    assert np.isfinite(times).all()
+    assert all(later > earlier for earlier, later in pairwise(times))
+    assert clock.now_s - began_s < 1.0  # of the test's clock
+    assert "frames had no time" in caplog.text
+
+
+def test_a_reader_that_breaks_down_is_one_line() -> None:
+    class Broken(Numbers):
+        def frames(self) -> Iterator[ClipFrame]:
+            yield from super().frames()
+            raise ZeroDivisionError("in a\ndecoder")
+
+    source = offline(Broken([0.0, 0.1]))
+    with pytest.raises(SourceError, match=r"^numbers: is damaged \(ZeroDivisionError: in a decoder\)"):
+        everything(source)
+
+
+def test_closing_that_fails_is_told_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(Numbers):
+        def frames(self) -> Iterator[ClipFrame]:
+            try:
+                yield from super().frames()
+            finally:
+                raise OSError("stale handle")
+
+    source = offline(Stuck([0.0, 0.1]))
+    source.close()
+    assert source.state is DeviceState.ENDED
+    assert "stale handle" in caplog.text
+
+
+@pytest.mark.parametrize("fps", [1e-320, float("nan"), float("inf"), -5.0])
+def test_a_rate_that_is_none_is_unknown(fps: float) -> None:
+    clip = Numbers([0.0, 0.1])
+    clip.fps = fps
+    clock = Clock()
+    source = live(clip, clock)
+    assert source.fps == 0.0
+    assert len(everything(source)) == 2

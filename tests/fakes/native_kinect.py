@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import types
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -51,6 +52,10 @@ class Camera:
     fps: float = 30.0
     silent: bool = False  # started, and every wait runs into its timeout
     lacks: str = ""  # "color" or "depth"
+    frozen: bool = False  # gives the same picture again and again, with new times
+    hole: float = 0.0  # share of the depth's columns, from the left, without a reading
+    color_size: tuple[int, int] = (WIDTH, HEIGHT)
+    depth_size: tuple[int, int] = (DEPTH_WIDTH, DEPTH_HEIGHT)
     raises: bool = False  # get_capture raises an exception without a word
     truncated_jpeg: bool = False
     clock_drift: float = 40e-6
@@ -58,6 +63,7 @@ class Camera:
     started: bool = False
     index: int = 0
     due_s: float = 0.0
+    made_s: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=200))  # index, monotonic time
 
 
 @dataclass
@@ -82,16 +88,17 @@ class Desk:
 
 
 cameras = Desk()
-_jpegs: dict[int, np.ndarray] = {}
+_jpegs: dict[tuple[int, int, int], np.ndarray] = {}
 
 
-def _jpeg(index: int) -> np.ndarray:
-    if index not in _jpegs:
+def _jpeg(index: int, width: int, height: int) -> np.ndarray:
+    wanted = (index, width, height)
+    if wanted not in _jpegs:
         if len(_jpegs) >= KEPT_JPEGS:
             _jpegs.clear()
-        rgb, _ = pattern(index, WIDTH, HEIGHT, 1, 1)
-        _jpegs[index] = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].ravel()
-    return _jpegs[index]
+        rgb, _ = pattern(*wanted, 1, 1)
+        _jpegs[wanted] = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].ravel()
+    return _jpegs[wanted]
 
 
 def device_get_installed_count() -> int:
@@ -174,24 +181,29 @@ def device_get_capture(camera: Camera, thread_safe: bool, timeout_ms: int) -> tu
     if not camera.started:
         return FAILED, None
     camera.due_s = max(camera.due_s + 1 / camera.fps, time.monotonic() - 0.1)
-    camera.index += 1
-    device_usec = int(time.monotonic() * (1 - camera.clock_drift) * 1e6) - 10_000_000
-    return SUCCESS, (camera.index - 1, device_usec, camera.lacks, camera.truncated_jpeg)
+    camera.index += not camera.frozen
+    made_s = time.monotonic()
+    camera.made_s.append((camera.index - 1, made_s))
+    device_usec = int(made_s * (1 - camera.clock_drift) * 1e6) - 10_000_000
+    return SUCCESS, (camera.index - 1, device_usec, replace(camera))
 
 
-def capture_get_color_image(capture: tuple, _thread_safe: bool) -> tuple[np.ndarray | None, int, int]:
-    index, device_usec, lacks, truncated = capture
-    jpeg = cameras.film[index % len(cameras.film)][0] if cameras.film else _jpeg(index)
-    return (None if lacks == "color" else jpeg[: len(jpeg) // 2] if truncated else jpeg), device_usec, 0
+def capture_get_color_image(capture: tuple[int, int, Camera], _thread_safe: bool) -> tuple[np.ndarray | None, int, int]:
+    index, device_usec, camera = capture
+    jpeg = cameras.film[index % len(cameras.film)][0] if cameras.film else _jpeg(index, *camera.color_size)
+    if camera.truncated_jpeg:
+        jpeg = jpeg[: len(jpeg) // 2]
+    return (None if camera.lacks == "color" else jpeg), device_usec, 0
 
 
-def capture_get_depth_image(capture: tuple, _thread_safe: bool) -> tuple[np.ndarray | None, int, int]:
-    index, device_usec, lacks, _truncated = capture
+def capture_get_depth_image(capture: tuple[int, int, Camera], _thread_safe: bool) -> tuple[np.ndarray | None, int, int]:
+    index, device_usec, camera = capture
     if cameras.film:
-        depth = cameras.film[index % len(cameras.film)][1]
+        depth = cameras.film[index % len(cameras.film)][1].copy()
     else:
-        depth = np.full((DEPTH_HEIGHT, DEPTH_WIDTH), round(pattern_depth_m(index) * 1000), np.uint16)
-    return (None if lacks == "depth" else depth), device_usec, 0
+        depth = np.full(camera.depth_size[::-1], round(pattern_depth_m(index) * 1000), np.uint16)
+    depth[:, : round(camera.hole * depth.shape[1])] = 0
+    return (None if camera.lacks == "depth" else depth), device_usec, 0
 
 
 def install() -> None:

@@ -49,6 +49,9 @@ class Behaviour:
     )
     silent: bool = False  # connects, and no frame ever comes
     stalled: bool = False  # stops sending in mid-stream, the connection stays
+    frozen: bool = False  # sends the same picture again and again
+    hole: float = 0.0  # share of the depth's columns, from the left, without a reading
+    nan: float = 0.0  # share of the depth's rows, from above, that are no number
     hung: bool = False  # the multiplexer takes requests and never answers
     garbage: str = ""  # name of a way to damage messages, see `GARBAGE`
     messages_per_connection: int = 0  # then the app hangs up; 0 never
@@ -256,7 +259,7 @@ class Simulator:
                 connection.sendall(message[: len(message) // 2])
                 raise EOFError
             connection.sendall(message)
-            self.index += 1
+            self.index += not self.behaviour.frozen
             self.counts.messages += 1
             sent += 1
             if sent == self.behaviour.messages_per_connection:
@@ -282,6 +285,9 @@ class Frames:
         else:
             rgb, depth = pattern(index, it.width, it.height, it.depth_width, it.depth_height)
             intrinsics = [1.1 * it.width, 1.1 * it.width, it.width / 2 + 3, it.height / 2 - 2]
+        depth = depth.copy()
+        depth[:, : round(it.hole * depth.shape[1])] = 0.0
+        depth[: round(it.nan * depth.shape[0])] = np.nan
         if it.truedepth:  # the app sends what a mirror shows
             rgb, depth = rgb[:, ::-1], depth[:, ::-1]
             intrinsics[2] = rgb.shape[1] - intrinsics[2]

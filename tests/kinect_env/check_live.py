@@ -11,22 +11,30 @@ from tests.fakes.native_kinect import Camera, Desk
 
 native_kinect.install()
 
-from capture import reconnecting  # noqa: E402
+from capture import picture_watch, reconnecting  # noqa: E402
 from capture.devices import list_devices  # noqa: E402
 from capture.kinect import KinectOptions, kinect_source  # noqa: E402
 from capture.reconnecting import ReconnectingSource  # noqa: E402
 from capture.source import DeviceState  # noqa: E402
 from tests.fakes.phone import read_pattern  # noqa: E402
 
-WAIT_S = 5.0
+WAIT_S = 60.0  # by then a test has failed, on the slowest of machines
 
 
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr(reconnecting, "GIVE_UP_S", 0.9)
+    monkeypatch.setattr(reconnecting, "STALL_S", 60.0)  # what a busy machine does is no stall; see `impatient`
+    monkeypatch.setattr(reconnecting, "GIVE_UP_S", 60.0)
     native_kinect.cameras.cameras = [Camera()]
     yield native_kinect.cameras
     assert native_kinect.cameras.open_handles == 0, "a camera was left open"
+
+
+@pytest.fixture
+def impatient(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests about stalls."""
+    monkeypatch.setattr(reconnecting, "STALL_S", 0.5)
+    monkeypatch.setattr(reconnecting, "GIVE_UP_S", 0.9)
 
 
 @pytest.fixture
@@ -61,8 +69,9 @@ def wait_for(source: ReconnectingSource, wanted: Callable[[], bool], wait_s: flo
     assert wanted(), f"{source.state}: {source.detail}"
 
 
-def test_frames_carry_both_pictures_and_the_time_of_capture(source: ReconnectingSource) -> None:  # type: ignore[type-arg]
+def test_frames_carry_both_pictures_and_the_time_of_capture(desk: Desk, source: ReconnectingSource) -> None:  # type: ignore[type-arg]
     got = frames(source, 20)
+    read_s = time.monotonic()
     assert source.state is DeviceState.STREAMING
     assert source.identity == "000123456789"
     frame = got[-1]
@@ -70,22 +79,25 @@ def test_frames_carry_both_pictures_and_the_time_of_capture(source: Reconnecting
     assert frame.depth_m is not None
     assert (frame.depth_m > 0).mean() > 0.5
     assert frame.intrinsics.fx == pytest.approx(0.48 * 1280)
-    assert 0.068 <= time.monotonic() - frame.timestamp_s < 0.3  # what the camera itself takes is part of it
+    number = read_pattern(frame.rgb, frame.depth_m)
+    assert number is not None
+    made_s = dict(desk.cameras[0].made_s)[number]  # what the camera itself takes is part of it
+    assert made_s - 0.068 - 0.01 <= frame.timestamp_s <= read_s - 0.068
 
 
 def test_unplugged_and_plugged_in_again(desk: Desk, source: ReconnectingSource) -> None:  # type: ignore[type-arg]
     last = frames(source, 3)[-1]
-    desk.unplug(desk.cameras[0])
+    unplugged_s = desk.unplug(desk.cameras[0])
     wait_for(source, lambda: source.state is DeviceState.RECONNECTING)
     wait_for(source, lambda: "no Azure Kinect found" in source.detail)
-    back_s = desk.plug(desk.cameras[0])
+    desk.plug(desk.cameras[0])
     first = frames(source, 1)[0]
-    assert time.monotonic() - back_s < 2.0
     assert first.index > last.index
     assert source.state is DeviceState.STREAMING
     assert source.detail == ""
     assert source.reconnects == 1
-    assert [gap.start_s for gap in source.gaps] == [pytest.approx(last.timestamp_s, abs=0.2)]
+    assert len(source.gaps) == 1
+    assert last.timestamp_s <= source.gaps[0].start_s <= unplugged_s
 
 
 def test_another_camera_is_not_taken_instead(desk: Desk, source: ReconnectingSource) -> None:  # type: ignore[type-arg]
@@ -128,6 +140,7 @@ def test_a_camera_that_cannot_be_had_is_a_state_with_the_next_step(desk: Desk, f
     source.close()
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [{"silent": True}, {"lacks": "color"}, {"lacks": "depth"}])
 def test_no_usable_picture_is_a_stall_and_then_a_restart(desk: Desk, source: ReconnectingSource, fault: dict) -> None:  # type: ignore[type-arg]
     frames(source, 2)
@@ -154,6 +167,39 @@ def test_half_a_jpeg_is_dropped_and_counted(desk: Desk, source: ReconnectingSour
     wait_for(source, lambda: source.damaged >= 2)
     desk.cameras[0].truncated_jpeg = False
     frames(source, 3)
+
+
+def test_a_frozen_camera_is_opened_anew(desk: Desk, source: ReconnectingSource) -> None:  # type: ignore[type-arg]
+    frames(source, 2)
+    desk.cameras[0].frozen = True
+    wait_for(source, lambda: source.state is DeviceState.FROZEN)
+    wait_for(source, lambda: source.reconnects >= 1)
+    desk.cameras[0].frozen = False
+    frames(source, 2)
+    assert source.faults["freezes"] == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [{"color_size": (640, 1)}, {"depth_size": (0, 0)}, {"depth_size": (320, 288)}], ids=str
+)
+def test_pictures_of_another_shape_are_a_state_that_ends(
+    desk: Desk,
+    source: ReconnectingSource,  # type: ignore[type-arg]
+    fault: dict,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picture_watch, "DAMAGED_S", 3600.0)
+    frames(source, 2)
+    before = {name: getattr(desk.cameras[0], name) for name in fault}
+    vars(desk.cameras[0]).update(fault)
+    wait_for(source, lambda: source.damaged >= 10)
+    assert caplog.text.count("a picture was dropped") == 1
+    monkeypatch.setattr(picture_watch, "DAMAGED_S", 0.0)
+    wait_for(source, lambda: source.state is DeviceState.DAMAGED)
+    assert "as calibrated, got" in source.detail
+    vars(desk.cameras[0]).update(before)
+    frames(source, 2)
 
 
 def test_no_first_picture(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ import pytest
 
 from calib.avatar import Avatar, prepare_avatar
 from capture.face_tracker import FaceTracker
-from capture.frame import RgbdFrame
+from capture.frame import FaceObservation, RgbdFrame
 from capture.source import DeviceState, SourceError, frames_of
 from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
-from realtime.live import LiveSession
+from engine.motion import AvatarPose
+from realtime.live import EASED_AFTER_S, LiveSession
 from realtime.recording_folder import RecordingFolder
 from realtime.report import LiveReport
 from realtime.worker import Stop
@@ -64,8 +65,14 @@ def avatar() -> Avatar:
     return prepare_avatar(builtin_avatar_path("lowpoly"))
 
 
-def run(avatar: Avatar, source: ScriptedSource, seconds: float | None = None, record: Path | None = None) -> LiveReport:
-    session = LiveSession(source, FaceTracker, LandmarkEngine, Stop(), seconds)
+def run(
+    avatar: Avatar,
+    source: ScriptedSource,
+    seconds: float | None = None,
+    record: Path | None = None,
+    make_engine: Callable[[Avatar], LandmarkEngine] = LandmarkEngine,
+) -> LiveReport:
+    session = LiveSession(source, FaceTracker, make_engine, Stop(), seconds)
     session.start()
     try:
         with Viewer(avatar.display_mesh, (160, 120), headless=True) as viewer:
@@ -152,13 +159,19 @@ def test_no_face_is_counted_and_leaves_the_avatar_at_rest(avatar: Avatar) -> Non
 def test_the_avatar_eases_to_rest_while_no_frames_come(avatar: Avatar, tmp_path: Path) -> None:
     performer = PerformerSource(realtime=False)
     acted = islice(frames_of(performer), 90, 120)
+    given: list[float] = []
 
     def talk_then_stall(index: int) -> RgbdFrame | None:
         time.sleep(0.03)
         frame = next(acted, None)
-        return None if frame is None else replace(frame, timestamp_s=time.monotonic(), index=index)
+        if frame is None and time.monotonic() - given[-1] > EASED_AFTER_S + 0.5:
+            raise EOFError
+        if frame is None:
+            return None
+        given.append(time.monotonic())
+        return replace(frame, timestamp_s=given[-1], index=index)
 
-    report = run(avatar, ScriptedSource(talk_then_stall), seconds=3.5, record=tmp_path)
+    report = run(avatar, ScriptedSource(talk_then_stall), record=tmp_path)
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
         vertices, tracked, times = archive["vertices"], archive["tracked"], archive["timestamps_s"]
     assert report.frames["captured"] == 30
@@ -176,18 +189,29 @@ def test_the_avatar_eases_to_rest_while_no_frames_come(avatar: Avatar, tmp_path:
 
 def test_a_frame_that_easing_has_overtaken_is_dropped(avatar: Avatar, tmp_path: Path) -> None:
     """A frame held up on its way is older than what the avatar shows by then: time in a recording never runs back."""
+    answered: list[float] = []
+
+    class Noting(LandmarkEngine):
+        def animate(self, observation: FaceObservation) -> AvatarPose:
+            pose = super().animate(observation)
+            answered.append(pose.timestamp_s)
+            return pose
+
+    given: list[float] = []
 
     def held_up(index: int) -> RgbdFrame | None:
+        while given and max(answered, default=0.0) < given[-1]:
+            time.sleep(0.005)
         if index == 6:
             raise EOFError
+        frame = black_frame(index)
         if index == 3:
-            late = black_frame(index)
-            time.sleep(0.6)  # easing begins meanwhile
-            return replace(late, timestamp_s=late.timestamp_s + 0.02)
-        time.sleep(0.05)
-        return black_frame(index)
+            while max(answered) <= frame.timestamp_s:  # until easing has come so far
+                time.sleep(0.005)
+        given.append(frame.timestamp_s)
+        return frame
 
-    report = run(avatar, ScriptedSource(held_up), record=tmp_path)
+    report = run(avatar, ScriptedSource(held_up), record=tmp_path, make_engine=Noting)
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
         times = archive["timestamps_s"]
     assert np.all(np.diff(times) > 0)

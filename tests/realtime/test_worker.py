@@ -14,7 +14,7 @@ def test_a_failure_reaches_the_main_thread_with_its_traceback() -> None:
 
     worker = Worker("capture", break_down, stop)
     worker.start()
-    assert worker.join(5)
+    assert worker.join(60)
     assert stop.requested
     with pytest.raises(RuntimeError, match="on fire") as caught:
         stop.raise_failure()
@@ -34,7 +34,7 @@ def test_the_end_hook_runs_on_the_same_thread_after_success_and_failure() -> Non
         seen: list[str] = []
         worker = Worker("w", body, Stop(), lambda seen=seen: seen.append(threading.current_thread().name))
         worker.start()
-        assert worker.join(5)
+        assert worker.join(60)
         assert seen == ["w"]
 
 
@@ -42,7 +42,7 @@ def test_a_failing_end_hook_is_not_lost() -> None:
     stop = Stop()
     worker = Worker("w", lambda: None, stop, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     worker.start()
-    worker.join(5)
+    worker.join(60)
     with pytest.raises(ZeroDivisionError):
         stop.raise_failure()
 
@@ -51,7 +51,7 @@ def test_a_clean_end_does_not_stop_the_others() -> None:
     stop = Stop()
     worker = Worker("w", lambda: None, stop)
     worker.start()
-    worker.join(5)
+    worker.join(60)
     assert not stop.requested
 
 
