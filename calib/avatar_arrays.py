@@ -47,7 +47,8 @@ class PreparedArrays:
         parts = [(part.name, part.first_face, part.face_count, part.material) for part in mesh.parts]
         added = [material.name for material in mesh.materials[len(file_mesh.materials) :]]
         arrays["text"] = np.array(json.dumps({"parts": parts, "added": added, "description": self.description}))
-        np.savez(path, **(arrays | self.rig.to_arrays()))
+        with path.open("wb") as file:
+            np.savez(file, **(arrays | self.rig.to_arrays()))
 
     @staticmethod
     def load(path: Path, file_mesh: Mesh) -> "PreparedArrays":

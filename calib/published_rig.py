@@ -197,4 +197,5 @@ def _read(path: Path, head: SeenHead) -> PublishedRig:
 
 def _write(path: Path, rig: PublishedRig) -> None:
     arrays: dict[str, Any] = csr_to_arrays("weights", rig.weights) | csr_to_arrays("smoothing", rig.smoothing)
-    np.savez(path, **vars(rig.controllers), **arrays)
+    with path.open("wb") as file:
+        np.savez(file, **vars(rig.controllers), **arrays)

@@ -55,7 +55,7 @@ def keep(path: Path, save: Callable[[Path], object], what: str) -> bool:
     """Write an entry, whole or not at all; True where it is kept. What goes wrong is logged, once for each folder.
 
     Args:
-        save: writes to the path that it is given, which has the entry's suffix.
+        save: writes to the path that it is given, whatever that is called.
         what: in words, such as "the prepared avatar".
     """
     try:

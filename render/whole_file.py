@@ -15,12 +15,12 @@ _MARK = ".partial-"
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, this writer's alone, with the same suffix; the file is renamed where the block
-    ends well and removed where it does not.
+    """A name beside `path` to write to, this writer's alone; the file is renamed where the block ends well and removed
+    where it does not.
 
     Raises OSError, and whatever the block raises.
     """
-    partial = path.with_name(f".{path.stem[:80]}{_MARK}{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    partial = path.with_name(f".{path.name[:100]}{_MARK}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         yield partial
         os.replace(partial, path)
@@ -30,9 +30,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
 
 
-def remove_left_behind(folder: Path) -> None:
-    """Delete what writers that were killed left in a folder: partial files that have not grown for an hour."""
+def remove_left_behind(folder: Path, idle_s: float = _LEFT_BEHIND_S) -> None:
+    """Delete what writers that were killed left in a folder: partial files that have not grown for so long. 0 where
+    there is no other writer."""
     for path in folder.glob(f".*{_MARK}*"):
         with suppress(OSError):  # another process may be tidying, too
-            if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+            if time.time() - path.stat().st_mtime >= idle_s:
                 path.unlink()

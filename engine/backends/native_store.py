@@ -89,7 +89,7 @@ def save(entry: CacheEntry, network: StoredNetwork) -> None:
 
 def _forget_oldest(directory: Path) -> None:
     with suppress(OSError):  # another process may be tidying, too
-        packed = sorted(directory.glob(f"[!.]*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
+        packed = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
         for path in packed[:-_KEPT]:
             path.unlink(missing_ok=True)
 

@@ -21,7 +21,8 @@ from engine.backends.native_packing import packed
 from engine.backends.native_store import StoredNetwork
 from engine.flow_network import FlowNetwork, open_network
 from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.checkpoint import CheckpointError, save_checkpoint
+from engine.network.checkpoint import save_checkpoint
+from engine.network.checkpoint_file import CheckpointError
 from engine.network.config import NetworkConfig
 from engine.network.network import FaceNetwork
 from tests.engine.stand_in import picture

@@ -162,7 +162,7 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert not fresh.exists()
     fresh.write_text("killed just now")
-    old = fresh.with_name(fresh.name.replace("partial-", "partial-0"))
+    old = fresh.with_name(fresh.name + "0")
     old.write_text("killed yesterday")
     os.utime(old, (time.time() - 86400,) * 2)
     keep(path, lambda partial: partial.write_text("x"), "the entry")
