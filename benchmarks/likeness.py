@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from platformdirs import user_cache_dir
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +37,7 @@ from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
 from calib.avatar import Avatar
 from capture.synthetic.clip_studio import ClipStudio
+from render.cache_folder import cache_folder
 from render.errors import InputError
 
 STILL_S = 0.7  # of the rest at the end, after what was moving has settled
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="a network of your own: one more row for the flow engine")
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
-    parser.add_argument("--cache", type=Path, default=Path(user_cache_dir("vfa-live", appauthor=False)) / "likeness")
+    parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
     parser.add_argument("--keep-films", action="store_true", help="keep tracked clips in the cache (0.1 GB each)")
     options = parser.parse_args()
     quick = options.quick

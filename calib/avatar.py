@@ -3,29 +3,28 @@
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_dir
 from scipy import sparse
 
+from calib.avatar_arrays import PreparedArrays
 from calib.bfm import bfm_mesh
 from calib.controllers import Controllers
+from calib.extent import check_extent
 from calib.hand_landmarks import Points, load_hand_landmarks
 from calib.morphs import arkit_morphs
-from calib.pieces import piece_material
 from calib.placement import check_axes
 from calib.rig import FaceRig
+from render.cache_folder import cache_folder, keep, kept
 from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from render.errors import InputError
-from render.mesh import Mesh, MeshPart
+from render.mesh import Mesh
 from render.mesh_io import load_mesh
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from calib.views import Studio
 
 PREPARATION_VERSION = 16  # raised when the same file would come out differently
+_KEPT = "the prepared avatar"
 log = logging.getLogger(__name__)
 
 Vector = tuple[float, float, float]
@@ -129,6 +129,7 @@ def prepare_avatar(
     check_axes(up, front)
     tell = progress or (lambda _what, _done, _total: None)
     mesh = load_mesh(path, texture, morphs=morphs) if bfm is None else bfm_mesh(Path(path), bfm)
+    check_extent(str(path), mesh)
     if morphs:
         arkit_morphs(str(path), mesh)  # too few are told before anything is prepared
     points = None if landmarks is None else load_hand_landmarks(landmarks, mesh)
@@ -139,18 +140,18 @@ def prepare_avatar(
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
     by_hand = points is not None
-    if not refresh and (cached := _load(place, name, mesh, key)) is not None:
+    if not refresh and (cached := kept(place, partial(_load, name=name, mesh=mesh, key=key), _KEPT)) is not None:
         return replace(cached, by_hand=by_hand)
     survey = partial(_survey, str(path), mesh, points=points, axes=(up, front), hand_file=str(landmarks))
     avatar = _prepare(name, mesh, key, survey, (eye, translation), tell)
-    _save(place, avatar)
+    keep(place, partial(_save, avatar=avatar), _KEPT)
     log.info("%s: %s", path, avatar.description)
     return replace(avatar, by_hand=by_hand)
 
 
 def default_cache_dir() -> Path:
     """Folder of the user's cache that prepared avatars are kept in."""
-    return Path(user_cache_dir("vfa-live", appauthor=False)) / "avatars"
+    return cache_folder("avatars")
 
 
 def avatar_camera(eye: Vector | None, translation: Vector | None) -> NDArray[np.float64]:
@@ -231,56 +232,32 @@ def _content_key(mesh: Mesh, options: dict[str, object]) -> str:
     return digest.hexdigest()
 
 
-_MESH_ARRAYS = ("vertices", "faces", "uvs", "faces_uv", "vertex_colors")
-_PLAIN = ("T_world_file", "T_camera_world", "source_rgb", "source_depth", "landmarks")
+def _save(path: Path, avatar: Avatar) -> None:
+    PreparedArrays(
+        avatar.display_mesh,
+        avatar.T_world_file,
+        avatar.T_camera_world,
+        avatar.source_rgb,
+        avatar.source_depth,
+        avatar.landmarks,
+        avatar.rig,
+        avatar.description,
+    ).save(path, avatar.file_mesh)
 
 
-def _save(place: Path, avatar: Avatar) -> None:
-    """Write the cache file, whole or not at all. A cache that cannot be written is no error."""
-    mesh = avatar.display_mesh
-    arrays: dict[str, Any] = {f"mesh_{n}": getattr(mesh, n) for n in _MESH_ARRAYS if getattr(mesh, n) is not None}
-    arrays |= {name: getattr(avatar, name) for name in _PLAIN} | avatar.rig.to_arrays()
-    parts = [(p.name, p.first_face, p.face_count, p.material) for p in mesh.parts]
-    added = [material.name for material in mesh.materials[len(avatar.file_mesh.materials) :]]
-    arrays["text"] = np.array(json.dumps({"parts": parts, "added": added, "description": avatar.description}))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
-            np.savez(file, **arrays)
-        os.replace(file.name, place)
-    except OSError as error:
-        log.warning("%s: the prepared avatar is not kept (%s); it will be prepared again next time", place, error)
-
-
-def _load(place: Path, name: str, mesh: Mesh, key: str) -> Avatar | None:
-    """The avatar from its cache file; None where there is none that can be read."""
-    if not place.is_file():
-        return None
-    try:
-        with np.load(place, allow_pickle=False) as file:
-            arrays = {entry: file[entry] for entry in file.files}
-        text = json.loads(str(arrays["text"]))
-        display = Mesh(
-            **{entry: arrays.get(f"mesh_{entry}") for entry in _MESH_ARRAYS},  # type: ignore[arg-type]
-            parts=tuple(MeshPart(*part) for part in text["parts"]),
-            materials=(*mesh.materials, *(piece_material(added) for added in text["added"])),
-        )
-        T_world_file, T_camera_world, rgb, depth, landmarks = (arrays[entry] for entry in _PLAIN)
-        rig = FaceRig.from_arrays(arrays)
-    except Exception as error:  # whatever is wrong with a cache file, the avatar can be prepared anew
-        log.warning("%s: cannot be read (%s); preparing the avatar again", place, error)
-        return None
+def _load(path: Path, name: str, mesh: Mesh, key: str) -> Avatar:
+    found = PreparedArrays.load(path, mesh)
     return Avatar(
         name,
         mesh,
-        display,
-        T_world_file,
+        found.display_mesh,
+        found.T_world_file,
         PUBLISHED_INTRINSICS,
-        T_camera_world,
-        rgb,
-        depth,
-        landmarks,
-        rig,
-        text["description"],
+        found.T_camera_world,
+        found.source_rgb,
+        found.source_depth,
+        found.landmarks,
+        found.rig,
+        found.description,
         key,
     )

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.face_regions import CHIN, FACE_LANDMARKS, FACE_OVAL, SIDES, TEMPLES_AND_EARS
+from render.array_checks import expect
 
 
 class Role(IntEnum):
@@ -22,6 +24,9 @@ class Role(IntEnum):
     IRIS = 7  # the gaze
     UPPER_LIP = 8  # the rim of a lip, at its place along the mouth
     LOWER_LIP = 9
+
+
+_TYPES = {"rest": np.float64, "gain": np.float64, "role": np.int64, "eye": np.int64, "along": np.float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,22 @@ class Controllers:
     def of(self, role: Role, eye: int = -1) -> NDArray[np.int64]:
         """Numbers of the controllers with that role (of that eye)."""
         return np.flatnonzero((self.role == role) & (self.eye == eye))
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
+        return {f"controllers_{name}": getattr(self, name).astype(kind) for name, kind in _TYPES.items()}
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, NDArray[Any]]) -> "Controllers":
+        """Raises KeyError or ValueError where the arrays are not those of controllers."""
+        count = len(expect(arrays, "controllers_rest", np.float64, None, 3))
+        if count < FACE_LANDMARKS:
+            raise ValueError(f"expected at least {FACE_LANDMARKS} controllers, got {count}")
+        expect(arrays, "controllers_role", np.int64, count, below=len(Role))
+        expect(arrays, "controllers_eye", np.int64, count, least=-1, below=2)
+        for name in ("gain", "along"):
+            expect(arrays, f"controllers_{name}", np.float64, count)
+        return Controllers(*(arrays[f"controllers_{name}"] for name in _TYPES))
 
     def joined(
         self, rest: NDArray[np.float64], role: Role, eye: int = -1, along: NDArray[np.float64] | None = None

@@ -12,6 +12,7 @@ from calib.sparse_arrays import csr_from_arrays, csr_to_arrays
 from capture.synthetic.head_data import load_head_data
 from capture.synthetic.head_model import HeadModel
 from capture.synthetic.head_topology import HeadTopology, make_topology
+from render.array_checks import expect
 
 Points = NDArray[np.float64]
 
@@ -38,25 +39,29 @@ class ExpressionBasis:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
-        plain: dict[str, NDArray[Any]] = {"base": self.base, "linear": self.linear, "columns": self.columns}
+        plain: dict[str, NDArray[Any]] = {
+            "base": self.base.astype(np.float64),
+            "linear": self.linear.astype(np.float64),
+            "columns": self.columns.astype(np.int64),
+        }
         for name in ("vertices", "controllers", "corrections"):
-            matrix = getattr(self, name)
-            plain |= csr_to_arrays(name, matrix)
-            plain[f"{name}_shape"] = np.array(matrix.shape)
+            plain |= csr_to_arrays(name, getattr(self, name))
         return {f"basis_{name}": value for name, value in plain.items()}
 
     @staticmethod
-    def from_arrays(arrays: dict[str, NDArray[Any]]) -> "ExpressionBasis":
-        """Raises KeyError or ValueError where the arrays are not those of a basis."""
+    def from_arrays(arrays: dict[str, NDArray[Any]], vertices: int, controllers: int) -> "ExpressionBasis":
+        """For R `vertices` and K `controllers`. Raises KeyError or ValueError where the arrays are not such."""
         a = {name.removeprefix("basis_"): value for name, value in arrays.items() if name.startswith("basis_")}
-
-        def matrix(name: str) -> sparse.csr_matrix:
-            rows, columns = a[f"{name}_shape"].tolist()
-            return csr_from_arrays(name, a, (rows, columns))
-
-        return ExpressionBasis(
-            a["base"], a["linear"], a["columns"], matrix("vertices"), matrix("controllers"), matrix("corrections")
-        )
+        skin, base = template_topology().matrix.shape
+        columns = expect(a, "columns", np.int64, None, below=skin)
+        shapes = {
+            "vertices": (vertices, len(columns)),
+            "controllers": (controllers, len(columns)),
+            "corrections": (vertices, controllers),
+        }
+        matrices = {name: csr_from_arrays(name, a, shape) for name, shape in shapes.items()}
+        linear = expect(a, "linear", np.float64, 3, 3)
+        return ExpressionBasis(expect(a, "base", np.float64, base, 3), linear, columns, **matrices)
 
 
 class ExpressionUnits:

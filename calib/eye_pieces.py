@@ -11,12 +11,12 @@ from calib.parts import Eyeball, Kind
 from calib.piece_textures import EYEBALL_EDGE
 from calib.pieces import Piece, grid_faces
 from calib.remesh import WorkMesh
+from calib.rig import PROFILE_BINS
 from calib.seams import sides_of
 from calib.survey import HeadSurvey
 
 RADIUS = 0.47  # of the eye's width, where there is no eyeball to measure
 _MOST_SKIN_BACK = 0.35  # in widths: how far an added eyeball is moved back to clear the lids
-PROFILE_BINS = 16
 _HIGH_RADIUS = 1.3  # of the height of an eye painted high: the sphere it lies on
 _RINGS, _SPOKES = 24, 48
 _OPEN_APERTURE = 0.33  # of the width, in the middle: an open eye

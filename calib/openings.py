@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from calib.rig import COLUMNS
 from calib.surface import Surface, undirected
 from calib.surface_paths import surface_paths
 from calib.views import View
 
-COLUMNS = 33  # samples of a rim, corners included
 _GRID_COLUMNS, _GRID_ROWS = 129, 161
 _OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
 _REACH = 0.30  # and up and down, in widths

@@ -1,10 +1,9 @@
 """What the published way of driving needs of one avatar, worked out once and kept on disk."""
 
 import hashlib
-import logging
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,16 @@ from calib.published import (
     select_controllers,
     smoothing_weights,
 )
+from calib.sparse_arrays import csr_from_arrays, csr_to_arrays
+from render.array_checks import expect
+from render.cache_folder import keep, kept
 from render.camera import Intrinsics, transform_points
 from render.errors import InputError
+from render.untrusted import read_arrays
 
-log = logging.getLogger(__name__)
-
-_VERSION = "1"
+_VERSION = "2"
+_KEPT = "what the published way needs of the avatar"
+_LARGEST_BYTES = 2 << 30
 _HIDDEN = 0.03  # of the depth the picture spans: what lies deeper behind what it shows is hidden
 
 
@@ -68,8 +71,10 @@ def published_rig(
 ) -> PublishedRig:
     """Select controllers and solve weights, or read them back. Raises InputError where the head shows no landmarks."""
     path = cache_dir / f"published-rig-{_key(head, k, way)}.npz" if cache_dir else None
-    if path and (kept := _read(path)):
-        return kept
+    return _kept_or_made(path, head, lambda: _published(head, k, way, progress))
+
+
+def _published(head: SeenHead, k: int, way: Way, progress: Callable[[float], None] | None) -> PublishedRig:
     pixels = head.intrinsics.project(transform_points(head.T_camera_world, head.landmarks.astype(np.float64)))
     controllers = select_controllers(pixels / head.intrinsics.width, head.depth)
     under = faces_under(head, controllers.pixels)
@@ -77,14 +82,11 @@ def published_rig(
     controllers = PublishedControllers(
         controllers.pixels[seen], controllers.depth[seen], controllers.upper_lip[seen], controllers.lower_lip[seen]
     )
-    rig = PublishedRig(
+    return PublishedRig(
         controllers,
         controlling_weights(head.vertices, head.faces, under[seen], k=k, way=way, progress=progress),
         smoothing_weights(head.vertices, head.faces, k=k, way=way),
     )
-    if path:
-        _write(path, rig)
-    return rig
 
 
 def own_rig(
@@ -103,8 +105,10 @@ def own_rig(
     placed = np.ascontiguousarray(controllers).tobytes() + weights.data.tobytes() + weights.indices.tobytes()
     way = f"own {hashlib.sha256(placed).hexdigest()}"
     path = cache_dir / f"published-rig-{_key(head, k, way)}.npz" if cache_dir else None
-    if path and (kept := _read(path)):
-        return kept
+    return _kept_or_made(path, head, lambda: _own(head, controllers, weights, k))
+
+
+def _own(head: SeenHead, controllers: NDArray[np.float64], weights: csr_matrix, k: int) -> PublishedRig:
     points = transform_points(head.T_camera_world, controllers)
     pixels = np.floor(head.intrinsics.project(points)).astype(np.int64)
     shown: NDArray[np.int64] = np.flatnonzero(_shown(pixels, points[:, 2], head.depth))
@@ -118,9 +122,16 @@ def own_rig(
     weights = normalised(weights[:, shown])
     moves = diags((np.diff(weights.indptr) > 0).astype(np.float32))  # what no controller moves holds nothing back
     smoothing = normalised(smoothing_weights(head.vertices, head.faces, k=k) @ moves)
-    rig = PublishedRig(chosen, weights, smoothing)
-    if path:
-        _write(path, rig)
+    return PublishedRig(chosen, weights, smoothing)
+
+
+def _kept_or_made(path: Path | None, head: SeenHead, make: Callable[[], PublishedRig]) -> PublishedRig:
+    if path is None:
+        return make()
+    rig = kept(path, lambda path: _read(path, head), _KEPT)
+    if rig is None:
+        rig = make()
+        keep(path, partial(_write, rig=rig), _KEPT)
     return rig
 
 
@@ -170,32 +181,21 @@ def _key(head: SeenHead, k: int, way: str) -> str:
     return digest.hexdigest()[:24]
 
 
-def _read(path: Path) -> PublishedRig | None:
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            controllers = PublishedControllers(kept["pixels"], kept["depth"], kept["upper_lip"], kept["lower_lip"])
-            return PublishedRig(controllers, _matrix(kept, "weights"), _matrix(kept, "smoothing"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("%s: does not load (%s); solving again", path, error)
-        return None
-
-
-def _matrix(kept: Any, name: str) -> csr_matrix:
-    parts = kept[f"{name}_values"], kept[f"{name}_columns"], kept[f"{name}_starts"]
-    return csr_matrix(parts, shape=tuple(kept[f"{name}_shape"]))
+def _read(path: Path, head: SeenHead) -> PublishedRig:
+    """Raises InputError, KeyError or ValueError where the file is no rig of that head."""
+    kept = read_arrays(path, _LARGEST_BYTES)
+    pixels = expect(kept, "pixels", np.int64, None, 2, below=head.depth.shape[1])
+    count, vertices = len(pixels), len(head.vertices)
+    depth = expect(kept, "depth", np.float64, count)
+    if not count or not (depth > 0).all() or pixels[:, 1].max() >= len(head.depth):
+        raise ValueError("expected controllers on the picture, in front of its camera")
+    lips = (expect(kept, f"{side}_lip", np.bool_, count) for side in ("upper", "lower"))
+    weights = csr_from_arrays("weights", kept, (vertices, count))
+    smoothing = csr_from_arrays("smoothing", kept, (vertices, vertices))
+    return PublishedRig(PublishedControllers(pixels, depth, *lips), weights, smoothing)
 
 
 def _write(path: Path, rig: PublishedRig) -> None:
-    arrays: dict[str, Any] = dict(vars(rig.controllers))
-    for name, matrix in (("weights", rig.weights), ("smoothing", rig.smoothing)):
-        arrays |= {f"{name}_values": matrix.data, f"{name}_columns": matrix.indices, f"{name}_starts": matrix.indptr}
-        arrays[f"{name}_shape"] = np.array(matrix.shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"partial-{path.name}")
-    try:
-        np.savez(partial, **arrays)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    arrays: dict[str, Any] = csr_to_arrays("weights", rig.weights) | csr_to_arrays("smoothing", rig.smoothing)
+    with path.open("wb") as file:
+        np.savez(file, **vars(rig.controllers), **arrays)

@@ -2,6 +2,7 @@
 hand: all of it is worked out from where the landmarks lie."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,10 @@ from scipy import sparse
 from calib.controllers import Controllers
 from calib.expression_basis import ExpressionBasis
 from calib.sparse_arrays import csr_from_arrays, csr_to_arrays
+from render.array_checks import expect
+
+COLUMNS = 33  # samples of a rim, corners included
+PROFILE_BINS = 16  # angles of an eyeball's profile
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,26 @@ class JawRig:
     upper: NDArray[np.int64]
 
 
+Fields = dict[str, tuple[Any, ...]]
+_OPENING: Fields = {
+    "frame": (np.float64, 3, 3),
+    "width": (np.float64,),
+    "upper": (np.float64, COLUMNS, 3),
+    "lower": (np.float64, COLUMNS, 3),
+}
+_MOUTH = _OPENING | {"closed": (np.bool_,)}
+_EYE = _OPENING | {
+    "aperture": (np.float64, COLUMNS),
+    "lower_rest": (np.float64, COLUMNS),
+    "centre": (np.float64, 3),
+    "profile": (np.float64, PROFILE_BINS),
+    "ball": (np.int64, None),
+    "cover": (np.int64, None),
+}
+_JAW: Fields = {"hinge": (np.float64, 3), "vertices": (np.int64, None), "upper": (np.int64, None)}
+"""Types and shapes of the parts' fields in files. Whole numbers are vertices."""
+
+
 @dataclass(frozen=True, eq=False)
 class FaceRig:
     """How R vertices follow K controllers.
@@ -91,50 +116,48 @@ class FaceRig:
     jaw: JawRig
     basis: ExpressionBasis
 
-    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
-        arrays: dict[str, NDArray[np.generic]] = {
-            "rest": self.rest,
-            **{f"controllers_{name}": getattr(self.controllers, name) for name in Controllers.__dataclass_fields__},
+        arrays: dict[str, NDArray[Any]] = {
+            "rest": self.rest.astype(np.float32),
+            **self.controllers.to_arrays(),
             **csr_to_arrays("weights", self.weights),
-            **{f"mouth_{name}": np.asarray(getattr(self.mouth, name)) for name in MouthRig.__dataclass_fields__},
-            "jaw_hinge": self.jaw.hinge,
-            "jaw_vertices": self.jaw.vertices,
-            "jaw_upper": self.jaw.upper,
             **self.basis.to_arrays(),
         }
-        for index, eye in enumerate(self.eyes):
-            for name in EyeRig.__dataclass_fields__:
-                arrays[f"eye{index}_{name}"] = np.asarray(getattr(eye, name))
-        return {f"rig_{name}": np.asarray(value) for name, value in arrays.items()}
+        for prefix, part, fields in self._parts():
+            for name, (kind, *_) in fields.items():
+                arrays[f"{prefix}_{name}"] = np.asarray(getattr(part, name), kind)
+        return {f"rig_{name}": value for name, value in arrays.items()}
+
+    def _parts(self) -> list[tuple[str, object, Fields]]:
+        eyes = [(f"eye{number}", eye, _EYE) for number, eye in enumerate(self.eyes)]
+        return [("mouth", self.mouth, _MOUTH), ("jaw", self.jaw, _JAW), *eyes]
 
     @staticmethod
-    def from_arrays(arrays: dict[str, NDArray[np.generic]]) -> "FaceRig":
+    def from_arrays(arrays: dict[str, NDArray[Any]]) -> "FaceRig":
         """Raises KeyError or ValueError where the arrays are not those of a rig."""
         a = {name.removeprefix("rig_"): value for name, value in arrays.items() if name.startswith("rig_")}
-        shape = (len(a["rest"]), len(a["controllers_rest"]))
-        weights = csr_from_arrays("weights", a, shape)
-        left, right = (
-            EyeRig(
-                **{
-                    name: float(a[f"eye{index}_{name}"]) if name == "width" else a[f"eye{index}_{name}"]  # type: ignore[arg-type]
-                    for name in EyeRig.__dataclass_fields__
-                }
-            )
-            for index in range(2)
-        )
+        rest = expect(a, "rest", np.float32, None, 3)
+        controllers = Controllers.from_arrays(a)
+        count, moved = len(rest), len(controllers.rest)
         return FaceRig(
-            a["rest"],  # type: ignore[arg-type]
-            Controllers(*(a[f"controllers_{name}"] for name in Controllers.__dataclass_fields__)),  # type: ignore[arg-type]
-            weights,
-            MouthRig(
-                a["mouth_frame"],  # type: ignore[arg-type]
-                float(a["mouth_width"]),
-                a["mouth_upper"],  # type: ignore[arg-type]
-                a["mouth_lower"],  # type: ignore[arg-type]
-                bool(a["mouth_closed"]),
-            ),
-            (left, right),
-            JawRig(a["jaw_hinge"], a["jaw_vertices"], a["jaw_upper"]),  # type: ignore[arg-type]
-            ExpressionBasis.from_arrays(a),
+            rest,
+            controllers,
+            csr_from_arrays("weights", a, (count, moved)),
+            MouthRig(**_part(a, "mouth", _MOUTH, count)),
+            (EyeRig(**_part(a, "eye0", _EYE, count)), EyeRig(**_part(a, "eye1", _EYE, count))),
+            JawRig(**_part(a, "jaw", _JAW, count)),
+            ExpressionBasis.from_arrays(a, count, moved),
         )
+
+
+def _part(arrays: dict[str, NDArray[Any]], prefix: str, fields: Fields, vertices: int) -> dict[str, Any]:
+    """The fields of one part of a rig of so many vertices, single numbers as such."""
+    found: dict[str, Any] = {}
+    for name, (kind, *shape) in fields.items():
+        below = vertices if kind is np.int64 else None
+        array = expect(arrays, f"{prefix}_{name}", kind, *shape, below=below)
+        found[name] = array if shape else array.item()
+    if not found.get("width", 1.0) > 0:
+        raise ValueError(f"expected a positive {prefix}_width, got {found['width']}")
+    return found

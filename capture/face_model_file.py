@@ -7,13 +7,11 @@ download from the official address. Whatever is not the user's own file must be 
 import hashlib
 import importlib.util
 import logging
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from platformdirs import user_cache_dir
-
+from render.cache_folder import cache_folder, keep, temporary_folder
 from render.errors import InputError
 from render.untrusted import opened_zip
 
@@ -65,7 +63,7 @@ def find_face_model(
 
 def default_cache_dir() -> Path:
     """Folder of the user's cache this program keeps models in."""
-    return Path(user_cache_dir("vfa-live", appauthor=False)) / "models"
+    return cache_folder("models")
 
 
 def _checked_bundle(path: Path) -> Path:
@@ -118,11 +116,8 @@ def _download(url: str, target: Path) -> Path:
             f"{url}: expected the face model with SHA-256 {FACE_MODEL_SHA256}, got {found}; nothing was kept, "
             "give a file you trust with --face-model"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    if keep(target, lambda path: path.write_bytes(content), "the face model"):
+        return target
+    own = temporary_folder() / target.name  # the landmarker wants a file
+    own.write_bytes(content)
+    return own

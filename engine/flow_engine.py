@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 from scipy.sparse import csr_matrix
 
 from calib.close_up import Pictured
@@ -29,6 +28,7 @@ from engine.flow_network import FlowNetwork
 from engine.flow_tracking import FlowControllers, FlowTracker, Unprojection
 from engine.motion import AvatarPose, HeadPose
 from engine.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
+from render.cache_folder import cache_folder
 from render.mesh import Mesh
 from render.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
 
@@ -88,7 +88,7 @@ class FlowOptions:
     way: Way = "per_controller"
     smoothing: float = PUBLISHED_SMOOTHING
     rounds: int = PUBLISHED_ROUNDS
-    cache_dir: Path | None = field(default_factory=lambda: user_cache_path("vfa-live") / "flow")
+    cache_dir: Path | None = field(default_factory=lambda: cache_folder("flow"))
 
     def quirks(self, released: bool) -> Quirks:
         """What was chosen, and for the rest the checkpoint's own."""

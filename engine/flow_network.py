@@ -90,10 +90,7 @@ def _compiled(
     selected = select_backend(backend, CompileRequest(network, loaded.key, digest_of(source), cache_dir))
     if entry is not None and isinstance(selected.run, NativeMotion):
         stored = native_store.StoredNetwork(selected.run.weights, eager_sample(network), loaded.released)
-        try:
-            native_store.save(entry, stored)
-        except OSError as error:
-            log.warning("%s: the packed network is not kept (%s); the next start is slow again", entry.path, error)
+        native_store.save(entry, stored)
     own = loaded.network.config
     return FlowNetwork(selected, network.source_alpha.numpy(), loaded.released, own.head_motion)
 

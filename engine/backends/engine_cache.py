@@ -1,7 +1,8 @@
 """Compiled engines on disk: found again only if everything that went into them is the same.
 
-Each engine lies beside a small JSON file that states what it was built from and its sha256. Both must agree with what
-is asked for now; anything else is rebuilt, never trusted.
+Each is one file: the engine, then a label that states what it was built from and the engine's sha256, then the label's
+length. All must agree with what is asked for now, and nobody else may write there; anything else is rebuilt, never
+trusted. Being one file, an entry is whole whoever writes it at the same time.
 """
 
 import hashlib
@@ -15,8 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.native_library import aligned
+from render.cache_folder import keep, kept, refusal
+from render.untrusted import parse_json
 
 log = logging.getLogger(__name__)
+
+_LENGTH_BYTES = 8
+_LARGEST_LABEL = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -31,46 +37,38 @@ class CacheEntry:
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
         return CacheEntry(directory / f"{facts['backend']}-{digest}{suffix}", facts)
 
-    @property
-    def _label(self) -> Path:
-        return self.path.with_name(self.path.name + ".json")
-
-    def valid(self) -> bool:
-        """Whether the engine is there, whole, and made from exactly these facts."""
-        try:
-            label = json.loads(self._label.read_text())
-            return bool(label == {"facts": self.facts, "sha256": _sha256(self.path)})
-        except (OSError, ValueError):
-            return False
-
     def content(self) -> NDArray[np.uint8] | None:
-        """The engine's bytes from a cache line on, read once; None where it is not `valid`."""
-        try:
-            label = json.loads(self._label.read_text())
-            size = self.path.stat().st_size
-            held = aligned(-(-size // 4)).view(np.uint8)[:size]
-            with self.path.open("rb") as file:
-                read = file.readinto(held.data)
-        except (OSError, ValueError):
+        """The engine's bytes from a cache line on; None where it is not there, not whole, not made from exactly these
+        facts, or lies where others may write."""
+        if self.path.exists() and (reason := refusal(self.path)):
+            log.warning("%s: not used, because %s; it is made anew", self.path, reason)
             return None
-        whole = read == size and label == {"facts": self.facts, "sha256": hashlib.sha256(held.data).hexdigest()}
-        return held if whole else None
+        return kept(self.path, self._read, "the compiled network")
 
-    def write(self, save: Callable[[Path], None]) -> None:
-        """`save` writes the engine to the path it is given; it appears under its name only when whole."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"partial-{self.path.name}")
-        try:
-            save(partial)
-            self._label.unlink(missing_ok=True)
-            partial.replace(self.path)
-            label = self._label.with_name(f"partial-{self._label.name}")
-            label.write_text(json.dumps({"facts": self.facts, "sha256": _sha256(self.path)}, indent=1))
-            label.replace(self._label)
-        finally:
-            partial.unlink(missing_ok=True)
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            held = aligned(-(-size // 4)).view(np.uint8)[:size]
+            if file.readinto(held.data) != size or size < _LENGTH_BYTES:
+                raise ValueError("it ends too early")
+        length = int.from_bytes(held[-_LENGTH_BYTES:].tobytes(), "little")
+        if length > min(_LARGEST_LABEL, size - _LENGTH_BYTES):
+            raise ValueError("it has no label")
+        engine = held[: size - _LENGTH_BYTES - length]
+        label = parse_json(held[len(engine) : -_LENGTH_BYTES].tobytes(), "label")
+        if label != {"facts": self.facts, "sha256": hashlib.sha256(engine.data).hexdigest()}:
+            raise ValueError("it is not what its label says, or was made from something else")
+        return engine
 
+    def write(self, save: Callable[[Path], object]) -> None:
+        """`save` writes the engine to the path it is given. Where it cannot be kept, that is logged."""
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        def labelled(path: Path) -> None:
+            save(path)
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            label = json.dumps({"facts": self.facts, "sha256": digest}).encode()
+            with path.open("ab") as file:
+                file.write(label + len(label).to_bytes(_LENGTH_BYTES, "little"))
+
+        keep(self.path, labelled, "the compiled network")

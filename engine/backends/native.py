@@ -2,8 +2,9 @@
 
 from engine.backends.backend import CompileRequest
 from engine.backends.compiled import BackendError, OtherSizesError
+from engine.backends.native_layout import PANEL
 from engine.backends.native_library import NativeError, library, missing
-from engine.backends.native_motion import PANEL, NativeMotion
+from engine.backends.native_motion import NativeMotion
 from engine.backends.native_packing import packed
 
 

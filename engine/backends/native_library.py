@@ -1,7 +1,8 @@
 """Compiles and loads the native kernels: one C file, for this very processor, once.
 
 There is nothing to install but a C compiler; without one the other backends serve. The result is kept in the user's
-cache under a name made from source, compiler and processor.
+cache under a name made from source, compiler and processor, and from the content itself; it is loaded from there only
+while nobody else may write that file or its folder.
 """
 
 import ctypes
@@ -12,14 +13,13 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from render.cache_folder import cache_folder, keep, refusal, temporary_folder
 from render.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -57,11 +57,10 @@ def library(cache_dir: Path | None = None) -> ctypes.CDLL:
     """The kernels, compiled if need be, their threads started. Raises NativeError."""
     if reason := missing():
         raise NativeError(f"native kernels: {reason}; use another backend")
-    path = _built(cache_dir or user_cache_path("vfa-live") / "native")
     try:
-        loaded = ctypes.CDLL(str(path))
+        loaded = ctypes.CDLL(str(_built(cache_dir or cache_folder("native"))))
     except OSError as error:
-        raise NativeError(f"{path}: does not load ({error}); delete it or use another backend") from error
+        raise NativeError(f"native kernels: cannot be loaded ({error}); use another backend") from error
     loaded.winograd_scratch.restype = ctypes.c_long
     loaded.pool_start(ctypes.c_int(thread_count()))
     return loaded
@@ -73,26 +72,51 @@ def thread_count() -> int:
     return max(1, min(8, allowed))
 
 
-def _built(cache_dir: Path) -> Path:
+def _built(folder: Path) -> Path:
+    """The compiled kernels: kept in `folder` from an earlier start, or compiled now, and then kept if that can be.
+    Nothing is returned that another user could have put there, or that is no longer what the compiler wrote."""
     command = [str(compiler()), *_FLAGS]
     facts = "\n".join([SOURCE.read_text(), *command, _version(command[0]), _processor()])
-    path = cache_dir / f"kernels-{hashlib.sha256(facts.encode()).hexdigest()[:24]}.so"
-    if path.is_file():
-        return path
-    cache_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stem = f"kernels-{_digest(facts.encode())}"
+    for path in folder.glob(f"{stem}-*.so"):
+        if _safe(path):
+            return path
     log.info("compiling the native kernels, once")
-    with tempfile.TemporaryDirectory(dir=cache_dir) as folder:
-        result = Path(folder) / "kernels.so"
-        arguments = [*command, "-o", str(result), str(SOURCE), *_LIBRARIES]
-        try:
-            run = subprocess.run(arguments, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NativeError(f"native kernels: {command[0]} does not run ({error}); use another backend") from error
-        if run.returncode != 0:
-            line = next((line for line in run.stderr.splitlines() if "error" in line), run.stderr.strip()[:200])
-            raise NativeError(f"native kernels: {command[0]} refuses them ({line}); use another backend")
-        result.replace(path)
-    return path
+    own = temporary_folder() / f"{stem}.so"
+    _compile(command, own)
+    content = own.read_bytes()
+    path = folder / f"{stem}-{_digest(content)}.so"
+    stays = keep(path, lambda partial: partial.write_bytes(content), "the compiled native library")
+    return path if stays and _safe(path) else own
+
+
+def _safe(path: Path) -> bool:
+    """Whether nobody else could have written the library, and its content is that which its name says."""
+    reason = refusal(path)
+    try:
+        if not reason and path.stem.rpartition("-")[2] != _digest(path.read_bytes()):
+            reason = "it is damaged"
+    except OSError as error:
+        reason = str(error)
+    if reason:
+        log.warning("%s: not loaded, because %s", path, reason)
+    return not reason
+
+
+def _compile(command: list[str], result: Path) -> None:
+    """Raises NativeError."""
+    arguments = [*command, "-o", str(result), str(SOURCE), *_LIBRARIES]
+    try:
+        run = subprocess.run(arguments, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NativeError(f"native kernels: {command[0]} does not run ({error}); use another backend") from error
+    if run.returncode != 0:
+        line = next((line for line in run.stderr.splitlines() if "error" in line), run.stderr.strip()[:200])
+        raise NativeError(f"native kernels: {command[0]} refuses them ({line}); use another backend")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:24]
 
 
 def _version(command: str) -> str:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends.compiled import MotionFields
+from engine.backends.native_layout import PANEL
 from engine.backends.native_library import Scratch, aligned, pointer
 
 Array = NDArray[np.float32]
-PANEL = 64
 _HEAD = 16
 UP_TAPS = {0: ((0, 1), (2, 0)), 1: ((1, 1),)}
 """Transposed convolution by parity of the output: (tap, position in the padded picture). Output 2i collects tap 0 from

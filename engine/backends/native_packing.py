@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.backends.native_motion import PANEL, UP_TAPS, Array, PackedWeights, aligned_copy
+from engine.backends.native_layout import PANEL
+from engine.backends.native_motion import UP_TAPS, Array, PackedWeights, aligned_copy
 from engine.motion_network import MotionNetwork
 from engine.network.live import LiveBlock, LiveHeads, LiveStyledConv
 

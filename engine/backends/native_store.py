@@ -7,18 +7,26 @@ else is packed anew. The file: length of a JSON header, the header, then the arr
 import hashlib
 import json
 import logging
+import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.backends import native_library
 from engine.backends.compiled import EXACT, GRAPH_VERSION, BackendError, Sample, SelectedBackend, measured
 from engine.backends.engine_cache import CacheEntry
+from engine.backends.native_layout import check_layout
 from engine.backends.native_library import NativeError
 from engine.backends.native_motion import NativeMotion, PackedWeights
+from render.array_checks import expect
+from render.errors import InputError
+from render.untrusted import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +34,7 @@ _LINE = 64
 _HEADER_LENGTH = 8
 _SUFFIX = ".packed"
 _KEPT = 4  # packed networks, each some hundreds of megabytes
-_SOURCES = ("native_packing.py", "native_motion.py", "native_kernels.c")
+_SOURCES = ("native_layout.py", "native_packing.py", "native_motion.py", "native_kernels.c")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +66,7 @@ def entry_of(cache_dir: Path, checkpoint_digest: str, avatar_digest: str) -> Cac
 
 
 def save(entry: CacheEntry, network: StoredNetwork) -> None:
-    """Write it, whole or not at all. Raises OSError."""
+    """Write it, whole or not at all. Where it cannot be kept, that is logged."""
     arrays = network.weights.arrays | {f"sample.{name}": value for name, value in vars(network.sample).items()}
     layout, offset = {}, 0
     for name, array in arrays.items():
@@ -80,10 +88,10 @@ def save(entry: CacheEntry, network: StoredNetwork) -> None:
 
 
 def _forget_oldest(directory: Path) -> None:
-    packed = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
-    for path in packed[:-_KEPT]:
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + ".json").unlink(missing_ok=True)
+    with suppress(OSError):  # another process may be tidying, too
+        packed = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
+        for path in packed[:-_KEPT]:
+            path.unlink(missing_ok=True)
 
 
 def load(entry: CacheEntry) -> StoredNetwork | None:
@@ -91,16 +99,40 @@ def load(entry: CacheEntry) -> StoredNetwork | None:
     content = entry.content()
     if content is None:
         return None
-    entry.path.touch()  # in use: not the next one to be forgotten
+    with suppress(OSError):
+        entry.path.touch()  # in use: not the next one to be forgotten
+    try:
+        return _unpacked(content)
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        log.warning("%s: no packed network (%s); packing again", entry.path, error)
+        return None
+
+
+def _unpacked(content: NDArray[np.uint8]) -> StoredNetwork:
+    """Raises InputError, KeyError, TypeError, AttributeError or ValueError where the content is no packed network."""
     length = int.from_bytes(content[:_HEADER_LENGTH].tobytes(), "little") + _HEADER_LENGTH
-    header = json.loads(content[_HEADER_LENGTH:length].tobytes())
-    values, arrays = content[length:].view(np.float32), {}
-    for name, place in header["arrays"].items():
-        start, count = place["offset"] // 4, int(np.prod(place["shape"]))
-        arrays[name] = values[start : start + count].reshape(place["shape"])
+    header = parse_json(content[_HEADER_LENGTH:length].tobytes(), "header")
+    values = content[length : length + (len(content) - length) // 4 * 4].view(np.float32)
+    arrays = {name: _placed(values, name, place) for name, place in header["arrays"].items()}
     sample = Sample(**{name: arrays.pop(f"sample.{name}") for name in Sample.__dataclass_fields__})
     weights = PackedWeights(header["image_size"], tuple(header["style_widths"]), arrays)
+    check_layout(weights.image_size, weights.style_widths, arrays)
+    side, codes = weights.image_size, len(arrays["to_alpha.bias"])
+    wanted = {"driving": (1, 4, side, side), "alpha_offset": (1, codes), "flow": (side, side, 2), "depth": (side, side)}
+    for name, shape in wanted.items():
+        expect(vars(sample), name, np.float32, *shape)
+    if not isinstance(header["released"], bool):
+        raise ValueError("it does not say whether the checkpoint is a published one")
     return StoredNetwork(weights, sample, header["released"])
+
+
+def _placed(values: NDArray[np.float32], name: str, place: dict[str, Any]) -> NDArray[np.float32]:
+    """One array where the header says. Raises ValueError where it does not lie inside."""
+    start, shape = place["offset"], place["shape"]
+    whole = isinstance(shape, list) and all(type(number) is int and number >= 0 for number in (start, *shape))
+    if not whole or start % _LINE or start // 4 + math.prod(shape) > len(values):
+        raise ValueError(f"{name} lies outside the file")
+    return values[start // 4 : start // 4 + math.prod(shape)].reshape(shape)
 
 
 def started(network: StoredNetwork) -> SelectedBackend:

@@ -2,7 +2,6 @@
 
 import io
 import logging
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -41,10 +40,12 @@ class OpenVinoBackend:
 
         core = openvino.Core()
         try:
-            compiled = self._cached(core, request) or core.compile_model(
-                converted(request.network, self.precision), "CPU", self._settings()
-            )
-            self._remember(core, request, compiled)
+            entry = self._entry(core, request)
+            compiled = self._cached(core, entry) if entry else None
+            if compiled is None:
+                compiled = core.compile_model(converted(request.network, self.precision), "CPU", self._settings())
+                if entry:
+                    entry.write(lambda path: path.write_bytes(compiled.export_model().getvalue()))
         except RuntimeError as error:
             raise BackendError(f"--backend openvino: refused by OpenVINO ({_last_line(error)}); try eager") from error
         return OpenVinoMotion(compiled.create_infer_request())
@@ -74,20 +75,15 @@ class OpenVinoBackend:
         }
         return CacheEntry.of(request.cache_dir, facts, ".blob")
 
-    def _cached(self, core: Any, request: CompileRequest) -> Any | None:
-        entry = self._entry(core, request)
-        if entry is None or not entry.valid():
+    def _cached(self, core: Any, entry: CacheEntry) -> Any | None:
+        content = entry.content()
+        if content is None:
             return None
         try:
-            return core.import_model(io.BytesIO(entry.path.read_bytes()), "CPU", self._settings())
+            return core.import_model(io.BytesIO(content.tobytes()), "CPU", self._settings())
         except RuntimeError as error:
             log.warning("%s: does not load (%s); compiling again", entry.path, _last_line(error))
             return None
-
-    def _remember(self, core: Any, request: CompileRequest, compiled: Any) -> None:
-        entry = self._entry(core, request)
-        if entry is not None and not entry.valid():
-            entry.write(lambda path: _write(path, compiled.export_model().getvalue()))
 
 
 class OpenVinoMotion:
@@ -184,7 +180,3 @@ def _quantise(op: Any, low: float, high: float) -> None:
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

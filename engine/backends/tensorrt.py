@@ -7,6 +7,7 @@ strongly typed; lower precision is asked for by torch-tensorrt's autocast, which
 
 import copy
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.backends.backend import CompileRequest
 from engine.backends.compiled import GRAPH_VERSION, BackendError, MotionFields
 from engine.backends.engine_cache import CacheEntry
 from engine.motion_network import sample_inputs
+from render.cache_folder import temporary_folder
 from render.errors import MissingExtraError
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class TensorRtBackend:
         vendor = _vendor()
         inputs = tuple(value.to(self._device) for value in sample_inputs(request.network.config))
         entry = self._entry(vendor, request)
-        module = self._reloaded(vendor, entry) if entry and entry.valid() else None
+        module = self._reloaded(vendor, entry) if entry else None
         if module is None:
             module = self._built(vendor, request, inputs)
             if entry:
@@ -73,8 +75,14 @@ class TensorRtBackend:
         return CacheEntry.of(request.cache_dir, facts, ".pt2")
 
     def _reloaded(self, vendor: Any, entry: CacheEntry) -> Any | None:
+        content = entry.content()
+        if content is None:
+            return None
         try:
-            return vendor.load(str(entry.path)).module()
+            with tempfile.NamedTemporaryFile(dir=temporary_folder(), suffix=entry.path.suffix) as file:  # without label
+                file.write(content.data)
+                file.flush()
+                return vendor.load(file.name).module()
         except Exception as error:  # whatever a vendor's loader raises, the answer is to build again
             log.warning("%s: does not load (%s); building again", entry.path, _last_line(error))
             return None

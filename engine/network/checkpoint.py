@@ -1,11 +1,10 @@
 """Checkpoints: the published layout, this project's own, and LIA weights as a starting point for training.
 
-A checkpoint is untrusted input: it is read with `weights_only=True`, and every key and shape is checked before
-anything is copied.
+A checkpoint is untrusted input: see `engine.network.checkpoint_file`. Every size, key and shape is checked before
+anything is made or copied.
 """
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.network.checkpoint_file import CheckpointError, read_checkpoint
 from engine.network.config import PUBLISHED, NetworkConfig
 from engine.network.layers import Blur, Downsample, Upsample, fir_kernel
 from engine.network.network import FaceNetwork
 from render.errors import InputError
+from render.whole_file import whole_file
 
 FORMAT_NAME = "vfa-live network"
 FORMAT_VERSION = 1
-_MAX_BYTES = 4 * 2**30
 _SHOWN = 6
-
-
-class CheckpointError(InputError):
-    """A checkpoint file cannot be used; names the file, what differs and what to do."""
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,29 +49,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises CheckpointError, in one line, for a file that is absent, cut short, not a checkpoint, wants to run code
     when unpickled, or whose keys or shapes differ from the layout (all differences at once).
     """
-    content = _read(path)
-    own = content.get("format") == FORMAT_NAME
+    content = read_checkpoint(path)
+    own = isinstance(content.get("format"), str) and content["format"] == FORMAT_NAME
     config = _stored_config(content, path) if own else PUBLISHED
-    state = _weights(content, path)
+    state = stored_weights(content, path)
     with torch.device("meta"):  # sizes only: the values are the file's own, not copied
         network = FaceNetwork(config)
-    _check(state, network, path)
+    check_layout(state, network, path)
     network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)
     step = content.get("step")
-    return Checkpoint(network, not own, weights_key(network), step if isinstance(step, int) else None)
+    return Checkpoint(network, not own, weights_key(network), step if type(step) is int else None)
 
 
 def save_checkpoint(path: Path, network: FaceNetwork, *, step: int | None = None) -> None:
     """Write this project's own format: weights with their sizes and a format version, whole or not at all."""
     content = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "config": network.config.to_dict(), "step": step}
     content["gen"] = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         torch.save(content, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_lia_weights(network: FaceNetwork, path: Path) -> list[str]:
@@ -83,7 +76,7 @@ def load_lia_weights(network: FaceNetwork, path: Path) -> list[str]:
     Tensors of equal shape are copied; 3-channel ones go into the first channels of their 4-channel namesakes.
     Raises CheckpointError when a tensor has any other shape or nothing fits.
     """
-    given = _weights(_read(path), path)
+    given = stored_weights(read_checkpoint(path), path)
     own = network.state_dict()
     shared = [name for name in given if name in own]
     wrong = [
@@ -108,57 +101,31 @@ def weights_key(network: FaceNetwork) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: expected a network checkpoint, found no such file; check --checkpoint")
-    if path.stat().st_size > _MAX_BYTES:
-        raise CheckpointError(
-            f"{path}: {path.stat().st_size / 2**30:.1f} GiB is more than a checkpoint's 4 GiB; check it"
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):  # it names a function or class to call
-            raise CheckpointError(
-                f"{path}: holds more than tensors and plain values and would run code when loaded; refused. "
-                "Ask its author for a file that holds only weights"
-            ) from error
-        raise _unreadable(path) from error
-    except Exception as error:  # on bytes that are no checkpoint its unpickler stumbles in every way there is
-        raise _unreadable(path) from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f'{path}: expected a dictionary with "gen", got {type(content).__name__}; pass a VFA .pt')
-    return content
-
-
-def _unreadable(path: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: expected a PyTorch checkpoint, got {path.stat().st_size} bytes that are damaged or cut short; "
-        "copy it again"
-    )
-
-
 def _stored_config(content: Mapping[str, Any], path: Path) -> NetworkConfig:
-    if content.get("version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {content.get('version')}, this program reads {FORMAT_VERSION}; update vfa-live"
-        )
-    config = content.get("config")
+    version, config = content.get("version"), content.get("config")
+    if type(version) is not int or version != FORMAT_VERSION:
+        found = f"version {version}" if type(version) is int else "no version"
+        raise CheckpointError(f"{path}: format {found}, this program reads {FORMAT_VERSION}; update vfa-live")
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: its network sizes are missing; save it again with this version")
-    return NetworkConfig.from_dict(config)
+    try:
+        return NetworkConfig.from_dict(config)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
-def _weights(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    state = content.get("gen")
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f'{path}: expected tensors under "gen", got keys {sorted(map(str, content))[:_SHOWN]}')
+def stored_weights(content: Mapping[Any, Any], path: Path, name: str = "gen") -> dict[str, Tensor]:
+    """The tensors that a checkpoint holds under `name`. Raises CheckpointError where there is something else."""
+    state = content.get(name)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        keys = [str(key)[:40] for key in content][:_SHOWN]
+        raise CheckpointError(f'{path}: expected tensors under "{name}", got keys {sorted(keys)}')
     prefix = "module."  # saved from a DataParallel wrapper
-    return {str(k).removeprefix(prefix): v for k, v in state.items()}
+    return {str(key)[:_LONGEST_NAME].removeprefix(prefix): value for key, value in state.items()}
 
 
-def _check(state: Mapping[str, Tensor], network: FaceNetwork, path: Path) -> None:
-    """Every name, shape, number type and fixed FIR kernel at once."""
+def check_layout(state: Mapping[str, Tensor], network: FaceNetwork, path: Path) -> None:
+    """Every name, shape, number type and fixed FIR kernel at once. Raises CheckpointError where one differs."""
     layout, faults = network.state_dict(), []
     if missing := sorted(set(layout) - set(state)):
         faults.append(f"{len(missing)} missing ({_listed(missing)})")

@@ -5,6 +5,17 @@ from typing import Any
 
 from render.errors import InputError
 
+_WIDEST = 4096
+_MOST = {
+    "image_size": 1024,
+    "style_dim": _WIDEST,
+    "motion_dim": _WIDEST,
+    "depth_motion_dim": 64,
+    "input_channels": 64,
+    "inpaint_blocks": 64,
+    "pixel_scale": 16,
+}
+"""Sizes come from files, too: nothing is made that could not be a network of this kind."""
 _PUBLISHED_WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}
 
 
@@ -39,15 +50,24 @@ class NetworkConfig:
     head_motion: bool = True
 
     def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= most:
+                raise InputError(f"network config: {name} must be from 1 to {most}, got {value!r:.40}")
         size = self.image_size
         if size < 8 or size & (size - 1):
             raise InputError(f"network config: image_size must be a power of two from 8 on, got {size}; use 256")
-        missing = [r for r in self.resolutions(from_size=4) if self.widths.get(r, 0) < 1]
-        if missing:
-            raise InputError(f"network config: widths lack a positive entry for resolutions {missing}; add them")
-        for name in ("style_dim", "motion_dim", "depth_motion_dim", "input_channels", "inpaint_blocks", "pixel_scale"):
-            if getattr(self, name) < 1:
-                raise InputError(f"network config: {name} must be at least 1, got {getattr(self, name)}")
+        for resolution in self.resolutions(from_size=4):
+            width = self.widths.get(resolution)
+            if type(width) is not int or not 1 <= width <= _WIDEST:
+                raise InputError(
+                    f"network config: widths need 1 to {_WIDEST} channels for {resolution}, got {width!r:.40}"
+                )
+        inpaint = self.inpaint_widths
+        if len(inpaint) != 3 or not all(type(width) is int and 1 <= width <= _WIDEST for width in inpaint):
+            raise InputError(f"network config: inpaint_widths must be three from 1 to {_WIDEST}, got {inpaint!r:.60}")
+        if type(self.head_motion) is not bool:
+            raise InputError(f"network config: head_motion must be true or false, got {self.head_motion!r:.40}")
         narrowest = min(self.widths[r] for r in self.resolutions())
         if self.depth_motion_dim > narrowest:
             raise InputError(
@@ -75,16 +95,16 @@ class NetworkConfig:
         """The inverse of `to_dict`, tolerant of JSON's string keys. Raises InputError for what does not fit."""
         try:
             values = dict(values)
-            values["widths"] = {int(k): int(v) for k, v in values["widths"].items()}
-            values["inpaint_widths"] = tuple(int(v) for v in values["inpaint_widths"])
+            values["widths"] = {int(size): width for size, width in values["widths"].items()}
+            values["inpaint_widths"] = tuple(values["inpaint_widths"])
             return NetworkConfig(**values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(
-                f"network config: expected the fields of NetworkConfig, got {sorted(map(str, values))}; "
-                "save the checkpoint again with this version"
-            ) from error
+                "network config: expected the fields of NetworkConfig, "
+                f"got {[str(name)[:20] for name in values][:20]}; save the checkpoint again with this version"
+            ) from None
 
 
 PUBLISHED = NetworkConfig()

@@ -17,10 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.network.checkpoint import FORMAT_NAME, FORMAT_VERSION, CheckpointError
+from engine.network.checkpoint import FORMAT_NAME, FORMAT_VERSION, check_layout, stored_weights
+from engine.network.checkpoint_file import CheckpointError, read_checkpoint
 from engine.network.network import FaceNetwork
+from render.whole_file import remove_left_behind, whole_file
 
-_NAME = re.compile(r"(\d{6,})\.pt$")
+_NAME = re.compile(r"(\d{6,12})\.pt$")
+_MOST_STEPS = 10**12
 
 
 @dataclass
@@ -74,12 +77,10 @@ def save_training(
     content |= {"gen": raw, "g_optim": optimizer.state_dict(), "args": dict(settings), "step": step}
     if average is not None:
         content |= {"gen": {name: value.cpu() for name, value in average.values.items()}, "raw": raw}
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_training(
@@ -89,28 +90,54 @@ def load_training(
 
     Raises CheckpointError where it does not fit.
     """
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    weights = content.get("raw", content["gen"])
-    try:
-        network.load_state_dict(weights)
-        if "g_optim" in content:
-            optimizer.load_state_dict(content["g_optim"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{path}: was made with other sizes or another stage ({reason}); resume with the settings it was made "
-            "with, or start from it with --init"
-        ) from None
+    content = read_checkpoint(path)
+    kept = stored_weights(content, path)
+    weights = stored_weights(content, path, "raw") if "raw" in content else kept
+    for state in (weights, kept):
+        check_layout(state, network, path)
+    step = _step(path, content)
+    if "g_optim" in content:
+        _check_optimizer(path, content["g_optim"], optimizer)
+    network.load_state_dict(weights)
+    if "g_optim" in content:
+        optimizer.load_state_dict(content["g_optim"])
     if average is not None:
-        for name, value in content["gen"].items():
+        for name, value in kept.items():
             average.values[name].copy_(value)
-    return _step(path, content)
+    return step
+
+
+def _check_optimizer(path: Path, given: Any, optimizer: torch.optim.Optimizer) -> None:
+    """The state kept of every parameter is of its shape. Raises CheckpointError, before anything is changed."""
+    groups = optimizer.param_groups
+    try:
+        sizes = [len(group["params"]) for group in given["param_groups"]]
+        fits = sizes == [len(group["params"]) for group in groups]
+        settings = [set(group) <= set(own) for group, own in zip(given["param_groups"], groups, strict=True)]
+        numbered = [number for group in given["param_groups"] for number in group["params"]]
+        parameters = dict(zip(numbered, (own for group in groups for own in group["params"]), strict=True))
+        for number, state in given["state"].items():
+            fits = fits and all(_belongs(value, parameters[number]) for value in state.values())
+        fits = fits and all(settings)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        fits = False
+    if not fits:
+        raise CheckpointError(
+            f"{path}: was made with other sizes or another stage (its optimiser's state does not fit); resume with the "
+            "settings it was made with, or start from it with --init"
+        )
+
+
+def _belongs(value: Any, parameter: Tensor) -> bool:
+    """Whether it may be what an optimiser keeps of a parameter: something of its shape, or a count."""
+    if not isinstance(value, Tensor):
+        return type(value) in (int, float)
+    return value.shape in (parameter.shape, torch.Size()) and bool(torch.isfinite(value).all())
 
 
 def prune(folder: Path, keep: int) -> None:
     """Delete all but the `keep` newest checkpoints, and what interrupted writes left."""
-    for leftover in folder.glob("*.pt.partial"):
-        leftover.unlink(missing_ok=True)
+    remove_left_behind(folder, idle_s=0)  # nobody else writes here
     numbered = sorted((int(match[1]), path) for path in folder.glob("*.pt") if (match := _NAME.search(path.name)))
     for _, path in numbered[:-keep] if keep else []:
         path.unlink(missing_ok=True)
@@ -118,7 +145,7 @@ def prune(folder: Path, keep: int) -> None:
 
 def _step(path: Path, content: Mapping[str, Any]) -> int:
     stored = content.get("step")
-    if isinstance(stored, int):
+    if type(stored) is int and 0 <= stored < _MOST_STEPS:
         return stored
     match = _NAME.search(path.name)
     if match is None:

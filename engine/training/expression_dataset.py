@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import tyro
@@ -23,14 +23,19 @@ from capture.canonical_face import LANDMARK_COUNT, load_canonical_face
 from capture.face_landmarker import Landmarker
 from capture.face_lifting import FaceLifter
 from capture.face_model_file import find_face_model
+from capture.face_tracker import SCORE_NAMES
 from capture.frame import FaceObservation, RgbdFrame
 from capture.synthetic.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.clip_studio import ClipFrame, ClipStudio
 from capture.synthetic.head_model import HeadModel
 from capture.synthetic.people import Person, Split
 from engine.expression_features import depth_measured
+from engine.expression_prior import UNIT_COUNT
+from render.array_checks import expect
 from render.camera import Intrinsics
 from render.errors import InputError
+from render.untrusted import read_arrays
+from render.whole_file import whole_file
 
 Array = NDArray[np.float64]
 
@@ -72,16 +77,23 @@ class ClipRecord:
 
     def save(self, path: Path) -> None:
         """Write to a file that is there only when it is whole."""
-        partial = path.with_name(f"{path.name}.partial")
-        with partial.open("wb") as file:
+        with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(file, **vars(self))
-        partial.replace(path)
 
     @staticmethod
     def load(path: Path) -> "ClipRecord":
-        with np.load(path, allow_pickle=False) as file:
-            fields = {name: file[name] for name in file.files}
-        return ClipRecord(**(fields | {"sensor": str(fields["sensor"])}))
+        """Raises InputError where the file is no such record."""
+        try:
+            fields = read_arrays(path, _LARGEST_RECORD, [*_RECORD, "sensor"])
+            frames = len(fields["units"])
+            arrays = {name: expect(fields, name, kind, frames, *shape) for name, (kind, *shape) in _RECORD.items()}
+            if not frames or fields["sensor"].dtype.kind != "U" or fields["sensor"].shape:
+                raise ValueError("expected frames, and the name of a sensor")
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}: no recorded clip ({error}); delete it, and make it again with {_COMMAND}"
+            ) from None
+        return ClipRecord(**arrays, sensor=str(fields["sensor"]))
 
     def observation(self, frame: int, view: int) -> FaceObservation:
         """One look as the engine would get it, but without the picture: tell `features` what was measured."""
@@ -89,6 +101,17 @@ class ClipRecord:
         camera = (self.landmarks[frame, view].astype(np.float64) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
         flat = np.zeros((LANDMARK_COUNT, 2), np.float32)
         return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame])
+
+
+_LARGEST_RECORD = 1 << 28
+_RECORD: dict[str, tuple[Any, ...]] = {
+    "landmarks": (np.float32, len(VIEWS), LANDMARK_COUNT, 3),
+    "T_camera_head": (np.float64, len(VIEWS), 4, 4),
+    "scores": (np.float32, len(SCORE_NAMES)),
+    "measured": (np.bool_, len(VIEWS)),
+    "units": (np.float32, UNIT_COUNT),
+}
+"""Types and shapes of a record's arrays, frames aside."""
 
 
 class StillTracker:

@@ -4,14 +4,15 @@ VGG (Simonyan and Zisserman 2014) up to relu5_1, cut into the five published sli
 """
 
 import importlib.util
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.network.checkpoint_file import read_checkpoint
 from render.errors import InputError
 
 _CONVS_PER_BLOCK = {"vgg16": (2, 2, 3, 3), "vgg19": (2, 2, 4, 4)}
@@ -67,14 +68,7 @@ def load_vgg(path: Path | None = None) -> VggSlices:
         return _packaged_vgg()
     if not path.is_file():
         raise InputError(f"{path}: expected VGG19 weights, found no such file; check --vgg")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, AttributeError) as error:
-        raise InputError(
-            f"{path}: expected a PyTorch state dict of VGG19, got an unreadable file; copy it again"
-        ) from (error)
-    convs = _convolutions(state if isinstance(state, Mapping) else {})
-    return _filled(convs, str(path))
+    return _filled(_convolutions(read_checkpoint(path)), str(path))
 
 
 def _packaged_vgg() -> VggSlices:
@@ -87,20 +81,19 @@ def _packaged_vgg() -> VggSlices:
     return _filled(_convolutions(_load_packaged(Path(spec.submodule_search_locations[0]) / _PACKAGED)), _PACKAGED)
 
 
-def _load_packaged(path: Path) -> Mapping[str, Tensor]:
+def _load_packaged(path: Path) -> Mapping[Any, Any]:
     if not path.is_file():
         raise InputError(f"{path}: the package stlpips-pytorch lacks its VGG weights; install it again")
-    state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    return read_checkpoint(path)
 
 
-def _convolutions(state: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+def _convolutions(state: Mapping[Any, Any]) -> list[tuple[Tensor, Tensor]]:
     """(weight, bias) of every 3x3 convolution, in the order of the file, which is that of the network."""
     pairs = []
     for name, weight in state.items():
-        bias = state.get(name.removesuffix("weight") + "bias") if name.endswith("weight") else None
-        if isinstance(weight, Tensor) and weight.dim() == 4 and weight.shape[2:] == (3, 3) and bias is not None:
-            pairs.append((weight.float(), bias.float()))
+        bias = state.get(str(name).removesuffix("weight") + "bias") if str(name).endswith("weight") else None
+        if isinstance(weight, Tensor) and isinstance(bias, Tensor) and weight.shape[2:] == (3, 3):
+            pairs.append((weight, bias))
     return pairs
 
 
@@ -114,12 +107,14 @@ def _filled(convs: list[tuple[Tensor, Tensor]], name: str) -> VggSlices:
     network = VggSlices(counts)
     for layer, (weight, bias) in zip(network.convs, convs, strict=False):
         assert isinstance(layer, nn.Conv2d)
-        if weight.shape != layer.weight.shape:
+        assert layer.bias is not None
+        if weight.shape != layer.weight.shape or bias.shape != layer.bias.shape:
             raise InputError(
                 f"{name}: expected a VGG convolution of {tuple(layer.weight.shape)}, got {tuple(weight.shape)}; "
                 "give torchvision's VGG19"
             )
+        if not (torch.isfinite(weight).all() and torch.isfinite(bias).all()):
+            raise InputError(f"{name}: expected finite weights, found others; copy it again")
         layer.weight.copy_(weight)
-        assert layer.bias is not None
         layer.bias.copy_(bias)
     return network

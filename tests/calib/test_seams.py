@@ -5,8 +5,9 @@ import pytest
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from calib.openings import COLUMNS, Opening
+from calib.openings import Opening
 from calib.remesh import WorkMesh, refine, work_mesh
+from calib.rig import COLUMNS
 from calib.seams import cut_opening, sides_of
 from calib.surface import directed_edges
 from render.mesh import Mesh

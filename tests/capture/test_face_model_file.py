@@ -69,6 +69,17 @@ def test_it_is_downloaded_once_and_kept(
     assert find_face_model(cache_dir=cache, url=url) == kept
 
 
+def test_a_download_that_cannot_be_kept_is_used(
+    official: Path, tmp_path: Path, nothing_installed: None, served: tuple[Path, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, url = served
+    (folder / FACE_MODEL_NAME).write_bytes(official.read_bytes())
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    found = find_face_model(cache_dir=tmp_path / "cache", url=url)
+    assert found.read_bytes() == official.read_bytes()
+    assert "the face model is not kept" in caplog.text
+
+
 def test_a_download_with_another_hash_is_refused_and_not_kept(
     tmp_path: Path, nothing_installed: None, served: tuple[Path, str]
 ) -> None:

@@ -189,6 +189,49 @@ def _only_version(run: Any) -> Any:
     return checked
 
 
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A compiler that writes its source's name, at once."""
+    program = tmp_path / "cc"
+    program.write_text('#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" = -o ] && echo "compiled" > "$2"; shift; done\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("CC", str(program))
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_a_library_that_others_could_have_written_is_not_loaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "native"
+    first = native_library._built(folder)
+    assert first.parent == folder
+    folder.chmod(0o777)
+    apart = native_library._built(folder)
+    assert apart.parent != folder
+    assert apart.read_bytes() == first.read_bytes()
+    assert f"not loaded, because others may write {folder} (mode 0777)" in caplog.text
+    folder.chmod(0o700)
+    first.chmod(0o666)
+    assert native_library._built(folder) == first, "the file alone was wrong: it is written anew"
+    assert first.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_a_damaged_library_is_compiled_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = native_library._built(tmp_path / "native")
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-1])
+    assert native_library._built(tmp_path / "native") == first
+    assert first.read_bytes() == whole
+    assert "it is damaged" in caplog.text
+
+
+def test_the_library_works_without_a_cache(tmp_path: Path) -> None:
+    place = tmp_path / "native"
+    place.write_text("a file where the folder would be")
+    assert library(place).winograd_scratch(ctypes.c_long(8), ctypes.c_long(64)) > 0
+
+
 def test_loading_the_library_leaves_small_numbers_alone() -> None:
     """Some compilers' fast arithmetic changes the processor's state for everybody: subnormal numbers become zero."""
     program = (

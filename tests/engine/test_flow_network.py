@@ -1,9 +1,11 @@
 """Networks kept from an earlier start: used only for what they were made from, and only when they still prove right."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,16 @@ import pytest
 import torch
 
 from engine.backends import native_store
+from engine.backends.backend import eager_sample
 from engine.backends.compiled import Sample
 from engine.backends.native_library import missing
 from engine.backends.native_motion import PackedWeights
+from engine.backends.native_packing import packed
 from engine.backends.native_store import StoredNetwork
 from engine.flow_network import FlowNetwork, open_network
-from engine.motion_network import sample_inputs
-from engine.network.checkpoint import CheckpointError, save_checkpoint
+from engine.motion_network import MotionNetwork, sample_inputs
+from engine.network.checkpoint import save_checkpoint
+from engine.network.checkpoint_file import CheckpointError
 from engine.network.config import NetworkConfig
 from engine.network.network import FaceNetwork
 from tests.engine.stand_in import picture
@@ -126,24 +131,77 @@ def test_a_network_that_no_longer_gives_eager_s_numbers_is_made_again(
 
 
 def test_only_the_latest_few_are_kept(tmp_path: Path) -> None:
-    values = np.zeros(3, np.float32)
-    stored = StoredNetwork(PackedWeights(16, (1, 2), {"a": values}), Sample(values, values, values, values), True)
+    stored = packed_network()
     entries = [native_store.entry_of(tmp_path, "checkpoint", str(number)) for number in range(native_store._KEPT + 2)]
     for entry in entries:
         native_store.save(entry, stored)
         assert native_store.load(entries[0]) is not None  # in use all the while
-    assert len(list(tmp_path.glob("*.packed"))) == native_store._KEPT
-    assert len(list(tmp_path.glob("*.json"))) == native_store._KEPT
+    assert len(list(tmp_path.iterdir())) == native_store._KEPT
 
 
-def test_a_full_disk_costs_the_cache_and_nothing_else(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@cache
+def packed_network() -> StoredNetwork:
+    torch.manual_seed(0)
+    live = MotionNetwork(FaceNetwork(WIDE).eval().requires_grad_(False), picture(0, 16))
+    return StoredNetwork(packed(live), eager_sample(live), released=True)
+
+
+def damaged(what: str) -> StoredNetwork:
+    """The packed network as a file could hold it, with a label that fits: only its content is wrong."""
+    network = packed_network()
+    arrays = dict(network.weights.arrays)
+    weights, sample = network.weights, network.sample
+    if what == "nan":
+        arrays["first.bias"] = arrays["first.bias"] * np.float32("nan")
+    elif what == "short":  # the kernels would read beyond its end
+        arrays["level0.feature"] = arrays["level0.feature"][:, :4]
+    elif what == "missing":
+        del arrays["stem.weight"]
+    elif what == "unknown":
+        arrays["level7.flow"] = arrays["stem.bias"]
+    elif what == "styles":
+        return replace(network, weights=replace(weights, style_widths=weights.style_widths[:-1]))
+    elif what == "image size":
+        return replace(network, weights=replace(weights, image_size=1 << 40))
+    elif what == "sample":
+        return replace(network, sample=replace(sample, flow=sample.flow[:4]))
+    return replace(network, weights=replace(weights, arrays=arrays))
+
+
+@pytest.mark.parametrize("what", ["nan", "short", "missing", "unknown", "styles", "image size", "sample"])
+def test_a_network_of_wrong_content_is_never_run(what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entry = native_store.entry_of(tmp_path, "checkpoint", "avatar")
+    native_store.save(entry, packed_network())
+    assert native_store.load(entry) is not None
+    native_store.save(entry, damaged(what))
+    assert native_store.load(entry) is None
+    assert "packing again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "place", [{"offset": -64}, {"offset": 1 << 40}, {"shape": [1 << 62]}, {"shape": [-1]}, {"shape": 3}]
+)
+def test_arrays_that_would_lie_outside_the_file_are_refused(place: dict[str, object], tmp_path: Path) -> None:
+    entry = native_store.entry_of(tmp_path, "checkpoint", "avatar")
+    native_store.save(entry, packed_network())
+    content = entry.content()
+    assert content is not None
+    length = int.from_bytes(content[:8].tobytes(), "little")
+    header = json.loads(content[8 : 8 + length].tobytes())
+    header["arrays"]["stem.bias"] |= place
+    text = json.dumps(header).encode().ljust(length)
+    entry.write(lambda path: path.write_bytes(content[:8].tobytes() + text + content[8 + length :].tobytes()))
+    assert entry.content() is not None
+    assert native_store.load(entry) is None
+
+
+def test_a_cache_that_cannot_be_written_costs_the_cache_and_nothing_else(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(native_store, "save", full)
+    (tmp_path / "cache").write_text("a file where the folder would be")
     assert not was_kept(opened(checkpoint, tmp_path))
+    assert not was_kept(opened(checkpoint, tmp_path))
+    assert caplog.text.count("is not kept") == 1
 
 
 def test_a_file_that_is_no_checkpoint_is_never_kept(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from engine.network.checkpoint import load_checkpoint
+from engine.network.checkpoint_file import CheckpointError
 from engine.network.config import PUBLISHED, NetworkConfig
 from engine.network.network import FaceNetwork
 from engine.training.checkpointing import checkpoint_path, latest_checkpoint
@@ -170,6 +171,47 @@ def test_a_published_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
     assert trainer.resume()
     assert trainer.step == 123_456
     assert furthest(dict(trainer.network.state_dict()), content["raw"]) == 0
+
+
+def _nan(value: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(value, float("nan"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.pop("gen"),
+        lambda content: content["raw"].popitem(),
+        lambda content: content["gen"].update({"enc.fc.0.bias": _nan(content["gen"]["enc.fc.0.bias"])}),
+        lambda content: content["g_optim"]["param_groups"].clear(),
+        lambda content: content["g_optim"]["param_groups"][0].update(unknown=1),
+        lambda content: content["g_optim"]["state"].update({0: {"exp_avg": torch.zeros(5)}}),
+        lambda content: content["g_optim"]["state"].update({0: {"exp_avg": [1, 2]}}),
+        lambda content: content["g_optim"]["state"].update({10**6: {}}),
+        lambda content: content["g_optim"]["state"][0].update(step=torch.tensor(float("nan"))),
+        lambda content: content.update(g_optim=3),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line_and_changes_nothing(damage: Any, tmp_path: Path) -> None:
+    first = make_trainer(tmp_path, "generator")
+    path = first.save()
+    content = torch.load(path, weights_only=True)
+    state = {"step": torch.tensor(1.0)} | {
+        name: torch.zeros_like(first._trained[0]) for name in ("exp_avg", "exp_avg_sq")
+    }
+    content["g_optim"]["state"] = {0: state}
+    torch.save(content, path)
+    second = make_trainer(tmp_path, "generator")
+    assert second.resume(), "it is good before"
+    before = {name: value.clone() for name, value in second.network.state_dict().items()}
+    damage(content)
+    for value in content.get("raw", {}).values():
+        value.add_(1)
+    torch.save(content, path)
+    with pytest.raises(CheckpointError) as caught:
+        second.resume()
+    assert "\n" not in str(caught.value)
+    assert furthest(before, dict(second.network.state_dict())) == 0
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: Path) -> None:
