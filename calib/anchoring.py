@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.closest import closest_on_faces, edge_distance
 from calib.controllers import Role
 from calib.face_regions import (
     FACE_LANDMARKS,
@@ -20,7 +21,7 @@ from calib.face_regions import (
 )
 from calib.openings import Opening
 from calib.seams import sides_of
-from calib.smooth_weights import Anchors, closest_on_faces, edge_distance
+from calib.smooth_weights import Anchors
 from calib.survey import HeadSurvey
 
 JAW_CONTROLLERS = 6

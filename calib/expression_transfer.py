@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from calib.closest import closest_bary, closest_on_faces, edge_distance
 from calib.controllers import Controllers, Role
 from calib.expression_basis import ExpressionBasis, template_topology
 from calib.face_regions import FACE_LANDMARKS
@@ -16,7 +17,6 @@ from calib.openings import Opening
 from calib.parts import Kind
 from calib.remesh import WorkMesh
 from calib.seams import sides_of
-from calib.smooth_weights import closest_bary, closest_on_faces, edge_distance
 from calib.surface import face_normals, point_normals
 from calib.survey import HeadSurvey
 from calib.template_fit import TemplateFit

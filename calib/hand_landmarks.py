@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.smooth_weights import closest_on_faces
+from calib.closest import closest_on_faces
 from render.errors import InputError
 from render.mesh import Mesh
 from render.rigid_motion import fit_similarity

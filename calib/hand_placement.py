@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
+from calib.closest import closest_on_faces
 from calib.face_regions import (
     IRISES,
     LOWER_LIDS,
@@ -25,7 +26,6 @@ from calib.placement import (
     homogeneous,
     moved,
 )
-from calib.smooth_weights import closest_on_faces
 from calib.views import front_camera
 from render.rigid_motion import fit_similarity
 

@@ -6,11 +6,11 @@ Run once when the head or the landmark model changes: `python -m calib.make_temp
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.closest import closest_on_faces
 from calib.face_finder import FaceFinder
 from calib.face_regions import ALL_LANDMARKS
 from calib.landmarks import find_landmarks
 from calib.placement import place
-from calib.smooth_weights import closest_on_faces
 from calib.template_head import LANDMARK_FILE, outer_faces
 from calib.views import Studio
 from capture.synthetic.head_data import load_head_data

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from calib.smooth_weights import closest_on_faces
+from calib.closest import closest_on_faces
 from calib.surface import directed_edges, make_surface, undirected
 from capture.face_tracker import SCORE_NAMES
 from render.errors import InputError

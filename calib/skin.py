@@ -7,12 +7,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from calib.anchoring import attach_eyes, attach_jaw, attach_landmarks, attach_rims
+from calib.closest import edge_distance
 from calib.controllers import Controllers, landmark_controllers
 from calib.openings import Opening
 from calib.parts import Kind
 from calib.remesh import WorkMesh
 from calib.seams import sides_of
-from calib.smooth_weights import Anchors, edge_distance, solve_weights
+from calib.smooth_weights import Anchors, solve_weights
 from calib.surface import directed_edges, point_normals
 from calib.survey import HeadSurvey
 

@@ -14,9 +14,9 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
+from calib.closest import closest_on_faces
 from calib.face_regions import FACE_LANDMARKS
 from calib.parts import Kind
-from calib.smooth_weights import closest_on_faces
 from calib.surface import directed_edges, face_normals, point_normals, undirected
 from calib.survey import HeadSurvey
 from calib.template_head import TemplateHead

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from calib.closest import closest_on_faces, edge_distance
 from calib.cutting import cut_along
 from calib.remesh import edge_table, work_mesh
-from calib.smooth_weights import Anchors, closest_on_faces, edge_distance, laplacian, solve_weights
+from calib.smooth_weights import Anchors, laplacian, solve_weights
 from render.mesh import Mesh
 
 

@@ -18,6 +18,7 @@ from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
 from realtime.live import LiveSession
+from realtime.recording_folder import RecordingFolder
 from realtime.worker import Stop
 from render.viewer import Viewer
 from tests.fakes.scripted_device import Clock, Scripted
@@ -81,7 +82,7 @@ def test_nothing_a_camera_says_gets_into_a_recording(tmp_path: Path, monkeypatch
     session.start()
     try:
         with Viewer(avatar.display_mesh, (160, 120), headless=True) as viewer:
-            report = session.run(avatar, viewer, tmp_path)
+            report = session.run(avatar, viewer, RecordingFolder.claim(tmp_path, overwrite=False))
     finally:
         session.shut_down()
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
