@@ -1,18 +1,16 @@
 """The camera of a recording: from its `camera.json`, or assumed where nothing is known."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from capture.picture_limits import FASTEST_FPS, SLOWEST_FPS, number, stated_intrinsics
 from capture.record3d_export import FOLDER_FILE, folder_camera
 from capture.source import SourceError
-from render.camera import Intrinsics
+from render.camera import Intrinsics, assumed_intrinsics
 from render.errors import InputError
 from render.untrusted import read_json
 
 CAMERA_FILE = "camera.json"
-ASSUMED_FOV_DEG = 45.0
 _KEYS = ("fx", "fy", "cx", "cy", "width", "height")
 _LARGEST_FILE = 1 << 20
 _SAME_SHAPE = 0.02  # two sizes show the same view when their aspect ratios agree to this share
@@ -75,19 +73,6 @@ def _record3d_export(folder: Path) -> CameraFile | None:
             f"correct it, or give a {CAMERA_FILE}"
         ) from None
     return CameraFile(path, camera.intrinsics, camera.fps, None) if camera is not None else None
-
-
-def assumed_intrinsics(width: int, height: int, fov_deg: float | None = None) -> Intrinsics:
-    """A camera for a picture nothing is known about, centred.
-
-    `fov_deg` is the vertical field of view. By default 45° across the picture's shorter side: a webcam (60° across),
-    a telephone held upright, and the middle ground for pictures cut down to a face. Distances come out wrong with a
-    wrong guess, the shape of the face and its movement hardly: on scans seen at 25° and 65° but read at 45°, turns of
-    the head are told to within 6 %.
-    """
-    side, angle_deg = (height, fov_deg) if fov_deg is not None else (min(width, height), ASSUMED_FOV_DEG)
-    focal = side / 2 / math.tan(math.radians(angle_deg) / 2)
-    return Intrinsics(focal, focal, width / 2, height / 2, width, height)
 
 
 def recording_intrinsics(camera: CameraFile | None, width: int, height: int, fov_deg: float | None) -> Intrinsics:

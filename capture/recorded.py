@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.camera_file import assumed_intrinsics, read_camera_file, recording_intrinsics, same_shape
+from capture.camera_file import read_camera_file, recording_intrinsics, same_shape
 from capture.playback import ClipFrame, ClipPicture
 from capture.record3d_export import video_camera
 from capture.rgbd_folder import cleaned_depth, enlarged
 from capture.scaled_depth import DepthScale, scale_from_face
 from capture.source import SourceError
 from capture.video_file import DecodedFrame, decode_video, probe_video
-from render.camera import Intrinsics
+from render.camera import Intrinsics, assumed_intrinsics
 
 SideBySideDepth = Literal["hue", "gray"]
 

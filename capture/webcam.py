@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.camera_file import assumed_intrinsics
 from capture.device import DamagedPictureError, DeviceError, DeviceLostError, NoDeviceError
 from capture.frame import RgbdFrame
 from capture.picture_limits import check_picture_size
 from capture.source import SourceError
-from render.camera import Intrinsics
+from render.camera import Intrinsics, assumed_intrinsics
 
 DEFAULT_SIZE = (640, 480)  # enough for a face at arm's length; a larger picture only takes longer to unpack
 DEFAULT_FPS = 30.0

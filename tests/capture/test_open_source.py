@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from capture import webcam
-from capture.camera_file import assumed_intrinsics
 from capture.open_source import open_source
 from capture.reconnecting import ReconnectingSource
 from capture.source import SourceError
 from capture.webcam import WebcamDevice
+from render.camera import assumed_intrinsics
 from render.errors import InputError
 
 
