@@ -3,11 +3,14 @@
     python -m benchmarks.soak --cycles 200 --json soak.json [--app] [--only record3d|kinect] [--fuzz 10000]
 
 Record3D runs the real library against the simulated phone; the Azure Kinect runs the real pyk4a on a fake native
-module, in `.venv-kinect`. While the cycles run, frames are checked (whole, in order) and recorded. Writes `cycles`,
-`crashes`, `torn_frames`, `out_of_order`, `reconnect_s_p95`, `reconnect_s_max`, `rss_growth_mb`, `leaked_threads`,
-`leaked_fds`, `recording_intact` for all cycles, and the same per simulator under `devices`. With --fuzz, also `fuzz`:
-so many garbage messages to the library, a few to a connection, and whether frames come again after them. With --app,
-the cycles run through the whole app (`benchmarks.soak_app`), whose own figures stand beside the same names.
+module, in `.venv-kinect`. While the cycles run, frames are checked (whole, in order, each another picture, with all of
+their depth) and recorded. Writes the figures of `benchmarks.soak_check.SOURCE_LIMITS` and some more for all cycles, and
+the same per simulator under `devices`. With --fuzz, also `fuzz`: so many garbage messages to the library, a few to a
+connection, and whether frames come again after them. With --app, the cycles run through the whole app
+(`benchmarks.soak_app`), whose own figures stand beside the same names.
+
+`limits` are what the figures have to keep (another one: --limit reconnect_s_p95=0.5), and `missed` says which did not,
+by device. The exit status is 1 when one was missed or anything crashed, else 0.
 """
 
 from __future__ import annotations
@@ -16,58 +19,60 @@ import argparse
 import gc
 import json
 import logging
-import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from benchmarks.soak_bench import ROOT, Bench, Growth, kinect_bench, pyk4a_without_its_library, record3d_bench
-from capture import reconnecting
+from benchmarks.soak_check import (
+    APP_LIMITS,
+    FUZZ_LIMITS,
+    SOURCE_LIMITS,
+    FrameTally,
+    Limits,
+    add_limit_option,
+    seen,
+)
+from benchmarks.soak_fuzz import fuzz
 from capture.frame import RgbdFrame
 from capture.reconnecting import ReconnectingSource
-from capture.source import DeviceState
-from tests.fakes.phone import Phone, read_pattern
+from tests.fakes.phone import read_pattern
 
 KINECT_ENVIRONMENT = ROOT / ".venv-kinect"
 KINECT_PYTHON = KINECT_ENVIRONMENT / "bin" / "python"
 LIMIT_S = 10.0  # a device that is not back by then never will be
 AWAY_S = (0.05, 0.6)
 STREAMING_S = (0.05, 0.5)
-FUZZ_MESSAGES = 10  # per connection: one that announces gigabytes swallows all that follow
 
 
 @dataclass
 class Figures:
     """What one simulator's cycles gave."""
 
+    tally: FrameTally
     cycles: int = 0
     crashes: int = 0
-    torn_frames: int = 0
-    out_of_order: int = 0
-    frames: int = 0
     reconnect_s: list[float] = field(default_factory=list)
     growth: Growth = field(default_factory=Growth)
     recording_intact: bool = False
 
     def summary(self) -> dict[str, Any]:
+        back = self.reconnect_s
         return {
             "cycles": self.cycles,
             "crashes": self.crashes,
-            "torn_frames": self.torn_frames,
-            "out_of_order": self.out_of_order,
-            "frames": self.frames,
-            "reconnect_s_p95": round(float(np.percentile(self.reconnect_s, 95)), 3),
-            "reconnect_s_max": round(max(self.reconnect_s), 3),
+            **self.tally.counts,
+            "reconnect_s_p95": round(float(np.percentile(back, 95)), 3) if back else None,
+            "reconnect_s_max": round(max(back), 3) if back else None,
             **self.growth.summary(),
             "recording_intact": self.recording_intact,
         }
@@ -82,7 +87,6 @@ class Watcher:
         self.source, self.figures = source, figures
         self._film = PreviewWriter(film, height=96)
         self._path = film
-        self._last: RgbdFrame | None = None
 
     def watch(self, seconds: float, until: Callable[[RgbdFrame], bool] | None = None) -> RgbdFrame | None:
         """Read for so long, or to the first frame that `until` accepts, which is returned."""
@@ -97,15 +101,10 @@ class Watcher:
         return None
 
     def _check(self, frame: RgbdFrame) -> None:
-        self.figures.frames += 1
         number = read_pattern(frame.rgb, frame.depth_m)
-        self.figures.torn_frames += number is None
-        last = self._last
-        if last is not None and not (frame.index > last.index and frame.timestamp_s > last.timestamp_s):
-            self.figures.out_of_order += 1
+        self.figures.tally.add(seen(frame, number, torn=number is None))
         half = frame.rgb.shape[1] // 2
         self._film.append(frame.rgb[:, :half], frame.rgb[:, half:], frame.timestamp_s)
-        self._last = frame
 
     def finish(self) -> None:
         """Close the film and see that it plays, with every frame and with the gaps in its times."""
@@ -121,7 +120,7 @@ class Watcher:
 
 def soak(bench: Bench, cycles: int, film: Path, seed: int) -> Figures:
     """Run the cycles on one source, then close it and count what is left."""
-    rng, figures = random.Random(seed), Figures()
+    rng, figures = random.Random(seed), Figures(FrameTally(bench.depth_share))
     _warm_up(bench)
     figures.growth.begin()
     source = bench.source()
@@ -133,11 +132,12 @@ def soak(bench: Bench, cycles: int, film: Path, seed: int) -> Figures:
             _cycle(bench, watcher, rng)
             gc.collect()
             figures.growth.sample()
+        source.close()
+        watcher.finish()
     except Exception:
         traceback.print_exc()
         figures.crashes += 1
     source.close()
-    watcher.finish()
     gc.collect()
     figures.growth.end()
     return figures
@@ -171,60 +171,17 @@ def _cycle(bench: Bench, watcher: Watcher, rng: random.Random) -> None:
     watcher.figures.cycles += 1
 
 
-def fuzz(messages: int, seed: int) -> dict[str, Any]:
-    """Garbage of every kind on the wire. Nothing may raise, hang or grow, and afterwards frames must come again."""
-    from capture.record3d_usb import Record3dDevice, record3d_source
-
-    reconnecting.BACKOFF_S = (0.01, 0.05)
-    Record3dDevice.first_frame_s = 1.0
-    process = psutil.Process()
-    with tempfile.TemporaryDirectory() as folder, Phone(Path(folder), fps=500.0, seed=seed) as phone:
-        os.environ.update(phone.environment)
-        source = record3d_source()
-        source.open()
-        phone.set(garbage="mixed", messages_per_connection=FUZZ_MESSAGES)
-        longest_read_s, began_s, before_mb = 0.0, time.monotonic(), process.memory_info().rss / 1e6
-        states: set[str] = set()
-        while (sent := phone.counts()["damaged"]) < messages:
-            asked_s = time.monotonic()
-            source.read(0.1)
-            longest_read_s = max(longest_read_s, time.monotonic() - asked_s)
-            states.add(source.state.name)
-        grown_mb = process.memory_info().rss / 1e6 - before_mb
-        connections, seconds = phone.counts()["connections"], time.monotonic() - began_s
-        phone.set(garbage="", fps=60.0, messages_per_connection=0)
-        phone.cut()
-        recovered = _comes_again(source)
-        source.close()
-    return {
-        "messages": sent,
-        "connections": connections,
-        "seconds": round(seconds, 1),
-        "longest_read_s": round(longest_read_s, 3),
-        "rss_growth_mb": round(grown_mb, 1),
-        "damaged_pictures": source.damaged,
-        "states": sorted(states),
-        "recovered": recovered,
-    }
-
-
-def _comes_again(source: ReconnectingSource[Any]) -> bool:
-    ends_s = time.monotonic() + LIMIT_S
-    while time.monotonic() < ends_s:
-        frame = source.read(0.1)
-        if frame is not None and read_pattern(frame.rgb, frame.depth_m) is not None:
-            return source.state is DeviceState.STREAMING
-    return False
-
-
 def soak_kinect_elsewhere(cycles: int, seed: int) -> dict[str, Any]:
-    """The Azure Kinect's cycles in the environment that can load its library."""
+    """The Azure Kinect's cycles in the environment that can load its library, whatever its exit status says."""
     if not KINECT_PYTHON.exists():
         sys.exit(f"no {KINECT_PYTHON}: run  .ci/kinect-env .venv .venv-kinect")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "kinect.json"
         command = [str(KINECT_PYTHON), "-m", "benchmarks.soak", "--only", "kinect", "--here", "--json", str(result)]
-        subprocess.run([*command, "--cycles", str(cycles), "--seed", str(seed)], cwd=ROOT, check=True)
+        command += ["--cycles", str(cycles), "--seed", str(seed)]
+        status = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL).returncode
+        if not result.exists():
+            raise RuntimeError(f"the Kinect's cycles ended with status {status} and without figures")
         answer: dict[str, Any] = json.loads(result.read_text())["devices"]["kinect"]
         return answer
 
@@ -240,22 +197,47 @@ def soak_whole_app(name: str, cycles: int, folder: Path, seed: int) -> dict[str,
         return soak_app(bench, cycles, folder, seed).summary()
 
 
-_APP_WORST = ("left_at_half_second", "step_resuming", "step_performing")
+def soak_device(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """The figures of one simulator; what ends a run early, in bringing it up or down too, is one crash more."""
+    figures: dict[str, Any] = {"crashes": 0}
+    try:
+        if options.app:
+            return soak_whole_app(name, options.cycles, folder / name, options.seed)
+        if name == "kinect" and not options.here:
+            return soak_kinect_elsewhere(options.cycles, options.seed)
+        with (record3d_bench if name == "record3d" else kinect_bench)() as bench:
+            figures = soak(bench, options.cycles, folder / f"{name}.mp4", options.seed).summary()
+    except Exception:
+        traceback.print_exc()
+        figures["crashes"] += 1
+    return figures
 
 
 def combined(devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Over all cycles: counts added, times and growth at their worst."""
-    added = ("cycles", "crashes", "torn_frames", "out_of_order", "frames", "leaked_threads", "leaked_fds")
-    worst = ("reconnect_s_p95", "reconnect_s_max", "rss_growth_mb", *_APP_WORST)
-    shared = set.intersection(*(set(it) for it in devices.values()))
-    added, worst = (tuple(name for name in names if name in shared) for names in (added, worst))
-    figures: dict[str, Any] = {name: sum(it[name] for it in devices.values()) for name in added}
-    figures |= {name: max(it[name] for it in devices.values()) for name in worst}
-    figures["recording_intact"] = all(it["recording_intact"] for it in devices.values())
+    """Over all cycles: counts added, times and growth at their worst, of the figures that every device has."""
+    added = ("cycles", *FrameTally(0.0).counts, "crashes", "leaked_threads", "leaked_fds", "gaps_unmarked")
+    worst = ("reconnect_s_p95", "reconnect_s_max", "rss_growth_mb")
+    worst += ("left_at_half_second", "step_resuming", "step_performing")
+    figures: dict[str, Any] = {}
+    for names, combine in ((added, sum), (worst, max)):
+        for name in names:
+            values = [it.get(name) for it in devices.values()]
+            if None not in values:
+                figures[name] = combine(values)
+    figures["recording_intact"] = all(it.get("recording_intact", False) for it in devices.values())
     return {**figures, "devices": devices}
 
 
-def main() -> None:
+def judged(report: dict[str, Any], limits: Limits, fuzz_limits: Limits) -> dict[str, Any]:
+    """The report with the limits and with what keeps none, by device."""
+    missed = {name: limits.missed(figures) for name, figures in report["devices"].items()}
+    if "fuzz" in report:
+        missed["fuzz"] = fuzz_limits.missed(report["fuzz"])
+    told = {"devices": asdict(limits), **({"fuzz": asdict(fuzz_limits)} if "fuzz" in report else {})}
+    return {**report, "limits": told, "missed": {name: lines for name, lines in missed.items() if lines}}
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cycles", type=int, default=200, help="per simulator")
     parser.add_argument("--only", choices=["record3d", "kinect"])
@@ -264,27 +246,34 @@ def main() -> None:
     parser.add_argument("--fuzz", type=int, default=0, metavar="MESSAGES")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
-    options = parser.parse_args()
+    add_limit_option(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 when every limit was kept."""
+    options = parsed(arguments)
     logging.basicConfig(level=logging.ERROR)  # faults are what this is about: they are counted, not told
-    devices: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, bench in (("record3d", record3d_bench), ("kinect", kinect_bench)):
-            if options.only not in (None, name):
-                continue
-            if options.app:
-                devices[name] = soak_whole_app(name, options.cycles, Path(folder) / name, options.seed)
-                continue
-            if name == "kinect" and not options.here:
-                devices[name] = soak_kinect_elsewhere(options.cycles, options.seed)
-                continue
-            with bench() as it:
-                devices[name] = soak(it, options.cycles, Path(folder) / f"{name}.mp4", options.seed).summary()
-    report = combined(devices)
+        names = [name for name in ("record3d", "kinect") if options.only in (None, name)]
+        report = combined({name: soak_device(name, options, Path(folder)) for name in names})
     if options.fuzz:
-        report["fuzz"] = fuzz(options.fuzz, options.seed)
+        report["fuzz"] = fuzzed(options)
+    limits = APP_LIMITS if options.app else SOURCE_LIMITS
+    limits = Limits(limits.most, {**limits.least, "cycles": options.cycles}).changed(dict(options.limit))
+    report = judged(report, limits, FUZZ_LIMITS.changed(dict(options.limit)))
     options.json.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
+    return 1 if report["missed"] else 0
+
+
+def fuzzed(options: argparse.Namespace) -> dict[str, Any]:
+    try:
+        return fuzz(options.fuzz, options.seed)
+    except Exception:
+        traceback.print_exc()
+        return {"crashes": 1}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

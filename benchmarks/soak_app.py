@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.soak_bench import Bench, Growth
+from benchmarks.soak_check import FrameTally, seen
 from calib.avatar import Avatar, prepare_avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import FaceObservation
@@ -59,12 +60,14 @@ class AppFigures:
 
     Attributes:
         reconnect_s: from the device's return to the next pose with a face.
+        tally: of the frames that reached the engine.
         left_at_half_second: share of the largest displacement of an outage's start that is left 0.5 s after its last
             frame, for every outage so long.
         step_resuming, step_performing: largest movement of any vertex from one shown pose to the next, in the second
             after an outage and otherwise.
     """
 
+    tally: FrameTally
     cycles: int = 0
     crashes: int = 0
     shown: int = 0
@@ -82,8 +85,11 @@ class AppFigures:
     def summary(self) -> dict[str, Any]:
         figures = asdict(self)
         growth, left, back = figures.pop("growth"), self.left_at_half_second, self.reconnect_s
+        del figures["tally"]
         return {
             **figures,
+            **self.tally.counts,
+            "gaps_unmarked": self.gaps - self.gaps_marked,
             **self.growth.summary(),
             "rss_mb": growth["rss_mb"][:: max(1, len(growth["rss_mb"]) // 20)],
             "reconnect_s": len(back),
@@ -99,8 +105,10 @@ class AppFigures:
 class WatchedEngine:
     """The engine, with a note of every pose it makes."""
 
-    def __init__(self, engine: MotionEngine, avatar: Avatar) -> None:
+    def __init__(self, engine: MotionEngine, avatar: Avatar, tally: FrameTally) -> None:
         self._engine = engine
+        self._tally = tally
+        self._last_index = -1
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float64)
         self.name = engine.name
         self.moments: list[Moment] = []
@@ -121,6 +129,9 @@ class WatchedEngine:
         self._engine.calibrate(neutral)
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
+        if observation.frame.index != self._last_index:  # and not the last one again, to ease
+            self._tally.add(seen(observation.frame))
+        self._last_index = observation.frame.index
         pose = self._engine.animate(observation)
         placed = transform_points(pose.T_world_head, pose.vertices.astype(np.float64))
         self.moments.append(Moment(time.monotonic(), pose.timestamp_s, pose.tracked, _farthest(placed, self._rest)))
@@ -182,7 +193,8 @@ class App:
                 driver.join()
 
     def _watched(self, avatar: Avatar) -> MotionEngine:
-        self.watched = WatchedEngine(make_engine(MotionOptions(engine=self._engine), avatar), avatar)
+        engine = make_engine(MotionOptions(engine=self._engine), avatar)
+        self.watched = WatchedEngine(engine, avatar, self._figures.tally)
         return self.watched
 
     def _drive(self) -> None:
@@ -240,7 +252,7 @@ def run_session(
     bench: Bench, cycles: int, folder: Path, seed: int, engine: EngineName = "auto", growth: Growth | None = None
 ) -> AppFigures:
     """One session with its cycles, and what came of it."""
-    figures = AppFigures(growth=growth or Growth())
+    figures = AppFigures(FrameTally(bench.depth_share), growth=growth or Growth())
     app = App(bench, cycles, seed, figures, engine)
     try:
         figures.report = asdict(app.run(folder))

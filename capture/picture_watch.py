@@ -12,7 +12,7 @@ from capture.freeze import FreezeDetector
 log = logging.getLogger(__name__)
 
 DAMAGED_S, DAMAGED_PICTURES = 2.0, 5  # nothing but damage for so long, and so many pictures: a state
-REFUSED_PICTURES = 10  # of a size no camera has, from the very first on: a mistake
+REFUSED_PICTURES = 10  # in a row of one size that no camera has, and never a good one: a mistake
 REOPEN_S = (2.0, 60.0)  # first and longest time after opening anew until that is tried again; doubles in between
 
 
@@ -31,14 +31,15 @@ class PictureWatch:
         self._name = name
         self._freeze = FreezeDetector()
         self._bad_since_s: float | None = None
-        self._bad = self._refused = 0  # in a row
+        self._bad = 0  # in a row
+        self._refused, self._refused_as = 0, ""  # in a row, and what was said
         self._good = False  # whether there ever was a good one
         self._told = False  # of damage in this connection
         self._patience_s = 0.0
 
     def admit(self, frame: RgbdFrame, arrival_s: float) -> bool:
         """Whether a sound frame is to be handed out: not when it is one more of a camera that has frozen."""
-        self._bad_since_s, self._bad, self._refused, self._good = None, 0, 0, True
+        self._bad_since_s, self._bad, self._good = None, 0, True
         if not self._freeze.sees_frozen(frame, arrival_s):
             self.fault, self._patience_s = None, 0.0
             return True
@@ -51,14 +52,19 @@ class PictureWatch:
         return False
 
     def refuse(self, error: SourceError, arrival_s: float) -> None:
-        """Count a picture of a size that no camera has. Raises `error` when there never was another kind."""
-        self._refused += 1
+        """Count a picture of a size that no camera has. Raises `error` when all are, and are the same."""
+        self._refused = self._refused + 1 if str(error) == self._refused_as else 1
+        self._refused_as = str(error)
         if self._refused >= REFUSED_PICTURES and not self._good:
             raise error
-        self.drop(str(error), arrival_s)
+        self._count(str(error), arrival_s)
 
     def drop(self, reason: str, arrival_s: float) -> None:
         """Count a picture that cannot be used; told once per connection."""
+        self._refused_as = ""
+        self._count(reason, arrival_s)
+
+    def _count(self, reason: str, arrival_s: float) -> None:
         self.damaged += 1
         self._bad += 1
         if not self._told:

@@ -137,6 +137,7 @@ class ReconnectingSource(Generic[Picture]):
             raise RuntimeError(f"{self.name} is already open")
         self._stop.clear()
         self._phase, self._failure, self._last_picture_s = DeviceState.NO_DEVICE, None, None
+        self._fault = self._watch.fault = None
         self._thread = threading.Thread(target=self._run, name=f"device {self.name}", daemon=True)
         self._thread.start()
 

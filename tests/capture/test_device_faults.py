@@ -216,6 +216,18 @@ def test_a_camera_with_pictures_of_an_absurd_shape_is_refused(device: Scripted, 
     source.close()
 
 
+def test_garbage_of_all_sizes_is_no_reason_to_refuse(device: Scripted, source: Source) -> None:
+    def any_size(number: int, time_s: float, index: int) -> RgbdFrame:
+        width = 1 + number % 7
+        camera = Intrinsics(640.0, 640.0, 1.0, 0.5, width, 1)
+        return RgbdFrame(np.zeros((1, width, 3), np.uint8), None, camera, time_s, index)
+
+    device.decoded = any_size
+    wait_for(source, lambda: source.damaged > 3 * picture_watch.REFUSED_PICTURES)
+    device.decoded = good_frame
+    frames(source, 1)
+
+
 def test_an_absurd_picture_in_mid_show_ends_nothing(device: Scripted, source: Source) -> None:
     frames(source, 1)
     wide = Intrinsics(640.0, 640.0, 320, 0.5, 640, 1)
