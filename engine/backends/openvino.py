@@ -1,8 +1,11 @@
 """OpenVINO on the CPU: fp32 is exact; int8 and mixed precision are offered with their measured error only."""
 
+import importlib
 import io
 import logging
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +23,12 @@ Precision = Literal["fp32", "bf16", "int8", "mixed"]
 """mixed: the encoder in int8, the generator, whose output is looked at pixel by pixel, in fp32."""
 
 
+def library() -> ModuleType:
+    """OpenVINO, kept from sending usage statistics to its makers, which it does unasked. Raises ImportError."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # documented: makes its import fail
+    return importlib.import_module("openvino")
+
+
 class OpenVinoBackend:
     """The exported graph through OpenVINO. `threads` 0 leaves the choice to OpenVINO."""
 
@@ -31,15 +40,13 @@ class OpenVinoBackend:
 
     def missing(self) -> str | None:
         try:
-            import openvino  # noqa: F401
+            library()
         except ImportError as error:
             return f"openvino does not import ({error})"
         return None
 
     def compile(self, request: CompileRequest) -> "OpenVinoMotion":
-        import openvino
-
-        core = openvino.Core()
+        core = library().Core()
         try:
             compiled = self._cached(core, request) or core.compile_model(
                 converted(request.network, self.precision), "CPU", self._settings()
@@ -57,8 +64,6 @@ class OpenVinoBackend:
         return settings | ({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {})
 
     def _entry(self, core: Any, request: CompileRequest) -> CacheEntry | None:
-        import openvino
-
         if request.cache_dir is None:
             return None
         facts = {
@@ -68,7 +73,7 @@ class OpenVinoBackend:
             "weights": request.weights_key,
             "avatar": request.avatar_key,
             "graph": GRAPH_VERSION,
-            "openvino": openvino.__version__,
+            "openvino": library().__version__,
             "torch": torch.__version__,
             "device": str(core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
@@ -103,11 +108,9 @@ class OpenVinoMotion:
 
 def converted(network: MotionNetwork, precision: str) -> Any:
     """The live graph as an OpenVINO model; for "int8" and "mixed" with the quantisation marked in it."""
-    import openvino
-
     inputs = sample_inputs(network.config)
     with torch.no_grad():
-        model = openvino.convert_model(torch.export.export(network, inputs))
+        model = library().convert_model(torch.export.export(network, inputs))
     model.reshape({index: list(value.shape) for index, value in enumerate(inputs)})
     if precision in ("int8", "mixed"):
         samples = [tuple(v.numpy() for v in sample_inputs(network.config, seed)) for seed in range(100, 104)]
@@ -151,8 +154,7 @@ def _reaches_only_driving(op: Any) -> bool:
 def _ranges(
     model: Any, convolutions: list[Any], samples: list[tuple[NDArray[np.float32], ...]]
 ) -> list[tuple[float, float]]:
-    import openvino
-
+    openvino = library()
     sources = [op.input_value(0) for op in convolutions]
     probe = openvino.Model(sources, model.get_parameters(), "probe")
     request = openvino.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
@@ -165,7 +167,8 @@ def _ranges(
 
 
 def _quantise(op: Any, low: float, high: float) -> None:
-    import openvino.opset13 as ops
+    library()
+    ops = importlib.import_module("openvino.opset13")
 
     def constant(value: Any) -> Any:
         return ops.constant(np.asarray(value, np.float32))
