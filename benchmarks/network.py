@@ -16,6 +16,7 @@ from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
 from engine.backends.backend import CompileRequest, proven
 from engine.backends.compiled import BackendError
+from engine.backends.openvino import library
 from engine.backends.select import BackendName, make_backend, select_backend
 from engine.motion_network import MotionNetwork, sample_inputs
 from engine.network.checkpoint import load_checkpoint
@@ -38,7 +39,7 @@ def peak_gflops(rounds: int = 12) -> float:
 
     Shares of it count the operations of direct convolution, so that Winograd's kernels may exceed it.
     """
-    import openvino
+    openvino = library()
     import openvino.opset13 as ops
 
     a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)

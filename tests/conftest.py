@@ -1,12 +1,39 @@
-"""Fixtures shared by all tests."""
+"""What all tests share: surroundings of their own, the real recordings, an avatar, a screen."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from calib.avatar import Avatar
+
+# Tests run side by side, and what they work out is small: threads that share it out mostly wait for each other.
+# Set here, before anything imports numpy or torch; the commands that tests start inherit it.
+for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_library, "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One empty cache folder for the whole run, so that tests neither see nor touch the user's."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # inherited from the process that started it
+    before, folder = os.environ.get("XDG_CACHE_HOME"), tempfile.mkdtemp(prefix="vfa-live-tests-")
+    os.environ["XDG_CACHE_HOME"] = folder
+
+    def restore() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop("XDG_CACHE_HOME")
+        if before is not None:
+            os.environ["XDG_CACHE_HOME"] = before
+
+    config.add_cleanup(restore)
 
 
 def _shared(name: str, what: str) -> Path:
@@ -26,6 +53,17 @@ def shared_data() -> Path:
 def shared_reference() -> Path:
     """Folder with the golden tensors of the published network and pipeline."""
     return _shared("reference", "the golden tensors")
+
+
+@pytest.fixture(scope="session")
+def lowpoly() -> "Avatar":
+    """The smallest built-in head, prepared in the run's cache, where commands that are given it find it, too."""
+    from calib.avatar import prepare_avatar
+    from capture.synthetic import builtin_avatar_path
+
+    with (Path(os.environ["XDG_CACHE_HOME"]) / "lowpoly.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two workers, one prepares it
+        return prepare_avatar(builtin_avatar_path("lowpoly"))
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """OpenVINO on the CPU: fp32 is exact; int8 and mixed precision are offered with their measured error only."""
 
+import importlib
 import io
 import logging
+import sys
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +22,12 @@ Precision = Literal["fp32", "bf16", "int8", "mixed"]
 """mixed: the encoder in int8, the generator, whose output is looked at pixel by pixel, in fp32."""
 
 
+def library() -> ModuleType:
+    """OpenVINO, kept from sending usage statistics to its makers, which it does unasked. Raises ImportError."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # documented: makes its import fail
+    return importlib.import_module("openvino")
+
+
 class OpenVinoBackend:
     """The exported graph through OpenVINO. `threads` 0 leaves the choice to OpenVINO."""
 
@@ -30,15 +39,13 @@ class OpenVinoBackend:
 
     def missing(self) -> str | None:
         try:
-            import openvino  # noqa: F401
+            library()
         except ImportError as error:
             return f"openvino does not import ({error})"
         return None
 
     def compile(self, request: CompileRequest) -> "OpenVinoMotion":
-        import openvino
-
-        core = openvino.Core()
+        core = library().Core()
         try:
             entry = self._entry(core, request)
             compiled = self._cached(core, entry) if entry else None
@@ -58,8 +65,6 @@ class OpenVinoBackend:
         return settings | ({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {})
 
     def _entry(self, core: Any, request: CompileRequest) -> CacheEntry | None:
-        import openvino
-
         if request.cache_dir is None:
             return None
         facts = {
@@ -69,7 +74,7 @@ class OpenVinoBackend:
             "weights": request.weights_key,
             "avatar": request.avatar_key,
             "graph": GRAPH_VERSION,
-            "openvino": openvino.__version__,
+            "openvino": library().__version__,
             "torch": torch.__version__,
             "device": str(core.get_property("CPU", "FULL_DEVICE_NAME")),
         }
@@ -99,11 +104,9 @@ class OpenVinoMotion:
 
 def converted(network: MotionNetwork, precision: str) -> Any:
     """The live graph as an OpenVINO model; for "int8" and "mixed" with the quantisation marked in it."""
-    import openvino
-
     inputs = sample_inputs(network.config)
     with torch.no_grad():
-        model = openvino.convert_model(torch.export.export(network, inputs))
+        model = library().convert_model(torch.export.export(network, inputs))
     model.reshape({index: list(value.shape) for index, value in enumerate(inputs)})
     if precision in ("int8", "mixed"):
         samples = [tuple(v.numpy() for v in sample_inputs(network.config, seed)) for seed in range(100, 104)]
@@ -147,8 +150,7 @@ def _reaches_only_driving(op: Any) -> bool:
 def _ranges(
     model: Any, convolutions: list[Any], samples: list[tuple[NDArray[np.float32], ...]]
 ) -> list[tuple[float, float]]:
-    import openvino
-
+    openvino = library()
     sources = [op.input_value(0) for op in convolutions]
     probe = openvino.Model(sources, model.get_parameters(), "probe")
     request = openvino.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
@@ -161,7 +163,8 @@ def _ranges(
 
 
 def _quantise(op: Any, low: float, high: float) -> None:
-    import openvino.opset13 as ops
+    library()
+    ops = importlib.import_module("openvino.opset13")
 
     def constant(value: Any) -> Any:
         return ops.constant(np.asarray(value, np.float32))

@@ -1,11 +1,10 @@
-"""Small surfaces for tests of avatar preparation, and one prepared built-in head."""
+"""Small surfaces for tests of avatar preparation."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calib.avatar import Avatar, prepare_avatar
 from capture.synthetic import builtin_avatar_path
 from render.mesh import Mesh, MeshPart
 
@@ -24,11 +23,6 @@ def _sheet(columns: int = 21, rows: int = 15, width: float = 1.0, height: float 
 @pytest.fixture
 def sheet() -> Mesh:
     return _sheet()
-
-
-@pytest.fixture(scope="session")
-def lowpoly(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
-    return prepare_avatar(builtin_avatar_path("lowpoly"), cache_dir=tmp_path_factory.mktemp("avatars"))
 
 
 @pytest.fixture

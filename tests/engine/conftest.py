@@ -1,17 +1,15 @@
 """A driver made of the canonical face, posed and deformed at will."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calib.avatar import Avatar, prepare_avatar
+from calib.avatar import Avatar
 from capture.canonical_face import load_canonical_face
 from capture.face_model_file import find_face_model
 from capture.face_tracker import SCORE_NAMES
 from capture.frame import FaceObservation, RgbdFrame
-from capture.synthetic import builtin_avatar_path
 from render.camera import Intrinsics
 
 MakeObservation = Callable[..., FaceObservation]
@@ -52,6 +50,5 @@ def observe() -> MakeObservation:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
-    path: Path = builtin_avatar_path("lowpoly")
-    return prepare_avatar(path, cache_dir=tmp_path_factory.mktemp("prepared"))
+def prepared(lowpoly: Avatar) -> Avatar:
+    return lowpoly

@@ -59,6 +59,7 @@ def _program() -> Any:
 TRUE_EXPORT = torch.export.export
 
 
+@pytest.mark.usefixtures("exported_once")
 @pytest.mark.parametrize("precision", ["fp32", "int8", "mixed"])
 def test_openvino_is_within_its_tolerance(precision: Any) -> None:
     _, proof = proven(OpenVinoBackend(precision), request())
@@ -69,6 +70,7 @@ def test_openvino_is_within_its_tolerance(precision: Any) -> None:
         assert 1e-5 < proof.flow_px < REDUCED.flow_px  # it is another precision
 
 
+@pytest.mark.usefixtures("exported_once")
 def test_openvino_reloads_its_own_engine_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = proven(OpenVinoBackend(), request(tmp_path))
     assert len(list(tmp_path.glob("*.blob"))) == 1
@@ -81,6 +83,7 @@ def test_openvino_reloads_its_own_engine_and_no_other(tmp_path: Path, monkeypatc
             proven(OpenVinoBackend(), other)
 
 
+@pytest.mark.usefixtures("exported_once")
 def test_openvino_compiles_again_where_the_file_is_damaged(tmp_path: Path) -> None:
     proven(OpenVinoBackend(), request(tmp_path))
     blob = next(tmp_path.glob("*.blob"))
@@ -94,6 +97,13 @@ def facts_of(engine: Path) -> dict[str, str]:
     content = engine.read_bytes()
     label = json.loads(content[-8 - int.from_bytes(content[-8:], "little") : -8])
     return dict(label["facts"])
+
+
+def test_openvino_sends_nothing_to_its_makers() -> None:
+    assert OpenVinoBackend().missing() is None
+    from openvino.tools.ovc import telemetry_utils
+
+    assert telemetry_utils.tm.__name__.endswith("telemetry_stub")
 
 
 def tensorrt(cuda: vendor.FakeCuda | None = None, precision: str = "fp16") -> TensorRtBackend:

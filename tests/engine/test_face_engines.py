@@ -12,7 +12,6 @@ from calib.avatar import Avatar, prepare_avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import FaceObservation
 from capture.source import frames_of
-from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.closing import LipClosing
 from engine.compact_flow_engine import CompactFlowEngine
@@ -29,8 +28,8 @@ UPPER_LIDS, LOWER_LIDS = [159, 386], [145, 374]
 
 
 @pytest.fixture(scope="module")
-def avatar(tmp_path_factory: pytest.TempPathFactory) -> Avatar:
-    return prepare_avatar(builtin_avatar_path("lowpoly"), cache_dir=tmp_path_factory.mktemp("cache"))
+def avatar(lowpoly: Avatar) -> Avatar:
+    return lowpoly
 
 
 @pytest.fixture(scope="module")
@@ -127,19 +126,6 @@ def test_a_fixed_head_stays(make: MakeEngine, avatar: Avatar, observations: list
     engine.calibrate(observations[0])
     for observation in observations[::20]:
         np.testing.assert_array_equal(engine.animate(observation).T_world_head, np.eye(4))
-
-
-def test_the_cache_gives_the_same_avatar_and_survives_damage(tmp_path: Path) -> None:
-    path = builtin_avatar_path("lowpoly")
-    made = prepare_avatar(path, cache_dir=tmp_path)
-    cached = prepare_avatar(path, cache_dir=tmp_path)
-    assert cached.content_key == made.content_key
-    np.testing.assert_array_equal(cached.display_mesh.vertices, made.display_mesh.vertices)
-    np.testing.assert_array_equal(cached.weights.toarray(), made.weights.toarray())
-    for file in tmp_path.glob("*.npz"):
-        file.write_bytes(file.read_bytes()[:1000])
-    again = prepare_avatar(path, cache_dir=tmp_path)
-    np.testing.assert_array_equal(again.landmarks, made.landmarks)
 
 
 def test_file_vertices_keep_order_and_coordinates(avatar: Avatar) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("lowpoly")  # that commands take from the cache
 COMMANDS = {"vfa-live": "live_main", "vfa": "main"}
 
 

@@ -11,7 +11,7 @@ import torch
 import tyro
 from scipy.io import savemat
 
-from calib.avatar import prepare_avatar
+from calib.avatar import Avatar, prepare_avatar
 from capture.synthetic import builtin_avatar_path
 from engine.flow_engine import FlowEngine, FlowOptions
 from engine.network.checkpoint import save_checkpoint
@@ -115,24 +115,24 @@ def test_the_other_commands_have_what_matters_to_them() -> None:
     assert export.source.source_renderer == "pytorch3d"
 
 
-def test_the_avatar_s_own_weights_drive_it(checkpoint: Path) -> None:
-    avatar = prepare_avatar(builtin_avatar_path("lowpoly"))
+def test_the_avatar_s_own_weights_drive_it(checkpoint: Path, lowpoly: Avatar) -> None:
     options = flow_options(live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic").flow)
-    engine = open_flow_engine(avatar, checkpoint, replace(options, rigid="deform"))
+    engine = open_flow_engine(lowpoly, checkpoint, replace(options, rigid="deform"))
     assert isinstance(engine, FlowEngine)
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
     assert len(shift) > 40
     delta, _ = engine._pose(shift, np.ones(len(shift), bool))
-    face = np.abs(avatar.landmarks[:, None] - avatar.display_mesh.vertices).sum(axis=2).argmin(axis=1)
+    face = np.abs(lowpoly.landmarks[:, None] - lowpoly.display_mesh.vertices).sum(axis=2).argmin(axis=1)
     np.testing.assert_allclose(delta[face], np.tile([0.1, -0.2, 0.05], (len(face), 1)), atol=1e-3)
 
 
-def test_pytorch3d_where_it_is_not_installed(checkpoint: Path) -> None:
+def test_pytorch3d_where_it_is_not_installed(checkpoint: Path, lowpoly: Avatar) -> None:
     options = live("--checkpoint", checkpoint, *FLOW, "--source-renderer", "pytorch3d")
     with pytest.raises(InputError, match="--source-renderer pytorch3d: PyTorch3D is not installed"):
-        make_engine(options, prepare_avatar(builtin_avatar_path("lowpoly")))
+        make_engine(options, lowpoly)
 
 
+@pytest.mark.usefixtures("lowpoly")
 def test_the_flow_engine_drives_the_demo(checkpoint: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     result = call(

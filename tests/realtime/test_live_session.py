@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.avatar import Avatar, prepare_avatar
+from calib.avatar import Avatar
 from capture.face_tracker import FaceTracker
 from capture.frame import FaceObservation, RgbdFrame
 from capture.source import DeviceState, SourceError, frames_of
-from capture.synthetic import builtin_avatar_path
 from capture.synthetic.performer import PerformerSource
 from engine.landmark_engine import LandmarkEngine
 from engine.motion import AvatarPose
@@ -61,8 +60,8 @@ def black_frame(index: int) -> RgbdFrame:
 
 
 @pytest.fixture(scope="module")
-def avatar() -> Avatar:
-    return prepare_avatar(builtin_avatar_path("lowpoly"))
+def avatar(lowpoly: Avatar) -> Avatar:
+    return lowpoly
 
 
 def run(
