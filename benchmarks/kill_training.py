@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import torch
 
-from engine.training.checkpointing import latest_checkpoint
+from engine.training.loop.checkpointing import latest_checkpoint
 
 
 def make_clips(folder: Path) -> None:

@@ -36,9 +36,9 @@ from benchmarks.likeness_methods import Method, Poses, engine_names, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
 from calib.avatar import Avatar
-from capture.synthetic.clip_studio import ClipStudio
-from render.cache_folder import cache_folder
-from render.errors import InputError
+from capture.synthetic.studio.clip_studio import ClipStudio
+from core.cache_folder import cache_folder
+from core.errors import InputError
 
 STILL_S = 0.7  # of the rest at the end, after what was moving has settled
 SECONDS, QUICK_SECONDS = 8.0, 4.4

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import capture
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation
-from capture.synthetic.clip_plan import ClipPlan, LightName, plan_clip
-from capture.synthetic.clip_studio import ClipStudio
-from capture.synthetic.people import Person, random_person
-from capture.synthetic.sensor_noise import SensorName
+from capture.face.face_tracker import FaceTracker
+from capture.synthetic.studio.clip_plan import ClipPlan, LightName, plan_clip
+from capture.synthetic.studio.clip_studio import ClipStudio
+from capture.synthetic.studio.people import Person, random_person
+from capture.synthetic.studio.sensor_noise import SensorName
+from core.frame import FaceObservation
 
 Points = NDArray[np.float64]
 

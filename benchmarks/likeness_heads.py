@@ -11,11 +11,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar, prepare_avatar
-from capture.synthetic.characters import cartoon
-from capture.synthetic.geometry import smoothstep
-from capture.synthetic.people import Person, random_person
-from render.mesh import Mesh
-from render.mesh_save import save_ply
+from capture.synthetic.head.geometry import smoothstep
+from capture.synthetic.studio.people import Person, random_person
+from core.mesh import Mesh
+from render.mesh.mesh_save import save_ply
+from tools.assets.characters import cartoon
 
 Points = NDArray[np.float64]
 Numbers = NDArray[np.int64]

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from benchmarks.likeness_cases import NEUTRAL_FRAME, Driver
 from benchmarks.likeness_heads import Head
 from calib.avatar import Avatar
-from calib.controllers import Role
-from calib.face_regions import FACE_LANDMARKS
-from capture.face_tracker import SCORE_NAMES
-from engine.retarget import Retargeter
+from calib.rig.controllers import Role
+from capture.face.face_tracker import SCORE_NAMES
+from core.camera import transform_points
+from core.face_regions import FACE_LANDMARKS
+from engine.motion.retarget import Retargeter
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
-from render.camera import transform_points
 
 Motion = NDArray[np.float32]
 Poses = list[NDArray[np.float32]]

@@ -15,11 +15,11 @@ from benchmarks.likeness_heads import Head
 from benchmarks.likeness_methods import Poses
 from benchmarks.likeness_metrics import Take, explained_per_frame
 from calib.avatar import Avatar
-from render.camera import PUBLISHED_INTRINSICS, transform_points
-from render.gl_context import create_context, release_context
-from render.mesh import Mesh
-from render.mesh_renderer import MeshRenderer
-from render.render_target import RenderTarget
+from core.camera import PUBLISHED_INTRINSICS, transform_points
+from core.mesh import Mesh
+from render.gl.gl_context import create_context, release_context
+from render.gl.mesh_renderer import MeshRenderer
+from render.gl.render_target import RenderTarget
 
 SIDE = 360
 

@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
-from engine.backends.backend import CompileRequest, proven
-from engine.backends.compiled import BackendError
-from engine.backends.openvino import library
-from engine.backends.select import BackendName, make_backend, select_backend
-from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.checkpoint import load_checkpoint
-from engine.shipped import COMPACT_FILE
+from engine.flow.backends.backend import CompileRequest, proven
+from engine.flow.backends.compiled import BackendError
+from engine.flow.backends.openvino import library
+from engine.flow.backends.select import BackendName, make_backend, select_backend
+from engine.flow.network.checkpoint import load_checkpoint
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
+from engine.flow.ours.shipped import COMPACT_FILE
 
 _ON_CPU: tuple[BackendName, ...] = ("eager", "native", "openvino", "openvino-mixed", "openvino-int8")
 _ON_GPU: tuple[BackendName, ...] = ("cuda", "tensorrt")

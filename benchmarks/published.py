@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.flow_tracking import FlowControllers
-from engine.network import layers
-from engine.network.layers import ModulatedConv2d
-from engine.network.network import FaceNetwork, NetworkOutput
+from engine.flow.network import layers
+from engine.flow.network.layers import ModulatedConv2d
+from engine.flow.network.network import FaceNetwork, NetworkOutput
+from engine.flow.published.flow_tracking import FlowControllers
 
 
 def stand_in_network(seed: int = 0) -> FaceNetwork:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import in_turn
-from capture.depth_cleaning import DepthCleaner
-from capture.kinect_calibration import parse_calibration
-from capture.registration import DepthRegistration
+from capture.cameras.depth_cleaning import DepthCleaner
+from capture.cameras.kinect_calibration import parse_calibration
+from capture.cameras.registration import DepthRegistration
 
 ROOT = Path(__file__).parents[1]
 KINECT_PYTHON = ROOT / ".venv-kinect" / "bin" / "python"

@@ -14,9 +14,9 @@ from scipy.spatial import cKDTree
 
 from benchmarks.published import blend_and_smooth, track_by_loops
 from benchmarks.timing import in_turn
-from engine.flow_tracking import FlowControllers, FlowTracker
-from engine.published_retarget import PublishedRetarget
-from render.camera import PUBLISHED_INTRINSICS, look_at
+from core.camera import PUBLISHED_INTRINSICS, look_at
+from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
+from engine.flow.published.published_retarget import PublishedRetarget
 
 _K = 10
 

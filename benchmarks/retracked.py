@@ -21,16 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from calib.avatar import Avatar, prepare_avatar
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation, RgbdFrame
+from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
-from capture.source import frames_of
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
+from core.frame import FaceObservation, RgbdFrame
+from core.source import frames_of
 from realtime.cli import VIEW
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
 from realtime.offline import find_neutral
-from render.viewer import Viewer
+from render.window.viewer import Viewer
 
 PICTURE = 512
 MOUTH, MOUTH_CORNERS = (13, 14), (61, 291)

@@ -43,8 +43,8 @@ from benchmarks.soak_check import (
     seen,
 )
 from benchmarks.soak_fuzz import fuzz
-from capture.frame import RgbdFrame
-from capture.reconnecting import ReconnectingSource
+from capture.cameras.reconnecting import ReconnectingSource
+from core.frame import RgbdFrame
 from tests.fakes.phone import read_pattern
 
 KINECT_ENVIRONMENT = ROOT / ".venv-kinect"
@@ -82,7 +82,7 @@ class Watcher:
     """Reads a source, checks every frame and records it."""
 
     def __init__(self, source: ReconnectingSource[Any], figures: Figures, film: Path) -> None:
-        from realtime.preview import PreviewWriter
+        from realtime.recording.preview import PreviewWriter
 
         self.source, self.figures = source, figures
         self._film = PreviewWriter(film, height=96)
@@ -145,7 +145,7 @@ def soak(bench: Bench, cycles: int, film: Path, seed: int) -> Figures:
 
 def _warm_up(bench: Bench) -> None:
     """What the first use of the libraries leaves open for good is not a leak."""
-    from realtime.preview import PreviewWriter
+    from realtime.recording.preview import PreviewWriter
 
     with tempfile.TemporaryDirectory() as folder:
         film = PreviewWriter(Path(folder) / "film.mp4", height=96)

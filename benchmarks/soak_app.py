@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from benchmarks.soak_bench import Bench, Growth
 from benchmarks.soak_check import FrameTally, seen
 from calib.avatar import Avatar, prepare_avatar
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation
-from capture.reconnecting import ReconnectingSource
+from capture.cameras.reconnecting import ReconnectingSource
+from capture.face.face_tracker import FaceTracker
 from capture.synthetic import builtin_avatar_path
-from engine.motion import AvatarPose, HeadPose, MotionEngine
+from core.camera import transform_points
+from core.frame import FaceObservation
+from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
-from realtime.live import LiveSession
-from realtime.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingFolder
-from realtime.report import LiveReport
-from realtime.worker import Stop
-from render.camera import transform_points
-from render.viewer import Viewer
+from realtime.live.report import LiveReport
+from realtime.live.session import LiveSession
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingFolder
+from realtime.threads.worker import Stop
+from render.window.viewer import Viewer
 
 AWAY_S, STREAMING_S = (0.1, 1.6), (0.8, 1.8)
 EASED_S = 0.5  # after so long without a frame the avatar is at rest

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import psutil
 
-from capture.reconnecting import ReconnectingSource
-from render.camera import Intrinsics
+from capture.cameras.reconnecting import ReconnectingSource
+from core.camera import Intrinsics
 from tests.fakes.phone import Phone
 from tests.fakes.rendered_face import rendered_faces, talk
 
@@ -77,7 +77,7 @@ class Bench:
 @contextlib.contextmanager
 def record3d_bench(faces: bool = False) -> Iterator[Bench]:
     """The real record3d library on a simulated phone. `faces`: it films a talking face, not the pattern."""
-    from capture.record3d_usb import record3d_source
+    from capture.cameras.record3d_usb import record3d_source
 
     with tempfile.TemporaryDirectory() as folder, Phone(Path(folder), **_phone_film(Path(folder), faces)) as phone:
         os.environ.update(phone.environment)
@@ -107,7 +107,7 @@ def kinect_bench(faces: bool = False) -> Iterator[Bench]:
     from tests.fakes import native_kinect
 
     native_kinect.install()
-    from capture.kinect import kinect_source
+    from capture.cameras.kinect import kinect_source
 
     desk = native_kinect.cameras
     camera = desk.cameras[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from capture.frame import RgbdFrame
+from core.frame import RgbdFrame
 from tests.fakes.phone import INDEX_BITS
 
 HALF_EMPTY = 0.8  # of the share of depth that the simulator gives: a frame with less counts

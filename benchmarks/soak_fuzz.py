@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 
-from capture import reconnecting
-from capture.reconnecting import ReconnectingSource
-from capture.source import DeviceState
+from capture.cameras import reconnecting
+from capture.cameras.reconnecting import ReconnectingSource
+from core.source import DeviceState
 from tests.fakes.phone import Phone, read_pattern
 
 FUZZ_MESSAGES = 10  # per connection: one that announces gigabytes swallows all that follow
@@ -21,7 +21,7 @@ LIMIT_S = 10.0  # frames that do not come again by then never will
 
 def fuzz(messages: int, seed: int) -> dict[str, Any]:
     """Garbage of every kind on the wire. Nothing may raise, hang or grow, and afterwards frames must come again."""
-    from capture.record3d_usb import Record3dDevice, record3d_source
+    from capture.cameras.record3d_usb import Record3dDevice, record3d_source
 
     reconnecting.BACKOFF_S = (0.01, 0.05)
     Record3dDevice.first_frame_s = 1.0

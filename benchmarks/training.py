@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.network.config import COMPACT, PUBLISHED, NetworkConfig
-from engine.network.network import FaceNetwork
-from engine.training.clip_samples import ClipSamples
-from engine.training.losses import GeneratorWeights, PerceptualLoss
-from engine.training.names import StageName
-from engine.training.stages import Batch, StageModel, StageOptions
-from engine.training.vgg import load_vgg
-from render.errors import InputError
+from core.errors import InputError
+from engine.flow.network.config import COMPACT, PUBLISHED, NetworkConfig
+from engine.flow.network.network import FaceNetwork
+from engine.training.flow.clip_samples import ClipSamples
+from engine.training.flow.losses import GeneratorWeights, PerceptualLoss
+from engine.training.flow.stages import Batch, StageModel, StageOptions
+from engine.training.flow.vgg import load_vgg
+from engine.training.loop.names import StageName
 
 
 def step_ms(config: NetworkConfig, stage: StageName, batch: int, perceptual: PerceptualLoss | None) -> float:

@@ -19,9 +19,9 @@ import trimesh
 
 from calib.avatar import prepare_avatar
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
-from render.mesh import Mesh
-from render.mesh_io import load_mesh
-from render.mesh_save import save_ply
+from core.mesh import Mesh
+from render.mesh.mesh_io import load_mesh
+from render.mesh.mesh_save import save_ply
 
 SAMPLED = 40
 

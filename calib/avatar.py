@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.avatar_arrays import PreparedArrays
-from calib.bfm import bfm_mesh
-from calib.controllers import Controllers
-from calib.extent import check_extent
-from calib.hand_landmarks import Points, load_hand_landmarks
-from calib.morphs import arkit_morphs
-from calib.placement import check_axes
-from calib.rig import FaceRig
-from render.cache_folder import cache_folder, keep, kept
-from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
-from render.errors import InputError
-from render.mesh import Mesh
-from render.mesh_io import load_mesh
+from calib.published.bfm import bfm_mesh
+from calib.rig.controllers import Controllers
+from calib.rig.face_rig import FaceRig
+from calib.rigging.morphs import arkit_morphs
+from calib.survey.extent import check_extent
+from calib.survey.hand_landmarks import Points, load_hand_landmarks
+from calib.survey.placement import check_axes
+from core.cache_folder import cache_folder, keep, kept
+from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
+from core.errors import InputError
+from core.mesh import Mesh
+from render.mesh.mesh_io import load_mesh
 
 if TYPE_CHECKING:
-    from calib.survey import HeadSurvey
-    from calib.views import Studio
+    from calib.survey.head_survey import HeadSurvey
+    from calib.survey.views import Studio
 
 PREPARATION_VERSION = 16  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
@@ -42,7 +42,7 @@ Progress = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True, eq=False)
 class Avatar:
-    """A prepared head. Avatar units: see `calib.placement`; the world's x is picture-right, y up, z out of the face.
+    """A prepared head. Units: see `calib.survey.placement`; the world's x is picture-right, y up, z out of the face.
 
     Attributes:
         name: of its file.
@@ -117,9 +117,9 @@ def prepare_avatar(
         path: .obj, .ply, .glb or .gltf; texture: a picture for its texture coordinates.
         up, front: file axes that point up and out of the face ("x", "-x", …); guessed where None.
         eye, translation: the avatar's camera and a shift of the avatar before it, in avatar units.
-        bfm: the Basel Face Model, where `path` holds its coefficients (`calib.bfm`).
-        landmarks: file of landmarks placed by hand (`calib.hand_landmarks`), for heads that are not human.
-        morphs: keep the file's morph targets, as its `file_mesh.morphs`; see `calib.morphs`.
+        bfm: the Basel Face Model, where `path` holds its coefficients (`calib.published.bfm`).
+        landmarks: file of landmarks placed by hand (`calib.survey.hand_landmarks`), for heads that are not human.
+        morphs: keep the file's morph targets, as its `file_mesh.morphs`; see `calib.rigging.morphs`.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
         progress: called before each step where the avatar is not in the cache; what it raises ends the preparation.
 
@@ -173,10 +173,10 @@ def _survey(
     hand_file: str,
 ) -> "HeadSurvey":
     """Look at the head, with the landmarks a person placed or those that are found."""
-    from calib.face_finder import FaceFinder
-    from calib.survey import survey_by_hand, survey_head
-    from capture.canonical_face import load_canonical_face
-    from capture.face_model_file import find_face_model
+    from calib.survey.face_finder import FaceFinder
+    from calib.survey.head_survey import survey_by_hand, survey_head
+    from capture.face.face_model_file import find_face_model
+    from core.canonical_face import load_canonical_face
 
     if points is not None:
         return survey_by_hand(hand_file, mesh, studio, points, load_canonical_face(find_face_model()).points, *axes)
@@ -192,8 +192,8 @@ def _prepare(
     camera: tuple[Vector | None, Vector | None],
     tell: Progress,
 ) -> Avatar:
-    from calib.assemble import STEPS, assemble
-    from calib.views import Studio
+    from calib.rigging.assemble import STEPS, assemble
+    from calib.survey.views import Studio
 
     T_camera_world = avatar_camera(*camera)
     tell("the face", 0, len(STEPS) + 1)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.face_regions import ALL_LANDMARKS
-from calib.pieces import piece_material
-from calib.rig import FaceRig
-from render.array_checks import expect
-from render.camera import PUBLISHED_INTRINSICS
-from render.mesh import Mesh, MeshPart
-from render.untrusted import parse_json, read_arrays
+from calib.rig.face_rig import FaceRig
+from calib.surgery.pieces import piece_material
+from core.array_checks import expect
+from core.camera import PUBLISHED_INTRINSICS
+from core.face_regions import ALL_LANDMARKS
+from core.mesh import Mesh, MeshPart
+from core.untrusted import parse_json, read_arrays
 
 _LARGEST_BYTES = 4 << 30  # a scan of a million vertices takes some four hundred megabytes
 _LARGEST_TEXT = 1 << 20

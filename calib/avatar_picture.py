@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from calib.avatar import Avatar
-from render.camera import look_at, transform_points
-from render.errors import InputError
-from render.viewer import Viewer
+from core.camera import look_at, transform_points
+from core.errors import InputError
+from render.window.viewer import Viewer
 
 _SIZE = 960
 _LANDMARK_BGR, _CONTROLLER_BGR = (90, 220, 90), (60, 160, 255)

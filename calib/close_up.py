@@ -1,5 +1,5 @@
 """The avatar's face as networks trained by this project are given it: cut closer than the published picture, with depth
-in the same measure as the driver's (`capture.head_crop`)."""
+in the same measure as the driver's (`capture.face.head_crop`)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,10 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.placement import FACE_HEIGHT
-from capture.head_crop import FARTHEST_M, NEAREST_M, cut_colors, cut_depth, depth_channel
-from capture.preprocess import NETWORK_SIZE, network_input
-from render.camera import Intrinsics
+from calib.survey.placement import FACE_HEIGHT
+from capture.face.head_crop import FARTHEST_M, NEAREST_M, cut_colors, cut_depth, depth_channel
+from capture.face.preprocess import NETWORK_SIZE, network_input
+from core.camera import Intrinsics
 
 UNITS_PER_METRE = FACE_HEIGHT / 0.177  # avatar units in a metre of an average head: that is its face's height
 _SIDE = 1.536  # avatar units that the cut shows, at the depth of the head
@@ -47,7 +47,7 @@ class CloseUp:
 
     @staticmethod
     def of(intrinsics: Intrinsics, T_camera_world: NDArray[np.float64]) -> "CloseUp":
-        """For an avatar's camera; the avatar's face is at the world's origin (`calib.placement`)."""
+        """For an avatar's camera; the avatar's face is at the world's origin (`calib.survey.placement`)."""
         centre = T_camera_world[:3, :3] @ np.array([0.0, _CENTRE_Y, 0.0]) + T_camera_world[:3, 3]
         x, y = intrinsics.project(centre[None])[0]
         width, height = (_SIDE * focal / centre[2] for focal in (intrinsics.fx, intrinsics.fy))
@@ -70,7 +70,7 @@ class CloseUp:
         return cut_colors(rgb, A).astype(np.uint8), cut_depth(depth, A)
 
     def network_input(self, rgb: NDArray[np.uint8], depth: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[4, 256, 256] in [-1, 1] of this camera's picture; see `capture.head_crop.depth_channel`."""
+        """[4, 256, 256] in [-1, 1] of this camera's picture; see `capture.face.head_crop.depth_channel`."""
         planes = np.empty((4, *depth.shape), np.float32)
         planes[:3] = rgb.transpose(2, 0, 1) / 255.0 * 2 - 1
         planes[3] = depth_channel(depth, self.origin, UNITS_PER_METRE)

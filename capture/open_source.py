@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from capture.playback import Clip, RecordedSource
-from capture.source import RgbdSource
-from render.errors import InputError
+from capture.recordings.playback import Clip, RecordedSource
+from core.errors import InputError
+from core.source import RgbdSource
 
 DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, .mkv, .r3d, or a folder of RGBD frames"
 _NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
@@ -19,10 +19,10 @@ def open_source(
     """The source `device` names, checked as far as that goes without waiting, and not opened yet.
 
     Args:
-        device: "demo", "webcam", "webcam:N", "kinect[:serial][?option=value&…]" (`capture.kinect.KinectOptions`),
-            "record3d[:udid][?rotate=90]", or a path: a folder of RGBD frames (`capture.rgbd_folder`), a folder with
+        device: "demo", "webcam", "webcam:N", "kinect[:serial][?option=value&…]" (`KinectOptions`),
+            "record3d[:udid][?rotate=90]", or a path: a folder of RGBD frames (`rgbd_folder`), a folder with
             color/X.mp4 and depth/X.nut or one of those two files, a video with depth and colour side by side, a
-            colour-only video (`capture.recorded`), an Azure Kinect recording (.mkv) or a Record3D archive (.r3d). A
+            colour-only video (`recorded`), an Azure Kinect recording (.mkv) or a Record3D archive (.r3d). A
             path that reads like a device is given as ./demo.
         realtime: recordings play at their own rate; otherwise as fast as they are read.
         fov_deg: vertical field of view where the camera is not known.
@@ -51,29 +51,36 @@ def _camera(
     if kind == "demo":
         if which is not None:
             raise InputError(f"--device {device}: the built-in performer takes no number; give --device demo")
-        from capture.synthetic.performer import PerformerSource
+        from capture.synthetic.performer.performer import PerformerSource
 
         return PerformerSource(realtime=realtime)
     if kind == "webcam":
-        from capture.reconnecting import ReconnectingSource
-        from capture.webcam import WebcamDevice, WebcamPicture
+        from capture.cameras.reconnecting import ReconnectingSource
+        from capture.cameras.webcam import WebcamDevice, WebcamPicture
 
         if which is not None and not (which.isdecimal() and len(which) < 4):
             raise InputError(f"--device {device}: expected webcam or webcam:N with N a number from 0; try webcam:0")
         return ReconnectingSource[WebcamPicture](WebcamDevice(int(which or 0), fov_deg))
     if kind == "kinect":
-        from capture.kinect import KinectOptions, kinect_source
+        from capture.cameras.kinect import KinectOptions, kinect_source
 
         return kinect_source(which or None, KinectOptions.parse(options))
-    from capture.record3d_usb import parse_rotation, record3d_source
+    from capture.cameras.record3d_usb import parse_rotation, record3d_source
 
     return record3d_source(which or None, parse_rotation(options))
 
 
 def _clip(path: Path, fov_deg: float | None, face_model: Path | None) -> Clip:
-    from capture.recorded import ColorClip, PairClip, SideBySideClip, find_pair, first_picture, side_by_side_coding
-    from capture.rgbd_folder import RgbdFolder
-    from capture.video_file import probe_video
+    from capture.recordings.recorded import (
+        ColorClip,
+        PairClip,
+        SideBySideClip,
+        find_pair,
+        first_picture,
+        side_by_side_coding,
+    )
+    from capture.recordings.rgbd_folder import RgbdFolder
+    from capture.recordings.video_file import probe_video
 
     pair = find_pair(path)
     if pair is not None:
@@ -81,12 +88,12 @@ def _clip(path: Path, fov_deg: float | None, face_model: Path | None) -> Clip:
     if path.is_dir():
         return RgbdFolder(path, fov_deg)
     if path.suffix.lower() == ".r3d":
-        from capture.r3d_archive import R3dClip
+        from capture.recordings.r3d_archive import R3dClip
 
         return R3dClip(path)
     streams = probe_video(path).stream_count
     if streams > 1:
-        from capture.kinect_file import KinectClip
+        from capture.recordings.kinect_file import KinectClip
 
         return KinectClip(path)
     coding = side_by_side_coding(first_picture(path))

@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from calib.avatar import prepare_avatar
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation
-from capture.source import frames_of
+from capture.face.face_tracker import FaceTracker
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
-from capture.synthetic.performer import PerformerSource
-from engine.expression_engine import ExpressionEngine
+from capture.synthetic.performer.performer import PerformerSource
+from core.frame import FaceObservation
+from core.source import frames_of
+from engine.expression.expression_engine import ExpressionEngine
 from realtime.cli import VIEW
-from render.viewer import Viewer
+from render.window.viewer import Viewer
 
 SHOWN = (755, 1025, 1120, 1212)  # frames: smiling, surprised, puckered, scowling
 SIZE = 400

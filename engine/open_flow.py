@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from calib.avatar import Avatar
 from calib.close_up import network_picture
-from engine.compact_flow_engine import CompactFlowEngine
-from engine.flow_engine import FlowEngine, FlowOptions
-from engine.flow_network import open_network
-from engine.motion import HeadPose
+from engine.flow.flow_network import open_network
+from engine.flow.ours.compact_flow_engine import CompactFlowEngine
+from engine.flow.published.flow_engine import FlowEngine, FlowOptions
+from engine.motion.protocol import HeadPose
 
 if TYPE_CHECKING:
-    from engine.network.checkpoint import Checkpoint
+    from engine.flow.network.checkpoint import Checkpoint
 
 
 def open_flow_engine(

@@ -18,20 +18,20 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
+from core.camera import PUBLISHED_INTRINSICS, OrbitCamera
+from core.errors import InputError
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.flow_options import WeightSettings
 from realtime.progress import Tell, console, progress_bar, step_bar
 from realtime.synth_command import synth
+from realtime.threads.worker import Stop
 from realtime.training_commands import preprocess, train
-from realtime.worker import Stop
-from render.camera import PUBLISHED_INTRINSICS, OrbitCamera
-from render.errors import InputError
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
-    from capture.source import RgbdSource
-    from realtime.live import LiveSession
-    from render.viewer import Viewer
+    from core.source import RgbdSource
+    from realtime.live.session import LiveSession
+    from render.window.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +63,12 @@ def main() -> None:
 
 def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     """Drive a head live: capture, track, animate, show, record."""
-    from capture.face_tracker import FaceTracker
+    from capture.face.face_tracker import FaceTracker
     from capture.open_source import open_source
     from realtime.engines import make_engine
-    from realtime.live import LiveSession
-    from realtime.person import PersonalCalibration
-    from realtime.recording_folder import RecordingFolder
+    from realtime.live.person import PersonalCalibration
+    from realtime.live.session import LiveSession
+    from realtime.recording.recording_folder import RecordingFolder
 
     stop = Stop()
     source = open_source(options.device, realtime=True, fov_deg=options.fov, face_model=options.face_model)
@@ -112,12 +112,12 @@ def _tell_report(session: "LiveSession", path: Path | None) -> None:
 
 def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     """Drive a head with a recording, offline: every frame, and the same result every time."""
-    from capture.face_tracker import FaceTracker
+    from capture.face.face_tracker import FaceTracker
     from capture.open_source import open_source
     from realtime import offline
     from realtime.engines import make_engine
-    from realtime.person import PersonalCalibration
-    from realtime.recording_folder import RecordingFolder
+    from realtime.live.person import PersonalCalibration
+    from realtime.recording.recording_folder import RecordingFolder
 
     def make_source() -> "RgbdSource":
         return open_source(
@@ -145,7 +145,7 @@ def devices() -> None:
     """List the cameras that are connected, with serial numbers and what to do about the rest."""
     from rich.table import Table
 
-    from capture.devices import list_devices
+    from capture.cameras.devices import list_devices
 
     table = Table("kind", "serial", "state", "next step")
     for row in list_devices():
@@ -156,9 +156,9 @@ def devices() -> None:
 def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) -> None:
     """Write the network's live graph for one avatar as ONNX."""
     from calib.close_up import network_picture
-    from engine.backends.onnx_export import export_onnx
-    from engine.flow_network import live_network
-    from engine.network.checkpoint import load_checkpoint
+    from engine.flow.backends.onnx_export import export_onnx
+    from engine.flow.flow_network import live_network
+    from engine.flow.network.checkpoint import load_checkpoint
     from realtime.engines import with_source
 
     checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
@@ -170,7 +170,7 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
 def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
     """Complete the recording that a killed process left in FOLDER."""
-    from realtime.recorder import finish_recording as finish
+    from realtime.recording.recorder import finish_recording as finish
 
     console.print(finish(folder), highlight=False, soft_wrap=True)
 
@@ -195,7 +195,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
 
 def _solve_weights(avatar: "Avatar", settings: WeightSettings) -> str:
     """Solve the flow engine's weights ahead of time; says what came out."""
-    from engine.flow_engine import flow_rig
+    from engine.flow.published.flow_engine import flow_rig
     from realtime.engines import flow_options
 
     rig = flow_rig(avatar, flow_options(settings))
@@ -209,17 +209,17 @@ def _camera(options: AvatarOptions) -> OrbitCamera:
 
 def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bool = False) -> "Viewer":
     """A viewer that has no avatar yet."""
-    from render.viewer import Viewer
+    from render.window.viewer import Viewer
 
     return Viewer(None, options.size, headless=headless, mirror=mirror, camera=_camera(options), intrinsics=VIEW)
 
 
 def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
     """Let the user place landmarks in a window; whether there are enough of them."""
-    from calib.placing_window import place_landmarks
-    from capture.canonical_face import load_canonical_face
-    from capture.face_model_file import find_face_model
-    from render.mesh_io import load_mesh
+    from calib.by_hand.placing_window import place_landmarks
+    from capture.face.face_model_file import find_face_model
+    from core.canonical_face import load_canonical_face
+    from render.mesh.mesh_io import load_mesh
 
     mesh = load_mesh(_avatar_path(options), options.texture)
     return place_landmarks(mesh, path, load_canonical_face(find_face_model()), options.up, options.front)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from engine.motion import HeadPose
+from core.errors import InputError
+from engine.motion.protocol import HeadPose
 from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
-from render.errors import InputError
 
 Vector = tuple[float, float, float]
 EngineName = Literal["auto", "expression", "landmark", "flow"]

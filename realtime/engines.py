@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calib.avatar import Avatar
-from calib.morphs import MorphUnits
-from engine.motion import MotionEngine
-from engine.shipped import COMPACT_FILE
+from calib.rigging.morphs import MorphUnits
+from core.camera import transform_points
+from core.errors import InputError
+from engine.flow.ours.shipped import COMPACT_FILE
+from engine.motion.protocol import MotionEngine
 from realtime.config import MotionOptions
 from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
-from render.camera import transform_points
-from render.errors import InputError
 
 if TYPE_CHECKING:
-    from engine.flow_engine import FlowOptions
+    from engine.flow.published.flow_engine import FlowOptions
 
 log = logging.getLogger(__name__)
 _FLOW_NAMES = {"weights_k": "neighbours", "smoothing_rounds": "rounds"}
@@ -40,10 +40,10 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     if by_hand:
         log.info("engine: landmark, because this head's landmarks were placed by hand")
     if options.engine == "landmark" or by_hand:
-        from engine.landmark_engine import LandmarkEngine
+        from engine.landmark.landmark_engine import LandmarkEngine
 
         return LandmarkEngine(avatar, head_pose=options.head_pose)
-    from engine.expression_engine import ExpressionEngine
+    from engine.expression.expression_engine import ExpressionEngine
 
     if options.engine == "auto":
         log.info("engine: expression, the most faithful one without a checkpoint")
@@ -52,7 +52,7 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
 
 def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:
-    from engine.compact_flow_engine import CompactFlowEngine
+    from engine.flow.ours.compact_flow_engine import CompactFlowEngine
     from engine.open_flow import open_flow_engine
 
     engine = open_flow_engine(avatar, checkpoint, flow_options(options.flow), options.head_pose)
@@ -64,7 +64,7 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
 
 def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":
     """The engine's options: what was given, and its defaults for the rest."""
-    from engine.flow_engine import FlowOptions
+    from engine.flow.published.flow_engine import FlowOptions
 
     given = {_FLOW_NAMES.get(name, name): value for name, value in vars(settings).items() if value is not None}
     given.pop("source_renderer", None)
@@ -75,7 +75,7 @@ def with_source(avatar: Avatar, settings: SourceSettings) -> Avatar:
     """The avatar with the picture that the network sees drawn by what was asked for. Raises InputError."""
     if settings.source_renderer != "pytorch3d":
         return avatar
-    from calib.pytorch3d_source import pytorch3d_rgbd
+    from calib.published.pytorch3d_source import pytorch3d_rgbd
 
     mesh = avatar.file_mesh
     placed = replace(mesh, vertices=transform_points(avatar.T_world_file, mesh.vertices).astype(np.float32))

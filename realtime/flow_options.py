@@ -4,9 +4,9 @@ released ones behave as published."""
 from dataclasses import dataclass
 from typing import Literal
 
-from capture.preprocess import ChannelOrder
-from engine.backends.names import BackendName
-from render.errors import InputError
+from capture.face.preprocess import ChannelOrder
+from core.errors import InputError
+from engine.flow.backends.names import BackendName
 
 MOST_NEIGHBOURS, MOST_ROUNDS = 200, 1000
 

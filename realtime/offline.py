@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calib.avatar import Avatar
-from calib.neutral import best_neutral
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation
-from capture.source import RgbdSource, frames_of
-from engine.motion import MotionEngine
-from realtime.animation_file import AnimationWriter
-from realtime.preview import PreviewWriter
-from realtime.recorder import write_pose
-from realtime.recording_folder import ANIMATION_NAME, PREVIEW_NAME
-from render.errors import InputError
-from render.viewer import Viewer
+from calib.person.neutral import best_neutral
+from capture.face.face_tracker import FaceTracker
+from core.errors import InputError
+from core.frame import FaceObservation
+from core.source import RgbdSource, frames_of
+from engine.motion.protocol import MotionEngine
+from realtime.recording.animation_file import AnimationWriter
+from realtime.recording.preview import PreviewWriter
+from realtime.recording.recorder import write_pose
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from render.window.viewer import Viewer
 
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 

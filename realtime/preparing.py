@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from calib.avatar import Avatar, Progress
-from realtime.worker import Stop
-from render.viewer_controls import ViewerCommand
+from realtime.threads.worker import Stop
+from render.window.viewer_controls import ViewerCommand
 
 POLL_S = 1 / 30
 

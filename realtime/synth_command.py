@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from render.errors import InputError
+from core.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +84,9 @@ class SynthOptions:
 
 def synth(options: Annotated[SynthOptions, tyro.conf.arg(name="")]) -> None:
     """Film synthetic people whose motion is known, for training and judging."""
-    from capture.synthetic.clip_files import write_clip
-    from capture.synthetic.clip_plan import plan_clip
-    from capture.synthetic.clip_studio import ClipStudio
+    from capture.synthetic.studio.clip_files import write_clip
+    from capture.synthetic.studio.clip_plan import plan_clip
+    from capture.synthetic.studio.clip_studio import ClipStudio
 
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out}: expected a folder for the clips, found a file; name another")

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from core.errors import InputError
 from engine.training.options import TrainOptions
-from render.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class PreprocessOptions:
 
 def preprocess(options: Annotated[PreprocessOptions, tyro.conf.arg(name="")]) -> None:
     """Turn recordings into training clips. A run that was interrupted goes on where it stopped."""
-    from engine.training.preprocess import Executor, LocalExecutor, RayExecutor, summary
-    from engine.training.preprocess import preprocess as run
+    from engine.training.flow.preprocess import Executor, LocalExecutor, RayExecutor, summary
+    from engine.training.flow.preprocess import preprocess as run
     from realtime.progress import progress_bar
 
     executor: Executor = LocalExecutor(options.workers)

@@ -1,4 +1,4 @@
-"""The order of the packages: imports only ever point left, and every module imports on a bare machine."""
+"""The order of the rooms: imports only ever point left, and every module imports on a bare machine."""
 
 import ast
 import os
@@ -6,49 +6,54 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tools.house import House
 
 ROOT = Path(__file__).parents[1]
-ORDER = ["render", "capture", "calib", "engine", "realtime"]
+HOUSE = House.at(ROOT)
 OPTIONAL = {"pyk4a", "record3d", "liblzfse", "torch_tensorrt", "tensorrt", "onnx", "onnxscript", "onnxruntime", "ray"}
 
 
-def modules() -> list[Path]:
-    return [path for package in ORDER for path in sorted((ROOT / package).rglob("*.py"))]
-
-
-def imported_names(path: Path, *, top_level_only: bool) -> set[str]:
-    """First part of every absolute import; with top_level_only just those that run when the module is imported."""
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
+def imports_at_the_top(path: Path) -> set[str]:
+    """First part of every import that runs when the module is imported."""
     names: set[str] = set()
-    for node in nodes:
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide the direction; write the package's name"
             names.add((node.module or "").split(".")[0])
     return names
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_left(path: Path) -> None:
-    own = ORDER.index(path.relative_to(ROOT).parts[0])
-    to_the_right = set(ORDER[own + 1 :]) & imported_names(path, top_level_only=False)
-    assert not to_the_right, f"{path.relative_to(ROOT)} may not import {sorted(to_the_right)}"
+def test_imports_point_left() -> None:
+    assert HOUSE.wrong_ways() == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_optional_packages_are_imported_at_the_point_of_use(path: Path) -> None:
-    assert not OPTIONAL & imported_names(path, top_level_only=True)
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert HOUSE.circle() == []
+
+
+def test_rooms_are_small_and_say_what_belongs_in_them() -> None:
+    assert HOUSE.overfull() == []
+    assert HOUSE.undescribed() == []
+
+
+def test_imports_name_their_room() -> None:
+    relative = [
+        f"{module.path}:{node.lineno}"
+        for module in HOUSE.modules.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == [], "relative imports hide the direction; write the room's name"
+
+
+def test_optional_packages_are_imported_at_the_point_of_use() -> None:
+    wrong = {name for name, module in HOUSE.modules.items() if OPTIONAL & imports_at_the_top(module.path)}
+    assert wrong == set()
 
 
 def test_every_module_imports_without_display_or_extras() -> None:
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in modules()
-        if path.name != "__main__.py"
-    ]
+    names = [name.removesuffix(".__init__") for name in HOUSE.modules if not name.endswith("__main__")]
     code = f"""
 import importlib, sys
 class Refuse:
@@ -70,5 +75,4 @@ def test_packages_are_listed_for_the_wheel() -> None:
     import tomllib
 
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in modules()}
-    assert found == listed
+    assert {module.room for module in HOUSE.modules.values()} == listed

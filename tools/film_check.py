@@ -11,8 +11,8 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face_model_file import find_face_model
-from capture.landmarker_library import LandmarkNetwork
+from capture.face.face_model_file import find_face_model
+from capture.face.landmarker_library import LandmarkNetwork
 
 Picture = NDArray[np.uint8]
 LEAST_SHOWN = 0.8  # share of the pictures looked at in which a face has to be found

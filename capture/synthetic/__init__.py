@@ -1,4 +1,7 @@
-"""The people that come with the program: a parametric head, three avatars and a performer. See data/PROVENANCE.txt."""
+"""People who do not exist: a parametric `head`, the built-in `performer`, and the `studio` that films ground truth.
+
+Start with `avatars`, the heads that come with the program. What makes the shipped files is `tools.assets`.
+"""
 
 from capture.synthetic.avatars import AVATAR_NAMES as BUILTIN_AVATARS
 from capture.synthetic.avatars import builtin_avatar_path

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from capture.synthetic.head_data import DATA_FOLDER
-from render.errors import InputError
+from capture.synthetic.head.head_data import DATA_FOLDER
+from core.errors import InputError
 
 AvatarName = Literal["realistic", "stylized", "lowpoly"]
 AVATAR_NAMES: tuple[str, ...] = get_args(AvatarName)
 
 
 def builtin_avatar_path(name: str) -> Path:
-    """The .glb of a built-in avatar, to be loaded like any other head (`render.mesh_io.load_mesh`).
+    """The .glb of a built-in avatar, to be loaded like any other head (`render.mesh.mesh_io.load_mesh`).
 
     Metres, y up, facing +z, neutral, lips closed. Parts: skin, eye_left, eye_right, teeth_upper, teeth_lower, tongue,
     and lashes or brow_left and brow_right. No rig and no morph targets. Raises InputError for another name.

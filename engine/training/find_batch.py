@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.training.distributed import Team
-from engine.training.feed import Samples, batches
-from engine.training.names import Precision
-from engine.training.stages import StageModel
+from engine.training.flow.stages import StageModel
+from engine.training.loop.distributed import Team
+from engine.training.loop.feed import Samples, batches
+from engine.training.loop.names import Precision
 
 _TRIES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _STEPS = 2

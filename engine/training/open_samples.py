@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from engine.network.config import NetworkConfig
-from engine.training.feed import Samples
+from core.errors import InputError
+from engine.flow.network.config import NetworkConfig
+from engine.training.loop.feed import Samples
 from engine.training.options import TrainOptions
-from render.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def has_truth(root: Path) -> bool:
 def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
     """The samples of `options.data`, checked as far as that goes quickly. Raises InputError where there are none."""
     if has_truth(options.data):
-        from engine.training.pair_samples import PairSamples
+        from engine.training.flow.pair_samples import PairSamples
 
         pairs = PairSamples(options.data, options.stage, seed=options.seed, augment=options.augment)
         if pairs.image_size != config.image_size:
@@ -28,7 +28,7 @@ def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
                 "give --size compact or other data"
             )
         return pairs
-    from engine.training.clip_samples import ClipSamples
+    from engine.training.flow.clip_samples import ClipSamples
 
     if not config.head_motion:
         log.warning("%s: the network is made for cuts that stay on the head, which rendered pairs have", options.data)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from engine.training.names import Normalisation, OptimizerName, Precision, ScheduleName, SizeName, StageName
-from render.errors import InputError
+from core.errors import InputError
+from engine.training.loop.names import Normalisation, OptimizerName, Precision, ScheduleName, SizeName, StageName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class TrainOptions:
     """Decay of the moving average of the weights; 0 keeps none."""
 
     optimizer: OptimizerName = "adam"
-    """adam as published, or muon (engine.training.muon), with which networks that start from nothing learn faster."""
+    """adam as published, or muon, with which networks that start from nothing learn faster."""
 
     momentum: float = 0.0
     """Adam's first decay; the published one is 0."""

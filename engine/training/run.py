@@ -9,21 +9,21 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from engine.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint
-from engine.network.config import COMPACT, PUBLISHED, NetworkConfig
-from engine.network.layers import EqualLinear
-from engine.network.network import FaceNetwork
-from engine.training.distributed import Team, team
-from engine.training.feed import Samples
+from core.errors import InputError
+from engine.flow.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint
+from engine.flow.network.config import COMPACT, PUBLISHED, NetworkConfig
+from engine.flow.network.layers import EqualLinear
+from engine.flow.network.network import FaceNetwork
 from engine.training.find_batch import find_batch
-from engine.training.losses import DistillWeights, GeneratorWeights, PerceptualLoss
+from engine.training.flow.losses import DistillWeights, GeneratorWeights, PerceptualLoss
+from engine.training.flow.stages import StageModel, StageOptions
+from engine.training.flow.vgg import load_vgg
+from engine.training.loop.distributed import Team, team
+from engine.training.loop.feed import Samples
+from engine.training.loop.schedule import Schedule
 from engine.training.open_samples import has_truth, open_samples
 from engine.training.options import TrainOptions
-from engine.training.schedule import Schedule
-from engine.training.stages import StageModel, StageOptions
 from engine.training.trainer import PUBLISHED_BETAS, Trainer, TrainingPlan
-from engine.training.vgg import load_vgg
-from render.errors import InputError
 
 NETWORK_NAME = "network.pt"
 _AT_REST, _SMALL_CODE = 0.01, 0.1
@@ -132,13 +132,13 @@ def _stage_options(options: TrainOptions) -> StageOptions:
     distill = DistillWeights(perceptual=options.perceptual, flow=options.flow)
     importance = None
     if has_truth(options.data):
-        from engine.training.pair_samples import unit_importance
+        from engine.training.flow.pair_samples import unit_importance
 
         importance = torch.from_numpy(unit_importance())
     elif options.stage == "code" or options.truth_code or options.flow or options.code:
         raise InputError(
             f"{options.data}: holds no truth, which stage code, --truth-code, --flow and --code need; give a folder "
-            "made by python -m engine.training.make_pairs"
+            "made by python -m engine.training.flow.make_pairs"
         )
     return StageOptions(
         generator=generator,

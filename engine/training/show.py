@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.network.layers import identity_grid, sample
-from engine.training.stages import Batch, StageModel
+from engine.flow.network.layers import identity_grid, sample
+from engine.training.flow.stages import Batch, StageModel
 
 _ROWS = 4
 

@@ -12,9 +12,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from engine.network.network import FaceNetwork
-from engine.training.board import Board
-from engine.training.checkpointing import (
+from core.errors import InputError
+from engine.flow.network.network import FaceNetwork
+from engine.training.flow.stages import Batch, StageModel
+from engine.training.loop.board import Board
+from engine.training.loop.checkpointing import (
     MovingAverage,
     checkpoint_path,
     latest_checkpoint,
@@ -22,14 +24,12 @@ from engine.training.checkpointing import (
     prune,
     save_training,
 )
-from engine.training.distributed import Team
-from engine.training.feed import Samples, batches
-from engine.training.muon import Muon
-from engine.training.names import OptimizerName, Precision
-from engine.training.schedule import Schedule
+from engine.training.loop.distributed import Team
+from engine.training.loop.feed import Samples, batches
+from engine.training.loop.muon import Muon
+from engine.training.loop.names import OptimizerName, Precision
+from engine.training.loop.schedule import Schedule
 from engine.training.show import sheet
-from engine.training.stages import Batch, StageModel
-from render.errors import InputError
 
 PUBLISHED_BETAS = (0.0, 0.99)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.crash import _what_is_left
-from realtime.animation_file import AnimationWriter
-from realtime.preview import PreviewWriter
+from realtime.recording.animation_file import AnimationWriter
+from realtime.recording.preview import PreviewWriter
 
 
 @pytest.fixture

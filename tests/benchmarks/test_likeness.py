@@ -19,8 +19,8 @@ from benchmarks.likeness_metrics import (
     likeness,
     lip_gaps,
 )
-from render.mesh_io import load_mesh
-from render.mesh_save import save_ply
+from render.mesh.mesh_io import load_mesh
+from render.mesh.mesh_save import save_ply
 
 T = 90
 TIMES = np.arange(T) / 30

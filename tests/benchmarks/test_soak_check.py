@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks import soak
 from benchmarks.soak_check import APP_LIMITS, SOURCE_LIMITS, FrameTally, Limits, Seen, seen
-from capture.frame import RgbdFrame
-from render.camera import Intrinsics
+from core.camera import Intrinsics
+from core.frame import RgbdFrame
 
 Log = list[Seen]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from capture.synthetic import builtin_avatar_path
-from render.mesh import Mesh, MeshPart
+from core.mesh import Mesh, MeshPart
 
 
 def _sheet(columns: int = 21, rows: int = 15, width: float = 1.0, height: float = 0.7) -> Mesh:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, avatar_camera, default_cache_dir, prepare_avatar
-from calib.controllers import Role
-from calib.face_regions import FACE_LANDMARKS, lower_lip_mask
-from engine.contact import LidContact, LipContact
-from engine.retarget import Retargeter
-from render.errors import InputError
-from render.mesh import Mesh
-from render.mesh_io import load_mesh
-from render.mesh_save import save_ply
+from calib.rig.controllers import Role
+from core.errors import InputError
+from core.face_regions import FACE_LANDMARKS, lower_lip_mask
+from core.mesh import Mesh
+from engine.motion.contact import LidContact, LipContact
+from engine.motion.retarget import Retargeter
+from render.mesh.mesh_io import load_mesh
+from render.mesh.mesh_save import save_ply
 
 
 class NotCachedError(Exception):

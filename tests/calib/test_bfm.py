@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from calib.bfm import (
+from calib.published.bfm import (
     COEFFICIENTS,
     bfm_mesh,
     colors_of,
@@ -19,8 +19,8 @@ from calib.bfm import (
     rotation,
     shape_of,
 )
-from calib.mat_file import read_mat
-from render.errors import InputError
+from calib.published.mat_file import read_mat
+from core.errors import InputError
 
 SIDE = 6
 COUNT = SIDE * SIDE

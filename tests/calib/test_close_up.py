@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from calib.close_up import UNITS_PER_METRE, CloseUp, network_picture
-from capture.head_crop import EMPTY
-from render.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, look_at, transform_points
+from capture.face.head_crop import EMPTY
+from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, look_at, transform_points
 
 T = np.asarray(look_at(PUBLISHED_EYE))
 

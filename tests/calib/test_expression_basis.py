@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, prepare_avatar
-from calib.expression_basis import ExpressionBasis, ExpressionUnits
-from calib.template_head import load_template
-from capture.synthetic.head_data import load_head_data
-from capture.synthetic.head_model import HeadModel
-from capture.synthetic.identity import random_identity
-from render.mesh import Mesh
-from render.mesh_save import save_ply
+from calib.rig.expression_basis import ExpressionBasis, ExpressionUnits
+from calib.rigging.template_head import load_template
+from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.head.identity import random_identity
+from core.mesh import Mesh
+from render.mesh.mesh_save import save_ply
 
 MOVES_M = 0.0005
 
@@ -113,15 +113,15 @@ def test_the_template_is_bent_onto_the_head(person: HeadModel, avatar: Avatar) -
 
 
 def _aligned_error(points: np.ndarray, target: np.ndarray) -> float:
-    from render.rigid_motion import fit_similarity
+    from core.rigid_motion import fit_similarity
 
     scale, rotation, shift = fit_similarity(points, target)
     return float(np.linalg.norm(scale * points @ rotation.T + shift - target, axis=1).mean())
 
 
 def test_a_missing_landmark_file_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from calib import template_head
-    from render.errors import InputError
+    from calib.rigging import template_head
+    from core.errors import InputError
 
     monkeypatch.setattr(template_head, "LANDMARK_FILE", tmp_path / "missing.npz")
     with pytest.raises(InputError, match=r"missing\.npz.*install the package again"):

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, prepare_avatar
-from calib.controllers import Role
-from calib.face_regions import LOWER_LIDS, UPPER_LIDS
-from calib.hand_landmarks import (
+from calib.rig.controllers import Role
+from calib.survey.hand_landmarks import (
     GUIDE,
     LANDMARK_OF,
     completed,
@@ -18,14 +17,15 @@ from calib.hand_landmarks import (
     save_hand_landmarks,
     symmetry_plane,
 )
-from calib.hand_placement import place_by_hand, warped_landmarks
-from calib.placement import FACE_HEIGHT, axis_rotation
-from capture.canonical_face import load_canonical_face
-from capture.face_model_file import find_face_model
-from engine.contact import LidContact
-from engine.retarget import Retargeter
-from render.errors import InputError
-from render.mesh import Mesh
+from calib.survey.hand_placement import place_by_hand, warped_landmarks
+from calib.survey.placement import FACE_HEIGHT, axis_rotation
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import load_canonical_face
+from core.errors import InputError
+from core.face_regions import LOWER_LIDS, UPPER_LIDS
+from core.mesh import Mesh
+from engine.motion.contact import LidContact
+from engine.motion.retarget import Retargeter
 
 SPOT = Path(__file__).with_name("spot_landmarks.json")
 Points = dict[str, np.ndarray]

@@ -10,8 +10,8 @@ import pytest
 
 from calib import avatar as avatar_module
 from calib.avatar import Avatar, _load, _save, prepare_avatar
-from calib.published_rig import SeenHead, own_rig, published_rig
-from render.cache_folder import kept
+from calib.published.published_rig import SeenHead, own_rig, published_rig
+from core.cache_folder import kept
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -172,13 +172,15 @@ def test_a_rig_is_read_back_without_solving(
     head: SeenHead, lowpoly: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = own_rig(head, lowpoly.controllers.rest, lowpoly.weights, cache_dir=tmp_path)
-    monkeypatch.setattr("calib.published_rig.smoothing_weights", lambda *_, **__: pytest.fail("solved again"))
+    monkeypatch.setattr("calib.published.published_rig.smoothing_weights", lambda *_, **__: pytest.fail("solved again"))
     again = own_rig(head, lowpoly.controllers.rest, lowpoly.weights, cache_dir=tmp_path)
     assert (again.weights != first.weights).nnz == 0
 
 
 def test_a_rig_that_cannot_be_kept_is_used(head: SeenHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calib.published_rig.controlling_weights", lambda *_, **__: "weights")  # these take seconds
-    monkeypatch.setattr("calib.published_rig.smoothing_weights", lambda *_, **__: "smoothing")
+    monkeypatch.setattr(
+        "calib.published.published_rig.controlling_weights", lambda *_, **__: "weights"
+    )  # these take seconds
+    monkeypatch.setattr("calib.published.published_rig.smoothing_weights", lambda *_, **__: "smoothing")
     (tmp_path / "cache").write_text("a file where the folder would be")
     assert published_rig(head, cache_dir=tmp_path / "cache").smoothing == "smoothing"

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.hand_landmarks import GUIDE, LANDMARK_OF
-from calib.landmark_placing import ORDER, LandmarkPlacing, pick
-from calib.placing_window import PlacingScene, PlacingWindow, guide_picture
-from capture.canonical_face import CanonicalFace, load_canonical_face
-from capture.face_model_file import find_face_model
-from render.errors import InputError
-from render.mesh import Mesh
-from render.viewer import Viewer
+from calib.by_hand.landmark_placing import ORDER, LandmarkPlacing, pick
+from calib.by_hand.placing_window import PlacingScene, PlacingWindow, guide_picture
+from calib.survey.hand_landmarks import GUIDE, LANDMARK_OF
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import CanonicalFace, load_canonical_face
+from core.errors import InputError
+from core.mesh import Mesh
+from render.window.viewer import Viewer
 
 
 @pytest.fixture(scope="module")

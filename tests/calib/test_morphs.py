@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.morphs import UNIT_NAMES, MorphUnits, arkit_morphs, extended, unit_of
-from capture.synthetic.head_model import HeadModel
-from render.errors import InputError
-from render.mesh import Mesh, MorphTargets
+from calib.rigging.morphs import UNIT_NAMES, MorphUnits, arkit_morphs, extended, unit_of
+from capture.synthetic.head.head_model import HeadModel
+from core.errors import InputError
+from core.mesh import Mesh, MorphTargets
 
 
 @pytest.mark.parametrize(

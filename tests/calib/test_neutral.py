@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from calib.neutral import NeutralPicker, best_neutral, deviation
-from capture.face_tracker import SCORE_NAMES
-from capture.frame import FaceObservation, RgbdFrame
-from render.camera import Intrinsics
+from calib.person.neutral import NeutralPicker, best_neutral, deviation
+from capture.face.face_tracker import SCORE_NAMES
+from core.camera import Intrinsics
+from core.frame import FaceObservation, RgbdFrame
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 

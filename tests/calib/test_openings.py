@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from calib.assemble import assemble
-from calib.controllers import Role
-from calib.face_finder import FaceFinder
-from calib.parts import Kind, fit_sphere
-from calib.survey import HeadSurvey, survey_head
-from calib.views import Studio
+from calib.rig.controllers import Role
+from calib.rigging.assemble import assemble
+from calib.survey.face_finder import FaceFinder
+from calib.survey.head_survey import HeadSurvey, survey_head
+from calib.survey.parts import Kind, fit_sphere
+from calib.survey.views import Studio
 from capture.synthetic import builtin_avatar_path
-from render.mesh_io import load_mesh
+from render.mesh.mesh_io import load_mesh
 
 
 @pytest.fixture(scope="module", params=["realistic", "stylized"])

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.extent import check_extent
-from calib.face_finder import FaceFinder
-from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
-from calib.views import Studio
+from calib.survey.extent import check_extent
+from calib.survey.face_finder import FaceFinder
+from calib.survey.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
+from calib.survey.views import Studio
 from capture.synthetic import builtin_avatar_path
-from render.errors import InputError
-from render.mesh import Mesh
-from render.mesh_io import load_mesh
-from render.rigid_motion import fit_similarity
+from core.errors import InputError
+from core.mesh import Mesh
+from core.rigid_motion import fit_similarity
+from render.mesh.mesh_io import load_mesh
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_dark_skin_beside_white_is_found_with_patience(finder: FaceFinder, monke
     with Studio(replace(mesh, materials=dark)) as studio:
         placement, _ = place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
         assert (placement.up, placement.front) == ("y", "z")
-        monkeypatch.setattr("calib.placement.PatientFinder", lambda hasty: hasty)
+        monkeypatch.setattr("calib.survey.placement.PatientFinder", lambda hasty: hasty)
         with pytest.raises(InputError):
             place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
 
@@ -122,7 +122,7 @@ def test_patience_is_not_spent_on_a_head_that_is_found_at_once(
     def never(_finder: FaceFinder) -> None:
         raise AssertionError("not needed")
 
-    monkeypatch.setattr("calib.placement.PatientFinder", never)
+    monkeypatch.setattr("calib.survey.placement.PatientFinder", never)
     mesh = load_mesh(lowpoly_path)
     with Studio(mesh) as studio:
         place("head", mesh.vertices.astype(float), studio.look, finder)

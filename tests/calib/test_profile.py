@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.morphs import UNIT_NAMES
-from calib.neutral import NeutralPicker
-from calib.profile import (
+from calib.person.neutral import NeutralPicker
+from calib.person.profile import (
     GAIN_RANGE,
     MISFIT_LIMIT,
     PersonalProfile,
@@ -18,13 +17,14 @@ from calib.profile import (
     profile_path,
     save_profile,
 )
-from calib.range_of_motion import STEPS, RangeOfMotion
-from capture.canonical_face import load_canonical_face
-from capture.face_model_file import find_face_model
-from capture.face_tracker import SCORE_NAMES
-from capture.frame import FaceObservation, RgbdFrame
-from render.camera import Intrinsics
-from render.errors import InputError
+from calib.person.range_of_motion import STEPS, RangeOfMotion
+from calib.rigging.morphs import UNIT_NAMES
+from capture.face.face_model_file import find_face_model
+from capture.face.face_tracker import SCORE_NAMES
+from core.camera import Intrinsics
+from core.canonical_face import load_canonical_face
+from core.errors import InputError
+from core.frame import FaceObservation, RgbdFrame
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 FACE = load_canonical_face(find_face_model()).points

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from calib.published import controlling_weights, select_controllers, smoothing_weights
-from render.errors import InputError
+from calib.published.published_weights import controlling_weights, select_controllers, smoothing_weights
+from core.errors import InputError
 
 Golden = dict[str, NDArray[Any]]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.pytorch3d_source import pytorch3d_rgbd
-from render.camera import PUBLISHED_INTRINSICS, look_at
-from render.errors import InputError
-from render.mesh import Mesh
+from calib.published.pytorch3d_source import pytorch3d_rgbd
+from core.camera import PUBLISHED_INTRINSICS, look_at
+from core.errors import InputError
+from core.mesh import Mesh
 
 TRIANGLE = Mesh(
     np.array([[-0.3, -0.3, 0], [0.3, -0.3, 0], [0, 0.3, 0]], np.float32),

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calib.cutting import cut_along, extend_rim
-from calib.remesh import (
+from calib.surgery.cutting import cut_along, extend_rim
+from calib.surgery.remesh import (
     WorkMesh,
     display_mesh,
     edge_table,
@@ -16,8 +16,8 @@ from calib.remesh import (
     without_faces,
     work_mesh,
 )
-from calib.surface import directed_edges, undirected
-from render.mesh import Mesh, MeshPart
+from calib.survey.surface import directed_edges, undirected
+from core.mesh import Mesh, MeshPart
 
 
 def area(work: WorkMesh) -> float:

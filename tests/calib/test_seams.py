@@ -5,12 +5,12 @@ import pytest
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from calib.openings import Opening
-from calib.remesh import WorkMesh, refine, work_mesh
-from calib.rig import COLUMNS
-from calib.seams import cut_opening, sides_of
-from calib.surface import directed_edges
-from render.mesh import Mesh
+from calib.rig.face_rig import COLUMNS
+from calib.surgery.remesh import WorkMesh, refine, work_mesh
+from calib.surgery.seams import cut_opening, sides_of
+from calib.survey.openings import Opening
+from calib.survey.surface import directed_edges
+from core.mesh import Mesh
 
 
 def opening(height: float) -> Opening:

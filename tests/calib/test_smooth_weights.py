@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from calib.closest import closest_on_faces, edge_distance
-from calib.cutting import cut_along
-from calib.remesh import edge_table, work_mesh
-from calib.smooth_weights import Anchors, laplacian, solve_weights
-from render.mesh import Mesh
+from calib.rigging.smooth_weights import Anchors, laplacian, solve_weights
+from calib.surgery.cutting import cut_along
+from calib.surgery.remesh import edge_table, work_mesh
+from calib.survey.closest import closest_on_faces, edge_distance
+from core.mesh import Mesh
 
 
 def anchored(targets: np.ndarray, points: np.ndarray, faces: np.ndarray) -> Anchors:

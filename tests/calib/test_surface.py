@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from calib.surface import make_surface, point_normals, undirected
-from render.mesh import Mesh
+from calib.survey.surface import make_surface, point_normals, undirected
+from core.mesh import Mesh
 
 
 def soup(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

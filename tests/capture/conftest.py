@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.canonical_face import CanonicalFace, load_canonical_face
-from capture.face_model_file import find_face_model
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import CanonicalFace, load_canonical_face
 
 VideoWriter = Callable[..., Path]
 TICKS = 90_000  # a second, where a video's times are given

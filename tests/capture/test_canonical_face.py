@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.canonical_face import (
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import (
     AVERAGE_IPD_M,
     FACE_OVAL,
     INNER_LOWER_LIP,
@@ -16,8 +17,7 @@ from capture.canonical_face import (
     CanonicalFace,
     load_canonical_face,
 )
-from capture.face_model_file import find_face_model
-from render.errors import InputError
+from core.errors import InputError
 
 
 def test_it_has_the_size_and_the_axes_of_a_face(face: CanonicalFace) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from capture.clock import DeviceClock
+from capture.cameras.clock import DeviceClock
 
 
 def stream(seconds: float, drift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from capture.depth_cleaning import DepthCleaner
+from capture.cameras.depth_cleaning import DepthCleaner
 from tests.fakes.rendered_face import KINECT_NFOV, TRUEDEPTH, RenderedFace, rendered_faces
 from tests.fakes.sensor_noise import kinect_nfov, truedepth
 

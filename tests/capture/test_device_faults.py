@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from capture import picture_watch, reconnecting
-from capture.frame import RgbdFrame
-from capture.freeze import FROZEN_S
-from capture.reconnecting import ReconnectingSource
-from capture.source import DeviceState, SourceError
-from render.camera import Intrinsics
+from capture.cameras import picture_watch, reconnecting
+from capture.cameras.freeze import FROZEN_S
+from capture.cameras.reconnecting import ReconnectingSource
+from core.camera import Intrinsics
+from core.frame import RgbdFrame
+from core.source import DeviceState, SourceError
 from tests.capture.test_reconnecting import next_frame, wait_for
 from tests.fakes.scripted_device import PINHOLE, Clock, Scripted, good_frame, noisy
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from capture.canonical_face import CanonicalFace
-from capture.face_depth import draw_depth, lift_depth
-from capture.face_tracker import untracked
-from capture.frame import FaceObservation, RgbdFrame
-from render.camera import Intrinsics
+from capture.face.face_depth import draw_depth, lift_depth
+from capture.face.face_tracker import untracked
+from core.camera import Intrinsics
+from core.canonical_face import CanonicalFace
+from core.frame import FaceObservation, RgbdFrame
 
 CAMERA = Intrinsics(300.0, 310.0, 80.0, 60.0, 160, 120)
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.canonical_face import INNER_LOWER_LIP, INNER_UPPER_LIP, CanonicalFace
-from capture.face_depth import draw_depth
-from capture.face_landmarker import FaceLandmarks
-from capture.face_lifting import FaceLifter, LiftedFace
-from render.camera import Intrinsics
+from capture.face.face_depth import draw_depth
+from capture.face.face_landmarker import FaceLandmarks
+from capture.face.face_lifting import FaceLifter, LiftedFace
+from core.camera import Intrinsics
+from core.canonical_face import INNER_LOWER_LIP, INNER_UPPER_LIP, CanonicalFace
 
 CAMERA = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
 DISTANCE_M = 0.6

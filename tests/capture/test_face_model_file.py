@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from capture import face_model_file
-from capture.face_model_file import BUNDLE_MEMBERS, FACE_MODEL_NAME, find_face_model
-from render.errors import InputError
+from capture.face import face_model_file
+from capture.face.face_model_file import BUNDLE_MEMBERS, FACE_MODEL_NAME, find_face_model
+from core.errors import InputError
 
 
 @pytest.fixture

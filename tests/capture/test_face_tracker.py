@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.canonical_face import CanonicalFace
-from capture.face_tracker import SCORE_NAMES, FaceTracker
-from capture.frame import FaceObservation, RgbdFrame
-from capture.video_file import decode_video
-from render.camera import assumed_intrinsics
+from capture.face.face_tracker import SCORE_NAMES, FaceTracker
+from capture.recordings.video_file import decode_video
+from core.camera import assumed_intrinsics
+from core.canonical_face import CanonicalFace
+from core.frame import FaceObservation, RgbdFrame
 
 
 @pytest.fixture(scope="module")

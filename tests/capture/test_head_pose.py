@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.canonical_face import CanonicalFace
-from capture.head_pose import HeadPose, PoseTask, solve_head_pose
-from render.rigid_motion import fit_similarity
+from capture.face.head_pose import HeadPose, PoseTask, solve_head_pose
+from core.canonical_face import CanonicalFace
+from core.rigid_motion import fit_similarity
 
 FACING = np.diag([1.0, -1.0, -1.0])
 

@@ -11,17 +11,18 @@ import OpenEXR
 import pytest
 from PIL import Image
 
-from capture import picture_limits, rgbd_folder
-from capture.camera_file import read_camera_file
-from capture.canonical_face import load_canonical_face
-from capture.kinect_calibration import parse_calibration
-from capture.kinect_picture import jpeg_shape
-from capture.picture_limits import check_picture_size
-from capture.source import SourceError
-from capture.synthetic.head_data import load_head_data
-from capture.synthetic.performer import read_outline, write_outline
-from capture.webcam import WebcamDevice, WebcamPicture
-from render.errors import InputError
+from capture.cameras.kinect_calibration import parse_calibration
+from capture.cameras.kinect_picture import jpeg_shape
+from capture.cameras.webcam import WebcamDevice, WebcamPicture
+from capture.recordings import rgbd_folder
+from capture.recordings.camera_file import read_camera_file
+from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.performer.performer import read_outline, write_outline
+from core import picture_limits
+from core.canonical_face import load_canonical_face
+from core.errors import InputError
+from core.picture_limits import check_picture_size
+from core.source import SourceError
 from tests.capture.conftest import VideoWriter
 from tools.fuzz.capture_targets import TARGETS as RECORDINGS
 from tools.fuzz.capture_targets import play

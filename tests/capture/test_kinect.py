@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.device import DamagedPictureError
-from capture.kinect import KinectOptions, kinect_source
-from capture.kinect_calibration import parse_calibration
-from capture.kinect_file import KinectClip, is_kinect_recording
-from capture.kinect_picture import KinectDecoder, KinectPicture
+from capture.cameras.device import DamagedPictureError
+from capture.cameras.kinect import KinectOptions, kinect_source
+from capture.cameras.kinect_calibration import parse_calibration
+from capture.cameras.kinect_picture import KinectDecoder, KinectPicture
 from capture.open_source import open_source
-from capture.source import SourceError
-from render.errors import InputError
+from capture.recordings.kinect_file import KinectClip, is_kinect_recording
+from core.errors import InputError
+from core.source import SourceError
 from tests.fakes.native_kinect import calibration_json
 
 

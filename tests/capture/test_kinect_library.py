@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.face_tracker import FaceTracker
-from capture.kinect_calibration import parse_calibration
+from capture.cameras.kinect_calibration import parse_calibration
+from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
 from tests.fakes.kinect_env import need_kinect_env, need_tool, run_checks, run_in_kinect_env
 from tests.fakes.rendered_face import RenderedFace, eye_distance_m, rendered_faces

@@ -8,17 +8,17 @@ import threading
 import numpy as np
 import pytest
 
-from capture import landmarker_library
-from capture.face_model_file import find_face_model
-from capture.landmarker_library import LandmarkNetwork
+from capture.face import landmarker_library
+from capture.face.face_model_file import find_face_model
+from capture.face.landmarker_library import LandmarkNetwork
 
 MADE_AT_ONCE = """
 import os, sys, threading
 import numpy as np
-from calib.face_finder import FaceFinder
-from capture.face_tracker import FaceTracker
-from capture.frame import RgbdFrame
-from render.camera import Intrinsics
+from calib.survey.face_finder import FaceFinder
+from capture.face.face_tracker import FaceTracker
+from core.frame import RgbdFrame
+from core.camera import Intrinsics
 
 blank = np.zeros((360, 640, 3), np.uint8)
 camera = Intrinsics(500.0, 500.0, 320.0, 180.0, 640, 360)
@@ -56,7 +56,7 @@ def test_threads_that_start_it_at_once_all_get_it_and_nothing_reaches_the_termin
 
 
 def test_what_the_library_prints_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "capture.landmarker_library"):
+    with caplog.at_level(logging.DEBUG, "capture.face.landmarker_library"):
         LandmarkNetwork(find_face_model(url=None), video=False, scores=False).close()
     assert "mediapipe: " in caplog.text
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture import webcam
+from capture.cameras import webcam
+from capture.cameras.reconnecting import ReconnectingSource
+from capture.cameras.webcam import WebcamDevice
 from capture.open_source import open_source
-from capture.reconnecting import ReconnectingSource
-from capture.source import SourceError
-from capture.webcam import WebcamDevice
-from render.camera import assumed_intrinsics
-from render.errors import InputError
+from core.camera import assumed_intrinsics
+from core.errors import InputError
+from core.source import SourceError
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from capture.frame import RgbdFrame
-from capture.playback import ClipFrame, ClipPicture, RecordedSource
-from capture.source import DeviceState, SourceError
-from render.camera import Intrinsics
+from capture.recordings.playback import ClipFrame, ClipPicture, RecordedSource
+from core.camera import Intrinsics
+from core.frame import RgbdFrame
+from core.source import DeviceState, SourceError
 
 CAMERA = Intrinsics(30.0, 30.0, 12.0, 9.0, 24, 18)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.canonical_face import CanonicalFace
-from capture.face_tracker import untracked
-from capture.frame import FaceObservation, RgbdFrame
-from capture.preprocess import FaceBox, NetworkCropper, clip_depth, face_box, network_crop, network_input
-from render.camera import Intrinsics
+from capture.face.face_tracker import untracked
+from capture.face.preprocess import FaceBox, NetworkCropper, clip_depth, face_box, network_crop, network_input
+from core.camera import Intrinsics
+from core.canonical_face import CanonicalFace
+from core.frame import FaceObservation, RgbdFrame
 
 CAMERA = Intrinsics(400.0, 400.0, 160.0, 120.0, 320, 240)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from capture import reconnecting
-from capture.device import DeviceLostError, NoDeviceError
-from capture.frame import RgbdFrame
-from capture.reconnecting import ReconnectingSource
-from capture.source import DeviceState, SourceError
+from capture.cameras import reconnecting
+from capture.cameras.device import DeviceLostError, NoDeviceError
+from capture.cameras.reconnecting import ReconnectingSource
+from core.frame import RgbdFrame
+from core.source import DeviceState, SourceError
 from tests.fakes.scripted_device import Clock, Scripted
 
 Source = ReconnectingSource[tuple[int, float]]

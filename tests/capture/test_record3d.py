@@ -13,18 +13,18 @@ import numpy as np
 import psutil
 import pytest
 
-from capture import picture_watch, reconnecting, record3d_process, record3d_usb
-from capture.device import DamagedPictureError
-from capture.devices import list_devices
-from capture.face_tracker import FaceTracker
-from capture.frame import RgbdFrame
+from capture.cameras import picture_watch, reconnecting, record3d_process, record3d_usb
+from capture.cameras.device import DamagedPictureError
+from capture.cameras.devices import list_devices
+from capture.cameras.reconnecting import ReconnectingSource
+from capture.cameras.record3d_child import PhonePicture
+from capture.cameras.record3d_usb import Record3dDevice, frame_of_picture, parse_rotation, record3d_source, rotated
+from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
-from capture.reconnecting import ReconnectingSource
-from capture.record3d_child import PhonePicture
-from capture.record3d_usb import Record3dDevice, frame_of_picture, parse_rotation, record3d_source, rotated
-from capture.source import DeviceState, SourceError
-from render.camera import Intrinsics
-from render.errors import InputError
+from core.camera import Intrinsics
+from core.errors import InputError
+from core.frame import RgbdFrame
+from core.source import DeviceState, SourceError
 from tests.fakes.phone import UDID, Phone, read_pattern
 from tests.fakes.rendered_face import TRUEDEPTH, eye_distance_m, rendered_faces
 from tests.fakes.sensor_noise import truedepth
@@ -63,7 +63,7 @@ def source(phone: Phone, caplog: pytest.LogCaptureFixture) -> Iterator[Source]:
 
 def _leftovers() -> list[str]:
     children = [child.cmdline() for child in psutil.Process().children(recursive=True)]
-    processes = [" ".join(command) for command in children if "capture.record3d_process" in command]
+    processes = [" ".join(command) for command in children if "capture.cameras.record3d_process" in command]
     return processes + [str(path) for path in Path("/dev/shm").glob(f"vfa-record3d-{os.getpid()}-*")]
 
 
@@ -294,11 +294,12 @@ def test_phones_are_listed(phone: Phone) -> None:
 
 def test_the_library_s_process_ends_with_its_parent(phone: Phone) -> None:
     code = (
-        "import os, time; from capture.record3d_usb import record3d_source; source = record3d_source(); source.open()\n"
+        "import os, time; from capture.cameras.record3d_usb import record3d_source\n"
+        "source = record3d_source(); source.open()\n"
         "while source.read(0.1) is None: pass\n"
         "import psutil; print(psutil.Process().children()[0].pid, flush=True); os._exit(9)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(record3d_usb.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(record3d_usb.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     child = int(done.stdout)
     ends_s = time.monotonic() + WAIT_S

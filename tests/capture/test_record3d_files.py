@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.face_tracker import FaceTracker
+from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
-from capture.playback import RecordedSource
-from capture.r3d_archive import R3dClip, unpacked_size
-from capture.source import SourceError
-from render.errors import InputError
+from capture.recordings.playback import RecordedSource
+from capture.recordings.r3d_archive import R3dClip, unpacked_size
+from core.errors import InputError
+from core.source import SourceError
 from tests.capture.conftest import VideoWriter
 
 FOCAL_OF_FRONT_CAMERA = 30 / 43.27  # of the picture's diagonal: the 30 mm that the file states for a 35 mm film

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.frame import RgbdFrame
 from capture.open_source import open_source
-from capture.playback import RecordedSource
-from capture.recorded import ColorClip, PairClip, SideBySideClip, depth_from_hue, find_pair, side_by_side_coding
-from capture.source import SourceError, frames_of
+from capture.recordings.playback import RecordedSource
+from capture.recordings.recorded import (
+    ColorClip,
+    PairClip,
+    SideBySideClip,
+    depth_from_hue,
+    find_pair,
+    side_by_side_coding,
+)
+from core.frame import RgbdFrame
+from core.source import SourceError, frames_of
 
 WriteVideo = Callable[..., Path]
 Depth = NDArray[np.uint16]

@@ -4,8 +4,8 @@ oracle: test_kinect_library.py."""
 import numpy as np
 import pytest
 
-from capture.registration import DepthRegistration, LensCamera, RgbdCalibration, close_gaps
-from render.camera import Intrinsics
+from capture.cameras.registration import DepthRegistration, LensCamera, RgbdCalibration, close_gaps
+from core.camera import Intrinsics
 
 LENS = np.array([0.55, -0.02, 2e-5, -7e-5, -0.0027, 0.89, 0.086, -0.014])
 DEPTH = Intrinsics(252.0, 252.0, 166.4, 174.6, 320, 288)

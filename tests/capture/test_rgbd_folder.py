@@ -8,10 +8,10 @@ import OpenEXR
 import pytest
 from PIL import Image
 
-from capture.frame import RgbdFrame
 from capture.open_source import open_source
-from capture.rgbd_folder import RgbdFolder
-from capture.source import SourceError, frames_of
+from capture.recordings.rgbd_folder import RgbdFolder
+from core.frame import RgbdFrame
+from core.source import SourceError, frames_of
 
 DEPTH_MM = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
 

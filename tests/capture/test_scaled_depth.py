@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.face_depth import lift_depth
-from capture.face_tracker import FaceTracker
-from capture.frame import RgbdFrame
-from capture.scaled_depth import DepthScale, _fit_line, scale_from_face
-from capture.video_file import decode_video
-from render.camera import assumed_intrinsics
+from capture.face.face_depth import lift_depth
+from capture.face.face_tracker import FaceTracker
+from capture.recordings.scaled_depth import DepthScale, _fit_line, scale_from_face
+from capture.recordings.video_file import decode_video
+from core.camera import assumed_intrinsics
+from core.frame import RgbdFrame
 
 LARGEST = 65535
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from capture.face_tracker import FaceTracker
-from capture.frame import RgbdFrame
+from capture.face.face_tracker import FaceTracker
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
-from capture.synthetic.head_data import DATA_FOLDER
-from render.camera import Intrinsics, look_at
-from render.errors import InputError
-from render.gl_context import create_context, release_context
-from render.mesh_io import load_mesh
-from render.mesh_renderer import MeshRenderer
-from render.render_target import Backdrop, RenderTarget
+from capture.synthetic.head.head_data import DATA_FOLDER
+from core.camera import Intrinsics, look_at
+from core.errors import InputError
+from core.frame import RgbdFrame
+from render.gl.gl_context import create_context, release_context
+from render.gl.mesh_renderer import MeshRenderer
+from render.gl.render_target import Backdrop, RenderTarget
+from render.mesh.mesh_io import load_mesh
 
 INNER_PARTS = {"eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue"}
 

@@ -6,19 +6,19 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.face_tracker import FaceTracker
+from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
-from capture.source import frames_of
-from capture.synthetic.acting import plausible, random_mix
-from capture.synthetic.clip_files import clip_name, contours, write_clip
-from capture.synthetic.clip_flow import flow_to_neutral, surface_points
-from capture.synthetic.clip_plan import ClipPlan, plan_clip
-from capture.synthetic.clip_studio import ClipFrame, ClipStudio
-from capture.synthetic.people import Person, random_person
-from capture.synthetic.sensor_noise import DepthSensor, SurfaceView
+from capture.synthetic.performer.acting import plausible, random_mix
+from capture.synthetic.studio.clip_files import clip_name, contours, write_clip
+from capture.synthetic.studio.clip_flow import flow_to_neutral, surface_points
+from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
+from capture.synthetic.studio.clip_studio import ClipFrame, ClipStudio
+from capture.synthetic.studio.people import Person, random_person
+from capture.synthetic.studio.sensor_noise import DepthSensor, SurfaceView
+from core.camera import Intrinsics, transform_points
+from core.errors import InputError
+from core.source import frames_of
 from realtime.synth_command import SynthOptions, synth
-from render.camera import Intrinsics, transform_points
-from render.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,7 @@ def test_clips_are_written_whole_or_not_at_all(
     with pytest.raises(InputError, match="--overwrite"):
         write_clip(short_plan, tmp_path, studio)
     before = (folder / "truth.npz").read_bytes()
-    monkeypatch.setattr("capture.synthetic.clip_files._Truth.save", lambda *_: 1 / 0)
+    monkeypatch.setattr("capture.synthetic.studio.clip_files._Truth.save", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_clip(short_plan, tmp_path, studio, overwrite=True)
     assert (folder / "truth.npz").read_bytes() == before

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.synthetic.eyelids import CONTACT_RING, LOWER, UPPER
-from capture.synthetic.head_data import load_head_data
-from capture.synthetic.head_model import HeadModel
-from capture.synthetic.head_topology import PARTS, make_topology
-from capture.synthetic.identity import Identity, detail_names, random_identity, with_details
-from capture.synthetic.lips import REST_OVERLAP, LipContact
-from render.errors import InputError
+from capture.synthetic.head.eyelids import CONTACT_RING, LOWER, UPPER
+from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.head.head_topology import PARTS, make_topology
+from capture.synthetic.head.identity import Identity, detail_names, random_identity, with_details
+from capture.synthetic.head.lips import REST_OVERLAP, LipContact
+from core.errors import InputError
 
 DATA = load_head_data()
 TOPOLOGY = make_topology(DATA)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from capture.synthetic.decimate import decimate
-from capture.synthetic.embedding import bilinear_rows, grid_faces, quad_grid
-from capture.synthetic.geometry import smoothstep, value_noise, vertex_normals
-from capture.synthetic.glb_file import save_glb
-from capture.synthetic.subdivision import bilinear, catmull_clark, triangulated
-from render.mesh import Material, Mesh, MeshPart
-from render.mesh_io import load_mesh
-from render.rigid_motion import rotation_matrix, rotation_vector
+from capture.synthetic.head.embedding import bilinear_rows, grid_faces, quad_grid
+from capture.synthetic.head.geometry import smoothstep, value_noise, vertex_normals
+from capture.synthetic.head.subdivision import bilinear, catmull_clark, triangulated
+from core.mesh import Material, Mesh, MeshPart
+from core.rigid_motion import rotation_matrix, rotation_vector
+from render.mesh.mesh_io import load_mesh
+from tools.assets.decimate import decimate
+from tools.assets.glb_file import save_glb
 
 CUBE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], dtype=float)
 CUBE_QUADS = np.array(

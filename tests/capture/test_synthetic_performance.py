@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from capture.synthetic.characters import CHARACTERS
-from capture.synthetic.head_data import load_head_data
-from capture.synthetic.performance import FPS, SECONDS, make_performance
-from capture.synthetic.posing import NeckPose, T_world_head
-from capture.synthetic.script import UTTERANCES
-from capture.synthetic.speech import SAME_SHAPE, VISEMES, Utterance, sounds_of, speech_weights
+from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.head.posing import NeckPose, T_world_head
+from capture.synthetic.performer.performance import FPS, SECONDS, make_performance
+from capture.synthetic.performer.script import UTTERANCES
+from capture.synthetic.performer.speech import SAME_SHAPE, VISEMES, Utterance, sounds_of, speech_weights
+from tools.assets.characters import CHARACTERS
 
 UNITS = load_head_data().names("unit")
 

@@ -5,12 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from capture.face_tracker import FaceTracker
+from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
-from capture.source import DeviceState, SourceError
-from capture.synthetic.film import pack, stored_depth
-from capture.synthetic.performance import make_performance
-from capture.synthetic.performer import (
+from capture.synthetic.performer.performance import make_performance
+from capture.synthetic.performer.performer import (
     FPS,
     INTRINSICS,
     OUTLINE_FILE,
@@ -21,7 +19,9 @@ from capture.synthetic.performer import (
     read_outline,
     write_outline,
 )
-from capture.synthetic.studio import Shot, Studio
+from core.source import DeviceState, SourceError
+from tools.assets.film import pack, stored_depth
+from tools.assets.performer_studio import Shot, Studio
 
 FRAMES = 1800
 

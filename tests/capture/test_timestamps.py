@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.timestamps import LONGEST_DELAY_S, LiveTimes, RecordedTimes
+from capture.cameras.timestamps import LONGEST_DELAY_S, LiveTimes, RecordedTimes
 
 ANY_TIME = st.floats() | st.floats(-2, 2) | st.just(0.0)
 

@@ -8,9 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from capture import picture_limits, video_file
-from capture.source import SourceError
-from capture.video_file import decode_video, probe_video
+from capture.recordings import video_file
+from capture.recordings.video_file import decode_video, probe_video
+from core import picture_limits
+from core.source import SourceError
 
 Pictures = list[np.ndarray]
 

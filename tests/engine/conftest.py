@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from capture.canonical_face import load_canonical_face
-from capture.face_model_file import find_face_model
-from capture.face_tracker import SCORE_NAMES
-from capture.frame import FaceObservation, RgbdFrame
-from render.camera import Intrinsics
+from capture.face.face_model_file import find_face_model
+from capture.face.face_tracker import SCORE_NAMES
+from core.camera import Intrinsics
+from core.canonical_face import load_canonical_face
+from core.frame import FaceObservation, RgbdFrame
 
 MakeObservation = Callable[..., FaceObservation]
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.network.config import NetworkConfig
-from engine.network.network import FaceNetwork
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.network import FaceNetwork
 
 SMALL = NetworkConfig(
     image_size=32, widths={4: 16, 8: 16, 16: 12, 32: 8}, style_dim=24, motion_dim=6, inpaint_widths=(8, 8, 12)

@@ -11,17 +11,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from engine.backends import select
-from engine.backends.backend import CompileRequest, proven
-from engine.backends.compiled import REDUCED, BackendError, MotionFields, Tolerance
-from engine.backends.eager import CudaGraphBackend, EagerBackend, EagerMotion
-from engine.backends.engine_cache import CacheEntry
-from engine.backends.openvino import OpenVinoBackend
-from engine.backends.select import candidates, make_backend, select_backend
-from engine.backends.tensorrt import TensorRtBackend
-from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.config import NetworkConfig
-from engine.network.network import FaceNetwork
+from engine.flow.backends import select
+from engine.flow.backends.backend import CompileRequest, proven
+from engine.flow.backends.compiled import REDUCED, BackendError, MotionFields, Tolerance
+from engine.flow.backends.eager import CudaGraphBackend, EagerBackend, EagerMotion
+from engine.flow.backends.engine_cache import CacheEntry
+from engine.flow.backends.openvino import OpenVinoBackend
+from engine.flow.backends.select import candidates, make_backend, select_backend
+from engine.flow.backends.tensorrt import TensorRtBackend
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
+from engine.flow.network.network import FaceNetwork
 from tests.engine.stand_in import picture
 from tests.fakes import torch_tensorrt_vendor as vendor
 from tests.fakes.cuda_graphs import FakeCudaGraphs
@@ -74,7 +74,7 @@ def test_openvino_is_within_its_tolerance(precision: Any) -> None:
 def test_openvino_reloads_its_own_engine_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = proven(OpenVinoBackend(), request(tmp_path))
     assert len(list(tmp_path.glob("*.blob"))) == 1
-    monkeypatch.setattr("engine.backends.openvino.converted", lambda *_: pytest.fail("converted again"))
+    monkeypatch.setattr("engine.flow.backends.openvino.converted", lambda *_: pytest.fail("converted again"))
     again, _ = proven(OpenVinoBackend(), request(tmp_path))
     inputs = tuple(value.numpy() for value in sample_inputs(SMALL, 5))
     np.testing.assert_array_equal(first(*inputs).flow, again(*inputs).flow)
@@ -133,7 +133,7 @@ def test_a_foreign_tensorrt_engine_is_rebuilt(change: str, tmp_path: Path, monke
         tensorrt="11.0.1" if change == "tensorrt" else "11.0.0",
     )
     if change == "driver":
-        monkeypatch.setattr("engine.backends.tensorrt._driver_version", lambda: "13050")
+        monkeypatch.setattr("engine.flow.backends.tensorrt._driver_version", lambda: "13050")
     asked = request(
         tmp_path, "other" if change == "weights" else "weights", "other" if change == "avatar" else "avatar"
     )
@@ -204,7 +204,7 @@ def test_nothing_of_a_vendors_is_imported_unasked() -> None:
     import sys
 
     script = (
-        "import sys, engine.backends.select as s; [s.make_backend(n) for n in ('tensorrt', 'openvino', 'cuda')];"
+        "import sys, engine.flow.backends.select as s; [s.make_backend(n) for n in ('tensorrt', 'openvino', 'cuda')];"
         "sys.exit(any(m in sys.modules for m in ('torch_tensorrt', 'tensorrt', 'openvino', 'onnx')))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

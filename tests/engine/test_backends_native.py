@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from scipy.sparse import random as random_sparse
 from torch.nn import functional as F
 
-from engine.backends import native_library
-from engine.backends.backend import CompileRequest, proven
-from engine.backends.compiled import BackendError
-from engine.backends.native import NativeBackend
-from engine.backends.native_library import NativeError, Scratch, aligned, library, missing, pointer
-from engine.backends.native_motion import Winograd, run_taps
-from engine.backends.native_packing import tap_weights, winograd_weights
-from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.config import NetworkConfig
-from engine.network.layers import filter_2d, fir_kernel
-from engine.network.network import FaceNetwork
-from engine.published_retarget import _SparseProduct
+from engine.flow.backends import native_library
+from engine.flow.backends.backend import CompileRequest, proven
+from engine.flow.backends.compiled import BackendError
+from engine.flow.backends.native import NativeBackend
+from engine.flow.backends.native_library import NativeError, Scratch, aligned, library, missing, pointer
+from engine.flow.backends.native_motion import Winograd, run_taps
+from engine.flow.backends.native_packing import tap_weights, winograd_weights
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.layers import filter_2d, fir_kernel
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
+from engine.flow.network.network import FaceNetwork
+from engine.flow.published.published_retarget import _SparseProduct
 from tests.engine.stand_in import picture, published_network, small_network
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"native kernels: {missing()}")
@@ -235,7 +235,7 @@ def test_the_library_works_without_a_cache(tmp_path: Path) -> None:
 def test_loading_the_library_leaves_small_numbers_alone() -> None:
     """Some compilers' fast arithmetic changes the processor's state for everybody: subnormal numbers become zero."""
     program = (
-        "import numpy as np; from engine.backends.native_library import library; library(); "
+        "import numpy as np; from engine.flow.backends.native_library import library; library(); "
         "assert (np.array([2.3e-308]) / 4)[0] > 0, 'subnormal numbers are flushed to zero'"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine.network.checkpoint import load_checkpoint, save_checkpoint
-from engine.network.checkpoint_file import CheckpointError, read_checkpoint
-from engine.network.checkpoint_pickle import LARGEST_BYTES
+from engine.flow.network.checkpoint import load_checkpoint, save_checkpoint
+from engine.flow.network.checkpoint_file import CheckpointError, read_checkpoint
+from engine.flow.network.checkpoint_pickle import LARGEST_BYTES
 from tests.engine.stand_in import SMALL, small_network
 
 

@@ -11,21 +11,21 @@ import torch
 from torch.nn import functional as F
 
 from calib.avatar import Avatar
-from capture.frame import FaceObservation
-from capture.head_crop import EMPTY, HeadCropper
-from engine.flow_engine import CORRECTED, RELEASED, FlowOptions
-from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.checkpoint import load_checkpoint
-from engine.network.config import COMPACT
-from engine.network.layers import identity_grid
-from engine.network.network import FaceNetwork
-from engine.shipped import COMPACT_FILE
+from capture.face.head_crop import EMPTY, HeadCropper
+from core.camera import Intrinsics
+from core.errors import InputError
+from core.frame import FaceObservation
+from core.rigid_motion import rotation_matrix
+from engine.flow.network.checkpoint import load_checkpoint
+from engine.flow.network.config import COMPACT
+from engine.flow.network.layers import identity_grid
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
+from engine.flow.network.network import FaceNetwork
+from engine.flow.ours.shipped import COMPACT_FILE
+from engine.flow.published.flow_engine import CORRECTED, RELEASED, FlowOptions
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from realtime.flow_options import FlowSettings
-from render.camera import Intrinsics
-from render.errors import InputError
-from render.rigid_motion import rotation_matrix
 from tests.engine.stand_in import SMALL
 
 Observe = Callable[..., FaceObservation]

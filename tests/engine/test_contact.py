@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.controllers import Role
-from calib.face_regions import FACE_LANDMARKS, LOWER_LIP, UPPER_LIP
-from engine.contact import LidContact, LipContact, close_fully
+from calib.rig.controllers import Role
+from core.face_regions import FACE_LANDMARKS, LOWER_LIP, UPPER_LIP
+from engine.motion.contact import LidContact, LipContact, close_fully
 
 
 def lips(avatar: Avatar, moved: np.ndarray) -> np.ndarray:

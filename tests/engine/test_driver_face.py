@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from calib.face_regions import LOWER_LIDS, UPPER_LIDS
-from capture.frame import FaceObservation
-from engine.driver_face import make_neutral, measure
+from core.face_regions import LOWER_LIDS, UPPER_LIDS
+from core.frame import FaceObservation
+from engine.motion.driver_face import make_neutral, measure
 
 Observe = Callable[..., FaceObservation]
 

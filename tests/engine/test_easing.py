@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.easing import Easing, State
+from engine.motion.easing import Easing, State
 
 STEP_S = 1 / 30
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.frame import FaceObservation
-from capture.synthetic.clip_plan import plan_clip
-from capture.synthetic.clip_studio import ClipStudio
-from engine.expression_features import FEATURE_COUNT, SECTIONS, ExpressionNeutral, features, section
-from engine.expression_prior import ExpressionPrior, PriorWeights, read_weights, reduced_count, write_weights
-from engine.training.expression_dataset import StillTracker
-from engine.training.expression_samples import make_mirror
-from engine.training.expression_train import PriorNet
-from render.errors import InputError
+from capture.synthetic.studio.clip_plan import plan_clip
+from capture.synthetic.studio.clip_studio import ClipStudio
+from core.errors import InputError
+from core.frame import FaceObservation
+from engine.expression.expression_features import FEATURE_COUNT, SECTIONS, ExpressionNeutral, features, section
+from engine.expression.expression_prior import ExpressionPrior, PriorWeights, read_weights, reduced_count, write_weights
+from engine.training.expression.expression_dataset import StillTracker
+from engine.training.expression.expression_samples import make_mirror
+from engine.training.expression.expression_train import PriorNet
 
 Observe = Callable[..., FaceObservation]
 
@@ -172,8 +172,8 @@ def test_a_wink_is_not_a_blink(prior: ExpressionPrior, acted: dict[str, dict[int
 
 
 def test_the_file_is_small_and_fits_the_heads(prior: ExpressionPrior) -> None:
-    from capture.synthetic.head_data import load_head_data
-    from engine.expression_prior import PRIOR_FILE
+    from capture.synthetic.head.head_data import load_head_data
+    from engine.expression.expression_prior import PRIOR_FILE
 
     assert PRIOR_FILE.stat().st_size < 3_000_000
     assert prior.unit_names == load_head_data().names("unit")

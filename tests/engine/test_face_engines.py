@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, prepare_avatar
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation
-from capture.source import frames_of
-from capture.synthetic.performer import PerformerSource
-from engine.closing import LipClosing
-from engine.compact_flow_engine import CompactFlowEngine
-from engine.expression_engine import ExpressionEngine
-from engine.landmark_engine import LandmarkEngine
-from engine.motion import AvatarPose, HeadPose
+from capture.face.face_tracker import FaceTracker
+from capture.synthetic.performer.performer import PerformerSource
+from core.errors import InputError
+from core.frame import FaceObservation
+from core.source import frames_of
+from engine.expression.expression_engine import ExpressionEngine
+from engine.flow.ours.compact_flow_engine import CompactFlowEngine
+from engine.flow.ours.shipped import COMPACT_FILE
+from engine.landmark.landmark_engine import LandmarkEngine
+from engine.motion.closing import LipClosing
+from engine.motion.protocol import AvatarPose, HeadPose
 from engine.open_flow import open_flow_engine
-from engine.shipped import COMPACT_FILE
-from render.errors import InputError
 
 FRAMES = 240
 UPPER_LIP, LOWER_LIP = 13, 14

@@ -9,19 +9,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from calib.published_rig import SeenHead, faces_under, published_rig
-from capture.frame import FaceObservation, RgbdFrame
-from capture.preprocess import network_input
-from engine.flow_engine import CORRECTED, RELEASED, FlowOptions, rigid_fit
-from engine.motion import MotionEngine
-from engine.motion_network import MotionNetwork
-from engine.network.checkpoint import Checkpoint, save_checkpoint
-from engine.network.config import NetworkConfig
-from engine.network.network import FaceNetwork
+from calib.published.published_rig import SeenHead, faces_under, published_rig
+from capture.face.preprocess import network_input
+from core.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
+from core.errors import InputError
+from core.frame import FaceObservation, RgbdFrame
+from core.mesh import Mesh
+from engine.flow.network.checkpoint import Checkpoint, save_checkpoint
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.motion_network import MotionNetwork
+from engine.flow.network.network import FaceNetwork
+from engine.flow.published.flow_engine import CORRECTED, RELEASED, FlowOptions, rigid_fit
+from engine.motion.protocol import MotionEngine
 from engine.open_flow import open_flow_engine
-from render.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
-from render.errors import InputError
-from render.mesh import Mesh
 from tests.engine.stand_in import published_network, small_network
 
 THIN = NetworkConfig(

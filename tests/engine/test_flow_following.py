@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from calib.close_up import CloseUp
-from calib.face_regions import LOWER_LIP, UPPER_LIP
-from engine.flow_following import FlowFollower, MotionPicture
+from core.face_regions import LOWER_LIP, UPPER_LIP
+from engine.flow.ours.flow_following import FlowFollower, MotionPicture
 
 SIZE = 256
 UPPER, LOWER = UPPER_LIP[0][3:8], LOWER_LIP[0][3:8]  # the middle of either lip's outline

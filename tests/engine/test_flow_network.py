@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from engine.backends import native_store
-from engine.backends.backend import eager_sample
-from engine.backends.compiled import Sample
-from engine.backends.native_library import missing
-from engine.backends.native_motion import PackedWeights
-from engine.backends.native_packing import packed
-from engine.backends.native_store import StoredNetwork
-from engine.flow_network import FlowNetwork, open_network
-from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.checkpoint import save_checkpoint
-from engine.network.checkpoint_file import CheckpointError
-from engine.network.config import NetworkConfig
-from engine.network.network import FaceNetwork
+from engine.flow.backends import native_store
+from engine.flow.backends.backend import eager_sample
+from engine.flow.backends.compiled import Sample
+from engine.flow.backends.native_library import missing
+from engine.flow.backends.native_motion import PackedWeights
+from engine.flow.backends.native_packing import packed
+from engine.flow.backends.native_store import StoredNetwork
+from engine.flow.flow_network import FlowNetwork, open_network
+from engine.flow.network.checkpoint import save_checkpoint
+from engine.flow.network.checkpoint_file import CheckpointError
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
+from engine.flow.network.network import FaceNetwork
 from tests.engine.stand_in import picture
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"native kernels: {missing()}")
@@ -81,8 +81,8 @@ def test_the_second_start_does_without_torch(checkpoint: Path, tmp_path: Path) -
     np.save(tmp_path / "source.npy", SOURCE)
     code = f"""
 import sys, pathlib, numpy as np
-import engine.flow_engine
-from engine.flow_network import open_network
+import engine.flow.published.flow_engine
+from engine.flow.flow_network import open_network
 folder = pathlib.Path({str(tmp_path)!r})
 network = open_network(lambda _: np.load(folder / "source.npy"), folder / "wide.pt", "native", folder / "cache")
 assert "earlier start" in network.backend.why

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
-from engine.backends.native_library import missing
-from engine.flow_tracking import FlowControllers, FlowTracker
-from engine.network.layers import identity_grid
-from engine.published_retarget import PublishedRetarget
-from render.camera import PUBLISHED_INTRINSICS, look_at
+from core.camera import PUBLISHED_INTRINSICS, look_at
+from engine.flow.backends.native_library import missing
+from engine.flow.network.layers import identity_grid
+from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
+from engine.flow.published.published_retarget import PublishedRetarget
 
 Golden = dict[str, NDArray[Any]]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from engine.motion_network import MotionNetwork, sample_inputs
-from engine.network.layers import Upsample
-from engine.network.live import upsample
+from engine.flow.network.folded import upsample
+from engine.flow.network.layers import Upsample
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
 from tests.engine.stand_in import SMALL, picture, published_network, small_network
 
 

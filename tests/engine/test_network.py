@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.network.config import NetworkConfig
-from engine.network.layers import Downsample, ModulatedConv2d, Upsample, identity_grid, sample
-from engine.network.network import FaceNetwork, NetworkOutput
-from render.errors import InputError
+from core.errors import InputError
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.layers import Downsample, ModulatedConv2d, Upsample, identity_grid, sample
+from engine.flow.network.network import FaceNetwork, NetworkOutput
 from tests.engine.stand_in import SMALL, picture, published_network, published_state, small_network
 
 PIXELS = 128  # flow is in [-1, 1] over 256 pixels

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint, weights_key
-from engine.network.checkpoint_file import CheckpointError
-from engine.network.network import FaceNetwork
+from engine.flow.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint, weights_key
+from engine.flow.network.checkpoint_file import CheckpointError
+from engine.flow.network.network import FaceNetwork
 from tests.engine.stand_in import SMALL, picture, published_state, small_network
 
 

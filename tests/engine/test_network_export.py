@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch._export.utils import _collect_all_valid_cia_ops_for_aten_namespace, _get_decomp_for_cia
 
-from engine.backends.onnx_export import INPUTS, OUTPUTS, export_onnx
-from engine.motion_network import MotionNetwork, sample_inputs
-from render.errors import MissingExtraError
+from core.errors import MissingExtraError
+from engine.flow.backends.onnx_export import INPUTS, OUTPUTS, export_onnx
+from engine.flow.network.motion_network import MotionNetwork, sample_inputs
 from tests.engine.stand_in import SMALL, picture, published_network, small_network
 
 OPERATORS: dict[str, Any] = json.loads((Path(__file__).parent / "torch_tensorrt_operators.json").read_text())

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.face_regions import CHIN, FACE_LANDMARKS
-from calib.parts import fit_sphere
-from capture.frame import FaceObservation
-from engine.face_mapping import FaceMapping
-from engine.landmark_engine import LandmarkEngine
-from engine.retarget import Retargeter
+from calib.survey.parts import fit_sphere
+from core.face_regions import CHIN, FACE_LANDMARKS
+from core.frame import FaceObservation
+from engine.landmark.landmark_engine import LandmarkEngine
+from engine.motion.face_mapping import FaceMapping
+from engine.motion.retarget import Retargeter
 
 Observe = Callable[..., FaceObservation]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.smoothing import OneEuro
+from engine.motion.smoothing import OneEuro
 
 STEP_S = 1 / 30
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from render.camera import Intrinsics
+from core.camera import Intrinsics
 
 KINECT_NFOV = Intrinsics(504.6, 504.7, 333.3, 349.3, 640, 576)
 TRUEDEPTH = Intrinsics(570.0, 570.0, 321.0, 238.0, 640, 480)
@@ -42,10 +42,10 @@ def rendered_faces(
 
     `T_camera_first` [4, 4] places this camera beside the one the face is straight in front of.
     """
-    from capture.synthetic.head_model import HeadModel
-    from render.gl_context import create_context, release_context
-    from render.mesh_renderer import MeshRenderer
-    from render.render_target import RenderTarget
+    from capture.synthetic.head.head_model import HeadModel
+    from render.gl.gl_context import create_context, release_context
+    from render.gl.mesh_renderer import MeshRenderer
+    from render.gl.render_target import RenderTarget
 
     model = HeadModel()
     context = create_context(headless=True)
@@ -81,7 +81,7 @@ def talk(frames: int) -> list[dict[str, float]]:
 
 def eye_distance_m() -> float:
     """Between the middles of the head's two eyeballs."""
-    from capture.synthetic.head_model import HeadModel
+    from capture.synthetic.head.head_model import HeadModel
 
     eyes = HeadModel().eyeballs
     return float(np.linalg.norm(eyes["left"].centre - eyes["right"].centre))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capture.device import DamagedPictureError, DeviceError, DeviceLostError, NoDeviceError
-from capture.frame import RgbdFrame
-from capture.source import SourceError
-from render.camera import Intrinsics
+from capture.cameras.device import DamagedPictureError, DeviceError, DeviceLostError, NoDeviceError
+from core.camera import Intrinsics
+from core.frame import RgbdFrame
+from core.source import SourceError
 
 PINHOLE = Intrinsics(30.0, 30.0, 12.0, 9.0, 24, 18)
 _rng = np.random.default_rng(0)
@@ -20,7 +20,7 @@ _rng = np.random.default_rng(0)
 
 @dataclass
 class Clock:
-    """Stands in for the module `time` in `capture.reconnecting`: `monkeypatch.setattr(reconnecting, "time", clock)`."""
+    """Stands in for the module `time` in `reconnecting`: `monkeypatch.setattr(reconnecting, "time", clock)`."""
 
     now_s: float = 1000.0
 

@@ -11,11 +11,11 @@ from tests.fakes.native_kinect import Camera, Desk
 
 native_kinect.install()
 
-from capture import picture_watch, reconnecting  # noqa: E402
-from capture.devices import list_devices  # noqa: E402
-from capture.kinect import KinectOptions, kinect_source  # noqa: E402
-from capture.reconnecting import ReconnectingSource  # noqa: E402
-from capture.source import DeviceState  # noqa: E402
+from capture.cameras import picture_watch, reconnecting  # noqa: E402
+from capture.cameras.devices import list_devices  # noqa: E402
+from capture.cameras.kinect import KinectOptions, kinect_source  # noqa: E402
+from capture.cameras.reconnecting import ReconnectingSource  # noqa: E402
+from core.source import DeviceState  # noqa: E402
 from tests.fakes.phone import read_pattern  # noqa: E402
 
 WAIT_S = 60.0  # by then a test has failed, on the slowest of machines
@@ -203,7 +203,7 @@ def test_pictures_of_another_shape_are_a_state_that_ends(
 
 
 def test_no_first_picture(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.kinect.KinectDevice.first_frame_s", 0.4)
+    monkeypatch.setattr("capture.cameras.kinect.KinectDevice.first_frame_s", 0.4)
     desk.cameras[0].silent = True
     source = kinect_source()
     source.open()

@@ -11,10 +11,10 @@ import pyk4a
 import pytest
 
 from benchmarks.registration import agreement, without_color_lens
-from capture.kinect import calibration_of
-from capture.kinect_calibration import parse_calibration
-from capture.kinect_file import KinectClip, is_kinect_recording
-from capture.registration import DepthRegistration
+from capture.cameras.kinect import calibration_of
+from capture.cameras.kinect_calibration import parse_calibration
+from capture.cameras.registration import DepthRegistration
+from capture.recordings.kinect_file import KinectClip, is_kinect_recording
 from tests.fakes.kinect_writer import write_recording
 
 

@@ -13,15 +13,15 @@ from scipy.io import savemat
 
 from calib.avatar import Avatar, prepare_avatar
 from capture.synthetic import builtin_avatar_path
-from engine.flow_engine import FlowEngine, FlowOptions
-from engine.network.checkpoint import save_checkpoint
-from engine.network.config import NetworkConfig
-from engine.network.network import FaceNetwork
+from core.errors import InputError
+from engine.flow.network.checkpoint import save_checkpoint
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.network import FaceNetwork
+from engine.flow.published.flow_engine import FlowEngine, FlowOptions
 from engine.open_flow import open_flow_engine
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.engines import flow_options, make_engine
-from render.errors import InputError
-from render.mesh_io import load_mesh
+from render.mesh.mesh_io import load_mesh
 from tests.realtime.test_cli import call, expect_one_line
 
 THIN = NetworkConfig(
@@ -68,7 +68,7 @@ def test_every_option_reaches_the_engine() -> None:
         "--backend", "openvino", "--source-renderer", "moderngl",
     )  # fmt: skip
     engine = flow_options(options.flow)
-    assert (engine.weights, engine.neighbours, engine.smoothing, engine.rounds) == ("geodesic", 7, 0.25, 3)
+    assert (engine.weights, engine.neighbours, engine.motion.smoothing, engine.rounds) == ("geodesic", 7, 0.25, 3)
     assert (engine.driving_channel_order, engine.unprojection, engine.rigid) == ("rgb", "pinhole", "apart")
     assert engine.backend == "openvino"
     assert len(options.flow.given()) == 9

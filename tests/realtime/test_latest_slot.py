@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from realtime.latest_slot import LatestSlot, SlotClosedError
+from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 
 
 def test_the_newest_item_wins_and_the_rest_are_counted() -> None:

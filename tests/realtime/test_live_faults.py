@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from calib.avatar import prepare_avatar
-from capture import reconnecting
-from capture.face_tracker import FaceTracker
-from capture.frame import RgbdFrame
-from capture.reconnecting import ReconnectingSource
-from capture.source import frames_of
+from capture.cameras import reconnecting
+from capture.cameras.reconnecting import ReconnectingSource
+from capture.face.face_tracker import FaceTracker
 from capture.synthetic import builtin_avatar_path
-from capture.synthetic.performer import PerformerSource
-from engine.landmark_engine import LandmarkEngine
-from realtime.live import LiveSession
-from realtime.recording_folder import RecordingFolder
-from realtime.worker import Stop
-from render.viewer import Viewer
+from capture.synthetic.performer.performer import PerformerSource
+from core.frame import RgbdFrame
+from core.source import frames_of
+from engine.landmark.landmark_engine import LandmarkEngine
+from realtime.live.session import LiveSession
+from realtime.recording.recording_folder import RecordingFolder
+from realtime.threads.worker import Stop
+from render.window.viewer import Viewer
 from tests.fakes.scripted_device import Clock, Scripted
 
 FRAMES = 48

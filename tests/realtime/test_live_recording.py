@@ -12,16 +12,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from capture.frame import FaceObservation, RgbdFrame
-from capture.source import DeviceState
-from engine.motion import AvatarPose
-from realtime.live import LiveSession
-from realtime.recording_folder import RecordingFolder
-from realtime.report import LiveReport
-from realtime.worker import Stop
-from render.camera import Intrinsics
-from render.mesh import Mesh
-from render.viewer import Viewer
+from core.camera import Intrinsics
+from core.frame import FaceObservation, RgbdFrame
+from core.mesh import Mesh
+from core.source import DeviceState
+from engine.motion.protocol import AvatarPose
+from realtime.live.report import LiveReport
+from realtime.live.session import LiveSession
+from realtime.recording.recording_folder import RecordingFolder
+from realtime.threads.worker import Stop
+from render.window.viewer import Viewer
 
 INTRINSICS = Intrinsics(60, 60, 32, 24, 64, 48)
 VERTICES = np.float32([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0.5]] * 400)
@@ -133,7 +133,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_show(tmp_path: Path, shown:
 
 
 def test_a_folder_that_is_removed_is_told(tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.animation_file.SYNC_S", 0.02)
+    monkeypatch.setattr("realtime.recording.animation_file.SYNC_S", 0.02)
     folder = tmp_path / "gone"
 
     def plan(_: Viewer) -> Iterator[object]:

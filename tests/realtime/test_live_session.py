@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from capture.face_tracker import FaceTracker
-from capture.frame import FaceObservation, RgbdFrame
-from capture.source import DeviceState, SourceError, frames_of
-from capture.synthetic.performer import PerformerSource
-from engine.landmark_engine import LandmarkEngine
-from engine.motion import AvatarPose
-from realtime.live import EASED_AFTER_S, LiveSession
-from realtime.recording_folder import RecordingFolder
-from realtime.report import LiveReport
-from realtime.worker import Stop
-from render.camera import Intrinsics
-from render.viewer import Viewer
+from capture.face.face_tracker import FaceTracker
+from capture.synthetic.performer.performer import PerformerSource
+from core.camera import Intrinsics
+from core.frame import FaceObservation, RgbdFrame
+from core.source import DeviceState, SourceError, frames_of
+from engine.landmark.landmark_engine import LandmarkEngine
+from engine.motion.protocol import AvatarPose
+from realtime.live.report import LiveReport
+from realtime.live.session import EASED_AFTER_S, LiveSession
+from realtime.recording.recording_folder import RecordingFolder
+from realtime.threads.worker import Stop
+from render.window.viewer import Viewer
 
 INTRINSICS = Intrinsics(300, 300, 160, 120, 320, 240)
 BLACK = np.zeros((240, 320, 3), np.uint8)

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calib.morphs import UNIT_NAMES
-from calib.profile import PersonalProfile, load_profile, save_profile
-from capture.canonical_face import load_canonical_face
-from capture.face_model_file import find_face_model
-from capture.face_tracker import SCORE_NAMES
-from capture.frame import FaceObservation, RgbdFrame
-from engine.motion import AvatarPose, HeadPose
-from realtime.person import PersonalCalibration
-from render.camera import Intrinsics
+from calib.person.profile import PersonalProfile, load_profile, save_profile
+from calib.rigging.morphs import UNIT_NAMES
+from capture.face.face_model_file import find_face_model
+from capture.face.face_tracker import SCORE_NAMES
+from core.camera import Intrinsics
+from core.canonical_face import load_canonical_face
+from core.frame import FaceObservation, RgbdFrame
+from engine.motion.protocol import AvatarPose, HeadPose
+from realtime.live.person import PersonalCalibration
 
 FACE = load_canonical_face(find_face_model()).points
 
@@ -80,7 +80,7 @@ def test_a_first_neutral_is_kept_and_the_next_session_begins_with_it(tmp_path: P
 
 
 def test_without_a_name_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calib.profile.default_profile_dir", lambda: tmp_path)
+    monkeypatch.setattr("calib.person.profile.default_profile_dir", lambda: tmp_path)
     pass_frames(PersonalCalibration(), UnitEngine(), 0.0, 5)
     assert not list(tmp_path.iterdir())
 

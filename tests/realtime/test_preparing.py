@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
+from core.errors import InputError
 from realtime.preparing import prepared_in_window
-from realtime.worker import Stop
-from render.errors import InputError
-from render.viewer_controls import ViewerCommand
+from realtime.threads.worker import Stop
+from render.window.viewer_controls import ViewerCommand
 
 
 class Window:

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import growing_npz
-from realtime.animation_file import AnimationWriter, finish_animation
-from realtime.disk_queue import DiskQueue
-from realtime.preview import PreviewWriter, finish_preview
-from realtime.recorder import finish_recording
-from realtime.recording_folder import RecordingError, RecordingFolder
-from render.errors import InputError
+from core.errors import InputError
+from realtime.recording import growing_npz
+from realtime.recording.animation_file import AnimationWriter, finish_animation
+from realtime.recording.preview import PreviewWriter, finish_preview
+from realtime.recording.recorder import finish_recording
+from realtime.recording.recording_folder import RecordingError, RecordingFolder
+from realtime.threads.disk_queue import DiskQueue
 
 rng = np.random.default_rng(0)
 
@@ -117,8 +117,8 @@ RECORD_UNTIL_KILLED = """
     from itertools import count
     from pathlib import Path
     import numpy as np
-    from realtime.animation_file import AnimationWriter
-    from realtime.preview import PreviewWriter
+    from realtime.recording.animation_file import AnimationWriter
+    from realtime.recording.preview import PreviewWriter
 
     folder = Path(sys.argv[1])
     animation = AnimationWriter(folder / "animation.npz", 5000)
@@ -309,7 +309,7 @@ def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
             command = [
                 sys.executable,
                 "-c",
-                "import sys; from pathlib import Path; from realtime.recorder import finish_recording\n"
+                "import sys; from pathlib import Path; from realtime.recording.recorder import finish_recording\n"
                 "finish_recording(Path(sys.argv[1]))",
                 str(tmp_path / "new"),
             ]

@@ -3,10 +3,10 @@
 import pytest
 
 from calib.avatar import Avatar, prepare_avatar
-from capture.frame import RgbdFrame
 from capture.synthetic import builtin_avatar_path
-from realtime import live
-from realtime.time_limit import FIRST_POSE_S, TimeLimit
+from core.frame import RgbdFrame
+from realtime.live import session as live
+from realtime.live.time_limit import FIRST_POSE_S, TimeLimit
 from tests.fakes.scripted_device import Clock
 from tests.realtime.test_live_session import ScriptedSource, run
 

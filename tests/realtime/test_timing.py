@@ -1,6 +1,6 @@
 import pytest
 
-from realtime.timing import Durations, Rate, SectionTimes, StateClock
+from realtime.threads.timing import Durations, Rate, SectionTimes, StateClock
 
 
 def test_percentiles_are_in_milliseconds() -> None:

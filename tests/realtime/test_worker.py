@@ -3,7 +3,7 @@ import traceback
 
 import pytest
 
-from realtime.worker import Stop, Worker
+from realtime.threads.worker import Stop, Worker
 
 
 def test_a_failure_reaches_the_main_thread_with_its_traceback() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from render.errors import InputError
-from render.gl_context import create_context, is_software, make_current, release_context
-from render.mesh import Material, Mesh, MeshPart
+from core.errors import InputError
+from core.mesh import Material, Mesh, MeshPart
+from render.gl.gl_context import create_context, is_software, make_current, release_context
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from render import cache_folder
-from render.cache_folder import keep, kept, make_folder, refusal, temporary_folder
-from render.whole_file import whole_file
+from core import cache_folder
+from core.cache_folder import keep, kept, make_folder, refusal, temporary_folder
+from core.whole_file import whole_file
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera, gl_projection, look_at, transform_points
-from render.errors import InputError
+from core.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera, gl_projection, look_at, transform_points
+from core.errors import InputError
 
 CAMERA = Intrinsics(500.0, 510.0, 300.0, 250.0, 640, 480)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from render.errors import InputError
-from render.mesh_io import load_mesh
+from core.errors import InputError
+from render.mesh.mesh_io import load_mesh
 
 POINTS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype="<f4")
 FACES = np.array([0, 2, 1, 0, 1, 3, 1, 2, 3, 2, 0, 3], dtype="<u2")
@@ -79,7 +79,7 @@ def test_too_many_are_refused_before_anything_is_allocated(tmp_path: Path) -> No
     content = json.loads(path.read_text())
     content["accessors"][0] = content["accessors"][2] = content["accessors"][3] = huge
     path.write_text(json.dumps(content))
-    from render.gltf_morphs import load_gltf_morphs
+    from render.mesh.gltf_morphs import load_gltf_morphs
 
     with pytest.raises(InputError, match="at most"):
         load_gltf_morphs(path)

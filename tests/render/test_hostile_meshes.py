@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from render.errors import InputError
-from render.mesh_io import load_mesh
-from render.pictures import Textures, load_texture
+from core.errors import InputError
+from render.mesh.mesh_io import load_mesh
+from render.mesh.pictures import Textures, load_texture
 
 PLY_VERTICES = "element vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
 PLY_POINTS = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
@@ -61,12 +61,12 @@ def test_the_size_of_a_picture_is_checked_before_it_is_unpacked(tmp_path):
 
 
 def test_pictures_of_a_mesh_are_decoded_once_and_share_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("render.pictures._MOST_BYTES", 3 * 64 * 64 + 12 * 1000)
+    monkeypatch.setattr("render.mesh.pictures._MOST_BYTES", 3 * 64 * 64 + 12 * 1000)
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     textures = Textures()
     with pytest.raises(InputError, match="64x64"):
         Textures().load("b", tmp_path / "a.png", "b")
-    monkeypatch.setattr("render.pictures._MOST_BYTES", 12 * 64 * 64)
+    monkeypatch.setattr("render.mesh.pictures._MOST_BYTES", 12 * 64 * 64)
     first = textures.load("a", tmp_path / "a.png", "a")
     assert textures.load("a", tmp_path / "a.png", "a") is first
     with pytest.raises(InputError, match="64x64"):

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from render.errors import InputError
-from render.mesh import Material, Mesh, MeshPart
-from render.mesh_io import load_mesh, save_obj, save_ply, signed_volume
-from render.texture_seams import is_upside_down
+from core.errors import InputError
+from core.mesh import Material, Mesh, MeshPart
+from render.mesh.mesh_io import load_mesh, save_obj, save_ply, signed_volume
+from render.mesh.texture_seams import is_upside_down
 
 TETRAHEDRON = """
 v 0 0 0

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from render.camera import PUBLISHED_INTRINSICS, OrbitCamera, look_at
-from render.looks import PartLook
-from render.mesh import Material
-from render.mesh_renderer import MeshRenderer
-from render.render_target import Backdrop, RenderTarget
+from core.camera import PUBLISHED_INTRINSICS, OrbitCamera, look_at
+from core.mesh import Material
+from render.gl.mesh_renderer import MeshRenderer
+from render.gl.render_target import Backdrop, RenderTarget
+from render.mesh.looks import PartLook
 
 FRONT = look_at((0, 0, 8))
 BACK = look_at((0, 0, -8))
@@ -52,7 +52,7 @@ def test_texture_seam_does_not_show_in_the_shading(draw, sphere):
 
 
 def test_lips_that_touch_keep_a_surface_each():
-    from render.mesh_layout import weld_smooth
+    from render.mesh.mesh_layout import weld_smooth
 
     up, down = [[0, 0, 0], [1, 0, 0], [0, 0, 1]], [[0, 0, 0], [1, 0, 0], [0, 0, 1]]
     vertices = np.array(up + down, dtype=np.float32)
@@ -176,7 +176,7 @@ def test_backdrop_is_neutral_smooth_and_brightest_behind_the_head(ctx):
 
 def test_drawing_with_pythons_lock_held_gives_the_same_picture(draw, toy_head, monkeypatch):
     free = draw(toy_head)
-    monkeypatch.setattr("render.unlocked_gl._library", lambda: None)
+    monkeypatch.setattr("render.gl.unlocked_gl._library", lambda: None)
     np.testing.assert_array_equal(draw(toy_head), free)
 
 
@@ -187,8 +187,8 @@ def test_camera_of_another_size_is_refused(ctx, sphere):
 
 
 def test_soft_shadow_lies_in_hollows(ctx, sphere, join_parts):
-    from render.mesh_layout import make_layout
-    from render.occlusion import bake_openness
+    from render.gl.occlusion import bake_openness
+    from render.mesh.mesh_layout import make_layout
 
     bump = sphere(12, 24, 0.4, (0.0, 0.0, 1.05))
     mesh = join_parts(("skin", sphere(), GRAY[0]), ("skin", bump, GRAY[0]))

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from render.camera import PUBLISHED_INTRINSICS, look_at
-from render.gl_context import is_software
-from render.mesh import Material, MeshPart
-from render.mesh_layout import make_layout
-from render.mesh_renderer import MeshRenderer
-from render.mesh_simplify import simplified, simplify
-from render.render_target import RenderTarget
+from core.camera import PUBLISHED_INTRINSICS, look_at
+from core.mesh import Material, MeshPart
+from render.gl.gl_context import is_software
+from render.gl.mesh_renderer import MeshRenderer
+from render.gl.render_target import RenderTarget
+from render.mesh.mesh_layout import make_layout
+from render.mesh.mesh_simplify import simplified, simplify
 
 FINE = (70, 140)
 DETAIL = 1 / 125

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from render.camera import PUBLISHED_INTRINSICS, look_at, transform_points
-from render.mesh import Material, Mesh
-from render.rgbd import RgbdCamera, render_rgbd
+from core.camera import PUBLISHED_INTRINSICS, look_at, transform_points
+from core.mesh import Material, Mesh
+from render.gl.rgbd import RgbdCamera, render_rgbd
 
 FRONT = look_at((0, 0, 8))
 WHITE = Material("white", (1.0, 1.0, 1.0, 1.0))

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from render.camera import PUBLISHED_INTRINSICS, gl_projection, look_at
-from render.looks import EYE, HAIR, LASH, LINING, SKIN, TEETH, look_of
-from render.mesh import Material, MeshPart
-from render.mesh_edges import MeshEdges
-from render.mesh_layout import is_closed, make_layout, weld_positions
-from render.openings import Openings, faces_in_boxes
-from render.surface_normals import Outlines, SurfaceNormals
-from render.textures import bleed
+from core.camera import PUBLISHED_INTRINSICS, gl_projection, look_at
+from core.mesh import Material, MeshPart
+from render.gl.textures import bleed
+from render.mesh.looks import EYE, HAIR, LASH, LINING, SKIN, TEETH, look_of
+from render.mesh.mesh_edges import MeshEdges
+from render.mesh.mesh_layout import is_closed, make_layout, weld_positions
+from render.mesh.openings import Openings, faces_in_boxes
+from render.mesh.surface_normals import Outlines, SurfaceNormals
 
 
 def edges_of(mesh):

@@ -10,13 +10,13 @@ import time
 import numpy as np
 import pytest
 
-from render import gl_context
-from render.camera import OrbitCamera
-from render.errors import InputError
-from render.gl_context import GlWindow, create_context
-from render.text_panel import line_panel, table_panel
-from render.viewer import Viewer, ViewerCommand
-from render.viewer_controls import KEY_HELP, ViewerControls
+from core.camera import OrbitCamera
+from core.errors import InputError
+from render.gl import gl_context
+from render.gl.gl_context import GlWindow, create_context
+from render.window.text_panel import line_panel, table_panel
+from render.window.viewer import Viewer, ViewerCommand
+from render.window.viewer_controls import KEY_HELP, ViewerControls
 
 IDENTITY = np.eye(4)
 
@@ -193,7 +193,7 @@ def test_text_fits_its_panel():
 
 
 def test_without_a_display_the_message_says_what_to_do():
-    code = "from render.gl_context import GlWindow\nGlWindow(64, 64, 'x')"
+    code = "from render.gl.gl_context import GlWindow\nGlWindow(64, 64, 'x')"
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert "InputError: no window can be opened" in done.stderr
@@ -221,8 +221,8 @@ def test_failed_viewer_leaves_nothing_open(ctx, monkeypatch, toy_head):
         monkeypatch.setattr(context, "release", lambda: (released.append(True), release()))
         return context
 
-    monkeypatch.setattr("render.viewer.create_context", make_watched)
-    monkeypatch.setattr("render.viewer.MeshRenderer", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr("render.window.viewer.create_context", make_watched)
+    monkeypatch.setattr("render.window.viewer.MeshRenderer", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         Viewer(toy_head, headless=True)
     assert released == [True]
@@ -231,8 +231,8 @@ def test_failed_viewer_leaves_nothing_open(ctx, monkeypatch, toy_head):
 WINDOW_SCRIPT = """
     import subprocess, time
     import numpy as np
-    from render.mesh import Mesh
-    from render.viewer import Viewer
+    from core.mesh import Mesh
+    from render.window.viewer import Viewer
 
     points = np.float32([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0.5]])
     faces = np.int32([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
@@ -321,10 +321,10 @@ def test_a_viewer_without_a_mesh_shows_a_message_until_it_gets_one(toy_head):
 
 TURNS_SCRIPT = """
     import numpy as np
-    from render.camera import PUBLISHED_INTRINSICS
-    from render.mesh import Mesh
-    from render.rgbd import RgbdCamera
-    from render.viewer import Viewer
+    from core.camera import PUBLISHED_INTRINSICS
+    from core.mesh import Mesh
+    from render.gl.rgbd import RgbdCamera
+    from render.window.viewer import Viewer
 
     points = np.float32([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0.5]])
     mesh = Mesh(points, np.int32([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]]))

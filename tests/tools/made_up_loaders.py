@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from render.errors import InputError
+from core.errors import InputError
 from tools.fuzz.target import Target
 
 _GOOD = b"made up 1 2 3 4\n"

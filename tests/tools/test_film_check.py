@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.synthetic.performer import PerformerSource
-from realtime.preview import PreviewWriter
+from capture.synthetic.performer.performer import PerformerSource
+from realtime.recording.preview import PreviewWriter
 from tools.film_check import check_film
 
 Picture = NDArray[np.uint8]

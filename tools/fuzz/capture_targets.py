@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from capture.camera_file import read_camera_file
 from capture.open_source import open_source
-from capture.source import frames_of
+from capture.recordings.camera_file import read_camera_file
+from core.source import frames_of
 from tools.fuzz.target import Target
 
 _WIDTH, _HEIGHT = 32, 24

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from render.mesh_io import load_mesh
-from render.mesh_layout import is_closed, make_layout, weld_smooth
-from render.pictures import load_texture
+from render.mesh.mesh_io import load_mesh
+from render.mesh.mesh_layout import is_closed, make_layout, weld_smooth
+from render.mesh.pictures import load_texture
 from tools.fuzz.target import Target
 
 _POINTS = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 1]], dtype=np.float32)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from realtime.animation_file import AnimationWriter
-from realtime.preview import PreviewWriter
-from realtime.recorder import finish_recording
-from realtime.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.recording.animation_file import AnimationWriter
+from realtime.recording.preview import PreviewWriter
+from realtime.recording.recorder import finish_recording
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from tools.fuzz.target import Target
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.canonical_face import MESH_COUNT, load_canonical_face
-from capture.face_model_file import BUNDLE_MEMBERS, find_face_model
-from capture.playback import RecordedSource
-from capture.source import frames_of
-from capture.synthetic.film import pack
-from capture.synthetic.head_data import MASK_NAMES, PART_NAMES, load_head_data, save_head_data
-from capture.synthetic.performer import INTRINSICS, PerformerClip, write_outline
-from capture.synthetic.studio import Shot
+from capture.face.face_model_file import BUNDLE_MEMBERS, find_face_model
+from capture.recordings.playback import RecordedSource
+from capture.synthetic.head.head_data import MASK_NAMES, PART_NAMES, load_head_data, save_head_data
+from capture.synthetic.performer.performer import INTRINSICS, PerformerClip, write_outline
+from core.canonical_face import MESH_COUNT, load_canonical_face
+from core.source import frames_of
+from tools.assets.film import pack
+from tools.assets.performer_studio import Shot
 from tools.fuzz.target import Target
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from render.errors import InputError
+from core.errors import InputError
 from tools.fuzz.seeds import Seed, read_seed
 from tools.fuzz.target import Target
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture.synthetic.clip_studio import ClipStudio
-from capture.synthetic.people import random_person
-from engine.expression_features import FEATURE_COUNT, section
-from engine.expression_prior import read_weights, write_weights
-from engine.training.expression_dataset import (
+from capture.synthetic.studio.clip_studio import ClipStudio
+from capture.synthetic.studio.people import random_person
+from core.errors import InputError
+from engine.expression.expression_features import FEATURE_COUNT, section
+from engine.expression.expression_prior import read_weights, write_weights
+from engine.training.expression.expression_dataset import (
     VIEWS,
     ClipRecord,
     StillTracker,
@@ -19,10 +20,9 @@ from engine.training.expression_dataset import (
     make_plan,
     record_clip,
 )
-from engine.training.expression_samples import Samples, make_samples, unit_metric
-from engine.training.expression_score import explained_motion
-from engine.training.expression_train import TrainOptions, train
-from render.errors import InputError
+from engine.training.expression.expression_samples import Samples, make_samples, unit_metric
+from engine.training.expression.expression_score import explained_motion
+from engine.training.expression.expression_train import TrainOptions, train
 
 
 @pytest.fixture(scope="module")

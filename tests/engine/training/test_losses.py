@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.network.flow_generator import GeneratedFlow
-from engine.network.generator import GeneratedRgbd
-from engine.training import losses
-from engine.training.losses import DistillWeights, GeneratorWeights, PerceptualLoss, distill_loss, generator_loss
-from engine.training.vgg import VggSlices, load_vgg
-from render.errors import InputError
+from core.errors import InputError
+from engine.flow.network.flow_generator import GeneratedFlow
+from engine.flow.network.generator import GeneratedRgbd
+from engine.training.flow import losses
+from engine.training.flow.losses import DistillWeights, GeneratorWeights, PerceptualLoss, distill_loss, generator_loss
+from engine.training.flow.vgg import VggSlices, load_vgg
 
 SIZE = 24
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from engine.training.muon import Muon, is_matrix, orthogonalised
+from engine.training.loop.muon import Muon, is_matrix, orthogonalised
 
 
 def test_singular_values_become_alike() -> None:

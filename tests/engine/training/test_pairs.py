@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from calib.face_finder import FaceFinder
-from capture.synthetic.clip_studio import ClipStudio
-from capture.synthetic.head_data import load_head_data
-from engine.network.config import COMPACT
-from engine.network.layers import identity_grid, sample
-from engine.training import make_pairs
-from engine.training.expression_dataset import StillTracker
-from engine.training.pair_samples import FRAMES_OF_ONE, PairSamples, mirrored_units, unit_importance
-from engine.training.pairs import DRIVER_ARRAYS, PairFolder, from_words, pair_folders
-from render.errors import InputError
+from calib.survey.face_finder import FaceFinder
+from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.studio.clip_studio import ClipStudio
+from core.errors import InputError
+from engine.flow.network.config import COMPACT
+from engine.flow.network.layers import identity_grid, sample
+from engine.training.expression.expression_dataset import StillTracker
+from engine.training.flow import make_pairs
+from engine.training.flow.pair_samples import FRAMES_OF_ONE, PairSamples, mirrored_units, unit_importance
+from engine.training.flow.pairs import DRIVER_ARRAYS, PairFolder, from_words, pair_folders
 
 FRAMES = 5
 

@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from capture.frame import RgbdFrame
-from capture.source import frames_of
-from capture.synthetic.performer import PerformerSource
-from capture.video_file import probe_video
-from engine.training import preprocess as module
-from engine.training.clip_reader import VideoClip, find_clips
-from engine.training.clip_samples import ClipSamples, normalised
-from engine.training.preprocess import LocalExecutor, RayExecutor, find_recordings, preprocess, summary
-from engine.training.preprocess_clip import ClipJob, ClipReport, preprocess_clip
-from render.errors import InputError
+from capture.recordings.video_file import probe_video
+from capture.synthetic.performer.performer import PerformerSource
+from core.errors import InputError
+from core.frame import RgbdFrame
+from core.source import frames_of
+from engine.training.flow import preprocess as module
+from engine.training.flow.clip_reader import VideoClip, find_clips
+from engine.training.flow.clip_samples import ClipSamples, normalised
+from engine.training.flow.preprocess import LocalExecutor, RayExecutor, find_recordings, preprocess, summary
+from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
 
 FRAMES = 10
 

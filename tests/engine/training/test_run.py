@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from engine.network.checkpoint import load_checkpoint
-from engine.network.config import COMPACT
-from engine.network.layers import identity_grid
-from engine.network.network import FaceNetwork
-from engine.training.clip_samples import ClipSamples
-from engine.training.distributed import Team
+from core.errors import InputError
+from engine.flow.network.checkpoint import load_checkpoint
+from engine.flow.network.config import COMPACT
+from engine.flow.network.layers import identity_grid
+from engine.flow.network.network import FaceNetwork
 from engine.training.find_batch import find_batch
+from engine.training.flow.clip_samples import ClipSamples
+from engine.training.flow.stages import StageModel, StageOptions, offset_of
+from engine.training.loop.distributed import Team
 from engine.training.options import TrainOptions
 from engine.training.run import start_at_rest, train
-from engine.training.stages import StageModel, StageOptions, offset_of
-from render.errors import InputError
 
 
 @pytest.fixture(scope="module")

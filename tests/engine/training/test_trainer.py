@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from engine.network.checkpoint import load_checkpoint
-from engine.network.checkpoint_file import CheckpointError
-from engine.network.config import PUBLISHED, NetworkConfig
-from engine.network.network import FaceNetwork
-from engine.training.checkpointing import checkpoint_path, latest_checkpoint
-from engine.training.distributed import Team
-from engine.training.losses import GeneratorWeights
-from engine.training.schedule import Schedule
-from engine.training.stages import StageModel, StageOptions, is_trained
+from engine.flow.network.checkpoint import load_checkpoint
+from engine.flow.network.checkpoint_file import CheckpointError
+from engine.flow.network.config import PUBLISHED, NetworkConfig
+from engine.flow.network.network import FaceNetwork
+from engine.training.flow.losses import GeneratorWeights
+from engine.training.flow.stages import StageModel, StageOptions, is_trained
+from engine.training.loop.checkpointing import checkpoint_path, latest_checkpoint
+from engine.training.loop.distributed import Team
+from engine.training.loop.schedule import Schedule
 from engine.training.trainer import Trainer, TrainingError, TrainingPlan
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ TWO_PROCESSES = """
 import sys
 sys.path.insert(0, {tests!r})
 from test_trainer import *
-from engine.training.distributed import team
+from engine.training.loop.distributed import team
 with team("cpu") as own:
     trainer = make_trainer(Path(sys.argv[1]), "generator", team=own)
     trainer.run()

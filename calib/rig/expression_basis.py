@@ -1,0 +1,94 @@
+"""The 52 expression units on any head: how every vertex and controller of an avatar goes along with them."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.head.head_topology import HeadTopology, make_topology
+from core.array_checks import expect
+from core.sparse_arrays import csr_from_arrays, csr_to_arrays
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionBasis:
+    """How R vertices and K controllers go along with the template's skin.
+
+    Attributes:
+        base: [V, 3] float64 template on this avatar, metres.
+        linear: [3, 3] float64 template displacement in metres → avatar units.
+        columns: [F] int64 finished skin vertices of the template that anything goes along with.
+        vertices: [R, F] float32.
+        controllers: [K, F] float32.
+        corrections: [R, K] float32 how vertices follow controllers that leave the place the units give them.
+    """
+
+    base: Points
+    linear: NDArray[np.float64]
+    columns: NDArray[np.int64]
+    vertices: sparse.csr_matrix
+    controllers: sparse.csr_matrix
+    corrections: sparse.csr_matrix
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
+        plain: dict[str, NDArray[Any]] = {
+            "base": self.base.astype(np.float64),
+            "linear": self.linear.astype(np.float64),
+            "columns": self.columns.astype(np.int64),
+        }
+        for name in ("vertices", "controllers", "corrections"):
+            plain |= csr_to_arrays(name, getattr(self, name))
+        return {f"basis_{name}": value for name, value in plain.items()}
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, NDArray[Any]], vertices: int, controllers: int) -> "ExpressionBasis":
+        """For R `vertices` and K `controllers`. Raises KeyError or ValueError where the arrays are not such."""
+        a = {name.removeprefix("basis_"): value for name, value in arrays.items() if name.startswith("basis_")}
+        skin, base = template_topology().matrix.shape
+        columns = expect(a, "columns", np.int64, None, below=skin)
+        shapes = {
+            "vertices": (vertices, len(columns)),
+            "controllers": (controllers, len(columns)),
+            "corrections": (vertices, controllers),
+        }
+        matrices = {name: csr_from_arrays(name, a, shape) for name, shape in shapes.items()}
+        linear = expect(a, "linear", np.float64, 3, 3)
+        return ExpressionBasis(expect(a, "base", np.float64, base, 3), linear, columns, **matrices)
+
+
+class ExpressionUnits:
+    """Moves one avatar by unit weights. Owned by one thread. Making one takes some tenths of a second.
+
+    Attributes:
+        names: of the 52 units, in the order of the weights.
+    """
+
+    def __init__(self, basis: ExpressionBasis) -> None:
+        self._basis = basis
+        topology = template_topology()
+        self._model = HeadModel(data=load_head_data(), topology=topology, reshape=lambda *_: basis.base.copy())
+        self.names = self._model.unit_names
+        matrix = topology.matrix[basis.columns].astype(np.float32)
+        self._used = np.unique(matrix.indices)
+        self._subdivide = matrix[:, self._used].tocsr()
+        self._linear = basis.linear.T.astype(np.float32)
+
+    def displacement(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Displacement of the vertices [R, 3] and of the controllers [K, 3] in avatar units for weights [52]."""
+        moved = self._model.moved_base(weights)[self._used] - self._model.base[self._used]
+        skin = self._subdivide @ (moved.astype(np.float32) @ self._linear)
+        return self._basis.vertices @ skin, self._basis.controllers @ skin
+
+
+@functools.cache
+def template_topology() -> HeadTopology:
+    """The template's finished surface, with chest and upper arms. Shared."""
+    return make_topology(load_head_data(), bust=False)

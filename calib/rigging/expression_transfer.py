@@ -1,0 +1,175 @@
+"""The expression units carried onto an avatar: its skin goes along with the places of the template it lies on.
+
+The built-in head, bent onto the avatar (`calib.rigging.template_fit`), moves; displacements are carried over place by
+place: see Noh and Neumann, "Expression cloning" (SIGGRAPH 2001).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from calib.rig.controllers import Controllers, Role
+from calib.rig.expression_basis import ExpressionBasis, template_topology
+from calib.rigging.template_fit import TemplateFit
+from calib.rigging.template_head import TemplateHead
+from calib.surgery.remesh import WorkMesh
+from calib.surgery.seams import sides_of
+from calib.survey.closest import closest_bary, closest_on_faces, edge_distance
+from calib.survey.head_survey import HeadSurvey
+from calib.survey.openings import Opening
+from calib.survey.parts import Kind
+from calib.survey.surface import face_normals, point_normals
+from core.face_regions import FACE_LANDMARKS
+
+Points = NDArray[np.float64]
+
+_TURN_M = 0.004  # a normal turned by a right angle weighs as much as 1.4 times this distance
+_CANDIDATES = 48
+_NEAR_M, _FADE_M = 0.004, 0.004  # skin within the first of the template goes along fully, beyond it fades
+_LED = 0.3  # a vertex that follows a controller so far stands for it
+_SURE = 0.5
+_OTHER_SIDE_M = 0.05  # the upper lip never goes along with the lower one, however near
+_SEEDS, _SIDE_REACH = (
+    (0.05, 0.30),
+    0.5,
+)  # in an opening's widths: what surely lies beside its rims, and how far they rule
+_OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
+"""Controllers the retargeter moves itself: what follows them does not follow the units."""
+
+
+def carry_units(
+    template: TemplateHead,
+    fit: TemplateFit,
+    survey: HeadSurvey,
+    work: WorkMesh,
+    controllers: Controllers,
+    weights: sparse.csr_matrix,
+) -> ExpressionBasis:
+    """The basis of an assembled avatar.
+
+    Args:
+        template: the built-in head.
+        fit: the template on it.
+        work: refined and cut; its V' vertices come first among the R of the display mesh.
+        controllers, weights: all K of them and [R, K] weights of the finished rig.
+    """
+    skin = _skin_vertices(work, survey)
+    places, trust = _places(fit, survey, work, skin)
+    count = weights.shape[0]
+    rows = sparse.csr_matrix((np.ones(len(skin)), (skin, np.arange(len(skin)))), shape=(count, len(skin)))
+    carried = (rows @ places).tocsr()
+    share = np.zeros(count)
+    share[skin] = trust
+    shown_eyes = np.isin(controllers.role, _OWN_WAY[1:])
+    share *= 1 - np.clip(np.asarray(weights[:, shown_eyes].sum(axis=1)).ravel(), 0, 1)
+    at_controllers = _at_controllers(template, carried, weights, controllers, share)
+    vertices = sparse.diags(share) @ carried + sparse.diags(1 - share) @ (weights @ at_controllers)
+    own_way = sparse.diags(np.isin(controllers.role, _OWN_WAY).astype(float))
+    used = np.unique(np.concatenate([vertices.tocsr().indices, at_controllers.indices])).astype(np.int64)
+    return ExpressionBasis(
+        fit.base,
+        fit.rotation.T / fit.scale,
+        used,
+        _clean(vertices.tocsr()[:, used]),
+        _clean(at_controllers[:, used]),
+        _clean(weights - sparse.diags(share) @ weights @ own_way),
+    )
+
+
+def _skin_faces(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+    return np.asarray((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin])
+
+
+def _sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[N, 3] for the mouth and both eyes: 1 for points of a surface that hang together with the skin above the opening,
+    −1 for those below it, 0 far away. `points` [N, 3] avatar units."""
+    return np.stack([_side(opening, points, faces) for opening in (survey.mouth, *survey.eyes)], axis=1)
+
+
+def _side(opening: Opening, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    flat = opening.flat(points)
+    upper, lower = opening.rims_at(flat[:, 0])
+    near = sides_of(opening, points).near
+    least, most = _SEEDS
+    used = np.zeros(len(points), dtype=bool)
+    used[faces] = True
+    seeds = [
+        np.flatnonzero(used & near & (away > least) & (away < most))
+        for away in (flat[:, 1] - upper[:, 1], lower[:, 1] - flat[:, 1])
+    ]
+    if not all(len(seed) for seed in seeds):
+        return np.zeros(len(points))
+    above, below = (edge_distance(points, faces, seed) for seed in seeds)
+    ruled = near & (np.minimum(above, below) < _SIDE_REACH * opening.width)
+    return np.where(ruled & (above != below), np.where(above < below, 1.0, -1.0), 0.0)
+
+
+def _skin_vertices(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.int64]:
+    return np.unique(work.faces[_skin_faces(work, survey)])
+
+
+def _places(
+    fit: TemplateFit, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
+) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """[S, F] barycentric weights of the template's finished skin at the avatar's skin vertices [S], and trust [S]."""
+    topology = template_topology()
+    faces = topology.faces["skin"].astype(np.int64)
+    reach = topology.ranges["skin"][1]
+    template = topology.matrix[:reach] @ fit.base
+    target = fit.to_template(work.vertices[skin])
+    own_side = _sides(survey, work.points(), work.point_faces[_skin_faces(work, survey)])[work.point[skin]]
+    side = np.rint(_sides(survey, fit.to_avatar(template), faces)[faces].mean(axis=1))
+    normal = (point_normals(work.points(), work.point_faces)[work.point] @ fit.rotation.T)[skin]
+    outward = face_normals(template, faces)
+    features = np.concatenate([template[faces].mean(axis=1), _TURN_M * outward], axis=1)
+    _, near = cKDTree(features).query(np.concatenate([target, _TURN_M * normal], axis=1), k=_CANDIDATES)
+    bary, squared = closest_bary(target, template[faces[near]])
+    turned = ((outward[near] - normal[:, None]) ** 2).sum(axis=2)
+    other_side = (side[near] * own_side[:, None] < 0).any(axis=2)
+    best = (squared + _TURN_M**2 * turned + _OTHER_SIDE_M**2 * other_side).argmin(axis=1)
+    row = np.arange(len(skin))
+    beyond = np.maximum(np.sqrt(squared[row, best]) - _NEAR_M, 0) / _FADE_M
+    columns = faces[near[row, best]]
+    matrix = sparse.csr_matrix(
+        (bary[row, best].ravel(), (np.repeat(row, 3), columns.ravel())), shape=(len(skin), reach)
+    )
+    return matrix, np.exp(-(beyond**2))
+
+
+def _at_controllers(
+    template: TemplateHead,
+    carried: sparse.csr_matrix,
+    weights: sparse.csr_matrix,
+    controllers: Controllers,
+    share: NDArray[np.float64],
+) -> sparse.csr_matrix:
+    """[K, F] the template's places at the controllers: those of the vertex that follows each one most.
+
+    Landmarks that no vertex stands for lie where they do on the template.
+    """
+    trusted = (sparse.diags((share > _SURE).astype(float)) @ weights).tocsc()
+    leader = np.asarray(trusted.argmax(axis=0)).ravel()
+    led = np.asarray(trusted.max(axis=0).toarray()).ravel() > _LED
+    led &= ~np.isin(controllers.role, _OWN_WAY)
+    alone = sparse.diags((~led[:FACE_LANDMARKS]).astype(float)) @ _landmark_places(template)
+    rest = sparse.csr_matrix((len(led) - FACE_LANDMARKS, alone.shape[1]))
+    return (sparse.diags(led.astype(float)) @ carried[leader] + sparse.vstack([alone, rest])).tocsr()
+
+
+def _landmark_places(template: TemplateHead) -> sparse.csr_matrix:
+    """[468, F] the face landmarks on the template's finished skin."""
+    topology = template_topology()
+    reach = topology.ranges["skin"][1]
+    points, faces = topology.matrix[:reach] @ template.mean, topology.faces["skin"].astype(np.int64)
+    landmarks = template.landmarks[:FACE_LANDMARKS] @ template.mean
+    face, bary, _ = closest_on_faces(landmarks, points, faces, np.arange(len(faces)))
+    rows = np.repeat(np.arange(FACE_LANDMARKS), 3)
+    return sparse.csr_matrix((bary.ravel(), (rows, faces[face].ravel())), shape=(FACE_LANDMARKS, reach))
+
+
+def _clean(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+    result = matrix.tocsr().astype(np.float32)
+    result.data[np.abs(result.data) < 1e-4] = 0
+    result.eliminate_zeros()
+    return result

@@ -1,0 +1,123 @@
+"""Morph targets that a file brings along, as the 52 expression units; used only where the user asks for it."""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from calib.survey.closest import closest_on_faces
+from calib.survey.surface import directed_edges, make_surface, undirected
+from capture.face.face_tracker import SCORE_NAMES
+from core.errors import InputError
+from core.mesh import Mesh
+
+if TYPE_CHECKING:
+    from calib.avatar import Avatar
+
+UNIT_NAMES: Final = (*SCORE_NAMES[1:], "tongueOut")  # the tracker has a score for "_neutral", and none for the tongue
+"""The 52 units in the order of every array of weights; "left" is the person's own, as in ARKit."""
+LEAST_UNITS = 20  # a face with fewer of them does not follow a driver
+_ESSENTIAL = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
+_SIDES = {"l": "left", "r": "right"}
+
+
+def unit_of(name: str) -> str | None:
+    """The ARKit unit a morph target's name stands for: "eyeBlink_L", "Face.M_F00_BlendShape_JawOpen", "JAWOPEN"; None
+    for other names. What exporters put before it, up to a separator, is left out."""
+    known = {unit.lower(): unit for unit in UNIT_NAMES}
+    rest = name
+    while rest:
+        if (unit := known.get(_plain(rest))) is not None:
+            return unit
+        rest = re.split(r"[.:|_\s]|$", rest, maxsplit=1)[1]
+    return None
+
+
+def _plain(name: str) -> str:
+    """Lower case without separators; a side at the end is spelled out."""
+    name = re.sub(r"(?<=[a-z])([LR])$", r"_\1", name)
+    words = [word for word in re.split(r"[\s_.\-]+", name) if word]
+    if len(words) > 1 and words[-1].lower() in _SIDES:
+        words[-1] = _SIDES[words[-1].lower()]
+    return "".join(words).lower()
+
+
+def arkit_morphs(name: str, mesh: Mesh) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """ARKit units among a mesh's morph targets: their names [M] and displacements [M, V, 3] in file coordinates.
+
+    Raises InputError, with the file's `name`, where there are too few for a face that follows a driver.
+    """
+    morphs = mesh.morphs
+    found: dict[str, int] = {}
+    for index, target in enumerate(morphs.names if morphs is not None else ()):
+        unit = unit_of(target)
+        if unit is not None and unit not in found:
+            found[unit] = index
+    missing = [unit for unit in _ESSENTIAL if unit not in found]
+    if morphs is None or len(found) < LEAST_UNITS or missing:
+        seen = 0 if morphs is None else len(morphs.names)
+        lack = f", without {', '.join(missing)}" if found and missing else ""
+        raise InputError(
+            f"{name}: --morphs: expected at least {LEAST_UNITS} morph targets with ARKit names (jawOpen, …), found "
+            f"{len(found)} of {seen}{lack}; leave --morphs out, the head needs none"
+        )
+    return tuple(found), morphs.displacement[list(found.values())]
+
+
+class MorphUnits:
+    """Moves one avatar by the morph targets of its file. Called as `calib.rig.expression_basis.ExpressionUnits` is.
+
+    What the file has no shape for stays still. Vertices that the preparation added go along with their neighbours.
+
+    Attributes:
+        names: of the 52 units, in the order of the weights.
+    """
+
+    names = UNIT_NAMES
+
+    def __init__(self, avatar: "Avatar") -> None:
+        """Raises InputError where the file's morph targets are too few."""
+        units, displacement = arkit_morphs(avatar.name, avatar.file_mesh)
+        self._columns = np.array([UNIT_NAMES.index(unit) for unit in units])
+        moved = np.einsum("ij,mvj->mvi", avatar.T_world_file[:3, :3], displacement.astype(np.float64))
+        rest, faces = avatar.rig.rest.astype(np.float64), avatar.display_mesh.faces.astype(np.int64)
+        every = extended(moved, rest, faces)
+        controllers = avatar.controllers.rest
+        face, bary, _ = closest_on_faces(controllers, rest, faces, np.arange(len(faces)))
+        at = np.einsum("mkcd,kc->mkd", every[:, faces[face]], bary)
+        self._vertices = every.reshape(len(units), -1).astype(np.float32)
+        self._controllers = at.reshape(len(units), -1).astype(np.float32)
+
+    def displacement(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Displacement of the vertices [R, 3] and of the controllers [K, 3] in avatar units for weights [52]."""
+        own = weights[self._columns].astype(np.float32)
+        used = np.flatnonzero(np.abs(own) > 1e-4)
+        return tuple((own[used] @ each[used]).reshape(-1, 3) for each in (self._vertices, self._controllers))
+
+
+def extended(moved: NDArray[np.float64], rest: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Displacements [M, V, 3] of the first vertices → [M, R, 3] of all [R, 3]: the others take the mean of their
+    neighbours (a discrete harmonic field), none where no way along the surface leads to a vertex that is known."""
+    shapes, known = moved.shape[:2]
+    surface = make_surface(rest, faces.astype(np.int32))
+    point = surface.point_of_vertex
+    count = int(point.max()) + 1
+    at_point = np.zeros((count, shapes * 3))
+    at_point[point[:known]] = moved.transpose(1, 0, 2).reshape(known, -1)
+    given = np.zeros(count, dtype=bool)
+    given[point[:known]] = True
+    edges, _, _ = undirected(directed_edges(point[faces]))
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    graph = (graph + graph.T).tocsr()
+    open_ = np.flatnonzero(~given)
+    if len(open_):
+        degree = np.asarray(graph.sum(axis=1)).reshape(-1)[open_]
+        system = sparse.diags(degree + 1e-6) - graph[open_][:, open_]
+        at_point[open_] = splu(system.tocsc()).solve(graph[open_] @ (given[:, None] * at_point))
+    result = at_point[point].reshape(-1, shapes, 3).transpose(1, 0, 2)
+    result[:, :known] = moved
+    return np.asarray(result)

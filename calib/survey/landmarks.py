@@ -1,0 +1,90 @@
+"""The driver's landmarks found on the avatar itself, on its surface."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.survey.face_finder import FaceFinder, Finder, PatientFinder
+from calib.survey.placement import FACE_HEIGHT
+from calib.survey.views import View, front_camera
+from core.camera import Intrinsics
+from core.errors import InputError
+from core.face_regions import (
+    ALL_LANDMARKS,
+    FACE_LANDMARKS,
+    LOWER_LID_FOLDS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    UPPER_LID_FOLDS,
+    UPPER_LIDS,
+    UPPER_LIP,
+    mask,
+)
+from core.mesh import Mesh
+from core.rigid_motion import fit_similarity
+
+LookWorld = Callable[[NDArray[np.float64], Intrinsics], View]
+"""Renders the placed head: (T_camera_world, intrinsics) → View."""
+
+DETECT_PIXELS = 768
+_MAX_SPREAD = 0.02  # avatar units; faces come out at 0.004 to 0.008, a cow at 0.04
+_LEAST_VIEWS = 3
+_VIEWS = ((0.0, 0.0), (0.16, 0.0), (-0.16, 0.0), (0.0, 0.13), (0.0, -0.13))  # yaw, pitch in radians
+
+
+def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np.float64]:
+    """[478, 3] landmarks of a placed head, each the median of what a few slightly turned views say.
+
+    One view errs by about half a percent of the face's height, differently in each; the median halves that.
+    Raises InputError where too few views show a face, or their faces are not the same.
+    """
+    views = [look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS, *turn)) for turn in _VIEWS]
+    found = _found(views, finder)
+    if len(found) < _LEAST_VIEWS:
+        found = _found(views, PatientFinder(finder))
+    middle = np.median(np.array(found), axis=0) if found else np.zeros((0, 3))
+    spread = np.median([np.linalg.norm(each - middle, axis=1) for each in found]) if found else np.inf
+    if len(found) < _LEAST_VIEWS or spread > _MAX_SPREAD:
+        raise InputError(
+            f"{name}: expected a human face that looks the same from slightly turned views, found one in {len(found)} "
+            f"of {len(_VIEWS)}; state --up and --front, give its --texture, or place landmarks by hand: "
+            "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+        )
+    return np.asarray(middle)
+
+
+def _found(views: list[View], finder: Finder) -> list[NDArray[np.float64]]:
+    """Landmarks [478, 3] of each view that shows a face."""
+    seen = [(view, finder.find(view.rgb)) for view in views]
+    return [view.lift(landmarks[:, :2])[0] for view, landmarks in seen if landmarks is not None]
+
+
+def topology_landmarks(mesh: Mesh, vertices: NDArray[np.float64], finder: FaceFinder) -> NDArray[np.float64] | None:
+    """[478, 3] landmarks of a mesh that is the landmark mesh itself, as face capture exports it; None for any other.
+
+    Eyes and mouth may be left open. `vertices` [V, 3] are the mesh's, in the coordinates asked for.
+    """
+    if len(vertices) not in (FACE_LANDMARKS, ALL_LANDMARKS) or mesh.faces.max() >= FACE_LANDMARKS:
+        return None
+    own, known = (
+        {tuple(sorted(face)) for face in faces.tolist()} for faces in (mesh.faces, finder.canonical.triangles)
+    )
+    if len(own & known) < 0.9 * len(known) or own - known:
+        return None
+    if len(vertices) == ALL_LANDMARKS:
+        return vertices.copy()
+    scale, rotation, shift = fit_similarity(finder.canonical.points[:FACE_LANDMARKS], vertices)
+    irises = scale * finder.canonical.points[FACE_LANDMARKS:] @ rotation.T + shift
+    return np.concatenate([vertices, irises])
+
+
+def landmark_components(
+    look: LookWorld, landmarks: NDArray[np.float64], component_of_face: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """[C] how many face landmarks, those of lids and lips aside, see each connected component from the front."""
+    plain = ~mask(*UPPER_LIDS, *LOWER_LIDS, *UPPER_LID_FOLDS, *LOWER_LID_FOLDS, *UPPER_LIP, *LOWER_LIP)
+    view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS))
+    pixel = np.floor(view.project(landmarks[:FACE_LANDMARKS][plain])).astype(int).clip(0, DETECT_PIXELS - 1)
+    face = view.face_id[pixel[:, 1], pixel[:, 0]]
+    return np.bincount(component_of_face[face[face >= 0]], minlength=int(component_of_face.max()) + 1)

@@ -1,0 +1,81 @@
+"""Face tracking: one frame in, landmarks in pixels and metres, head pose and coefficients out."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from capture.face.face_landmarker import Landmarker
+from capture.face.face_lifting import FaceLifter
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import LANDMARK_COUNT, load_canonical_face
+from core.frame import FaceObservation, RgbdFrame
+
+# fmt: off
+SCORE_NAMES = (
+    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
+    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
+    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
+    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
+    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
+    "noseSneerLeft", "noseSneerRight",
+)
+# fmt: on
+
+
+class FaceTracker:
+    """Follows the one face of a stream of frames. Owned by one thread; a context manager.
+
+    Frames may have any size, and timestamps may jump or run backwards (a loop, a seek). The size of the person's face
+    is learned from the first frames with depth; apart from that a frame's result depends on the tracker's own
+    following only.
+
+    Args:
+        model_path: the face landmarker bundle; found as `capture.face.face_model_file` says by default.
+
+    Raises InputError where there is no usable model.
+    """
+
+    def __init__(self, model_path: Path | None = None) -> None:
+        path = find_face_model(model_path)
+        self._lifter = FaceLifter(load_canonical_face(path))
+        self._landmarker = Landmarker(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the model. May be called twice."""
+        self._landmarker.close()
+
+    def track(self, frame: RgbdFrame) -> FaceObservation:
+        """The face of `frame`; `tracked` is False where there is none."""
+        found = self._landmarker.detect(frame.rgb, frame.timestamp_s)
+        if found is None:
+            return untracked(frame)
+        lifted = self._lifter.lift(found, frame.intrinsics, frame.depth_m)
+        return FaceObservation(
+            frame,
+            True,
+            lifted.confidence,
+            found.px.astype(np.float32),
+            lifted.landmarks_m,
+            lifted.T_camera_head,
+            found.scores,
+        )
+
+
+def untracked(frame: RgbdFrame) -> FaceObservation:
+    """The observation of a frame without a face."""
+    flat = np.zeros((LANDMARK_COUNT, 2), np.float32)
+    solid = np.zeros((LANDMARK_COUNT, 3), np.float32)
+    return FaceObservation(frame, False, 0.0, flat, solid, np.eye(4), np.zeros(len(SCORE_NAMES), np.float32))

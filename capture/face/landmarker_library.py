@@ -1,0 +1,169 @@
+"""The one door to the library behind the face landmarker (MediaPipe Tasks): imported once, quiet, safe between threads.
+
+Whoever wants landmarks, in a stream or in single pictures, makes a `LandmarkNetwork`. Nobody else imports the library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.canonical_face import LANDMARK_COUNT
+from core.errors import InputError
+
+SCORE_COUNT = 52
+_NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: Created TensorFlow", "W0000", "I0000", "E0000")
+
+log = logging.getLogger(__name__)
+_lock = threading.RLock()
+"""Held while the library is imported, a network is made or runs for the first time: then standard error is turned
+aside for the whole process, which two threads must not do at once."""
+
+
+class NetworkAnswer(NamedTuple):
+    """points: [478, 3] float64, x to the right in picture widths, y down in picture heights, z away from the camera in
+    picture widths; scores: [52] float32 coefficients, 0..1, or [0] where they were not asked for."""
+
+    points: NDArray[np.float64]
+    scores: NDArray[np.float32]
+
+
+class LandmarkNetwork:
+    """One face landmarker. Owned by one thread at a time; close it explicitly, or use it as a context manager.
+
+    Args:
+        video: follow one face through pictures whose times increase; otherwise each picture stands for itself.
+        scores: also estimate the 52 coefficients.
+        least_confidence: of a detection and of the presence of a face, 0..1.
+
+    Raises InputError where the library is missing or the model cannot be loaded.
+    """
+
+    def __init__(self, model_path: Path, *, video: bool, scores: bool, least_confidence: float = 0.5) -> None:
+        self._video = video
+        self._scores = scores
+        self._warm = False
+        with _lock:
+            from_library = _import_library()
+            vision, mode = from_library.vision, from_library.vision.RunningMode
+            options = vision.FaceLandmarkerOptions(
+                base_options=from_library.BaseOptions(model_asset_buffer=model_path.read_bytes()),
+                running_mode=mode.VIDEO if video else mode.IMAGE,
+                num_faces=1,
+                min_face_detection_confidence=least_confidence,
+                min_face_presence_confidence=least_confidence,
+                output_face_blendshapes=scores,
+            )
+            try:
+                with _native_messages_logged():
+                    self._landmarker = vision.FaceLandmarker.create_from_options(options)
+            except (ValueError, RuntimeError) as error:
+                raise InputError(
+                    f"{model_path}: the face landmarker could not be made from it ({_one_line(error)}); "
+                    "give the official face_landmarker.task"
+                ) from None
+        self._library = from_library
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the model. May be called twice."""
+        self._landmarker.close()
+
+    def run(self, rgb: NDArray[np.uint8], time_ms: int = 0) -> NetworkAnswer | None:
+        """The face in `rgb` [H, W, 3], or None. `time_ms` has to increase from picture to picture of a video."""
+        if self._warm:
+            return self._answer(rgb, time_ms)
+        with _lock, _native_messages_logged():  # some messages come with the first picture only
+            self._warm = True
+            return self._answer(rgb, time_ms)
+
+    def _answer(self, rgb: NDArray[np.uint8], time_ms: int) -> NetworkAnswer | None:
+        image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
+        network = self._landmarker
+        found = network.detect_for_video(image, time_ms) if self._video else network.detect(image)
+        if not found.face_landmarks:
+            return None
+        points = np.array([(point.x, point.y, point.z) for point in found.face_landmarks[0]])
+        listed = found.face_blendshapes[0] if self._scores else ()
+        scores = np.array([category.score for category in listed], dtype=np.float32)
+        if points.shape != (LANDMARK_COUNT, 3) or not np.isfinite(points).all():
+            return None
+        if scores.shape != (SCORE_COUNT if self._scores else 0,):
+            return None
+        return NetworkAnswer(points, scores)
+
+
+class _Library(NamedTuple):
+    """The few names of the library that are used."""
+
+    vision: Any
+    BaseOptions: Any
+    Image: Any
+    ImageFormat: Any
+
+
+def _import_library() -> _Library:
+    """Import the library as everybody does. Only for a holder of the lock: its native part loads for one thread."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # comes along with it, and tells of its font cache
+    try:
+        from mediapipe import Image, ImageFormat
+        from mediapipe.tasks.python import BaseOptions, vision
+    except ImportError as error:
+        raise InputError(
+            f"face tracking needs the package mediapipe ({error}): install it with  pip install mediapipe"
+        ) from None
+    return _Library(vision, BaseOptions, Image, ImageFormat)
+
+
+@contextlib.contextmanager
+def _native_messages_logged() -> Iterator[None]:
+    """Send what the C++ library prints to the standard error while it starts to our log (at debug level) instead.
+
+    It takes no setting for that, so the file descriptor itself is turned aside for the time; lines that are not the
+    library's are printed afterwards. Only for a holder of the lock.
+    """
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError):  # no standard error at all, as under pythonw
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            aside.seek(0)
+            _pass_on(aside.read().decode(errors="replace"))
+
+
+def _pass_on(text: str) -> None:
+    for line in text.splitlines():
+        if line.startswith(_NATIVE_MESSAGE_STARTS):
+            log.debug("mediapipe: %s", line)
+        else:
+            print(line, file=sys.stderr)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

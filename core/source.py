@@ -1,0 +1,64 @@
+"""Where frames come from: one small protocol for cameras, recordings and the built-in performer."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Protocol
+
+from core.frame import RgbdFrame
+from core.source_error import SourceError as SourceError
+
+_READ_TIMEOUT_S = 5.0
+
+
+class DeviceState(Enum):
+    """What a source is doing right now; shown in the viewer and counted in the report."""
+
+    NO_DEVICE = "no device"
+    WAITING_FIRST_FRAME = "waiting for the first frame"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    FROZEN = "frozen"  # sends the same picture again and again
+    DAMAGED = "damaged pictures"
+    RECONNECTING = "reconnecting"
+    ENDED = "ended"
+
+
+class RgbdSource(Protocol):
+    """A stream of frames, owned by one thread.
+
+    A failed `open` leaves nothing open. `close` may be called at any time, more than once, from the owning thread.
+    """
+
+    name: str
+    fps: float  # nominal, 0 when unknown
+    frame_count: int | None  # None when it never ends by itself
+    skipped: int  # frames of a paced recording that were passed over because the reader was late
+
+    @property
+    def state(self) -> DeviceState: ...
+
+    def open(self) -> None:
+        """Acquire the device or files. Raises SourceError."""
+
+    def read(self, timeout_s: float) -> RgbdFrame | None:
+        """The next frame in order, or None after `timeout_s` without one.
+
+        Raises EOFError at the end of a recording and SourceError when the source is broken for good.
+        """
+
+    def close(self) -> None: ...
+
+
+def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:
+    """Every frame of a recording, in order; opens and closes the source. Raises SourceError."""
+    source.open()
+    try:
+        while True:
+            try:
+                frame = source.read(_READ_TIMEOUT_S)
+            except EOFError:
+                return
+            if frame is not None:
+                yield frame
+    finally:
+        source.close()

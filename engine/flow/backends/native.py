@@ -1,0 +1,31 @@
+"""The backend of this project's own kernels: packs the live graph's weights for them."""
+
+from engine.flow.backends.backend import CompileRequest
+from engine.flow.backends.compiled import BackendError, OtherSizesError
+from engine.flow.backends.native_layout import PANEL
+from engine.flow.backends.native_library import NativeError, library, missing
+from engine.flow.backends.native_motion import NativeMotion
+from engine.flow.backends.native_packing import packed
+
+
+class NativeBackend:
+    """Needs a C compiler on the machine and channel counts divisible by 64, as the published network has."""
+
+    name = "native"
+    precision = "fp32"
+
+    def missing(self) -> str | None:
+        return missing()
+
+    def compile(self, request: CompileRequest) -> NativeMotion:
+        config = request.network.config
+        widths = {config.widths[size] for size in config.resolutions(from_size=4)}
+        if any(width % PANEL for width in widths) or config.depth_motion_dim != 5 or config.input_channels != 4:
+            raise OtherSizesError(
+                f"--backend native: expected channels divisible by {PANEL}, 4 inputs and 5 depth directions, "
+                f"got widths {sorted(widths)}; use --backend openvino"
+            )
+        try:
+            return NativeMotion(packed(request.network), library())
+        except NativeError as error:
+            raise BackendError(f"--backend native: {error}") from error

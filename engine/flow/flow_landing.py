@@ -1,0 +1,95 @@
+"""Where places of the avatar's picture went, read off dense backward flow.
+
+Every pixel of the result says where in the avatar's picture it looks. Read backwards, it splats itself, bilinearly
+weighted, onto the four source pixels around that place; a place moves to the weighted mean of the pixels that landed on
+its own. Only the few hundred pixels that look at such a place take part.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.flow.backends.native_library import NativeError, library, pointer, thread_count
+
+
+class FlowLanding:
+    """Follows pixels [K, 2] (int64 column and row, no two alike) of a square picture through flow.
+
+    Holds look-up tables only: no state from frame to frame.
+    """
+
+    def __init__(self, pixels: NDArray[np.int64], size: int) -> None:
+        self.size = size
+        # one column and row of margin before and two after, so that any clipped place has four neighbours
+        self._stride = size + 3
+        self._controller_at = np.full(self._stride * self._stride, -1, np.int32)
+        self._corners = np.array([0, 1, self._stride, self._stride + 1])
+        columns, rows = pixels.T
+        self._home = home = (rows + 1) * self._stride + columns + 1
+        self._controller_at[home] = np.arange(len(home), dtype=np.int32)
+        self._wanted = np.zeros(self._stride * self._stride, bool)
+        for corner in self._corners:
+            self._wanted[home - corner] = True
+        self._splat = _NativeSplat.where_possible(self._controller_at, self._wanted, size, len(home))
+
+    def __call__(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """[K, 2] weighted mean of the pixels that landed on each controller; [K] whether any did."""
+        total, sum_x, sum_y = self._splat(flow) if self._splat is not None else self._sums(flow)
+        landed = total > 0
+        return np.stack([sum_x, sum_y], axis=1) / np.where(landed, total, 1.0)[:, None], landed
+
+    def _sums(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        """Each [K], over the pixels that landed on each controller: weight, weight · column, weight · row."""
+        half = np.float32(self.size / 2)
+        place = flow.reshape(-1, 2) * half  # x and y in pixels, one added for the margin
+        place += half + 1
+        np.clip(place, 0.0, np.float32(self.size + 1), out=place)
+        whole = place.astype(np.int32)
+        base = whole[:, 1] * self._stride
+        base += whole[:, 0]
+        pixel = np.flatnonzero(self._wanted[base])
+        fraction = place[pixel] - whole[pixel]
+        target = self._controller_at[base[pixel, None] + self._corners]  # [n, 4]
+        x, y = fraction[:, 0].astype(np.float64), fraction[:, 1].astype(np.float64)
+        weight = np.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=1)
+        hit = (target >= 0) & (weight > 0)
+        rows, columns = np.divmod(pixel, self.size)
+        count, which, share = len(self._home), target[hit], weight[hit]
+        total = np.bincount(which, share, count)
+        shape = target.shape
+        sum_x = np.bincount(which, share * np.broadcast_to(columns[:, None], shape)[hit], count)
+        sum_y = np.bincount(which, share * np.broadcast_to(rows[:, None], shape)[hit], count)
+        return np.asarray(total, np.float64), np.asarray(sum_x, np.float64), np.asarray(sum_y, np.float64)
+
+
+class _NativeSplat:
+    """`FlowLanding._sums` in one pass over the pixels, by the native kernels."""
+
+    def __init__(
+        self,
+        kernel: Callable[..., object],
+        controller_at: NDArray[np.int32],
+        wanted: NDArray[np.bool_],
+        size: int,
+        controllers: int,
+    ) -> None:
+        self._kernel, self._held = kernel, (controller_at, wanted)
+        self._sums = np.zeros((thread_count(), controllers, 3))
+        self._places = pointer(controller_at), pointer(wanted), pointer(self._sums)
+        self._numbers = ctypes.c_long(size), ctypes.c_long(controllers)
+
+    @staticmethod
+    def where_possible(*tables: Any) -> "_NativeSplat | None":
+        """None where there is no compiler."""
+        try:
+            return _NativeSplat(library().splat_flow, *tables)
+        except NativeError:
+            return None
+
+    def __call__(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        self._sums.fill(0.0)
+        self._kernel(pointer(np.ascontiguousarray(flow, np.float32)), *self._places, *self._numbers)
+        return tuple(self._sums.sum(axis=0).T)

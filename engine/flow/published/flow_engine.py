@@ -1,0 +1,218 @@
+"""The flow engine: the published network's backward flow and depth move the avatar's controllers.
+
+    crop ─▶ live graph (any backend) ─▶ flow and depth ─▶ controllers ─▶ blend and smooth ─▶ AvatarPose
+
+Motion is relative to the driver's calibrated neutral, as published (`start`). Networks that leave the head's motion to
+the tracker are driven by `engine.flow.ours.compact_flow_engine`; `engine.open_flow` chooses.
+"""
+
+import logging
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from calib.close_up import Pictured
+from calib.published.published_rig import PublishedRig, SeenHead, own_rig, published_rig
+from calib.published.published_weights import NEIGHBOURS, Way
+from calib.rig.controllers import Controllers
+from capture.face.preprocess import ChannelOrder, NetworkCropper
+from core.cache_folder import cache_folder
+from core.frame import FaceObservation
+from core.mesh import Mesh
+from core.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
+from engine.flow.backends.compiled import MotionFields
+from engine.flow.backends.names import BackendName
+from engine.flow.flow_network import FlowNetwork
+from engine.flow.published.flow_tracking import FlowControllers, FlowTracker, Unprojection
+from engine.flow.published.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
+from engine.motion.easing import Easing, State
+from engine.motion.protocol import AvatarPose, HeadPose
+
+log = logging.getLogger(__name__)
+
+Rigid = Literal["deform", "apart"]
+
+
+class FlowAvatar(Pictured, Protocol):
+    """What the flow engine needs of a prepared avatar (`calib.avatar.Avatar` has it all)."""
+
+    @property
+    def content_key(self) -> str: ...
+    @property
+    def display_mesh(self) -> Mesh: ...
+    @property
+    def landmarks(self) -> NDArray[np.float32]: ...
+    @property
+    def controllers(self) -> Controllers: ...  # these two for `FlowOptions.weights` "geodesic" only
+    @property
+    def weights(self) -> csr_matrix: ...
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """Where the released code does not do what it means to. Its checkpoints were judged with these, so they are kept
+    for them by default; networks trained by this project go without.
+
+    Attributes:
+        driving_channel_order: "bgr": driving frames reach the network with red and blue swapped, the source does not.
+        unprojection: see `flow_tracking.Unprojection`.
+        rigid: "deform": head motion is part of the vertices' deformation; "apart": it is fitted to the controllers
+            and handed on as the head pose, only the residual deforms.
+    """
+
+    driving_channel_order: ChannelOrder
+    unprojection: Unprojection
+    rigid: Rigid
+
+
+RELEASED = Quirks("bgr", "published", "deform")
+CORRECTED = Quirks("rgb", "pinhole", "apart")
+
+
+@dataclass(frozen=True)
+class FlowOptions:
+    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED
+    for this project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is
+    kept on disk."""
+
+    backend: BackendName = "auto"
+    driving_channel_order: ChannelOrder | None = None
+    unprojection: Unprojection | None = None
+    rigid: Rigid | None = None
+    weights: Literal["published", "geodesic"] = "published"
+    neighbours: int = NEIGHBOURS
+    way: Way = "per_controller"
+    smoothing: float = PUBLISHED_SMOOTHING
+    rounds: int = PUBLISHED_ROUNDS
+    cache_dir: Path | None = field(default_factory=lambda: cache_folder("flow"))
+
+    def quirks(self, released: bool) -> Quirks:
+        """What was chosen, and for the rest the checkpoint's own."""
+        default = RELEASED if released else CORRECTED
+        chosen = {f.name: value for f in fields(Quirks) if (value := getattr(self, f.name)) is not None}
+        return replace(default, **chosen)
+
+
+class FlowEngine:
+    """Drives one avatar through a network checkpoint. Implements `engine.motion.protocol.MotionEngine`."""
+
+    name = "flow"
+
+    def __init__(
+        self,
+        avatar: FlowAvatar,
+        network: FlowNetwork,
+        options: FlowOptions | None = None,
+        head_pose: HeadPose = "follow",
+    ) -> None:
+        """Raises InputError for an avatar that cannot be used."""
+        options = options or FlowOptions()
+        self.head_pose = head_pose
+        self.quirks = options.quirks(network.released)
+        self.backend, self._source_alpha = network.backend, network.source_alpha
+        log.info("flow engine: %s", self.backend.why)
+        self._offset: NDArray[np.float32] | None = None
+        self._cropper = NetworkCropper(self.quirks.driving_channel_order)
+        self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
+        self._prepare_controllers(avatar, options)
+        self._easing = Easing((np.zeros(self._rest.shape), np.zeros(3), np.zeros(3)))
+        self._moved = False  # since the first neutral
+
+    def _prepare_controllers(self, avatar: FlowAvatar, options: FlowOptions) -> None:
+        depth, camera = avatar.source_depth, avatar.intrinsics
+        rig = flow_rig(avatar, options)
+        shown = depth[depth > 0]
+        span = float(shown.min()), float(shown.max())
+        controllers = rig.controllers
+        at = FlowControllers(controllers.pixels, controllers.depth, span, camera, avatar.T_camera_world)
+        self._tracker = FlowTracker(at, self.quirks.unprojection)
+        self._retarget = PublishedRetarget(rig.weights, rig.smoothing, amount=options.smoothing, rounds=options.rounds)
+        centres = controllers.pixels.astype(np.float64) + 0.5
+        points = camera.unproject(centres, controllers.depth)
+        rotation, translation = avatar.T_camera_world[:3, :3], avatar.T_camera_world[:3, 3]
+        self._controllers_at = (points - translation) @ rotation  # [K, 3] world
+        self._unbound = np.flatnonzero(np.diff(rig.weights.indptr) == 0)  # eyes, teeth: parts without a controller
+
+    @property
+    def calibrated(self) -> bool:
+        return self._offset is not None
+
+    def calibrate(self, neutral: FaceObservation) -> None:
+        """Take this face as the neutral; the crop is cut where it stands from now on. Raises ValueError untracked."""
+        if not neutral.tracked:
+            raise ValueError("expected a tracked face as the neutral")
+        self._cropper.reset()
+        self._easing.recalibrated()
+        self._offset = self._source_alpha - self._run(neutral, np.zeros_like(self._source_alpha)).alpha
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        tracked, now_s = observation.tracked and self._offset is not None, observation.timestamp_s
+        if not tracked:
+            state = self._easing.step(self._easing.rest, tracked=False, time_s=now_s)
+        elif self._moved:
+            state = self._easing.step(self._live(observation), tracked=True, time_s=now_s)
+        else:  # exact from the first frame on, as published: at rest before, and now near the neutral
+            state, self._moved = self._easing.begin(self._live(observation), now_s), True
+        delta, turn, shift = state
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = rotation_matrix(turn), shift
+        vertices = self._rest + delta.astype(np.float32)
+        return AvatarPose(vertices, T, now_s, observation.frame.index, tracked)
+
+    def _live(self, observation: FaceObservation) -> State:
+        """Vertex displacement [V, 3], the head's rotation vector [3] and shift [3]."""
+        assert self._offset is not None
+        fields = self._run(observation, self._offset)
+        delta, T = self._pose(*self._tracker.track(fields.flow, fields.depth))
+        return delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy()
+
+    def _run(self, observation: FaceObservation, offset: NDArray[np.float32]) -> MotionFields:
+        crop = self._cropper(observation)
+        assert crop is not None  # tracked
+        return self.backend.run(np.ascontiguousarray(crop[None]), np.ascontiguousarray(offset))
+
+    def _pose(
+        self, displacement: NDArray[np.float64], tracked: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Vertex displacement [V, 3] and head pose [4, 4]."""
+        T = rigid_fit(self._controllers_at[tracked], displacement[tracked])
+        apart = self.quirks.rigid == "apart" or self.head_pose == "fixed"
+        if apart:
+            moved = self._controllers_at + displacement
+            displacement = (moved - T[:3, 3]) @ T[:3, :3] - self._controllers_at
+        delta = self._retarget.vertices_delta(displacement, tracked)
+        if not apart:
+            loose = self._rest[self._unbound]
+            delta[self._unbound] = loose @ T[:3, :3].T.astype(np.float32) + T[:3, 3].astype(np.float32) - loose
+        return delta, T if apart and self.head_pose == "follow" else np.eye(4)
+
+
+def flow_rig(avatar: FlowAvatar, options: FlowOptions) -> PublishedRig:
+    """Controllers and weights in the way that is asked for, solved or read back from an earlier start."""
+    head = SeenHead(
+        np.asarray(avatar.display_mesh.vertices, np.float32),
+        avatar.display_mesh.faces,
+        avatar.landmarks,
+        avatar.source_depth,
+        avatar.intrinsics,
+        avatar.T_camera_world,
+    )
+    if options.weights == "published":
+        return published_rig(head, k=options.neighbours, way=options.way, cache_dir=options.cache_dir)
+    return own_rig(head, avatar.controllers.rest, avatar.weights, k=options.neighbours, cache_dir=options.cache_dir)
+
+
+def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[4, 4] rotation and translation that best explain where points [n, 3] went (Kabsch 1976); identity for n < 3."""
+    T = np.eye(4)
+    if len(points) < 3:
+        return T
+    moved = points + displacement
+    centre, new_centre = points.mean(axis=0), moved.mean(axis=0)
+    _, T[:3, :3], _ = fit_similarity(points, moved)
+    T[:3, 3] = new_centre - T[:3, :3] @ centre
+    return T

@@ -1,0 +1,4 @@
+"""The engine without anything learned: the avatar's landmarks repeat the displacement of the driver's.
+
+One file.
+"""

@@ -1,0 +1,171 @@
+"""From controllers to vertices: one sparse product, then what moves as one piece, then the skin over the eyes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.rig.controllers import Role
+from calib.rig.face_rig import FaceRig
+from core.face_regions import (
+    CHIN,
+    FACE_LANDMARKS,
+    LOWER_LIDS,
+    UPPER_LID_FOLDS,
+    UPPER_LIDS,
+    eye_corners,
+    lower_lip_mask,
+    mask,
+    upper_lip_mask,
+)
+
+_MAX_JAW_RAD = 0.7
+_FLAT_IRIS_REACH = 0.35  # of the eye's width: radius on which an iris that is painted on the surface moves
+_LIP_THICKNESS = 0.07  # of the mouth's width: lips may be drawn back so far before teeth give way
+_CLEARANCE = 0.012  # of the eyeball's radius: how far lids stay in front of it
+
+
+class Retargeter:
+    """Deforms one avatar. Owned by one thread; `vertices` is the only thing done per frame."""
+
+    def __init__(self, rig: FaceRig) -> None:
+        self._rig = rig
+        self._weights = rig.weights.astype(np.float32).tocsr()
+        self._corrected = np.flatnonzero(_correctable(rig))
+        self._corrections = rig.basis.corrections.tocsc()[:, self._corrected].tocsr()
+        self._chin = np.array(CHIN)
+        self._jaw = rig.controllers.of(Role.JAW)
+        self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
+        self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
+        self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
+
+    def vertices(
+        self,
+        moved: NDArray[np.float64],
+        gaze: NDArray[np.float64],
+        units: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Deform the head.
+
+        Args:
+            moved: [K, 3] displacement of the controllers; those of landmarks and lids are taken as they are, the
+                others are worked out here and written into it.
+            gaze: [2, 2] yaw and pitch of each eye in radians.
+            units: displacement of the vertices [R, 3] and of the controllers [K, 3] by expression units, see
+                `calib.rig.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved`
+                differs from that, the others nothing.
+
+        Returns [R, 3] avatar units.
+        """
+        rig = self._rig
+        rotation, shift = self.jaw_motion(moved)
+        yielding = self._yielding(moved)
+        shift = shift + yielding
+        points = rig.controllers.rest[self._jaw]
+        moved[self._jaw] = points @ rotation.T + shift - points
+        for eye, angles in zip(self._eyes, gaze, strict=True):
+            eye.move(moved, angles)
+        follow = self._weights if units is None else self._corrections
+        offset = moved if units is None else (moved - units[1])[self._corrected]
+        vertices = rig.rest.copy() if units is None else rig.rest + units[0]
+        for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
+            vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
+        jaw = rig.jaw.vertices
+        vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
+        vertices[rig.jaw.upper] += yielding.astype(np.float32)
+        for eyeball, angles in zip(self._eyeballs, gaze, strict=True):
+            eyeball.apply(vertices, angles)
+        return vertices
+
+    def _yielding(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[3] how far teeth give way backwards, so that lips that are drawn back over them do not let them through."""
+        out = self._rig.mouth.frame[2]
+        back = float((moved[self._lips] @ out).mean()) + _LIP_THICKNESS * self._rig.mouth.width
+        return np.asarray(min(back, 0.0) * out)
+
+    def jaw_motion(self, moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that let the chin down as far as it went.
+
+        Its depth is left out: skin over the chin slides, and trackers tell depth worst.
+        """
+        hinge = self._rig.jaw.hinge
+        rest = self._rig.controllers.rest[self._chin].mean(axis=0) - hinge
+        now = rest + moved[self._chin].mean(axis=0)
+        radius = float(np.hypot(rest[1], rest[2]))
+        before, after = np.arcsin(np.clip(np.array([-rest[1], -now[1]]) / radius, -0.99, 0.99))
+        opened = float(np.clip(after - before, -0.1, _MAX_JAW_RAD))
+        aside = float(np.clip(np.arctan2(now[0] - rest[0], radius), -0.25, 0.25))
+        rotation = _rotation_y(aside) @ _rotation_x(opened)
+        return rotation, hinge - rotation @ hinge
+
+
+def _correctable(rig: FaceRig) -> NDArray[np.bool_]:
+    """[K] controllers that may leave the place expression units give them."""
+    correctable = rig.controllers.role != Role.LANDMARK
+    lids = mask(*UPPER_LIDS, *LOWER_LIDS, *UPPER_LID_FOLDS)
+    correctable[:FACE_LANDMARKS] |= lids | upper_lip_mask() | lower_lip_mask()
+    return np.asarray(correctable)
+
+
+class _EyeBetweenLids:
+    """What a surface in one piece shows between the lids of one eye: lids uncover it, and its iris looks round."""
+
+    def __init__(self, rig: FaceRig, eye: int) -> None:
+        controllers = rig.controllers
+        self._frame, self._width = rig.eyes[eye].frame, rig.eyes[eye].width
+        pairs = ((Role.UPPER_EYE, Role.UPPER_LID, 1.0), (Role.LOWER_EYE, Role.LOWER_LID, -1.0))
+        self._rims = [(controllers.of(own, eye), controllers.of(lid, eye), sign) for own, lid, sign in pairs]
+        self._edge, self._corners = controllers.of(Role.EYE_CORNER, eye), np.array(eye_corners(eye))
+        self._iris = controllers.of(Role.IRIS, eye)
+
+    def move(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> None:
+        if not len(self._iris):
+            return
+        along, up, out = self._frame
+        for own, lid, sign in self._rims:
+            motion = moved[lid]
+            covering = np.minimum(sign * (motion @ up), 0.0)  # a lid that closes slides over the eye
+            motion = motion - (sign * covering)[:, None] * up
+            moved[own] = motion - np.where(covering < 0, motion @ out, 0.0)[:, None] * out
+        moved[self._edge] = moved[self._corners]
+        reach = _FLAT_IRIS_REACH * self._width
+        moved[self._iris] = reach * (np.sin(gaze[0]) * along + np.sin(gaze[1]) * up)
+
+
+class _Eyeball:
+    """Turns one eyeball, and keeps the skin over it in front of it."""
+
+    def __init__(self, rig: FaceRig, eye: int) -> None:
+        own = rig.eyes[eye]
+        self._ball, self._cover = own.ball, own.cover
+        self._centre = own.centre.astype(np.float32)
+        self._rest_ball = rig.rest[own.ball] - self._centre
+        self._rest_cover = rig.rest[own.cover]
+        self._rest_distance = np.linalg.norm(self._rest_cover - self._centre, axis=1)
+        self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
+        self._profile = own.profile[::-1] * (1 + _CLEARANCE)
+
+    def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
+        rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
+        if len(self._ball):
+            vertices[self._ball] = self._rest_ball @ rotation.T + self._centre
+        if len(self._cover):
+            vertices[self._cover] = self._in_front(vertices[self._cover], rotation[:, 2])
+
+    def _in_front(self, skin: NDArray[np.float32], ahead: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Skin that has sunk into the ball, pushed out. Skin at rest stays where the file has it, in or out."""
+        offset = skin - self._centre
+        distance = np.sqrt(np.einsum("nd,nd->n", offset, offset))
+        moved = skin - self._rest_cover
+        allowed = self._rest_distance + np.sqrt(np.einsum("nd,nd->n", moved, moved))
+        outer = np.interp(offset @ ahead / np.maximum(distance, 1e-9), self._cosines, self._profile)
+        push = np.maximum(np.minimum(outer, allowed) / np.maximum(distance, 1e-9), 1.0)
+        return np.asarray(offset * push[:, None].astype(np.float32) + self._centre)
+
+
+def _rotation_x(angle: float) -> NDArray[np.float64]:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]])
+
+
+def _rotation_y(angle: float) -> NDArray[np.float64]:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])

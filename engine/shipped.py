@@ -1,5 +1,0 @@
-"""The network that comes with this program; `data/COMPACT_NETWORK.md` is its card."""
-
-from pathlib import Path
-
-COMPACT_FILE = Path(__file__).parent / "data" / "compact.pt"

@@ -1,0 +1,4 @@
+"""Data, training and judging of the expression prior.
+
+Start with `expression_train`.
+"""

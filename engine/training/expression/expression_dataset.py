@@ -1,0 +1,325 @@
+"""Makes the data the expression prior is trained on: synthetic people act, the face tracker looks at them.
+
+    python -m engine.training.expression.expression_dataset --out DATA --split train --clips 1000
+    python -m engine.training.expression.expression_dataset --out DATA --split test --clips 60 --bent-share 0
+
+Every clip becomes one file; what is there already is skipped, so a run that was stopped goes on where it was.
+"""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from capture.face.face_landmarker import Landmarker
+from capture.face.face_lifting import FaceLifter
+from capture.face.face_model_file import find_face_model
+from capture.face.face_tracker import SCORE_NAMES
+from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
+from capture.synthetic.studio.clip_studio import ClipFrame, ClipStudio
+from capture.synthetic.studio.people import Person, Split
+from core.array_checks import expect
+from core.camera import Intrinsics
+from core.canonical_face import LANDMARK_COUNT, load_canonical_face
+from core.errors import InputError
+from core.frame import FaceObservation, RgbdFrame
+from core.untrusted import read_arrays
+from core.whole_file import whole_file
+from engine.expression.expression_features import depth_measured
+from engine.expression.expression_prior import UNIT_COUNT
+
+Array = NDArray[np.float64]
+
+VIEWS: Final = ("colour", "sensor")  # every frame is seen without depth and with the clip's depth sensor
+_STILLS_FPS = 3.0  # frames so far apart that the head has moved on
+_SETTLE_S = 1.0  # between two looks at one picture: the landmarker's smoothing has forgotten what was before
+_RESTS = 9  # every so many frames the face is neutral again, in another pose
+_TURNS_DEG = (6.0, 14.0, 24.0, 35.0)
+_SIZES = (256, 320)
+_EXAGGERATIONS = (0.7, 1.0, 1.0, 1.4)
+_LIPS_TOGETHER = 0.2
+_SENSORS = ("kinect", "kinect", "truedepth", "ideal")
+_PROJECTION_RIDGE = 0.02
+
+_COMMAND = "python -m engine.training.expression.expression_dataset"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipRecord:
+    """What the tracker saw of one person, and what the person did. V views: see VIEWS.
+
+    Attributes:
+        landmarks: [T, V, 478, 3] float32 metres in the head frame.
+        T_camera_head: [T, V, 4, 4] float64.
+        scores: [T, 52] float32 coefficients of the tracker.
+        measured: [T, V] whether the landmarks rest on depth.
+        units: [T, 52] float32 unit weights that describe the face best; above 1 where a bent unit does more.
+        sensor: the clip's depth sensor.
+    """
+
+    landmarks: NDArray[np.float32]
+    T_camera_head: Array
+    scores: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+    units: NDArray[np.float32]
+    sensor: str
+
+    def save(self, path: Path) -> None:
+        """Write to a file that is there only when it is whole."""
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez(file, **vars(self))
+
+    @staticmethod
+    def load(path: Path) -> "ClipRecord":
+        """Raises InputError where the file is no such record."""
+        try:
+            fields = read_arrays(path, _LARGEST_RECORD, [*_RECORD, "sensor"])
+            frames = len(fields["units"])
+            arrays = {name: expect(fields, name, kind, frames, *shape) for name, (kind, *shape) in _RECORD.items()}
+            if not frames or fields["sensor"].dtype.kind != "U" or fields["sensor"].shape:
+                raise ValueError("expected frames, and the name of a sensor")
+        except (KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path}: no recorded clip ({error}); delete it, and make it again with {_COMMAND}"
+            ) from None
+        return ClipRecord(**arrays, sensor=str(fields["sensor"]))
+
+    def observation(self, frame: int, view: int) -> FaceObservation:
+        """One look as the engine would get it, but without the picture: tell `features` what was measured."""
+        T = self.T_camera_head[frame, view]
+        camera = (self.landmarks[frame, view].astype(np.float64) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
+        flat = np.zeros((LANDMARK_COUNT, 2), np.float32)
+        return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame])
+
+
+_LARGEST_RECORD = 1 << 28
+_RECORD: dict[str, tuple[Any, ...]] = {
+    "landmarks": (np.float32, len(VIEWS), LANDMARK_COUNT, 3),
+    "T_camera_head": (np.float64, len(VIEWS), 4, 4),
+    "scores": (np.float32, len(SCORE_NAMES)),
+    "measured": (np.bool_, len(VIEWS)),
+    "units": (np.float32, UNIT_COUNT),
+}
+"""Types and shapes of a record's arrays, frames aside."""
+
+
+class StillTracker:
+    """The live tracker's parts, for pictures that have nothing to do with each other. A context manager.
+
+    The landmarker follows and smooths, as it does live; so every picture is looked at twice, a second apart, and the
+    second look counts (on stills it is within 0.2 pixels of where it settles; a single look at the video rate 2).
+    """
+
+    def __init__(self) -> None:
+        path = find_face_model(None)
+        self._face = load_canonical_face(path)
+        self._landmarker = Landmarker(path)
+        self._clock_s = 0.0
+        self._lifters: list[FaceLifter] = []
+        self.start()
+
+    def start(self) -> None:
+        """Forget the person."""
+        self._lifters = [FaceLifter(self._face) for _ in VIEWS]
+
+    def track(self, frame: RgbdFrame) -> list[FaceObservation] | None:
+        """The face without depth and with it; None where there is none."""
+        found = None
+        for _ in range(2):
+            self._clock_s += _SETTLE_S
+            found = self._landmarker.detect(frame.rgb, self._clock_s)
+        if found is None:
+            return None
+        observations = []
+        for lifter, seen in zip(self._lifters, (replace(frame, depth_m=None), frame), strict=True):
+            lifted = lifter.lift(found, seen.intrinsics, seen.depth_m)
+            px = found.px.astype(np.float32)
+            pose = lifted.T_camera_head
+            observations.append(
+                FaceObservation(seen, True, lifted.confidence, px, lifted.landmarks_m, pose, found.scores)
+            )
+        return observations
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._landmarker.close()
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Attributes:
+    out: folder for the clips, one file each; what is there is kept.
+    split: which people; those of train and test are never the same.
+    clips: how many people.
+    frames: expressions of each.
+    first_seed: number of the first person.
+    bent_share: of people whose units differ from the artists'.
+    acted_share: of people who talk and emote as people do, instead of making unrelated faces.
+    workers: processes, each with a picture to draw and a tracker.
+    """
+
+    out: Path
+    split: Split = "train"
+    clips: int = 1000
+    frames: int = 32
+    first_seed: int = 0
+    bent_share: float = 0.25
+    acted_share: float = 0.0
+    workers: int = 2
+
+
+def make_plan(seed: int, split: Split, frames: int, bent_share: float, acted_share: float) -> ClipPlan:
+    """The stills of one person: a new expression in every frame, neutral in frame 0 and in some others.
+
+    Unrelated faces show every mixture of units; moments of a performance show which of them are likely.
+    """
+    rng = np.random.default_rng([seed, 515])
+    plan = plan_clip(
+        seed,
+        frames=frames,
+        fps=_STILLS_FPS,
+        split=split,
+        kind="stills",
+        size=int(rng.choice(_SIZES)),
+        sensor=str(rng.choice(_SENSORS)),  # type: ignore[arg-type]
+        exaggeration=float(rng.choice(_EXAGGERATIONS)),
+        bent=bool(rng.random() < bent_share),
+        max_turn_deg=float(rng.choice(_TURNS_DEG)),
+    )
+    weights = plan.weights.copy()
+    names = plan.person.unit_names
+    closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
+    if rng.random() < acted_share:
+        acted = plan_clip(seed, frames=frames, fps=_STILLS_FPS, split=split, kind="performance", person=plan.person)
+        weights = acted.weights.copy()
+    else:
+        weights[:, names.index("mouthClose")] = closed
+    weights[::_RESTS] = 0
+    return replace(plan, weights=weights)
+
+
+def _closed_lips(rng: np.random.Generator, frames: int) -> Array:
+    """[frames] share of an open jaw that the lips make good; chewing and humming faces keep them together."""
+    return np.asarray(np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0))
+
+
+def _no_picture(frame: int) -> RgbdFrame:
+    return RgbdFrame(np.zeros((1, 1, 3), np.uint8), None, Intrinsics(1, 1, 0, 0, 1, 1), float(frame), frame)
+
+
+def record_clip(frames: Iterator[ClipFrame], tracker: StillTracker, labels: Array, sensor: str) -> ClipRecord | None:
+    """Track a clip; None where its neutral face in frame 0 is not found.
+
+    Args:
+        labels: [52, 52] from the person's own unit weights to those that describe the face best.
+    """
+    tracker.start()
+    seen: list[list[FaceObservation]] = []
+    units: list[Array] = []
+    for number, shot in enumerate(frames):
+        found = tracker.track(shot.frame)
+        if found is not None:
+            seen.append(found)
+            units.append(labels @ shot.weights)
+        elif number == 0:
+            return None
+    return ClipRecord(
+        np.array([[look.landmarks_head_m() for look in looks] for looks in seen]),
+        np.array([[look.T_camera_head for look in looks] for looks in seen]),
+        np.array([looks[0].scores for looks in seen]),
+        np.array([[depth_measured(look) for look in looks] for looks in seen]),
+        np.array(units, dtype=np.float32),
+        sensor,
+    )
+
+
+def describing_units(person: Person) -> Array:
+    """[52, 52] matrix from a person's own unit weights to those of the artists' units that describe the face best.
+
+    The identity for people whose units are the artists'. Least squares over the skin, held to each unit's own gain
+    where several units could explain the same motion.
+    """
+    if not person.bent:
+        return np.eye(len(person.unit_names))
+    model = person.model
+    plain = HeadModel(model.identity, model.palette, data=model.data, topology=model.topology)
+    units, bent = (unit_displacements(head).reshape(len(person.unit_names), -1) for head in (plain, model))
+    normal, across = units @ units.T, units @ bent.T
+    size = np.maximum(np.diag(normal), 1e-12)
+    ridge = _PROJECTION_RIDGE * float(np.median(size))
+    gains = np.diag(np.diag(across) / size)
+    return np.asarray(np.linalg.solve(normal + ridge * np.eye(len(normal)), across + ridge * gains))
+
+
+def unit_displacements(model: HeadModel) -> Array:
+    """[52, s, 3] metres: what each unit alone does to the skin."""
+    skin, rest = model.part("skin"), model.vertices()
+    return np.stack([(model.vertices(unit) - rest)[skin] for unit in np.eye(len(model.unit_names))])
+
+
+def make_dataset(options: DatasetOptions) -> None:
+    """Shoot and track what is not there yet, in `options.workers` processes."""
+    folder = options.out / options.split
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = [seed for seed in _seeds(options) if not _file(folder, seed).exists()]
+    shares = [seeds[worker :: options.workers] for worker in range(options.workers)]
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_work, args=(options, share)) for share in shares if share]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if any(worker.exitcode for worker in workers):
+        raise InputError(f"{folder}: a worker failed, see its message above; run the same command again to go on")
+
+
+def load_records(folder: Path) -> list[ClipRecord]:
+    """All clips of a folder, by seed. Raises InputError where there is none."""
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise InputError(f"{folder}: expected clips, found none; make them with  {_COMMAND} --out {folder.parent}")
+    return [ClipRecord.load(file) for file in files]
+
+
+def _seeds(options: DatasetOptions) -> range:
+    return range(options.first_seed, options.first_seed + options.clips)
+
+
+def _file(folder: Path, seed: int) -> Path:
+    return folder / f"{seed:06d}.npz"
+
+
+def _work(options: DatasetOptions, seeds: Sequence[int]) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    folder = options.out / options.split
+    with ClipStudio() as studio, StillTracker() as tracker:
+        for seed in seeds:
+            started = time.perf_counter()
+            plan = make_plan(seed, options.split, options.frames, options.bent_share, options.acted_share)
+            labels = describing_units(plan.person)
+            record = record_clip(studio.shoot(plan), tracker, labels, plan.sensor)
+            if record is None:
+                log.info("%s: no face found in the neutral frame; left out", plan.person.name)
+                continue
+            record.save(_file(folder, seed))
+            seconds = time.perf_counter() - started
+            log.info("%s: %d of %d frames, %.1f s", plan.person.name, len(record.units), len(plan), seconds)
+
+
+if __name__ == "__main__":
+    make_dataset(tyro.cli(DatasetOptions, prog=_COMMAND, description=__doc__))

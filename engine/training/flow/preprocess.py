@@ -1,0 +1,199 @@
+"""Many recordings → preprocessed clips, in parallel, on this machine or on a Ray cluster; resumable, with a report."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from core.errors import InputError
+from core.untrusted import parse_json, read_bytes
+from engine.training.flow.preprocess_clip import LEAST_FRAMES, ClipJob, ClipReport, preprocess_clip
+
+REPORT_NAME = "preprocess.jsonl"
+_LARGEST_REPORTS = 1 << 28
+_REPORTED = {field.name for field in fields(ClipReport)}
+_RECORDINGS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".r3d")
+_OURS = ("preview.mp4",)  # of a session: what was shown, not what was seen
+
+Engine = Literal["local", "ray"]
+Progress = Callable[[str, int, int | None], None]
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere and hands their reports over as they come."""
+
+    def run(self, jobs: list[ClipJob]) -> Iterator[ClipReport]: ...
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Processes of this machine; none but this one where `workers` is 1."""
+
+    workers: int
+
+    def run(self, jobs: list[ClipJob]) -> Iterator[ClipReport]:
+        if self.workers == 1:
+            yield from map(preprocess_clip, jobs)
+            return
+        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
+            waiting = [pool.submit(preprocess_clip, job) for job in jobs]
+            yield from (done.result() for done in as_completed(waiting))
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """A Ray cluster, or a Ray of this machine alone where no address is given. Recordings and `out` must be on storage
+    that all of its machines see."""
+
+    workers: int
+    address: str | None = None
+
+    def run(self, jobs: list[ClipJob]) -> Iterator[ClipReport]:
+        ray = _ray()
+        own = {"num_cpus": self.workers, "include_dashboard": False} if self.address is None else {}
+        ray.init(address=self.address, log_to_driver=False, configure_logging=False, **own)
+        try:
+            task = ray.remote(num_cpus=1, max_retries=2)(preprocess_clip)
+            waiting = [task.remote(job) for job in jobs]
+            while waiting:
+                done, waiting = ray.wait(waiting)
+                yield from ray.get(done)
+        finally:
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--engine ray: needs the package ray; pip install 'vfa-live[ray]'") from None
+    return ray
+
+
+def find_recordings(inputs: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
+    """(recording, person, name) of everything that can be opened at or below the paths given.
+
+    Of a pair of videos, the colour one stands for both. A person is the folder below the given one; "people" where
+    recordings lie right in it. Raises InputError for a path that is not there.
+    """
+    for given in inputs:
+        if not given.exists():
+            raise InputError(f"{given}: expected a recording or a folder of recordings, there is no such path")
+        recordings = list(_below(given)) if given.is_dir() else [given]
+        root = given if given.is_dir() else given.parent
+        for recording in recordings:
+            yield recording, *_named(recording, root)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    if _is_frames(folder):
+        yield folder
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            if path.name != "depth" or not (folder / "color").is_dir():
+                yield from _below(path)
+        elif path.suffix.lower() in _RECORDINGS and path.name not in _OURS:
+            yield path
+
+
+def _is_frames(folder: Path) -> bool:
+    pictures = [next((folder / name).glob("*.[jp][pn]*g"), None) for name in ("rgb", "color")]
+    return any(picture is not None for picture in pictures) and (folder / "depth").is_dir()
+
+
+def _named(recording: Path, root: Path) -> tuple[str, str]:
+    parts = [part for part in recording.relative_to(root).with_suffix("").parts if part not in ("color", "rgb")]
+    parts = parts or [recording.stem]
+    person, rest = (parts[0], parts[1:]) if len(parts) > 1 else ("people", parts)
+    return _plain(person), _plain("-".join(rest))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def preprocess(
+    inputs: list[Path],
+    out: Path,
+    executor: Executor,
+    *,
+    face_model: Path | None = None,
+    least_frames: int = LEAST_FRAMES,
+    retry: bool = False,
+    progress: Callable[[], AbstractContextManager[Progress]] | None = None,
+) -> list[ClipReport]:
+    """Preprocess everything not done yet; returns this run's reports, which are also appended to `preprocess.jsonl`.
+
+    Args:
+        retry: try again what an earlier run skipped.
+
+    Raises InputError where there is nothing to preprocess, or two recordings would become one clip.
+    """
+    model = str(face_model) if face_model is not None else None
+    found = find_recordings(inputs)
+    jobs = [ClipJob(str(path), str(out), person, name, model, least_frames) for path, person, name in found]
+    if not jobs:
+        raise InputError(f"{', '.join(map(str, inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)")
+    _check_names(jobs)
+    out.mkdir(parents=True, exist_ok=True)
+    skipped = set() if retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
+    due = [job for job in jobs if not job.finished and job.recording not in skipped]
+    reports: list[ClipReport] = []
+    with progress() if progress is not None else nullcontext(_silent) as tell:
+        tell("preprocessing", len(jobs) - len(due), len(jobs))
+        for report in executor.run(due):
+            with (out / REPORT_NAME).open("a") as file:
+                file.write(json.dumps(asdict(report)) + "\n")
+            reports.append(report)
+            tell("preprocessing", len(jobs) - len(due) + len(reports), len(jobs))
+    return reports
+
+
+def read_reports(out: Path) -> list[dict[str, Any]]:
+    """All runs' reports; a line that a killed run left unfinished, or that is no report, is passed over.
+
+    Raises InputError where the file is too large to be one of reports."""
+    path = out / REPORT_NAME
+    found = []
+    for line in read_bytes(path, _LARGEST_REPORTS).splitlines() if path.is_file() else []:
+        with suppress(InputError):
+            report = parse_json(line, str(path))
+            if isinstance(report, dict) and isinstance(report.get("recording"), str) and set(report) >= _REPORTED:
+                found.append(report)
+    return found
+
+
+def summary(reports: list[ClipReport]) -> list[str]:
+    """What was done, in words, the skipped ones one by one."""
+    written = [report for report in reports if report.skipped is None]
+    left_out: Counter[str] = Counter()
+    for report in reports:
+        left_out.update(report.left_out)
+    lines = [f"{len(written)} clips written, {sum(report.frames for report in written)} frames"]
+    if left_out:
+        lines.append("frames left out: " + ", ".join(f"{count} with {why}" for why, count in left_out.most_common()))
+    outlined = sum(report.background == "face" for report in written)
+    if outlined:
+        lines.append(f"{outlined} clips without usable depth: cut out by the face's outline")
+    return lines + [f"skipped {report.recording}: {report.skipped}" for report in reports if report.skipped is not None]
+
+
+def _check_names(jobs: list[ClipJob]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for job in jobs:
+        other = seen.setdefault((job.person, job.name), job.recording)
+        if other != job.recording:
+            raise InputError(
+                f"{job.recording} and {other}: both would become {job.person}/{job.name}; give each a folder"
+            )
+
+
+def _silent(_doing: str, _done: int, _total: int | None) -> None:
+    pass

@@ -1,0 +1,162 @@
+"""Who drives: the neutral face and the gains of one person, taken, kept and loaded while frames go by."""
+
+import logging
+import threading
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.person.neutral import NeutralPicker
+from calib.person.profile import PersonalProfile, ProfileCheck, load_profile, save_profile
+from calib.person.range_of_motion import RangeOfMotion
+from core.errors import InputError
+from core.frame import FaceObservation
+from engine.motion.protocol import MotionEngine
+
+log = logging.getLogger(__name__)
+
+
+def unit_weights(engine: MotionEngine) -> NDArray[np.float64] | None:
+    """[52] what an engine's avatar does now in expression units; None for engines that work without."""
+    weights = getattr(engine, "unit_weights", None)
+    return None if weights is None else np.asarray(weights, dtype=np.float64)
+
+
+class PersonalCalibration:
+    """Neutral and gains of the person before the camera. Owned by the inference thread, requests from any thread.
+
+    Args:
+        picker: finds the neutral where no profile brings one.
+        profile: name under which the person is kept; None: nothing is loaded or saved.
+        folder: of the profiles; the user's data where None.
+        show_range: ask for the range of motion as soon as a neutral is known.
+
+    Raises InputError for a profile that cannot be used.
+    """
+
+    def __init__(
+        self,
+        picker: NeutralPicker | None = None,
+        profile: str | None = None,
+        folder: Path | None = None,
+        *,
+        show_range: bool = False,
+    ) -> None:
+        self._picker = picker or NeutralPicker()
+        self._name, self._folder = profile, folder
+        self._profile = load_profile(profile, folder) if profile is not None else None
+        self._pending = self._profile is not None
+        self._check: ProfileCheck | None = None
+        self._range: RangeOfMotion | None = None
+        self._prompt = ""
+        self._recapture, self._range_asked = threading.Event(), threading.Event()
+        self._notices: deque[str] = deque(maxlen=8)
+        if show_range:
+            self._range_asked.set()
+
+    def request_neutral(self) -> None:
+        """Take the next good frame as the neutral face."""
+        self._recapture.set()
+
+    def request_range(self) -> None:
+        """Ask the person for the range of motion; asked again while it runs, stop it."""
+        self._range_asked.set()
+
+    def take_notice(self) -> str | None:
+        """What the person should be told, each once."""
+        return self._notices.popleft() if self._notices else None
+
+    def adopt(self, engine: MotionEngine, neutral: FaceObservation) -> None:
+        """Calibrate with a recording's own neutral, and with the person's gains; kept where there was no profile."""
+        engine.calibrate(neutral)
+        if self._profile is None:
+            self._keep(engine, neutral)
+        elif unit_weights(engine) is not None:
+            engine.gains = self._profile.gains.copy()  # type: ignore[attr-defined]
+
+    def before(self, engine: MotionEngine, observation: FaceObservation) -> None:
+        """To be called with every observation before the engine answers it."""
+        if self._pending and observation.tracked:
+            self._apply_profile(engine, observation)
+        if self._recapture.is_set():
+            self._recapture.clear()
+            self._picker.request()
+        if self._picker.offer(observation):
+            engine.calibrate(observation)
+            self._keep(engine, observation)
+        if self._check is not None and (hint := self._check.offer(observation)):
+            self._tell(hint)
+
+    def after(self, engine: MotionEngine, observation: FaceObservation) -> None:
+        """To be called with every observation after the engine answered it."""
+        if self._range_asked.is_set() and engine.calibrated:
+            self._range_asked.clear()
+            self._start_or_stop(engine)
+        if self._range is None:
+            return
+        self._range.offer(observation.timestamp_s, unit_weights(engine) if observation.tracked else None)
+        if self._range.done:
+            self._finish(engine, self._range.gains())
+        elif self._range.prompt != self._prompt:
+            self._prompt = self._range.prompt
+            self._tell(self._prompt)
+
+    def _apply_profile(self, engine: MotionEngine, observation: FaceObservation) -> None:
+        self._pending = False
+        assert self._profile is not None
+        if unit_weights(engine) is not None:
+            engine.gains = self._profile.gains.copy()  # type: ignore[attr-defined]
+        if engine.name == "flow":  # its neutral is a picture, and none is kept
+            return
+        if self._profile.depth != (observation.frame.depth_m is not None):
+            how = "with" if self._profile.depth else "without"
+            self._tell(f"profile {self._profile.name} was taken {how} a depth camera: taking a new neutral")
+            return
+        engine.calibrate(self._profile.neutral(observation))
+        self._picker.keep()
+        self._check = ProfileCheck(self._profile)
+        log.info("profile %s of %s: neutral and gains loaded", self._profile.name, self._profile.date)
+
+    def _keep(self, engine: MotionEngine, neutral: FaceObservation) -> None:
+        self._check = None
+        if self._name is None or engine.name == "flow":
+            return
+        gains = self._profile.gains if self._profile is not None else None
+        self._profile = PersonalProfile.of(self._name, neutral, gains)
+        self._save()
+
+    def _start_or_stop(self, engine: MotionEngine) -> None:
+        if self._range is not None:
+            self._range, self._prompt = None, ""
+            engine.gains = self._gains()  # type: ignore[attr-defined]
+            self._tell("range of motion: stopped, nothing changed")
+        elif unit_weights(engine) is None:
+            self._tell(f"range of motion: the {engine.name} engine has no units; use --engine expression")
+        else:
+            engine.gains = np.ones_like(self._gains())  # type: ignore[attr-defined]
+            self._range = RangeOfMotion()
+
+    def _finish(self, engine: MotionEngine, gains: NDArray[np.float64]) -> None:
+        self._range, self._prompt = None, ""
+        engine.gains = gains  # type: ignore[attr-defined]
+        changed = int((np.abs(gains - 1) > 0.01).sum())
+        self._tell(f"range of motion: done, {changed} units adapted")
+        if self._profile is not None:
+            self._profile = self._profile.with_gains(gains)
+            self._save()
+
+    def _gains(self) -> NDArray[np.float64]:
+        return np.ones(52) if self._profile is None else self._profile.gains.copy()
+
+    def _save(self) -> None:
+        assert self._profile is not None
+        try:
+            log.info("profile kept: %s", save_profile(self._profile, self._folder))
+        except InputError as error:  # driving goes on without it
+            self._tell(str(error))
+
+    def _tell(self, text: str) -> None:
+        log.info("%s", text)
+        self._notices.append(text)

@@ -1,0 +1,54 @@
+"""One frame through the stages every run shares: track, calibrate, animate."""
+
+from dataclasses import dataclass, replace
+
+from capture.face.face_tracker import FaceTracker, untracked
+from core.frame import FaceObservation, RgbdFrame
+from engine.motion.protocol import AvatarPose, MotionEngine
+from realtime.live.person import PersonalCalibration
+from realtime.threads.timing import SectionTimes
+
+
+@dataclass(frozen=True, eq=False)
+class PosedFrame:
+    """A driver's frame and the avatar's answer to it."""
+
+    observation: FaceObservation
+    pose: AvatarPose
+
+    @property
+    def frame(self) -> RgbdFrame:
+        return self.observation.frame
+
+
+class FramePipeline:
+    """Tracker, calibration and engine of one driver and one avatar.
+
+    Owned by the thread that calls `process`; closing the tracker stays with whoever made it.
+    """
+
+    def __init__(
+        self, tracker: FaceTracker, engine: MotionEngine, person: PersonalCalibration, times: SectionTimes
+    ) -> None:
+        self._tracker = tracker
+        self._times = times
+        self.person = person
+        self.engine = engine
+
+    def process(self, frame: RgbdFrame) -> PosedFrame:
+        with self._times.section("track"):
+            observation = self._tracker.track(frame)
+        with self._times.section("animate"):
+            self.person.before(self.engine, observation)
+            pose = self.engine.animate(observation)
+            self.person.after(self.engine, observation)
+        return PosedFrame(observation, pose)
+
+    def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
+        """The answer to silence: as if `last` had come at `timestamp_s` without a face, so the avatar eases to rest."""
+        observation = untracked(replace(last, timestamp_s=timestamp_s))
+        return PosedFrame(observation, self.engine.animate(observation))
+
+    def toggle_head_pose(self) -> None:
+        """Switch between following the driver's head and keeping it still. May be called from any thread."""
+        self.engine.head_pose = "fixed" if self.engine.head_pose == "follow" else "follow"

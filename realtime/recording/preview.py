@@ -1,0 +1,197 @@
+"""`preview.mp4`: the driver beside the avatar."""
+
+import contextlib
+import os
+import struct
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from realtime.recording.recording_folder import PREVIEW_NAME, SYNC_S, RecordingError, partial_of, sync_folder, write_all
+
+TIME_BASE = Fraction(1, 90_000)
+WIDEST = 4  # times its height: a stranger picture is squeezed
+FRAGMENT_US = 200_000
+_MOST_BOXES = 1_000_000  # a week of fragments
+
+
+class PreviewWriter:
+    """Encodes driver and avatar side by side, H.264, at the times the frames were captured.
+
+    Frames that were dropped on the way leave a longer-lasting picture, never a faster film. The file grows in fragments
+    of a fifth of a second, so that what a killed process leaves behind still plays (`finish_preview` completes it); it
+    carries `.partial` in its name until it is closed.
+
+    Raises RecordingError, here and from every method, where the disk takes no more.
+    """
+
+    def __init__(self, path: Path, height: int = 480) -> None:
+        self.path = path
+        self.height = height - height % 2
+        self._partial = partial_of(path)
+        options = {"movflags": "empty_moov+default_base_moof", "frag_duration": str(FRAGMENT_US), "flush_packets": "1"}
+        try:
+            self._file = _SyncedFile(self._partial)
+        except OSError as error:
+            raise RecordingError.of(path, error) from error
+        self._container = av.open(self._file, "w", format="mp4", options=options)
+        self._stream: VideoStream | None = None
+        self._first_s = 0.0
+        self._last_pts = -1
+        self._finished = self._broken = False
+        self.frames = 0
+
+    def append(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+        """Add one pair of pictures, [h, w, 3] uint8 each, of any size. Times that do not advance are skipped."""
+        picture = np.hstack([_fit_height(driver_rgb, self.height), _fit_height(avatar_rgb, self.height)])
+        if self._stream is None:
+            self._stream = self._open_stream(picture.shape[1])
+            self._first_s = timestamp_s
+        picture = _fit_width(picture, self._stream.width)
+        pts = round((timestamp_s - self._first_s) / TIME_BASE)
+        if pts <= self._last_pts:
+            return
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = pts, TIME_BASE
+        self._last_pts = pts
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except (OSError, av.error.FFmpegError) as error:
+            self._broken = True
+            raise RecordingError.of(self.path, self._file.error or error) from error
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the film under its final name; one without a picture is removed. May be called twice."""
+        if self._finished:
+            return
+        try:
+            self._finish()
+            if self._broken:
+                finish_preview(self.path.parent)
+            elif self.frames:
+                self._partial.replace(self.path)
+            else:
+                self._partial.unlink(missing_ok=True)
+        except (OSError, av.error.FFmpegError) as error:
+            raise RecordingError.of(self.path, self._file.error or error) from error
+
+    def discard(self) -> None:
+        """Give up: nothing is left on disk."""
+        if not self._finished:
+            with contextlib.suppress(OSError, av.error.FFmpegError):  # it goes anyway
+                self._finish()
+            self._partial.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Flush and close the container; of one that broke off, only let go."""
+        self._finished = True
+        try:
+            if self._stream is not None and not self._broken:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except (OSError, av.error.FFmpegError):
+            if not self._broken:
+                raise
+        finally:
+            self._file.end()
+
+    def _open_stream(self, width: int) -> VideoStream:
+        options = {"preset": "superfast", "crf": "20", "g": "60"}  # a fragment ends, and is safe, every two seconds
+        stream = self._container.add_stream("libx264", rate=30, options=options)
+        stream.width, stream.height = width, self.height
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1  # the live loop needs the other cores more
+        stream.codec_context.time_base = TIME_BASE
+        stream.codec_context.max_b_frames = 0
+        return stream
+
+
+class _SyncedFile:
+    """What the muxer writes to: nothing waits in a buffer, and every second all is brought to the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._synced_s = time.monotonic()
+        self.error: OSError | None = None  # the first one: the muxer only says that there was one
+
+    def write(self, content: bytes) -> int:
+        try:
+            write_all(self._file, content)
+            if time.monotonic() - self._synced_s >= SYNC_S:
+                os.fsync(self._file.fileno())
+                self._synced_s = time.monotonic()
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        return len(content)
+
+    def end(self) -> None:
+        self._file.close()
+
+
+def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    width = min(max(2, round(rgb.shape[1] * height / rgb.shape[0] / 2) * 2), WIDEST * height)
+    if rgb.shape[:2] == (height, width):
+        return rgb
+    method = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=method), np.uint8)
+
+
+def _fit_width(rgb: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Pad or cut on the right: a film cannot change its size when the window does."""
+    if rgb.shape[1] < width:
+        return np.pad(rgb, ((0, 0), (0, width - rgb.shape[1]), (0, 0)))
+    return rgb[:, :width]
+
+
+def finish_preview(folder: Path) -> bool:
+    """Complete the film that a killed process left in `folder`; False where there is none.
+
+    Its last fragment, which may be torn, goes. Raises InputError where not one fragment is whole; it is left then.
+    """
+    path = folder / PREVIEW_NAME
+    partial = partial_of(path)
+    if partial.is_symlink() or not partial.is_file():
+        return False
+    try:
+        whole = _whole_fragments(partial)
+        if not whole:
+            raise InputError(f"{partial}: not one fragment of the film is complete; it is left as it is")
+        with partial.open("r+b") as file:
+            file.truncate(whole)
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(folder)
+    except OSError as error:
+        raise RecordingError.of(path, error) from error
+    return True
+
+
+def _whole_fragments(path: Path) -> int:
+    """Bytes up to the end of the last fragment (boxes `moof` and `mdat`, ISO 14496-12) that is there in full; or 0."""
+    size, at, end, kind_before = path.stat().st_size, 0, 0, b""
+    with path.open("rb") as file:
+        for _ in range(_MOST_BOXES):
+            file.seek(at)
+            head = file.read(16)
+            if len(head) < 8:
+                break
+            length, kind = struct.unpack(">I4s", head[:8])
+            if length == 1 and len(head) == 16:
+                length = int.from_bytes(head[8:])
+            if length < 8 or at + length > size:
+                break
+            at += length
+            if kind == b"mdat" and kind_before == b"moof":
+                end = at
+            kind_before = kind
+    return end

@@ -1,0 +1,154 @@
+"""The folder of one recording: who may write into it, and what its files are called."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from filelock import FileLock, Timeout
+
+from core.errors import InputError
+
+ANIMATION_NAME = "animation.npz"
+PREVIEW_NAME = "preview.mp4"
+POSES_NAME = "poses.partial"
+LOCK_NAME = "recording.lock"
+NAMES = (ANIMATION_NAME, PREVIEW_NAME)
+SYNC_S = 1.0  # a power cut loses no more than this
+
+
+class RecordingError(InputError):
+    """A recording cannot be written; names the file, the reason and the next step."""
+
+    @staticmethod
+    def of(path: Path, error: Exception) -> RecordingError:
+        return RecordingError(f"{path}: cannot be written ({reason_of(error)}); what was written before is kept")
+
+
+def reason_of(error: Exception) -> str:
+    """What the system says, in words a user knows."""
+    if not isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    known = {
+        errno.ENOSPC: "the disk is full",
+        errno.EROFS: "the disk is read-only",
+        errno.EDQUOT: "the quota is used up",
+    }
+    return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+
+
+def partial_of(path: Path) -> Path:
+    """Where a recording's file stands until it is whole."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+class RecordingFolder:
+    """A folder that this process alone writes a recording into, until `release`. A context manager.
+
+    The lock is the operating system's, so that it ends with the process, however that ends.
+    """
+
+    def __init__(self, path: Path, lock: FileLock, made: bool) -> None:
+        self.path = path
+        self._lock = lock
+        self._made = made
+
+    @staticmethod
+    def claim(path: Path, *, overwrite: bool) -> RecordingFolder:
+        """The folder, made where it is not there.
+
+        Raises InputError where it cannot be written, is being recorded into, or holds a recording, finished or not,
+        that must not be replaced.
+        """
+        try:
+            made = not path.exists()
+            if not made and not path.is_dir():
+                raise InputError(f"{path}: expected a folder to record into, found a file; name another")
+            path.mkdir(parents=True, exist_ok=True)
+            lock = _locked(path)
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            raise InputError(f"{path}: cannot be recorded into ({reason_of(error)}); name another folder") from None
+        folder = RecordingFolder(path, lock, made)
+        try:
+            folder._refuse_what_is_there(overwrite)
+        except BaseException:
+            folder.release()
+            raise
+        return folder
+
+    @staticmethod
+    def reopen(path: Path) -> RecordingFolder:
+        """The folder of a recording to be completed. Raises InputError where there is none, or it is being written."""
+        if not path.is_dir():
+            raise InputError(f"{path}: expected the folder of a recording, found none; check the path")
+        try:
+            return RecordingFolder(path, _locked(path), made=False)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({reason_of(error)}); check who may write there") from None
+
+    def _refuse_what_is_there(self, overwrite: bool) -> None:
+        if overwrite:
+            return
+        taken = [name for name in NAMES if (self.path / name).exists()]
+        if taken:
+            raise InputError(
+                f"{self.path}: already holds a recording ({', '.join(taken)}); name another folder or pass --overwrite"
+            )
+        if any(partial_of(self.path / name).exists() for name in NAMES):
+            raise InputError(
+                f"{self.path}: holds an unfinished recording; complete it with  vfa finish-recording {self.path}  , "
+                "name another folder or pass --overwrite"
+            )
+
+    def release(self) -> None:
+        """Let others write here. A folder made for a recording that never began is removed. May be called twice."""
+        if not self._lock.is_locked:
+            return
+        with contextlib.suppress(OSError):
+            (self.path / LOCK_NAME).unlink(missing_ok=True)
+        self._lock.release()
+        if self._made:
+            with contextlib.suppress(OSError):  # it is not empty, or gone
+                self.path.rmdir()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _locked(path: Path) -> FileLock:
+    """Raises InputError where another process holds the lock, OSError where it cannot be made."""
+    lock = FileLock(path / LOCK_NAME, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{path}: a recording is being written here right now; wait for its end") from None
+    return lock
+
+
+def write_all(file: IO[bytes], content: bytes) -> None:
+    """Write to an unbuffered file, which may take a part and ask to be given the rest. Raises OSError."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,104 @@
+"""The recordings of a live session, one after the other: begun, ended and watched without holding up the picture."""
+
+import logging
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.avatar import Avatar
+from core.errors import InputError
+from engine.motion.protocol import AvatarPose
+from realtime.recording.recorder import Recorder
+from realtime.recording.recording_folder import RecordingFolder
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path("recordings")
+
+
+class Recordings:
+    """Owned by the main thread; `add_pose` may be called from any.
+
+    Attributes:
+        lost: poses and pictures that could not be kept, over all recordings.
+        problems: why recordings could not begin or broke off, a line each.
+    """
+
+    def __init__(self) -> None:
+        self._recorder: Recorder | None = None
+        self._closing: list[tuple[threading.Thread, Recorder]] = []
+        self.lost: dict[str, int] = {}
+        self.problems: list[str] = []
+
+    @property
+    def active(self) -> bool:
+        return self._recorder is not None
+
+    def begin(self, folder: RecordingFolder, avatar: Avatar) -> str:
+        """Record into a claimed folder. Returns what the user is told, that it cannot be done included."""
+        try:
+            self._recorder = Recorder(folder, avatar)
+        except InputError as error:
+            return self._went_wrong(str(error))
+        return f"recording to {folder.path}"
+
+    def toggle(self, avatar: Avatar) -> str:
+        """Begin a recording in a folder named by the time, or end the present one. Returns what the user is told."""
+        if self._recorder is not None:
+            return self.end()
+        try:
+            folder = RecordingFolder.claim(FOLDER / f"{datetime.now():%Y%m%d-%H%M%S}", overwrite=False)
+        except InputError as error:
+            return self._went_wrong(str(error))
+        return self.begin(folder, avatar)
+
+    def end(self) -> str:
+        """End the present recording, if there is one; its files are finished on a thread of their own."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return ""
+        closing = threading.Thread(target=recorder.close, name="close-recording", daemon=True)
+        closing.start()
+        self._closing.append((closing, recorder))
+        return f"saving {recorder.directory}"
+
+    def take_notice(self) -> str | None:
+        """What the user should be told now: that a recording broke off, or that one is finished."""
+        if self._recorder is not None and (problem := self._recorder.problem) is not None:
+            self.end()
+            return self._went_wrong(problem)
+        done = next((pair for pair in self._closing if not pair[0].is_alive()), None)
+        return None if done is None else self._finished(*done)
+
+    def _finished(self, closing: threading.Thread, recorder: Recorder) -> str:
+        self._closing.remove((closing, recorder))
+        for kind, count in recorder.lost.items():
+            self.lost[kind] = self.lost.get(kind, 0) + count
+        if (problem := recorder.problem) is not None:
+            return problem if problem in self.problems else self._went_wrong(problem)
+        told = f"recorded to {recorder.directory}"
+        log.info(told)
+        return told
+
+    def _went_wrong(self, problem: str) -> str:
+        self.problems.append(problem)
+        log.error("%s", problem)
+        return problem
+
+    def add_pose(self, pose: AvatarPose) -> None:
+        if (recorder := self._recorder) is not None:
+            recorder.add_pose(pose)
+
+    def add_picture(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+        if (recorder := self._recorder) is not None:
+            recorder.add_picture(driver_rgb, avatar_rgb, timestamp_s)
+
+    def shut_down(self) -> None:
+        """End the present recording and wait until all are finished. May be called twice."""
+        self.end()
+        for closing, recorder in list(self._closing):
+            closing.join()
+            self._finished(closing, recorder)

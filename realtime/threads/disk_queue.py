@@ -1,0 +1,61 @@
+"""Writing to disk beside a live loop that must never wait for it."""
+
+import queue
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from realtime.threads.worker import Stop, Worker
+
+T = TypeVar("T")
+
+POLL_S = 0.1
+
+
+class DiskQueue(Generic[T]):
+    """A bounded queue drained by a thread of its own.
+
+    `put` never blocks: what does not fit is lost and counted in `lost`. `close` writes everything still queued, then
+    runs `on_end`. A failure while writing is kept in `failure`: `on_end` runs then, too, and what comes later is lost.
+    """
+
+    def __init__(self, name: str, write: Callable[[T], None], on_end: Callable[[], None], capacity: int) -> None:
+        self._write = write
+        self._items: queue.Queue[T] = queue.Queue(capacity)
+        self._closing = Stop()
+        self._outcome = Stop()
+        self._worker = Worker(name, self._drain, self._outcome, on_end)
+        self.lost = 0
+        self._worker.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What went wrong first, on its own thread."""
+        return self._outcome.failure
+
+    def put(self, item: T) -> None:
+        if self.failure is not None:
+            self.lost += 1
+            return
+        try:
+            self._items.put_nowait(item)
+        except queue.Full:
+            self.lost += 1
+
+    def end_soon(self) -> None:
+        """Write what is queued and finish, without waiting for it."""
+        self._closing.request()
+
+    def close(self, timeout_s: float = 60.0) -> bool:
+        """Write what is queued and finish; False if that took longer than `timeout_s`."""
+        self.end_soon()
+        return self._worker.join(timeout_s)
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                item = self._items.get(timeout=POLL_S)
+            except queue.Empty:
+                if self._closing.requested:
+                    return
+                continue
+            self._write(item)

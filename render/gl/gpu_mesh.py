@@ -1,0 +1,149 @@
+"""A mesh on the graphics side: its buffers and textures, filled anew as its vertices move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.mesh import Mesh
+from render.gl.occlusion import bake_openness
+from render.gl.shader_programs import make_program
+from render.gl.textures import upload_texture
+from render.gl.unlocked_gl import draw_triangles
+from render.mesh.looks import PartLook
+from render.mesh.mesh_layout import DrawGroup, make_layout
+from render.mesh.mesh_simplify import MOST_FACES, simplified
+from render.mesh.surface_normals import SurfaceNormals
+
+if TYPE_CHECKING:
+    import moderngl
+
+
+class GpuMesh:
+    """Buffers, textures and programs to draw the groups of one mesh.
+
+    Attributes:
+        mesh: what it was made from.
+        layout: how it is arranged for drawing.
+        faces: [F, 3] int32 mesh vertices of the faces, in drawing order.
+        vertices: [V, 3] float32 as last set.
+        surface: normals of `vertices`.
+    """
+
+    def __init__(
+        self,
+        ctx: moderngl.Context,
+        mesh: Mesh,
+        looks: Mapping[str, PartLook] | None,
+        soft_shadows: bool,
+        detail: float | None,
+    ) -> None:
+        self._ctx = ctx
+        self.mesh = mesh
+        self.layout = make_layout(mesh, looks)
+        if detail is not None and len(mesh.faces) > MOST_FACES:
+            self.layout = simplified(self.layout, mesh, MOST_FACES, detail)
+        self.faces: NDArray[np.int32] = self.layout.vertex_of[self.layout.corners].astype(np.int32)
+        self.surface = SurfaceNormals(mesh.vertices, self.faces)
+        self._normal_of = self.surface.group[self.layout.vertex_of]
+        self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
+        self._arrays: dict[tuple[moderngl.Program, bool], moderngl.VertexArray] = {}
+        self._textures: dict[int, moderngl.Texture] = {}
+        low, high = self.layout.uvs.min(initial=0.0), self.layout.uvs.max(initial=1.0)
+        self._repeat = bool(low < -1e-3 or high > 1 + 1e-3)  # else opposite edges would bleed into each other
+        self._make_buffers(soft_shadows)
+        self.set_vertices(mesh.vertices)
+
+    def _make_buffers(self, soft_shadows: bool) -> None:
+        layout, mesh = self.layout, self.mesh
+        count = len(layout.vertex_of)
+        colors = np.ones((count, 3), dtype=np.float32)
+        if mesh.vertex_colors is not None:
+            colors = mesh.vertex_colors[layout.vertex_of].astype(np.float32)
+        openness = np.ones(count, dtype=np.float32)
+        if soft_shadows:
+            openness = bake_openness(self._ctx, mesh, layout)[layout.vertex_of]
+        self._positions = self._ctx.buffer(reserve=count * 12, dynamic=True)
+        self._normals = self._ctx.buffer(reserve=count * 12, dynamic=True)
+        self._uvs = self._ctx.buffer(np.ascontiguousarray(layout.uvs).data)
+        self._colors = self._ctx.buffer(np.ascontiguousarray(colors).data)
+        self._openness = self._ctx.buffer(np.ascontiguousarray(openness).data)
+        self._indices = self._ctx.buffer(np.ascontiguousarray(layout.corners).data)
+        self._some_indices = self._ctx.buffer(reserve=layout.corners.nbytes, dynamic=True)
+
+    def set_vertices(self, vertices: NDArray[np.float32]) -> None:
+        """Take vertices [V, 3] float32 and work out their normals."""
+        if vertices.shape != self.mesh.vertices.shape:
+            raise ValueError(f"expected vertices {self.mesh.vertices.shape} as in the mesh, got {vertices.shape}")
+        self.vertices = np.ascontiguousarray(vertices, dtype=np.float32)
+        normals = self.surface.update(self.vertices)
+        self._positions.write(self.vertices.take(self.layout.vertex_of, axis=0).data)
+        self._normals.write(normals.take(self._normal_of, axis=0).data)
+
+    def program(self, fragment: str, group: DrawGroup, more: frozenset[str], *, alpha: bool) -> moderngl.Program:
+        """The program that draws a group with shaders/mesh.vert.glsl and this fragment shader.
+
+        `more`: switches besides those that follow from the mesh and the group's material.
+        """
+        switches = set(more)
+        switches |= {"TEXTURED"} if group.material.texture is not None else set()
+        switches |= {"VERTEX_COLORS"} if self.mesh.vertex_colors is not None else set()
+        switches |= {"ALPHA"} if alpha else set()
+        key = (fragment, frozenset(switches))
+        if key not in self._programs:
+            self._programs[key] = make_program(self._ctx, "mesh", fragment, key[1])
+        return self._programs[key]
+
+    def inside_program(self) -> moderngl.Program:
+        """The program for backs of surfaces, which are all alike."""
+        key = ("studio", frozenset({"INSIDE", "SHEEN_SQUARINGS 0"}))
+        if key not in self._programs:
+            self._programs[key] = make_program(self._ctx, "mesh", *key)
+        return self._programs[key]
+
+    def draw(self, program: moderngl.Program, group: DrawGroup) -> None:
+        """Draw a group with a program whose uniforms are set."""
+        if group.material.texture is not None:
+            key = id(group.material.texture)
+            if key not in self._textures:
+                self._textures[key] = upload_texture(self._ctx, group.material.texture, repeat=self._repeat)
+            self._textures[key].use(0)
+        draw_triangles(self._array(program), 3 * group.count, 3 * group.first)
+
+    def draw_faces(self, program: moderngl.Program, which: NDArray[np.int64]) -> None:
+        """Draw some faces, by their numbers in drawing order, whatever group they belong to."""
+        self._some_indices.write(self.layout.corners[which].data)
+        draw_triangles(self._array(program, some=True), 3 * len(which), 0)
+
+    def _array(self, program: moderngl.Program, *, some: bool = False) -> moderngl.VertexArray:
+        key = (program, some)
+        if key not in self._arrays:
+            content = [
+                (self._positions, "3f", "in_position"),
+                (self._normals, "3f", "in_normal"),
+                (self._uvs, "2f", "in_uv"),
+                (self._colors, "3f", "in_color"),
+                (self._openness, "1f", "in_open"),
+            ]
+            used = [entry for entry in content if entry[2] in program]
+            indices = self._some_indices if some else self._indices
+            self._arrays[key] = self._ctx.vertex_array(program, used, indices)
+        return self._arrays[key]
+
+    def release(self) -> None:
+        """Free the memory on the graphics side."""
+        made: list[Any] = [*self._arrays.values(), *self._programs.values(), *self._textures.values()]
+        made += [
+            self._positions,
+            self._normals,
+            self._uvs,
+            self._colors,
+            self._openness,
+            self._indices,
+            self._some_indices,
+        ]
+        for item in made:
+            item.release()

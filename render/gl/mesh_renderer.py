@@ -1,0 +1,258 @@
+"""Draws a mesh whose vertices change every frame: under studio light for people, or flat for the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.camera import Intrinsics
+from core.mesh import Mesh
+from render.gl.gl_context import is_software
+from render.gl.gpu_mesh import GpuMesh
+from render.gl.line_passes import HairlinePass, OutlinePass
+from render.gl.mesh_view import MeshView
+from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.shader_programs import set_uniforms
+from render.mesh.looks import RGB, PartLook
+from render.mesh.mesh_edges import MeshEdges
+from render.mesh.mesh_layout import DrawGroup, is_closed
+from render.mesh.openings import Openings, faces_in_boxes
+from render.mesh.surface_normals import Outlines
+
+if TYPE_CHECKING:
+    import moderngl
+
+_OUTLINE_PULL = 0.02  # of the mesh's radius
+_HAIRLINE_PULL = 0.004
+_HAIRLINE_PX = 1.6  # faces thinner than this are drawn as lines
+_DENSE_EDGE_PX = 48.0
+_SOLID_ALPHA = 0.98
+_STRETCH = 2.0  # edges may become so many times longer than at rest
+_TWO_SIDED = frozenset({"TWO_SIDED"})
+
+
+class MeshRenderer:
+    """A mesh on the graphics side of a context, which must be current whenever a method is called.
+
+    Args:
+        mesh: what to draw; its vertices are the rest shape, for which soft shadows are baked.
+        looks: surface qualities by part or material name, where the names themselves do not say (`render.mesh.looks`).
+        soft_shadows: bake occlusion (0.1-0.3 s for a head); the flat light does not use it.
+        detail: where the processor draws and the mesh is dense, leave out faces that make no difference at a scale at
+            which this length in mesh units is about a pixel. None: draw every face.
+    """
+
+    def __init__(
+        self,
+        ctx: moderngl.Context,
+        mesh: Mesh,
+        looks: Mapping[str, PartLook] | None = None,
+        *,
+        soft_shadows: bool = True,
+        detail: float | None = None,
+    ) -> None:
+        self.ctx = ctx
+        self._software = is_software(ctx)
+        self._gpu = GpuMesh(ctx, mesh, looks, soft_shadows, detail if self._software else None)
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        self._centre = ((low + high) / 2).astype(np.float64)
+        self._radius = max(float(np.linalg.norm(high - low)) / 2, 1e-9)
+        faces, groups = self._gpu.faces, self._gpu.layout.groups
+        solid = [group for group in groups if not (group.transparent or group.cut_out)]
+        self._openings = Openings(mesh.vertices, MeshEdges(mesh.vertices, faces, _indices(solid)))
+        self._closed = {g.first: is_closed(mesh.vertices, faces[_indices([g])]) for g in groups}
+        self._edge = {g.first: _typical_edge(mesh.vertices[faces[_indices([g])]]) for g in groups}
+        self._reach = _longest_edges(mesh.vertices[faces])
+        self._insides: dict[RGB, NDArray[np.bool_]] = {}
+        for group in solid:
+            if group.look.back_color is not None:
+                backs = self._insides.setdefault(group.look.back_color, np.zeros(len(faces), dtype=bool))
+                backs[group.first : group.first + group.count] = True
+        self._thin = [group for group in solid if group.look.thin]
+        self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
+        edged = _indices([group for group in solid if not group.look.thin])
+        self._outlines = Outlines(MeshEdges(mesh.vertices, faces, edged))
+        self._outline_pass = OutlinePass(ctx, self._outlines.most)
+        lashes = faces[_indices(self._thin)]
+        self._hairline_pass = HairlinePass(ctx, lashes, _tints(mesh, lashes)) if len(lashes) else None
+
+    def set_vertices(self, vertices: NDArray[np.float32]) -> None:
+        """Take this frame's vertices [V, 3] float32, before the head pose."""
+        self._gpu.set_vertices(vertices)
+
+    def render(
+        self,
+        target: RenderTarget,
+        T_camera_world: NDArray[np.float64],
+        intrinsics: Intrinsics,
+        T_world_head: NDArray[np.float64] | None = None,
+        backdrop: Backdrop | None = None,
+    ) -> None:
+        """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
+        view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
+        facing = self._gpu.surface.facing(view.eye_in_head)
+        as_lines = self._as_lines(view, target)
+        target.begin(backdrop)
+        self._set_state(target, blend=False)
+        soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
+        for group in self._gpu.layout.groups:
+            if group not in soft and not (as_lines and group.look.thin):
+                self._draw_solid(view, group)
+        self._draw_insides(view, target, facing)
+        if not target.samples:
+            ends = self._outlines.find(self._gpu.vertices, self._gpu.surface, facing)
+            pull = view.depth_step(_OUTLINE_PULL * self._radius)
+            self._outline_pass.draw(target, ends, view.clip_bytes, pull)
+        for group in soft:
+            self._draw_soft(view, target, group)
+        if as_lines and self._hairline_pass is not None:
+            self._set_state(target, blend=True)
+            pull = view.depth_step(_HAIRLINE_PULL * self._radius)
+            self._hairline_pass.draw(target, self._gpu.vertices, view.clip_bytes, pull)
+        target.finish()
+
+    def render_flat(
+        self,
+        target: RenderTarget,
+        T_camera_world: NDArray[np.float64],
+        intrinsics: Intrinsics,
+        T_world_head: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.int64]:
+        """Draw under the published flat light into a geometry target, black behind.
+
+        Returns [F] the mesh's face for each face number that the target holds.
+        """
+        pose, place = (T_camera_world, intrinsics, T_world_head), (self._centre, self._radius)
+        view = MeshView(target, *pose, *place, lights_on_camera=False)
+        target.begin(None)
+        self._set_state(target, blend=False)
+        for group in self._gpu.layout.groups:
+            cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
+            program = self._gpu.program("flat", group, frozenset(), alpha=cut > 0)
+            view.write(program)
+            base_color, first_face = group.material.base_color, float(group.first)
+            set_uniforms(program, base_color=base_color, first_face=first_face, alpha_from=cut)
+            self._gpu.draw(program, group)
+        target.finish()
+        return self._gpu.layout.order
+
+    def _as_lines(self, view: MeshView, target: RenderTarget) -> bool:
+        """Whether lashes are so thin in this picture that without samples they would break up into specks."""
+        return bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
+
+    def _set_state(self, target: RenderTarget, *, blend: bool) -> None:
+        ctx = self.ctx
+        ctx.enable_only(ctx.DEPTH_TEST | (ctx.BLEND if blend else 0))
+        ctx.depth_func = "<="
+        ctx.front_face = "cw" if target.top_first else "ccw"  # a picture drawn top row first turns the faces round
+        ctx.cull_face = "back"
+        ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
+
+    def _draw_solid(self, view: MeshView, group: DrawGroup) -> None:
+        """The fronts of an opaque group; of hair cards and cloth both sides."""
+        if group.look.back_color is None and not self._closed[group.first]:
+            self._draw_studio(view, group, _TWO_SIDED)
+            return
+        self.ctx.enable(self.ctx.CULL_FACE)
+        self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if self._is_dense(view, group) else set()))
+        self.ctx.disable(self.ctx.CULL_FACE)
+
+    def _draw_insides(self, view: MeshView, target: RenderTarget, facing: NDArray[np.bool_]) -> None:
+        """Backs of surfaces, dark, where an opening may show them."""
+        boxes = self._openings.boxes(self._gpu.vertices, view.clip, target.size)
+        if not boxes:
+            return
+        reach = self._reach * np.float32(view.pixels_per_unit * _STRETCH)
+        seen = faces_in_boxes(self._gpu.surface.face_origins, reach, view.clip, target.size, boxes) & ~facing
+        for color, backs in self._insides.items():
+            which = np.flatnonzero(seen & backs)
+            if len(which):
+                program = self._gpu.inside_program()
+                view.write(program)
+                set_uniforms(program, back_color=tuple(_linear(value) for value in color))
+                self._gpu.draw_faces(program, which)
+
+    def _draw_soft(self, view: MeshView, target: RenderTarget, group: DrawGroup) -> None:
+        """What is (nearly) solid first, with depth; then the soft rest over it."""
+        self._set_state(target, blend=False)
+        self._draw_studio(view, group, _TWO_SIDED, alpha=(_SOLID_ALPHA, 2.0))
+        self._set_state(target, blend=True)
+        target.drawn.depth_mask = False
+        self._draw_studio(view, group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
+        target.drawn.depth_mask = True
+
+    def _is_dense(self, view: MeshView, group: DrawGroup) -> bool:
+        """Whether its triangles are so small in this picture that light per vertex looks as good as light per pixel."""
+        if not self._software or group.look.faceted or group.look.glint > 0:
+            return False
+        return self._edge[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
+
+    def _draw_studio(
+        self, view: MeshView, group: DrawGroup, switches: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
+    ) -> None:
+        look, material = group.look, group.material
+        more = {*switches, f"SHEEN_SQUARINGS {look.sheen_squarings}"}
+        more |= {"CUT_OUT"} if group.cut_out else set()
+        more |= {"GLINT"} if look.glint > 0 else set()
+        more |= {"FACETED"} if look.faceted else set()
+        program = self._gpu.program("studio", group, frozenset(more), alpha=group.transparent or group.cut_out)
+        view.write(program)
+        set_uniforms(
+            program,
+            base_color=(*(_linear(value) for value in material.base_color[:3]), material.base_color[3]),
+            wrap_gain=tuple(1 / (1 + wrap) for wrap in look.wrap),
+            wrap_offset=tuple(wrap / (1 + wrap) for wrap in look.wrap),
+            wrap_softness=tuple(0.45 * wrap for wrap in look.wrap),
+            sheen=look.sheen,
+            glint=look.glint,
+            back_color=tuple(_linear(value) for value in look.back_color or (0.0, 0.0, 0.0)),
+            alpha_from=alpha[0],
+            alpha_to=alpha[1],
+            cut_off=material.alpha_cutoff,
+        )
+        self._gpu.draw(program, group)
+
+    def release(self) -> None:
+        """Free the memory on the graphics side."""
+        self._gpu.release()
+        self._outline_pass.release()
+        if self._hairline_pass is not None:
+            self._hairline_pass.release()
+
+
+def _indices(groups: list[DrawGroup]) -> NDArray[np.int64]:
+    """Numbers of the faces of these groups, in drawing order."""
+    return np.concatenate([np.zeros(0, np.int64), *(np.arange(g.first, g.first + g.count) for g in groups)])
+
+
+def _typical_edge(corners: NDArray[np.float32]) -> float:
+    """Length that nine tenths of the edges of triangles [n, 3, 3] stay below."""
+    return float(np.quantile(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1), 0.9))
+
+
+def _longest_edges(corners: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[n] length of the longest edge of each of the triangles [n, 3, 3]."""
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    return np.asarray(edges.max(axis=1), dtype=np.float32)
+
+
+def _thickness(corners: NDArray[np.float32]) -> float:
+    """Median height over the longest side of triangles [n, 3, 3]."""
+    sides = _longest_edges(corners)
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    return float(np.median(areas / np.maximum(sides, 1e-20)))
+
+
+def _tints(mesh: Mesh, faces: NDArray[np.int32]) -> NDArray[np.float32]:
+    """[n, 3] sRGB colour of faces as they lie in shade."""
+    if mesh.vertex_colors is None:
+        return np.full((len(faces), 3), 0.08, dtype=np.float32)
+    return np.asarray(mesh.vertex_colors[faces].mean(axis=1) * 0.7, dtype=np.float32)
+
+
+def _linear(value: float) -> float:
+    """The shader's approximation of the sRGB curve, for single values."""
+    return value * (0.0342 + value * (0.5998 + value * 0.3660))

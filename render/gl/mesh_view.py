@@ -1,0 +1,74 @@
+"""One camera's view of a mesh, as the matrices that shaders need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.camera import Intrinsics, gl_projection
+from render.gl.render_target import RenderTarget
+from render.gl.shader_programs import set_uniforms
+
+if TYPE_CHECKING:
+    import moderngl
+
+_TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
+_OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
+_ROOM_TO_MOVE = 2.5  # the mesh may stretch to this many rest radii before the clip planes cut it
+
+
+class MeshView:
+    """Matrices of one picture of a mesh that lies within `radius` of `centre` in the head's frame.
+
+    Attributes:
+        clip: [4, 4] from the head's frame to clip space.
+        eye_in_head: [3] the camera's position in the head's frame.
+        pixels_per_unit: size of one unit at the mesh's centre.
+    """
+
+    def __init__(
+        self,
+        target: RenderTarget,
+        T_camera_world: NDArray[np.float64],
+        intrinsics: Intrinsics,
+        T_world_head: NDArray[np.float64] | None,
+        centre: NDArray[np.float64],
+        radius: float,
+        *,
+        lights_on_camera: bool = True,
+    ) -> None:
+        if (intrinsics.width, intrinsics.height) != target.size:
+            raise ValueError(f"the camera is for {intrinsics.width}x{intrinsics.height}, the target is {target.size}")
+        T_world_head = np.eye(4) if T_world_head is None else T_world_head
+        T_camera_head = T_camera_world @ T_world_head
+        centre_z = float(T_camera_head[2, :3] @ centre + T_camera_head[2, 3])
+        reach = _ROOM_TO_MOVE * radius
+        self._near = max(centre_z - reach, 0.02 * reach)
+        self._far = max(centre_z + reach, 2 * self._near)
+        self._centre_z = max(centre_z, self._near)
+        clip = gl_projection(intrinsics, self._near, self._far) @ T_camera_head
+        self.clip = _TOP_ROW_FIRST @ clip if target.top_first else clip
+        self.clip_bytes = _column_major(self.clip)
+        lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
+        self._uniforms = {
+            "clip_from_head": self.clip_bytes,
+            "camera_from_head": _column_major(T_camera_head),
+            "light_from_head": _column_major(lights),
+        }
+        self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
+        self.pixels_per_unit = intrinsics.fx / self._centre_z
+
+    def write(self, program: moderngl.Program) -> None:
+        """Set the matrices of a program."""
+        set_uniforms(program, **self._uniforms)
+
+    def depth_step(self, distance: float) -> float:
+        """Difference in normalised device depth of two points so far apart along the view, at the mesh's centre."""
+        near, far = self._near, self._far
+        return 2 * far * near / (far - near) * distance / self._centre_z**2
+
+
+def _column_major(matrix: NDArray[np.float64]) -> bytes:
+    return np.ascontiguousarray(matrix.T, dtype=np.float32).tobytes()

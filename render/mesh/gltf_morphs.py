@@ -1,0 +1,95 @@
+"""Morph targets of glTF files: named displacements of the vertices, in the order and coordinates of `load_gltf`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.mesh import MorphTargets
+from render.mesh.gltf_buffers import GltfFile, damage_told, read_gltf_file
+from render.mesh.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
+
+_MOST_TARGETS = 1024
+_MOST_NUMBERS = 100_000_000  # of all targets together: 400 MB
+_TRIANGLES, _FAN = 4, 6
+
+
+def load_gltf_morphs(path: Path) -> MorphTargets:
+    """Every named morph target with positions of the default scene. Targets of one name on several meshes are one.
+
+    Sizes are checked before anything is allocated. Raises InputError; a file without targets gives none.
+    """
+    with damage_told(path, "its morph targets are"):
+        gltf = read_gltf_file(path)
+        blocks = _blocks(gltf)
+        names = tuple(dict.fromkeys(name for block in blocks for name in block.targets))
+        count = sum(block.count for block in blocks)
+        if len(names) > _MOST_TARGETS or 3 * len(names) * count > _MOST_NUMBERS:
+            raise InputError(
+                f"{path}: {len(names)} morph targets of {count} vertices, at most {_MOST_TARGETS} targets and "
+                f"{_MOST_NUMBERS // 3} vertices in all can be read; export only those of the face"
+            )
+        displacement = np.zeros((len(names), count, 3), dtype=np.float32)
+        _fill(gltf, blocks, names, displacement)
+        return MorphTargets(names, displacement)
+
+
+class _Block:
+    """Vertices of one primitive as `load_gltf` keeps them: how many, whose, and accessors of their targets by name."""
+
+    def __init__(self, gltf: GltfFile, node: int, primitive: dict[str, Any], names: list[str]) -> None:
+        self.node, self.primitive = node, primitive
+        self.count = int(gltf.entry("accessors", primitive["attributes"]["POSITION"])["count"])
+        self.targets: dict[str, int] = {}
+        for number, target in enumerate(primitive.get("targets", [])):
+            if "POSITION" in target:
+                accessor = gltf.entry("accessors", target["POSITION"])
+                if int(accessor["count"]) != self.count or accessor["type"] != "VEC3":
+                    raise InputError(
+                        f"{gltf.path}: a morph target has {accessor['count']} {accessor['type']} for {self.count} "
+                        "vertices; export it again"
+                    )
+                self.targets[str(names[number]) if number < len(names) else f"target{number}"] = target["POSITION"]
+
+
+def _blocks(gltf: GltfFile) -> list[_Block]:
+    found: list[_Block] = []
+    for node in visible_nodes(gltf):
+        entry = gltf.entry("nodes", node)
+        if "mesh" not in entry:
+            continue
+        mesh = gltf.entry("meshes", entry["mesh"])
+        seen: dict[int, _Block] = {}  # primitives of one mesh often share their vertices, see `load_gltf`
+        for primitive in mesh.get("primitives", []):
+            if not _TRIANGLES <= primitive.get("mode", _TRIANGLES) <= _FAN:
+                continue
+            names = [*(primitive.get("extras") or mesh.get("extras") or {}).get("targetNames", [])]
+            block = _Block(gltf, node, primitive, names)
+            position = primitive["attributes"]["POSITION"]
+            if position in seen:
+                seen[position].targets.update(block.targets)
+            else:
+                seen[position] = block
+        found += seen.values()
+    return found
+
+
+def _fill(gltf: GltfFile, blocks: list[_Block], names: tuple[str, ...], displacement: NDArray[np.float32]) -> None:
+    number = {name: index for index, name in enumerate(names)}
+    world = world_matrices(gltf)
+    first = 0
+    for block in blocks:
+        points = gltf.accessor(block.primitive["attributes"]["POSITION"]).astype(np.float64)
+        skinned = skin_transforms(gltf, gltf.entry("nodes", block.node), block.primitive, world, len(points))
+        transform = world[block.node] if skinned is None else skinned
+        at_rest = transform_each(transform, points)
+        for name, accessor in block.targets.items():
+            moved = transform_each(transform, points + gltf.accessor(accessor).astype(np.float64)) - at_rest
+            if not np.isfinite(moved).all():
+                raise InputError(f"{gltf.path}: morph target {name!r} holds numbers that are none; export it again")
+            displacement[number[name], first : first + block.count] += moved.astype(np.float32)
+        first += block.count

@@ -1,0 +1,151 @@
+"""What is laid over the picture: a status line, the driver's picture in a corner, a notice, the keys."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from render.gl.render_target import RenderTarget
+from render.gl.shader_programs import make_program, set_uniforms
+from render.window.text_panel import Color, line_panel, table_panel
+
+if TYPE_CHECKING:
+    import moderngl
+
+_RED: Color = (255, 92, 86)
+_AMBER: Color = (255, 190, 92)
+_GREEN: Color = (128, 220, 150)
+_WORD_COLORS: dict[str, Color] = {
+    "rec": _RED,
+    "paused": _AMBER,
+    "no face": _AMBER,
+    "stalled": _AMBER,
+    "reconnecting": _AMBER,
+    "no device": _RED,
+    "waiting first frame": _AMBER,
+    "starting": _AMBER,
+    "streaming": _GREEN,
+}
+_NOTICE_S = 4.0
+_TEXT_PX = 15
+_DRIVER_SHARE = 0.22  # of the picture's width
+_DRIVER_MOST_PX = 320
+
+
+class Hud:
+    """Overlays of one context. Texts are drawn anew only when they change."""
+
+    def __init__(self, ctx: moderngl.Context, scale: float = 1.0) -> None:
+        self._ctx = ctx
+        self._plain = make_program(ctx, "overlay", "overlay", frozenset())
+        self._round = make_program(ctx, "overlay", "overlay", frozenset({"ROUNDED"}))
+        self._arrays = {program: ctx.vertex_array(program, []) for program in (self._plain, self._round)}
+        self._textures: dict[str, moderngl.Texture] = {}
+        self._drawn: dict[str, object] = {}
+        self._driver: NDArray[np.uint8] | None = None
+        self._status = ""
+        self._notice, self._notice_until_s = "", 0.0
+        self.scale = scale
+        self.visible = True
+        self.keys: list[tuple[str, str]] | None = None  # the table of keys, while it is shown
+
+    def set_status(self, text: str) -> None:
+        """The line at the bottom; words are separated by a middle dot. Empty: none."""
+        self._status = text
+
+    def set_driver(self, rgb: NDArray[np.uint8] | None) -> None:
+        """The driver's picture [h, w, 3] uint8, or None."""
+        self._driver = rgb
+
+    def notify(self, text: str) -> None:
+        """Show a line for a few seconds."""
+        self._notice, self._notice_until_s = text, time.monotonic() + _NOTICE_S
+
+    @property
+    def notice_is_over(self) -> bool:
+        """Whether a notice that is still on the screen should go."""
+        return bool(self._notice) and time.monotonic() > self._notice_until_s
+
+    def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool) -> None:
+        """Show `scene`, which fills `onto`, and everything over it; rows run the same way in both."""
+        size = scene.size
+        where: dict[str, object] = {"size": size, "upwards": 1.0 if scene.top_first else -1.0}
+        self._ctx.enable_only(0)
+        if mirror:
+            onto.use()
+            self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=1.0, size=size, upwards=1.0)
+        else:
+            self._ctx.copy_framebuffer(onto, scene.framebuffer)
+            onto.use()
+        if self.notice_is_over:
+            self._notice = ""
+        self._ctx.enable_only(self._ctx.BLEND)
+        self._ctx.blend_func = self._ctx.ONE, self._ctx.ONE_MINUS_SRC_ALPHA
+        margin = round(16 * self.scale)
+        if self.visible:
+            self._draw_driver(size, margin, mirror, where)
+            self._draw_line("status", self._status, size, margin, 0, where)
+        self._draw_line("notice", self._notice, size, margin, 1 if self.visible and self._status else 0, where)
+        if self.keys:
+            self._draw_keys(size, where)
+        self._ctx.enable_only(0)
+
+    def _lay(
+        self, program: moderngl.Program, texture: moderngl.Texture, box: tuple[int, ...], **values: object
+    ) -> None:
+        texture.use(0)
+        set_uniforms(program, box=box, **values)
+        self._arrays[program].render(self._ctx.TRIANGLE_STRIP, vertices=4)
+
+    def _draw_driver(self, size: tuple[int, int], margin: int, mirror: bool, where: dict[str, object]) -> None:
+        if self._driver is None:
+            return
+        height, width = self._driver.shape[:2]
+        shown = min(round(size[0] * _DRIVER_SHARE), round(_DRIVER_MOST_PX * self.scale))
+        box = (shown, max(round(shown * height / width), 1))
+        small = cv2.resize(self._driver, box, interpolation=cv2.INTER_AREA if width > shown else cv2.INTER_LINEAR)
+        self._upload("driver", np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2RGBA), dtype=np.uint8))
+        place = (size[0] - margin - box[0], margin, *box)
+        texture = self._textures["driver"]
+        self._lay(self._round, texture, place, mirrored=float(mirror), radius=8.0 * self.scale, **where)
+
+    def _draw_line(
+        self, name: str, text: str, size: tuple[int, int], margin: int, level: int, where: dict[str, object]
+    ) -> None:
+        if not text:
+            return
+        text_px = max(round(_TEXT_PX * self.scale), 8)
+        if self._drawn.get(name) != (text, text_px):
+            words = [word.strip().replace("_", " ") for word in text.split("·") if word.strip()]
+            colored = [(word, _WORD_COLORS.get(word.lower())) for word in words] or [(text, None)]
+            self._upload(name, line_panel(colored, text_px))
+            self._drawn[name] = (text, text_px)
+        texture = self._textures[name]
+        top = size[1] - margin - texture.height - level * (texture.height + margin // 2)
+        self._lay(self._plain, texture, (margin, top, *texture.size), mirrored=0.0, **where)
+
+    def _draw_keys(self, size: tuple[int, int], where: dict[str, object]) -> None:
+        assert self.keys
+        rows = len(self.keys) + 4
+        text_px = max(min(round(_TEXT_PX * self.scale), int(size[1] / rows / 1.75)), 8)
+        if self._drawn.get("keys") != (tuple(self.keys), text_px):
+            self._upload("keys", table_panel("Keys and mouse", self.keys, text_px))
+            self._drawn["keys"] = (tuple(self.keys), text_px)
+        texture = self._textures["keys"]
+        place = ((size[0] - texture.width) // 2, (size[1] - texture.height) // 2, *texture.size)
+        self._lay(self._plain, texture, place, mirrored=0.0, **where)
+
+    def _upload(self, name: str, rgba: NDArray[np.uint8]) -> None:
+        size = (rgba.shape[1], rgba.shape[0])
+        texture = self._textures.get(name)
+        if texture is None or texture.size != size:
+            if texture is not None:
+                texture.release()
+            texture = self._textures[name] = self._ctx.texture(size, 4)
+            texture.filter = (self._ctx.NEAREST, self._ctx.NEAREST)
+            texture.repeat_x = texture.repeat_y = False
+        texture.write(np.ascontiguousarray(rgba).data, alignment=1)

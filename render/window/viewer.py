@@ -1,0 +1,238 @@
+"""Shows an avatar being driven, in a window or without one. It is handed what it shows and reaches for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
+from core.mesh import Mesh
+from render.gl.gl_context import GlWindow, create_context, is_software, make_current, release_context
+from render.gl.mesh_renderer import MeshRenderer
+from render.gl.render_target import Backdrop, RenderTarget
+from render.mesh.looks import PartLook
+from render.window.hud import Hud
+from render.window.viewer_controls import KEY_HELP, ViewerCommand, ViewerControls
+from render.window.window_input import connect_input
+
+if TYPE_CHECKING:
+    import moderngl
+
+__all__ = ["Viewer", "ViewerCommand"]
+
+_SAMPLES = 4
+
+
+class Viewer:
+    """A picture of one mesh, drawn anew by every `show`. Only for the thread that made it; a context manager.
+
+    Args:
+        mesh: the avatar; its vertices are shown until the first pose. None: the window stands empty until `set_mesh`.
+        size: width and height in pixels, of the window's content on an ordinary screen. The window may be resized.
+        headless: draw the same without a window.
+        mirror: show it as in a mirror (the window only: `read_rgb` is never mirrored).
+        camera: where it is seen from; by default the published camera.
+        intrinsics: the part of the world that the picture is sure to show.
+        looks: surface qualities by part or material name, where the names do not say (`render.mesh.looks`).
+        vsync: let the window wait for the screen.
+
+    Raises InputError where there is no display (or, headless, no OpenGL).
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh | None,
+        size: tuple[int, int] = (960, 720),
+        *,
+        headless: bool = False,
+        mirror: bool = False,
+        camera: OrbitCamera | None = None,
+        intrinsics: Intrinsics = PUBLISHED_INTRINSICS,
+        looks: Mapping[str, PartLook] | None = None,
+        title: str = "vfa-live",
+        vsync: bool = True,
+    ) -> None:
+        self._resources = ExitStack()
+        self._window: GlWindow | None = None
+        self._size = size
+        if headless:
+            self._ctx = create_context()
+            self._resources.callback(release_context, self._ctx)
+        else:
+            self._window = self._resources.enter_context(GlWindow(*size, title, vsync=vsync))
+            self._ctx = self._window.ctx
+        try:
+            self.controls = ViewerControls(camera or OrbitCamera(), mirror)
+            self._framing = intrinsics
+            self._make_scene()
+            if self._window is not None:
+                connect_input(self._window, self.controls, self._world_per_unit)
+            if mesh is None:
+                self.show_empty("starting")
+            else:
+                self.set_mesh(mesh, looks)
+        except BaseException:
+            self._resources.close()
+            raise
+
+    def _make_scene(self) -> None:
+        self._make_current()
+        self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
+        self._renderer: MeshRenderer | None = None
+        self._backdrop = Backdrop(self._ctx)
+        self._hud = Hud(self._ctx)
+        self._scene = self._make_target(self._pixels())
+        self._screen: moderngl.Framebuffer | None = None
+        self._T_world_head: NDArray[np.float64] = np.eye(4)
+
+    def set_mesh(self, mesh: Mesh, looks: Mapping[str, PartLook] | None = None) -> None:
+        """Show another mesh from here on, at rest until its first pose."""
+        self._make_current()
+        if self._renderer is not None:
+            self._renderer.release()
+        detail = float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx
+        self._renderer = MeshRenderer(self._ctx, mesh, looks, detail=detail)
+        self.show(mesh.vertices, np.eye(4), None, "starting")
+
+    def _make_target(self, size: tuple[int, int]) -> RenderTarget:
+        return RenderTarget(self._ctx, *size, samples=self._samples, top_first=self._window is None)
+
+    def _make_current(self) -> None:
+        """Draw in this viewer's context from here on, in case another was used in between."""
+        if self._window is None:
+            make_current(self._ctx)
+        else:
+            self._window.make_current()
+
+    def _pixels(self) -> tuple[int, int]:
+        """Size to draw in; while the window is minimised, its last one."""
+        if self._window is not None:
+            width, height = self._window.framebuffer_size
+            if width > 0 and height > 0:
+                self._size = (width, height)
+        return self._size
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """The camera of the picture last shown."""
+        return self._framing.fitted(*self._scene.size)
+
+    def _world_per_unit(self) -> float:
+        """Avatar units that one unit of mouse movement spans at the origin."""
+        pixels = self._window.pixels_per_unit if self._window is not None else 1.0
+        return float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx * pixels
+
+    @property
+    def needs_redraw(self) -> bool:
+        """Whether camera, size or overlays changed since the last `show`."""
+        return self.controls.changed or self._pixels() != self._scene.size or self._hud.notice_is_over
+
+    def show(
+        self,
+        vertices: NDArray[np.float32],
+        T_world_head: NDArray[np.float64],
+        driver_rgb: NDArray[np.uint8] | None,
+        status: str,
+    ) -> None:
+        """Draw a pose.
+
+        Args:
+            vertices: [V, 3] float32, avatar units, before the head pose.
+            T_world_head: [4, 4] float64 rigid motion of the whole head.
+            driver_rgb: [h, w, 3] uint8 picture of the driver for the corner, or None.
+            status: words for the line at the bottom, separated by middle dots.
+
+        Raises ValueError where there is no mesh yet.
+        """
+        if self._renderer is None:
+            raise ValueError("expected a mesh before the first pose: call set_mesh")
+        self._make_current()
+        self._renderer.set_vertices(vertices)
+        self._T_world_head = T_world_head
+        self._hud.set_driver(driver_rgb)
+        self._hud.set_status(status)
+        self._draw()
+
+    def show_empty(self, status: str) -> None:
+        """Draw the picture without an avatar, and a status line as in `show`."""
+        self._make_current()
+        self._hud.set_status(status)
+        self._draw()
+
+    def _draw(self) -> None:
+        self._draw_scene()
+        if self._window is not None and self._window.framebuffer_size[0] > 0:
+            self._draw_overlays(self._ctx.screen)
+            self._window.swap()
+        self.controls.changed = False
+
+    def _draw_scene(self) -> None:
+        """The picture in the window's size of this moment: asked once, for it may change while we draw."""
+        size = self._pixels()
+        if size != self._scene.size:
+            self._scene.release()
+            self._scene = self._make_target(size)
+        if self._renderer is None:
+            self._scene.begin(self._backdrop)
+            self._scene.finish()
+            return
+        view = self.controls.camera.T_camera_world()
+        self._renderer.render(self._scene, view, self.intrinsics, self._T_world_head, self._backdrop)
+
+    def _draw_overlays(self, onto: moderngl.Framebuffer) -> None:
+        hud, controls = self._hud, self.controls
+        hud.scale = self._window.pixels_per_unit if self._window is not None else 1.0
+        hud.visible = controls.show_hud
+        hud.keys = KEY_HELP if controls.show_keys else None
+        onto.viewport = (0, 0, *self._scene.size)
+        hud.draw(onto, self._scene, mirror=controls.mirror)
+
+    def poll(self) -> list[ViewerCommand]:
+        """Take in what happened at the window; what the user asked for since the last call, oldest first.
+
+        Camera and display options are dealt with here. Closing the window is QUIT.
+        """
+        if self._window is not None:
+            self._window.poll_events()
+            if self._window.take_close_request():
+                self.controls.quit()
+        if self.controls.print_camera:
+            self.controls.print_camera = False
+            line = self.controls.camera.command_line()
+            print(line, flush=True)
+            self.notify(line)
+        return self.controls.take_commands()
+
+    def notify(self, text: str) -> None:
+        """Show a line over the picture for a few seconds, such as the name of a file just saved."""
+        self._hud.notify(text)
+        self.controls.changed = True
+
+    def read_rgb(self, *, overlays: bool = False) -> NDArray[np.uint8]:
+        """The picture last shown, [H, W, 3] uint8: the avatar alone, not mirrored; or with overlays, as on the screen.
+
+        Its size is the window's at the time of the last `show`.
+        """
+        self._make_current()
+        if not overlays:
+            return self._scene.rgb()
+        if self._screen is None or self._screen.size != self._scene.size:
+            self._screen = self._ctx.framebuffer([self._ctx.texture(self._scene.size, 4)])
+        self._draw_overlays(self._screen)
+        data = self._screen.read(components=3, alignment=1)
+        rgb = np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
+        return rgb if self._scene.top_first else np.ascontiguousarray(rgb[::-1])
+
+    def close(self) -> None:
+        """Close the window, free everything. Safe to call twice."""
+        self._resources.close()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
