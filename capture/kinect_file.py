@@ -21,6 +21,7 @@ from capture.kinect_calibration import COLOR_MODES, DEPTH_MODES, parse_calibrati
 from capture.kinect_picture import KinectDecoder, KinectPicture
 from capture.playback import ClipFrame, ClipPicture
 from capture.source import SourceError
+from capture.video_file import open_container
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def _opened(path: Path) -> Any:
     import av
 
     try:
-        return av.open(str(path), mode="r", metadata_errors="ignore")
+        return open_container(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{path}: expected an Azure Kinect recording, it cannot be read ({error})") from error
 

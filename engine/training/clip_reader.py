@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from capture.picture_limits import LARGEST_PIXELS
 from capture.rgbd_folder import COLOR_FORMATS
 from capture.source import SourceError
+from capture.video_file import open_container
 from render.untrusted import opened_picture
 
 _OPEN_AT_ONCE = 24  # videos each process keeps open
@@ -40,9 +41,7 @@ class VideoFrames:
     def times(self) -> list[int]:
         """Presentation times of all frames, in the stream's own units."""
         if self._times is None:
-            import av
-
-            with av.open(str(self._path)) as container:
+            with open_container(self._path) as container:
                 packets = container.demux(container.streams.video[0])
                 self._times = sorted(packet.pts for packet in packets if packet.pts is not None)
         return self._times
@@ -66,11 +65,9 @@ class VideoFrames:
 
     def _container(self) -> Any:
         """This process's open file: a file shared with another process would be read from two places."""
-        import av
-
         key = (os.getpid(), self._path)
         if key not in self._opened:
-            container = av.open(str(self._path))
+            container = open_container(self._path)
             container.streams.video[0].codec_context.thread_count = 1
             self._opened[key] = container
             while len(self._opened) > _OPEN_AT_ONCE:

@@ -200,3 +200,8 @@ def test_as_many_groups_as_faces_are_refused(tmp_path):
     path = tmp_path / "a.obj"
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + "".join(f"g {number}\nf 1 2 3\n" for number in range(10_050)))
     refused(path, "10000 groups")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".obj", "a\0b.obj"])
+def test_names_that_no_file_has(tmp_path, name):
+    refused(tmp_path / name, "mesh file")
