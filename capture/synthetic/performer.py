@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from capture.playback import ClipFrame, ClipPicture, RecordedSource
 from capture.source import SourceError
 from capture.synthetic.head_data import DATA_FOLDER
+from capture.video_file import open_container
 from render.camera import Intrinsics
 from render.untrusted import read_bytes
 
@@ -69,7 +70,7 @@ class PerformerClip:
         waiting: tuple[list[av.VideoFrame], list[av.VideoFrame]] = ([], [])
         delivered = 0
         try:
-            with av.open(str(self._film)) as container:
+            with open_container(self._film) as container:
                 streams = container.streams.video[:2]
                 if len(streams) < 2 or any(stream.codec_context is None for stream in streams):
                     raise ValueError("expected two videos in formats that are known")
