@@ -14,6 +14,7 @@ from PIL import Image
 from capture.cameras.kinect_calibration import parse_calibration
 from capture.cameras.kinect_picture import jpeg_shape
 from capture.cameras.webcam import WebcamDevice, WebcamPicture
+from capture.open_source import open_source
 from capture.recordings import rgbd_folder
 from capture.recordings.camera_file import read_camera_file
 from capture.synthetic.head.head_data import load_head_data
@@ -305,3 +306,27 @@ def test_an_outline_outside_its_pictures(tmp_path: Path) -> None:
     path.write_bytes(lzma.compress(np.full((1, 480, 8), 700, "<u2").tobytes()))
     with pytest.raises(SourceError, match="outside its pictures"):
         read_outline(path)
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile upright.mp4\n", "#EXTM3U\n#EXTINF:10,\nupright.mp4\n"])
+def test_a_video_that_is_a_list_of_others_is_not_followed(tmp_path: Path, text: str) -> None:
+    seed("video", tmp_path)
+    path = tmp_path / "list.mp4"
+    path.write_text(text)
+    refused(path, r"list\.mp4: expected a video, it cannot be read")
+
+
+def test_a_picture_of_a_video_is_small_enough_to_keep_many(
+    tmp_path: Path, write_video: VideoWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 2)
+    monkeypatch.setattr("capture.recordings.video_file.LARGEST_FRAME_BYTES", 48 * 64 * 3 // 2)
+    play(path)
+    monkeypatch.setattr("capture.recordings.video_file.LARGEST_FRAME_BYTES", 48 * 64 * 3 // 2 - 1)
+    refused(path, "a picture of 64x48 in 12 bits takes more than")
+
+
+@pytest.mark.parametrize("device", ["a" * 5000, "~nobody-by-this-name/x", "a\0b"])
+def test_names_that_no_file_has(device: str) -> None:
+    with pytest.raises(InputError, match="there is no such device or path"):
+        open_source(device, realtime=False)
