@@ -72,6 +72,7 @@ class Harness:
     def __init__(self, modules: Sequence[str], limits: Limits | None = None, keep: Path | None = None) -> None:
         self._limits, self._keep = limits or Limits(), keep
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        self._tried = 0
         self._worker = _Worker(modules, self._folder / "log")
 
     def __enter__(self) -> Harness:
@@ -100,7 +101,8 @@ class Harness:
         return counts
 
     def _try(self, name: str, case: Seed) -> Outcome:
-        folder = self._folder / "case"
+        self._tried += 1  # a name of its own for each: some readers keep what they read, by path
+        folder = self._folder / f"case{self._tried}"
         try:
             write_case(folder, case.files)
             size = sum(len(content or b"") for content in case.files.values())
