@@ -16,6 +16,7 @@ from scipy import sparse
 from calib.avatar_arrays import PreparedArrays
 from calib.bfm import bfm_mesh
 from calib.controllers import Controllers
+from calib.extent import check_extent
 from calib.hand_landmarks import Points, load_hand_landmarks
 from calib.morphs import arkit_morphs
 from calib.placement import check_axes
@@ -127,6 +128,7 @@ def prepare_avatar(
     check_axes(up, front)
     tell = progress or (lambda _what, _done, _total: None)
     mesh = load_mesh(path, texture, morphs=morphs) if bfm is None else bfm_mesh(Path(path), bfm)
+    check_extent(str(path), mesh)
     if morphs:
         arkit_morphs(str(path), mesh)  # too few are told before anything is prepared
     points = None if landmarks is None else load_hand_landmarks(landmarks, mesh)

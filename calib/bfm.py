@@ -8,17 +8,23 @@ and pose are set to neutral.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.mat_file import read_mat
 from render.errors import InputError
 from render.mesh import Mesh, MeshPart
+from render.untrusted import read_array
 
 ID, EXPRESSION, TEXTURE, ANGLES, LIGHT, TRANSLATION = 80, 64, 80, 3, 27, 3
 COEFFICIENTS = ID + EXPRESSION + TEXTURE + ANGLES + LIGHT + TRANSLATION
 AVATAR_TRANSLATION = (0.0, 0.0, 2.0)
 _MAX_BYTES = 2**31
+_MAX_UNPACKED = 336 << 20  # of the arrays that are used, as float64; the largest model published takes 293
+_MAX_COEFFICIENT_BYTES = 1 << 16
+_LARGEST = 1e9
 _AMBIENT = 0.8  # added to the first light band of each colour, as the reconstruction was trained with
 _NAMES = {"meanshape": None, "idBase": ID, "exBase": EXPRESSION, "meantex": None, "texBase": TEXTURE, "tri": None}
 
@@ -71,18 +77,15 @@ def load_coefficients(path: Path) -> BfmCoefficients:
         raise InputError(
             f"{path}: expected a .npy file of {COEFFICIENTS} BFM coefficients, found no such file; check it"
         )
-    try:
-        values = np.load(path, allow_pickle=False)
-        values = np.asarray(values, dtype=np.float64).ravel()
-    except (ValueError, OSError, EOFError, TypeError) as error:
+    values = read_array(path, _MAX_COEFFICIENT_BYTES)
+    if values.dtype.kind not in "iuf" or values.size != COEFFICIENTS:
         raise InputError(
-            f"{path}: expected a .npy file of plain numbers, cannot read it ({error}); save it again"
-        ) from error
-    if values.size != COEFFICIENTS or not np.isfinite(values).all():
-        raise InputError(
-            f"{path}: expected {COEFFICIENTS} finite BFM coefficients, got {values.size}"
-            f"{'' if np.isfinite(values).all() else ' with some not finite'}; pass one face's coefficients"
+            f"{path}: expected {COEFFICIENTS} BFM coefficients, got {values.size} of type {values.dtype}; "
+            "pass one face's coefficients"
         )
+    values = values.astype(np.float64).ravel()
+    if not (np.abs(values) < _LARGEST).all():
+        raise InputError(f"{path}: expected finite BFM coefficients of sane size, got others; save it again")
     ends = np.cumsum([ID, EXPRESSION, TEXTURE, ANGLES, LIGHT])
     identity, expression, texture, angles, light, translation = np.split(values, ends)
     return BfmCoefficients(identity, expression, texture, angles, light.reshape(3, 9), translation)
@@ -90,8 +93,6 @@ def load_coefficients(path: Path) -> BfmCoefficients:
 
 def load_model(path: Path) -> BfmModel:
     """Read `BFM09_model_info.mat`. Raises InputError where it is absent, damaged or laid out differently."""
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise InputError(
             f"{path}: expected the Basel Face Model as BFM09_model_info.mat, found no such file; "
@@ -99,18 +100,15 @@ def load_model(path: Path) -> BfmModel:
         )
     if path.stat().st_size > _MAX_BYTES:
         raise InputError(f"{path}: {path.stat().st_size} bytes is more than the Basel Face Model has; check the file")
-    try:
-        content = loadmat(path, variable_names=list(_NAMES))
-    except Exception as error:  # scipy raises many kinds for damaged files
-        raise InputError(f"{path}: expected a MATLAB 5 file, cannot read it ({error}); copy it again") from error
+    content = read_mat(path, _NAMES, _MAX_UNPACKED)
     if missing := [name for name in _NAMES if name not in content]:
         raise InputError(
             f"{path}: expected the entries {', '.join(_NAMES)}, it lacks {', '.join(missing)}; check the file"
         )
-    return _checked_model({name: np.asarray(content[name]) for name in _NAMES}, path)
+    return _checked_model(content, path)
 
 
-def _checked_model(content: dict[str, NDArray[np.generic]], path: Path) -> BfmModel:
+def _checked_model(content: dict[str, NDArray[Any]], path: Path) -> BfmModel:
     count = content["meanshape"].size // 3
     for name, columns in _NAMES.items():
         found = content[name].shape
@@ -120,7 +118,11 @@ def _checked_model(content: dict[str, NDArray[np.generic]], path: Path) -> BfmMo
             raise InputError(
                 f"{path}: expected {name} of shape {wanted} for {count} vertices, got {found}; check the file"
             )
+        if not (np.abs(content[name]) < _LARGEST).all():
+            raise InputError(f"{path}: expected finite numbers of sane size in {name}, got others; copy it again")
     faces = content["tri"].astype(np.int64) - 1  # MATLAB counts from one
+    if not np.array_equal(faces + 1, content["tri"]):
+        raise InputError(f"{path}: expected whole numbers of vertices in tri, got others; check the file")
     if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces) or faces.min() < 0 or faces.max() >= count:
         raise InputError(f"{path}: expected tri [F, 3] from 1 to {count}, got {content['tri'].shape}; check the file")
     mean = content["meanshape"].astype(np.float64).reshape(count, 3)

@@ -6,8 +6,6 @@
 
 import difflib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +18,16 @@ from calib.smooth_weights import closest_on_faces
 from render.errors import InputError
 from render.mesh import Mesh
 from render.rigid_motion import fit_similarity
+from render.untrusted import read_json
+from render.whole_file import whole_file
 
 FORMAT_VERSION: Final = 1
+_FARTHEST = 1e30  # in the file's coordinates: no mesh reaches further
 _MAX_BYTES = 65536  # of a file; thirty-two points take two thousand
 _TOO_FAR = 0.25  # of the placed face's extent: a point so far from the surface belongs to another file
 _GUESS_SHARE = 1e-3  # how much the average face counts beside the points of the middle: where these leave it open
 _SAME_PLACE = 1e-3  # of the face's extent
+_SMALLEST = 1e-5  # of the mesh's extent: a face that could be worked on
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,8 @@ def save_hand_landmarks(path: Path, points: Points) -> None:
     """Write the points, whole or not at all. Raises InputError where that cannot be."""
     content = {"version": FORMAT_VERSION, "points": {name: [float(v) for v in at] for name, at in points.items()}}
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-        os.replace(file.name, path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); give a .json file in a folder that exists") from None
 
@@ -116,16 +117,9 @@ def save_hand_landmarks(path: Path, points: Points) -> None:
 def _read(path: Path) -> dict[str, Any]:
     expected = 'expected {"version": 1, "points": {"nose_tip": [x, y, z], …}}'
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise InputError(f"{path}: {size} bytes are too many for landmarks; {expected}")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); place landmarks with: vfa prepare --place-landmarks"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable JSON file ({error}); {expected}") from None
+        content = read_json(path, _MAX_BYTES)
+    except InputError as error:
+        raise InputError(f"{error}; place landmarks with: vfa prepare --place-landmarks") from None
     points = content.get("points") if isinstance(content, dict) else None
     if not isinstance(points, dict) or content.get("version") != FORMAT_VERSION:
         raise InputError(f"{path}: not a file of landmarks of version {FORMAT_VERSION}; {expected}")
@@ -140,8 +134,8 @@ def _position(path: Path, name: str, value: object, mesh: Mesh) -> NDArray[np.fl
                 f"{path}: {name} is vertex {value}, but the mesh has {count}; count from 0, or give x, y, z"
             )
         return np.asarray(mesh.vertices[value], dtype=np.float64)
-    numbers = isinstance(value, list) and all(type(v) in (int, float) for v in value)
-    if not numbers or len(value) != 3 or not np.isfinite(np.array(value, dtype=np.float64)).all():  # type: ignore[arg-type]
+    numbers = isinstance(value, list) and all(type(v) in (int, float) and abs(v) < _FARTHEST for v in value)
+    if not isinstance(value, list) or not numbers or len(value) != 3:
         raise InputError(f"{path}: {name}: expected three numbers or one vertex number, got {json.dumps(value)[:60]}")
     return np.array(value, dtype=np.float64)
 
@@ -213,7 +207,12 @@ def completed(name: str, points: Points, mesh: Mesh, canonical: NDArray[np.float
 
 def _on_surface(name: str, every: Points, given: Points, mesh: Mesh) -> dict[str, NDArray[np.float64]]:
     positions = np.array(list(every.values()))
-    middle, extent = positions.mean(axis=0), max(float(np.ptp(positions, axis=0).max()), 1e-30)
+    middle, extent = positions.mean(axis=0), float(np.ptp(positions, axis=0).max())
+    size = float(np.ptp(mesh.vertices.astype(np.float64), axis=0).max())
+    if not extent > _SMALLEST * size:
+        raise InputError(
+            f"{name}: the face is {extent:.3g} large on a mesh of {size:.3g}; give points in its own coordinates"
+        )
     corners = {at: every[at] for at in ("left_eye_outer", "left_eye_inner", "right_eye_outer", "right_eye_inner")}
     spans = [np.linalg.norm(corners[f"{s}_eye_outer"] - corners[f"{s}_eye_inner"]) for s in ("left", "right")]
     spans.append(np.linalg.norm(every["left_mouth_corner"] - every["right_mouth_corner"]))

@@ -26,6 +26,7 @@ MIN_RELIEF = 0.55
 MAX_MISFIT = 0.13  # of the face's height
 _CLEARLY_A_FACE = 0.65  # score from which no other view is looked at; scans and modelled heads reach 0.7 to 0.9
 _TRIES = 4
+_FLAT = 1e-6  # of the greatest extent
 _TURNED = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.25))  # yaw, pitch of views in radians
 AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
 _COMMON = (("y", "z"), ("z", "-y"), ("y", "-z"), ("z", "y"), ("y", "x"), ("y", "-x"), ("z", "x"), ("z", "-x"))
@@ -243,10 +244,13 @@ def _rotations(
 
 
 def _window(turned: NDArray[np.float64], share: float) -> tuple[NDArray[np.float64], float] | None:
-    """Centre and half width of the picture that shows the top `share` of a figure; None where that is a mere strip."""
+    """Centre and half width of the picture that shows the top `share` of a figure; None where that is a mere strip, or
+    the figure has no height at all."""
     low, high = turned.min(axis=0), turned.max(axis=0)
     size = high - low
     height = size[1] * share
+    if not height > _FLAT * size.max():
+        return None
     if share < 1.0 and height < 0.2 * min(size[0], size[2]):
         return None
     half = 0.55 * (max(height, size[0]) if share == 1.0 else height)

@@ -1,9 +1,7 @@
 """What is known of one person, kept between sessions: the neutral face, and how strongly each unit is to be shown."""
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,8 @@ from capture.face_tracker import SCORE_NAMES
 from capture.frame import FaceObservation
 from render.errors import InputError
 from render.rigid_motion import fit_similarity
+from render.untrusted import read_json
+from render.whole_file import whole_file
 
 FORMAT_VERSION: Final = 1
 UNIT_COUNT: Final = 52
@@ -94,15 +94,14 @@ def profile_path(name: str, folder: Path | None = None) -> Path:
 def load_profile(name: str, folder: Path | None = None) -> PersonalProfile | None:
     """None where the person has no profile yet. Raises InputError where there is one that cannot be used."""
     path = profile_path(name, folder)
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("it is too large")
-        return _from_content(name, json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    try:
+        return _from_content(name, read_json(path, _MAX_BYTES))
+    except (InputError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
         raise InputError(
-            f"{path}: not a usable profile ({error}); delete it and take a new neutral, or give another --profile"
+            f"{path}: not a usable profile ({reason}); delete it and take a new neutral, or give another --profile"
         ) from None
 
 
@@ -114,30 +113,38 @@ def save_profile(profile: PersonalProfile, folder: Path | None = None) -> Path:
         content[field] = np.round(np.asarray(getattr(profile, field), dtype=np.float64), digits).tolist()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            json.dump(content, file)
-        os.replace(file.name, path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(content), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); leave --profile out, or free that folder") from None
     return path
 
 
-def _from_content(name: str, content: dict[str, Any]) -> PersonalProfile:
-    if content["version"] != FORMAT_VERSION:
-        raise ValueError(f"version {content['version']!r}, expected {FORMAT_VERSION}")
+def _from_content(name: str, content: Any) -> PersonalProfile:
+    if not isinstance(content, dict):
+        raise ValueError("expected an object")
+    if type(content["version"]) is not int or content["version"] != FORMAT_VERSION:
+        raise ValueError(f"version {content['version']!r:.40}, expected {FORMAT_VERSION}")
     landmarks = _numbers(content, "landmarks", (ALL_LANDMARKS, 3), 1.0)
     pose = _numbers(content, "T_camera_head", (4, 4), 100.0)
-    if np.abs(pose[:3, :3] @ pose[:3, :3].T - np.eye(3)).max() > 1e-3:
+    turn = pose[:3, :3]
+    if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0 or pose[3].tolist() != [0, 0, 0, 1]:
         raise ValueError("T_camera_head is no rigid pose")
     gains = _numbers(content, "gains", (UNIT_COUNT,), 10.0)
     if gains.min() < GAIN_RANGE[0] - 1e-6 or gains.max() > GAIN_RANGE[1] + 1e-6:
         raise ValueError(f"gains outside {GAIN_RANGE}")
     scores = _numbers(content, "scores", (len(SCORE_NAMES),), 10.0).astype(np.float32)
-    return PersonalProfile(name, landmarks, scores, pose, bool(content["depth"]), gains, str(content["date"])[:40])
+    depth, date = content["depth"], content["date"]
+    if not isinstance(depth, bool) or not isinstance(date, str):
+        raise ValueError("expected true or false for depth, and a text for date")
+    return PersonalProfile(name, landmarks, scores, pose, depth, gains, date[:40])
 
 
 def _numbers(content: dict[str, Any], field: str, shape: tuple[int, ...], most: float) -> NDArray[np.float64]:
-    array = np.array(content[field], dtype=np.float64)
+    array = np.array(content[field])  # as it is: as numbers, texts that hold some would pass
+    if array.dtype.kind not in "if":
+        raise ValueError(f"{field}: expected numbers of shape {shape}")
+    array = array.astype(np.float64)
     if array.shape != shape or not np.isfinite(array).all() or np.abs(array).max() > most:
         raise ValueError(f"{field}: expected finite numbers of shape {shape} up to {most:g}, got shape {array.shape}")
     return array

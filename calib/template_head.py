@@ -1,7 +1,6 @@
 """The built-in head as a template: the space of human heads it spans, and where landmarks and rims lie on it."""
 
 import functools
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,11 @@ from capture.synthetic.eyelids import LOWER, UPPER
 from capture.synthetic.head_data import HeadData, load_head_data
 from capture.synthetic.identity import random_identity, target_weights
 from capture.synthetic.subdivision import triangulated
+from render.array_checks import expect
 from render.errors import InputError
+from render.untrusted import read_arrays
 
+_LARGEST_BYTES = 1 << 20
 LANDMARK_FILE = Path(__file__).parent / "data" / "template_landmarks.npz"
 _CONTACT_RING = 1  # of lids and lips: where the two sides meet
 _HIDDEN = 0.3
@@ -66,7 +68,7 @@ def load_template() -> TemplateHead:
     data = load_head_data()
     faces = triangulated(data.parts["skin"]).astype(np.int64)
     mean, directions = _people(data)
-    landmarks, spread = _landmarks(len(mean))
+    landmarks, spread = read_landmarks(LANDMARK_FILE, len(mean))
     outer = np.unique(outer_faces(data))
     near, _ = cKDTree(landmarks[:FACE_LANDMARKS] @ mean).query(mean[outer])
     forward = point_normals(mean, faces)[outer, 2] > _FRONTAL
@@ -116,12 +118,22 @@ def _people(data: HeadData) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return mean, (combination[:, largest].T @ spread).reshape(_DIRECTIONS, -1, 3)
 
 
-def _landmarks(count: int) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+def read_landmarks(path: Path, count: int) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """Weights [478, count] of the landmarks among the template's `count` vertices, and their spread [478] in metres.
+
+    Raises InputError where the file is no such file.
+    """
     try:
-        with np.load(LANDMARK_FILE, allow_pickle=False) as stored:
-            vertices, bary, spread = (stored[name] for name in ("vertices", "bary", "spread_m"))
-        rows = np.repeat(np.arange(ALL_LANDMARKS), 3)
-        weights = sparse.csr_matrix((bary.astype(np.float64).ravel(), (rows, vertices.ravel())), (ALL_LANDMARKS, count))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{LANDMARK_FILE}: cannot be read ({error}); install the package again") from None
+        stored = read_arrays(path, _LARGEST_BYTES, ("vertices", "bary", "spread_m"))
+        kinds = {name: array.dtype for name, array in stored.items()}
+        vertices = expect(stored, "vertices", kinds["vertices"], ALL_LANDMARKS, 3, below=count)
+        bary = expect(stored, "bary", kinds["bary"], ALL_LANDMARKS, 3)
+        spread = expect(stored, "spread_m", kinds["spread_m"], ALL_LANDMARKS)
+        if [kinds[name].kind for name in ("vertices", "bary", "spread_m")] != ["i", "f", "f"]:
+            raise ValueError(f"expected indices and two arrays of numbers, got {kinds}")
+    except (InputError, KeyError, ValueError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: cannot be read ({reason}); install the package again") from None
+    rows = np.repeat(np.arange(ALL_LANDMARKS), 3)
+    weights = sparse.csr_matrix((bary.astype(np.float64).ravel(), (rows, vertices.ravel())), (ALL_LANDMARKS, count))
     return weights, spread.astype(np.float64)

@@ -186,6 +186,30 @@ def read_arrays(path: Path, largest: int, names: Collection[str] | None = None) 
     return arrays
 
 
+def read_array(path: Path, largest: int) -> NDArray[Any]:
+    """The array of a `.npy` file of at most `largest` bytes; see `read_arrays`. Raises InputError."""
+    try:
+        with io.BytesIO(read_bytes(path, largest + _LARGEST_NPY_HEADER)) as file:
+            return _array(file, "the array", path, largest)
+    except InputError:
+        raise
+    except Exception as error:  # NumPy's reader of headers raises what Python's own parser does
+        raise InputError(f"{path}: expected a .npy file of plain numbers, cannot read it ({_reason(error)})") from None
+
+
+def mapped_array(path: Path) -> NDArray[Any]:
+    """The array of a `.npy` file, left on disk until it is looked at. Raises InputError."""
+    try:
+        if not path.is_file():
+            raise ValueError("there is no such file")
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False, max_header_size=_LARGEST_NPY_HEADER)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"it is of type {array.dtype}")
+    except Exception as error:  # NumPy's reader of headers raises what Python's own parser does
+        raise InputError(f"{path}: expected a .npy file of plain numbers, cannot read it ({_reason(error)})") from None
+    return array
+
+
 def _array(file: IO[bytes], name: str, path: Path, largest: int) -> NDArray[Any]:
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

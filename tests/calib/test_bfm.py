@@ -1,5 +1,7 @@
 """Avatars from Basel Face Model coefficients, on a small made-up basis of the same layout."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from calib.bfm import (
     rotation,
     shape_of,
 )
+from calib.mat_file import read_mat
 from render.errors import InputError
 
 SIDE = 6
@@ -52,6 +55,54 @@ def model_file(tmp_path: Path) -> Path:
     path = tmp_path / "BFM09_model_info.mat"
     savemat(path, made_up())
     return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_arrays_are_those_that_were_written(compressed: bool, tmp_path: Path) -> None:
+    kinds = ("f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+    arrays = {f"of_{kind}": np.arange(1, 13).reshape(3, 4).astype(kind) for kind in kinds}
+    others = {"text": "hello", "cells": np.array([1, "x"], dtype=object), "one": np.uint8(7), "z": np.array([1j])}
+    path = tmp_path / "any.mat"
+    savemat(path, others | arrays | {"empty": np.zeros((0, 3))}, do_compression=compressed)
+    found = read_mat(path, [*arrays, "one", "empty", "absent"], 1 << 20)
+    assert set(found) == {*arrays, "one", "empty"}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+    assert found["one"].tolist() == [[7]]
+    assert found["empty"].shape == (0, 3)
+    for name in ("text", "cells", "z"):
+        with pytest.raises(InputError, match="no array of real numbers"):
+            read_mat(path, [name], 1 << 20)
+    with pytest.raises(InputError, match="more than 90 bytes"):
+        read_mat(path, ["of_u1"], 90)
+
+
+def test_a_model_that_claims_far_too_much_is_refused(tmp_path: Path) -> None:
+    """An array of a gigabyte, by its own account or by what the length of its content says."""
+    shape = struct.pack("<2I2I2I2i", 6, 8, 9, 0, 5, 8, 1 << 15, 1 << 15)
+    name = struct.pack("<2I", 1, 6) + b"exBase\0\0"
+    for shape_said in (shape, shape[:-8] + struct.pack("<2i", 3, 64)):
+        matrix = struct.pack("<2I", 14, 1 << 30) + shape_said + name + struct.pack("<2I", 2, 1 << 30)
+        packed = zlib.compress(matrix)
+        header = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
+        path = tmp_path / "bomb.mat"
+        path.write_bytes(header + struct.pack("<2I", 15, len(packed)) + packed)
+        with pytest.raises(InputError, match=r"more than|at most") as caught:
+            load_model(path)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("meanshape", np.nan), ("idBase", np.inf), ("texBase", 1e300), ("tri", np.nan), ("tri", 1.5)]
+)
+def test_a_model_of_numbers_that_are_none_is_refused(name: str, value: float, tmp_path: Path) -> None:
+    content = made_up()
+    content[name] = content[name].astype(np.float64)
+    content[name].reshape(-1)[0] = value
+    savemat(tmp_path / "model.mat", content)
+    with pytest.raises(InputError, match="expected"):
+        load_model(tmp_path / "model.mat")
 
 
 def coefficients_file(tmp_path: Path, values: np.ndarray[Any, Any]) -> Path:

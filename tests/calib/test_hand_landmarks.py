@@ -65,8 +65,11 @@ def test_a_file_comes_back_and_vertex_numbers_are_positions(tmp_path: Path, shee
         ({"version": 1, "points": {"chin": [0, 0, "x"]}}, "three numbers"),
         ({"version": 1, "points": {"chin": True}}, "three numbers"),
         ({"version": 1, "points": {"chin": 10**9}}, "the mesh has 315"),
-        ({"version": 1, "points": {"chin": [0, 0, float("nan")]}}, "three numbers"),
-        ("x" * 70000, "too many"),
+        ({"version": 1, "points": {"chin": [0, 0, 1e300]}}, "three numbers"),
+        ({"version": 1, "points": {"chin": [0, 0, float("nan")]}}, "NaN, which is no JSON number"),
+        ({"version": 1, "points": {"chin": [0, 0, 10**400]}}, "401 digits"),
+        ({"version": 1, "points": {"chin": 10**18}}, "the mesh has 315"),
+        ("x" * 70000, "65536 at most"),
     ],
 )
 def test_other_files_are_one_line_that_names_them(tmp_path: Path, sheet: Mesh, content: object, says: str) -> None:
@@ -75,6 +78,12 @@ def test_other_files_are_one_line_that_names_them(tmp_path: Path, sheet: Mesh, c
         load_hand_landmarks(path, sheet)
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_face_that_is_a_dot_on_its_mesh_is_refused(sheet: Mesh, canonical: np.ndarray) -> None:
+    points = placed(canonical * 1e-200, left_only=False)
+    with pytest.raises(InputError, match="own coordinates"):
+        completed("p.json", points, sheet, canonical)
 
 
 def test_what_is_missing_is_named(sheet: Mesh, canonical: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calib.extent import check_extent
 from calib.face_finder import FaceFinder
 from calib.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
 from calib.views import Studio
@@ -65,6 +66,31 @@ def test_axis_rotations_are_rotations() -> None:
                 rotation = axis_rotation(up, front)
                 np.testing.assert_allclose(rotation @ rotation.T, np.eye(3))
                 assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("flat", [0, 1, 2])
+def test_a_flat_mesh_shows_no_face(flat: int, finder: FaceFinder, sheet: Mesh) -> None:
+    vertices = np.roll(sheet.vertices, flat, axis=1)  # flat along z, x, y
+    with Studio(replace(sheet, vertices=vertices)) as studio, pytest.raises(InputError, match="no face"):
+        place("flat", vertices.astype(float), studio.look, finder)
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("far", [1e20, -3e38, 1e6])
+def test_a_stray_vertex_is_named(far: float, used: bool, sheet: Mesh) -> None:
+    mesh = replace(sheet, vertices=np.concatenate([sheet.vertices, np.float32([[0, far, 0]])]))
+    if used:
+        mesh = replace(mesh, faces=np.concatenate([mesh.faces, np.int32([[0, 1, len(sheet.vertices)]])]))
+    with pytest.raises(InputError, match=f"vertex {len(sheet.vertices)} .*remove it") as caught:
+        check_extent("head.obj", mesh)
+    assert "\n" not in str(caught.value)
+    check_extent("head.obj", sheet)
+    check_extent("head.obj", replace(sheet, vertices=sheet.vertices * np.float32(1e20)))
+
+
+def test_a_mesh_in_one_point_is_refused(sheet: Mesh) -> None:
+    with pytest.raises(InputError, match="at one point"):
+        check_extent("head.obj", replace(sheet, vertices=0 * sheet.vertices + 1))
 
 
 def test_similarity_is_recovered() -> None:

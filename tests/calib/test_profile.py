@@ -71,6 +71,13 @@ def test_its_neutral_is_seen_where_the_person_is_now() -> None:
         {"gains": [float("nan")] * 52},
         {"T_camera_head": np.zeros((4, 4)).tolist()},
         {"scores": None},
+        {"scores": ["0.5"] * 52},
+        {"gains": [10**400] * 52},
+        {"T_camera_head": np.diag([1.0, 1.0, -1.0, 1.0]).tolist()},
+        {"T_camera_head": np.diag([1.0, 1.0, 1.0, 2.0]).tolist()},
+        {"version": [1]},
+        {"depth": "no"},
+        {"date": {}},
     ],
 )
 def test_a_damaged_profile_is_one_line_that_says_what_to_do(tmp_path: Path, change: dict[str, object]) -> None:
@@ -82,7 +89,7 @@ def test_a_damaged_profile_is_one_line_that_says_what_to_do(tmp_path: Path, chan
 
 
 def test_a_file_of_any_size_or_kind_is_refused(tmp_path: Path) -> None:
-    for content in ("[" * 100000, "{}", "", "x" * (2 << 20)):
+    for content in ("[" * 100000, "{}", "", "x" * (2 << 20), "[1]", "3", "null"):
         (tmp_path / "a.json").write_text(content)
         with pytest.raises(InputError, match="not a usable profile"):
             load_profile("a", tmp_path)
