@@ -3,7 +3,6 @@
 What it was trained on and how well it does is written in `engine/data/EXPRESSION_PRIOR.md`; `engine.training` makes it.
 """
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +14,14 @@ from capture.frame import FaceObservation
 from engine.driver_face import DriverMotion
 from engine.expression_features import FEATURE_COUNT, SECTIONS, ExpressionNeutral, features, section
 from render.errors import InputError
+from render.untrusted import read_arrays
+from render.whole_file import whole_file
 
 PRIOR_FILE: Final = Path(__file__).parent / "data" / "expression_prior.npz"
 FORMAT: Final = 1
 UNIT_COUNT: Final = 52
 LARGEST_BYTES: Final = 16_000_000  # of the file, unpacked: ours has 3
+_LARGEST_OUTPUT: Final = 1e15
 FARTHEST_INPUT: Final = 6.0  # standard deviations; what lies further out says no more
 _PROJECTED = ("displacement", "shape")  # the two long parts of the feature vector, reduced to principal components
 
@@ -64,6 +66,17 @@ class PriorWeights:
                 raise ValueError(f"expected finite {name} of shape {shape}, got {array.shape}")
         if len(self.unit_names) != UNIT_COUNT:
             raise ValueError(f"expected {UNIT_COUNT} unit names, got {len(self.unit_names)}")
+        if not self._largest_output() < _LARGEST_OUTPUT:
+            raise ValueError("its numbers are so large that no face could be estimated")
+
+    def _largest_output(self) -> float:
+        """A bound of what `outputs` can come to, which is finite in single precision if this is small enough."""
+        limit = np.full(len(self.offset), FARTHEST_INPUT)
+        reached = [limit]
+        for matrix, bias in self.layers:
+            reached.append(np.abs(matrix).astype(np.float64) @ reached[-1] + np.abs(bias))
+        linear = np.abs(self.linear).astype(np.float64) @ limit
+        return max(float(values.max(initial=0.0)) for values in (*reached, linear))
 
     def inputs(self, vector: NDArray[np.float64]) -> NDArray[np.float32]:
         """[Z] what the networks see of a feature vector [FEATURE_COUNT]."""
@@ -141,35 +154,39 @@ def write_weights(path: Path, weights: PriorWeights) -> None:
     for number, (matrix, bias) in enumerate(weights.layers):
         arrays |= {f"matrix_{number}": matrix.astype(np.float16), f"bias_{number}": bias}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    partial.replace(path)
 
 
 def read_weights(path: Path) -> PriorWeights:
     """The inverse of `write_weights`. Raises InputError where there is no usable file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > LARGEST_BYTES:
-                raise ValueError(f"expected less than {LARGEST_BYTES} bytes unpacked")
-        with np.load(path, allow_pickle=False) as file:
-            if int(file["format"]) != FORMAT:
-                raise ValueError(f"expected format {FORMAT}, got {int(file['format'])}")
-            layers = sum(name.startswith("matrix_") for name in file.files)
-            arrays = {name: file[name] for name in file.files if name != "unit_names"}
-            single = {name: array.astype(np.float32) for name, array in arrays.items()}
-            return PriorWeights(
-                tuple(str(name) for name in file["unit_names"]),
-                single["displacement_basis"],
-                single["shape_basis"],
-                single["offset"],
-                single["scale"],
-                single["linear"],
-                tuple((single[f"matrix_{n}"], single[f"bias_{n}"]) for n in range(layers)),
-            )
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        return _weights(read_arrays(path, LARGEST_BYTES))
+    except (InputError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).removeprefix(f"{path}: ").split())
         raise InputError(
-            f"{path}: expected an expression prior, could not read it ({' '.join(str(error).split())}); "
+            f"{path}: expected an expression prior, could not read it ({reason}); "
             "install the package again or train one with  python -m engine.training.expression_train"
         ) from None
+
+
+def _weights(arrays: dict[str, NDArray[Any]]) -> PriorWeights:
+    """Raises KeyError or ValueError where the arrays are not a prior's."""
+    names = arrays.pop("unit_names")
+    if arrays["format"].shape or arrays["format"] != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {arrays['format']}")
+    if names.dtype.kind != "U":
+        raise ValueError(f"expected names of units, got {names.dtype}")
+    if wrong := [name for name, array in arrays.items() if array.dtype.kind not in "fi"]:
+        raise ValueError(f"expected numbers in {', '.join(wrong)}")
+    single = {name: array.astype(np.float32) for name, array in arrays.items()}
+    layers = sum(name.startswith("matrix_") for name in single)
+    return PriorWeights(
+        tuple(names.ravel().tolist()),
+        single["displacement_basis"],
+        single["shape_basis"],
+        single["offset"],
+        single["scale"],
+        single["linear"],
+        tuple((single[f"matrix_{n}"], single[f"bias_{n}"]) for n in range(layers)),
+    )

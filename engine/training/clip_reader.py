@@ -2,6 +2,8 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -9,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.source import SourceError
+from render.untrusted import opened_picture
 
 _OPEN_AT_ONCE = 24  # videos each process keeps open
+_LARGEST_PIXELS = 4096 * 4096
+_PICTURES = ("JPEG", "PNG")
 
 
 class FrameReader(Protocol):
@@ -35,22 +40,28 @@ class VideoFrames:
 
     @property
     def times(self) -> list[int]:
-        """Presentation times of all frames, in the stream's own units."""
+        """Presentation times of all frames, in the stream's own units. Raises SourceError."""
         if self._times is None:
-            import av
-
-            with av.open(str(self._path)) as container:
+            with self._readable("its frames cannot be counted"), _video(self._path) as container:
                 packets = container.demux(container.streams.video[0])
                 self._times = sorted(packet.pts for packet in packets if packet.pts is not None)
-        return self._times
+        return self._times or []
 
     def read(self, number: int) -> NDArray[Any]:
-        import av.error
+        """Raises SourceError where there is no such frame, or it cannot be decoded."""
+        times = self.times
+        with self._readable(f"frame {number} cannot be read"):
+            return self._read(times[number])
 
+    @contextmanager
+    def _readable(self, what: str) -> Iterator[None]:
         try:
-            return self._read(self.times[number])
-        except (av.error.FFmpegError, OSError, IndexError, StopIteration) as error:
-            raise SourceError(f"{self._path}: frame {number} cannot be read ({error}); preprocess it again") from None
+            yield
+        except Exception as error:  # decoders of damaged videos raise many kinds
+            if (container := self._opened.pop((os.getpid(), self._path), None)) is not None:
+                container.close()
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise SourceError(f"{self._path}: {what} ({reason}); preprocess it again") from None
 
     def _read(self, time: int) -> NDArray[Any]:
         container = self._container()
@@ -58,22 +69,37 @@ class VideoFrames:
         container.seek(time, stream=stream, backward=True)
         for frame in container.decode(stream):
             if frame.pts is not None and frame.pts >= time:
+                if frame.width * frame.height > _LARGEST_PIXELS:
+                    raise ValueError(f"it is {frame.width}x{frame.height}, expected {_LARGEST_PIXELS} pixels at most")
                 return np.asarray(frame.to_ndarray(format=self._pixels))
-        raise StopIteration("ended before it")
+        raise ValueError("the video ends before it")
 
     def _container(self) -> Any:
         """This process's open file: a file shared with another process would be read from two places."""
-        import av
-
         key = (os.getpid(), self._path)
         if key not in self._opened:
-            container = av.open(str(self._path))
-            container.streams.video[0].codec_context.thread_count = 1
-            self._opened[key] = container
+            self._opened[key] = _video(self._path)
             while len(self._opened) > _OPEN_AT_ONCE:
                 self._opened.popitem(last=False)[1].close()
         self._opened.move_to_end(key)
         return self._opened[key]
+
+
+def _video(path: Path) -> Any:
+    """The open file. Raises what FFmpeg raises, and ValueError where it shows no pictures."""
+    import av
+
+    container = av.open(str(path), metadata_errors="ignore")
+    if not container.streams.video:
+        container.close()
+        raise ValueError("it has no pictures")
+    context: Any = container.streams.video[0].codec_context  # None where no decoder is known, whatever its type says
+    if context is None:
+        container.close()
+        raise ValueError("no decoder is known for it")
+    context.thread_count = 1
+    context.options = {"max_pixels": str(_LARGEST_PIXELS)}  # told before anything is decoded
+    return container
 
 
 class VideoClip:
@@ -90,7 +116,10 @@ class VideoClip:
         return min(counts)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-        return self._color.read(number), self._depth.read(number) if self._depth is not None else None
+        rgb, depth = self._color.read(number), self._depth.read(number) if self._depth is not None else None
+        if depth is not None and depth.shape != rgb.shape[:2]:
+            raise SourceError(f"{self.name}: is {rgb.shape[:2]}, its depth {depth.shape}; preprocess it again")
+        return rgb, depth
 
 
 class FolderClip:
@@ -122,9 +151,8 @@ class PictureClip:
         return len(self._files)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-        from PIL import Image
-
-        with Image.open(self._files[number]) as picture:
+        path = self._files[number]
+        with opened_picture(path, str(path), _PICTURES, _LARGEST_PIXELS) as picture:
             return np.asarray(picture.convert("RGB"), np.uint8), None
 
 

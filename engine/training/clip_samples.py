@@ -19,7 +19,7 @@ from engine.training.jitter import Picture, draw_jitter, mirrored
 from engine.training.names import Normalisation
 from render.errors import InputError
 
-_TRIES = 5  # clips that turn out unreadable or too short are passed over
+_TRIES = 5  # clips that turn out too short are passed over
 _STRENGTH = 0.5
 _KEPT = 256  # first frames kept in memory
 
@@ -32,7 +32,7 @@ class ClipSamples:
         channels: 4 with depth, 3 colour alone.
         static_source: a folder of clips whose first frame is everyone's source.
 
-    Raises InputError where there are no clips.
+    Raises InputError where there are no clips, and when a sample is asked for whose clip cannot be read.
     """
 
     def __init__(

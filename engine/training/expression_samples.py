@@ -13,7 +13,8 @@ from capture.face_model_file import find_face_model
 from capture.face_tracker import SCORE_NAMES
 from capture.synthetic.head_model import HeadModel
 from engine.expression_features import FEATURE_COUNT, ExpressionNeutral, features, section
-from engine.training.expression_dataset import VIEWS, ClipRecord, unit_displacements
+from engine.training.clip_record import VIEWS, ClipRecord
+from engine.training.expression_dataset import unit_displacements
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from capture.synthetic.head_model import HeadModel
 from capture.synthetic.people import random_person
 from engine.expression_features import section
 from engine.expression_prior import PriorWeights
-from engine.training.expression_dataset import VIEWS, ClipRecord
+from engine.training.clip_record import VIEWS, ClipRecord
 from engine.training.expression_samples import Samples, make_samples
 
 Array = NDArray[np.float64]

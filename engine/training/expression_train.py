@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from engine.expression_features import SECTIONS, section
 from engine.expression_prior import FARTHEST_INPUT, PRIOR_FILE, UNIT_COUNT, PriorWeights, read_weights, write_weights
-from engine.training.expression_dataset import load_records
+from engine.training.clip_record import load_records
 from engine.training.expression_samples import Samples, make_mirror, make_samples, unit_metric
 from engine.training.expression_score import score
 

@@ -39,7 +39,9 @@ class PairSamples:
                 f"{root}: holds drivers only, stage {stage} needs avatars; run make_pairs without --drivers"
             )
         self._stage, self._seed, self._augment = stage, seed, augment
-        self.image_size = int(self.people[0]["driver"].shape[-1])
+        self.image_size = self.people[0].side
+        if other := next((person for person in self.people if person.side != self.image_size), None):
+            raise InputError(f"{other.folder}: pictures of {other.side}, others have {self.image_size}; keep one size")
         self._mirror = mirrored_units()
 
     def __call__(self, number: int) -> dict[str, NDArray[Any]]:
@@ -83,7 +85,7 @@ class PairSamples:
         self, rng: np.random.Generator, person: PairFolder, frame: int, flip: bool
     ) -> tuple[Picture, Picture, Picture, Picture]:
         source, target = from_words(np.array(person["source"][0])), from_words(np.array(person["target"][frame]))
-        offset = np.array(person["offset"][frame]).astype(np.float32)
+        offset = person.offset(frame)
         shown = from_bytes(np.array(person["known"][frame]))
         if self._augment:
             jitter = draw_jitter(rng, self.image_size, strength=0.5)

@@ -22,9 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.errors import InputError
+from render.untrusted import mapped_array
 
 DRIVER_ARRAYS = ("driver", "color_only", "weights")
 AVATAR_ARRAYS = ("source", "target", "offset", "known")
+_LAYOUT: dict[str, tuple[Any, ...]] = {
+    "driver": (np.int16, "T", 4, "N", "N"),
+    "color_only": (np.int16, "T", 4, "N", "N"),
+    "weights": (np.float32, "T", 52),
+    "source": (np.int16, 1, 4, "N", "N"),
+    "target": (np.int16, "T", 4, "N", "N"),
+    "offset": (np.float16, "T", "N", "N", 2),
+    "known": (np.uint8, "T", "N", "N"),
+}
 _WORD, _BYTE = 32767, 255
 
 
@@ -62,16 +72,42 @@ class PairFolder:
         missing = [name for name in wanted if name not in there]
         if missing:
             raise InputError(f"{folder}: lacks {', '.join(missing)}; delete it and run make_pairs again")
-        self.frames = len(self["weights"])
+        shape = self["driver"].shape
+        if len(shape) != 4 or shape[0] < 2 or shape[3] < 1:
+            raise InputError(
+                f"{folder}: expected at least two frames of drivers, got {shape}; delete it, make it again"
+            )
+        self.frames, self.side = shape[0], shape[3]
+        for name in wanted:
+            self._check(name, self[name])
+
+    def _check(self, name: str, array: NDArray[Any]) -> None:
+        kind, *sides = _LAYOUT[name]
+        lengths = {"T": self.frames, "N": self.side}
+        shape = tuple(lengths.get(side, side) for side in sides)
+        if array.dtype != kind or array.shape != shape:
+            raise InputError(
+                f"{self.folder}: expected {name} of shape {shape} and type {np.dtype(kind)}, "
+                f"got {array.shape} and {array.dtype}; delete it and run make_pairs again"
+            )
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        return array
+        return mapped_array(self.folder / f"{name}.npy")
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
-        """[T, 52]"""
-        return np.array(self["weights"])
+        """[T, 52]. Raises InputError where one is not finite."""
+        weights = np.array(self["weights"])
+        if not np.isfinite(weights).all():
+            raise InputError(f"{self.folder}: some weights are not finite; delete it and run make_pairs again")
+        return weights
+
+    def offset(self, frame: int) -> NDArray[np.float32]:
+        """[N, N, 2] of one frame. Raises InputError where it is not finite."""
+        offset = np.array(self["offset"][frame]).astype(np.float32)
+        if not np.isfinite(offset).all():
+            raise InputError(f"{self.folder}: flow of frame {frame} is not finite; delete it and run make_pairs again")
+        return offset
 
     @staticmethod
     def write(folder: Path, **arrays: NDArray[Any]) -> None:

@@ -5,16 +5,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from engine.training.preprocess_clip import LEAST_FRAMES, ClipJob, ClipReport, preprocess_clip
 from render.errors import InputError
+from render.untrusted import parse_json, read_bytes
 
 REPORT_NAME = "preprocess.jsonl"
+_LARGEST_REPORTS = 1 << 28
+_REPORTED = {field.name for field in fields(ClipReport)}
 _RECORDINGS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".r3d")
 _OURS = ("preview.mp4",)  # of a session: what was shown, not what was seen
 
@@ -154,14 +157,16 @@ def preprocess(
 
 
 def read_reports(out: Path) -> list[dict[str, Any]]:
-    """All runs' reports; a line that a killed run left unfinished is passed over."""
+    """All runs' reports; a line that a killed run left unfinished, or that is no report, is passed over.
+
+    Raises InputError where the file is too large to be one of reports."""
     path = out / REPORT_NAME
     found = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    for line in read_bytes(path, _LARGEST_REPORTS).splitlines() if path.is_file() else []:
+        with suppress(InputError):
+            report = parse_json(line, str(path))
+            if isinstance(report, dict) and isinstance(report.get("recording"), str) and set(report) >= _REPORTED:
+                found.append(report)
     return found
 
 

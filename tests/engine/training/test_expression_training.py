@@ -10,15 +10,8 @@ from capture.synthetic.clip_studio import ClipStudio
 from capture.synthetic.people import random_person
 from engine.expression_features import FEATURE_COUNT, section
 from engine.expression_prior import read_weights, write_weights
-from engine.training.expression_dataset import (
-    VIEWS,
-    ClipRecord,
-    StillTracker,
-    describing_units,
-    load_records,
-    make_plan,
-    record_clip,
-)
+from engine.training.clip_record import VIEWS, ClipRecord, load_records
+from engine.training.expression_dataset import StillTracker, describing_units, make_plan, record_clip
 from engine.training.expression_samples import Samples, make_samples, unit_metric
 from engine.training.expression_score import explained_motion
 from engine.training.expression_train import TrainOptions, train
