@@ -17,6 +17,8 @@ from core.source import SourceError
 from core.untrusted import opened_picture
 
 _OPEN_AT_ONCE = 24  # videos each process keeps open
+_LARGEST_PIXELS = 4096 * 4096
+_PICTURES = ("JPEG", "PNG")
 
 
 class FrameReader(Protocol):
