@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import liblzfse
 import numpy as np
 import OpenEXR
 import pytest
@@ -23,7 +24,7 @@ from core import picture_limits
 from core.canonical_face import load_canonical_face
 from core.errors import InputError
 from core.picture_limits import check_picture_size
-from core.source import SourceError
+from core.source import SourceError, frames_of
 from tests.capture.conftest import VideoWriter
 from tools.fuzz.capture_targets import TARGETS as RECORDINGS
 from tools.fuzz.capture_targets import play
@@ -122,6 +123,24 @@ def test_a_jpeg_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     struct.pack_into(">HH", picture, at + 5, 9000, 9000)
     damaged_entry(path, "rgbd/0.jpg", bytes(picture))
     refused(path, "9000x9000")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_depth_of_too_many_pixels_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Where the metadata say its size, and where it follows from how much there is."""
+    path = seed("r3d_archive", tmp_path)
+    size = {"dw": 320, "dh": 240} if known else {}
+    damaged_entry(path, "metadata", json.dumps({**RECORD3D, **size}).encode())
+    damaged_entry(path, "rgbd/0.depth", liblzfse.compress(bytes(320 * 240 * 4)))
+    damaged_entry(path, "rgbd/0.conf", liblzfse.compress(bytes(320 * 240)))
+    play_first(path)
+    monkeypatch.setattr("capture.recordings.r3d_archive.LARGEST_PIXELS", 320 * 240 - 1)
+    with pytest.raises(SourceError, match="holds 307200 bytes, expected 320x240"):
+        play_first(path)
+
+
+def play_first(path: Path) -> None:
+    next(iter(frames_of(open_source(str(path), realtime=False))))
 
 
 def test_metadata_of_millions_of_numbers_is_not_read(tmp_path: Path) -> None:
