@@ -67,6 +67,14 @@ def test_a_damaged_prior(changes: dict[str, Array | None], tmp_path: Path) -> No
     refusal(lambda: ExpressionPrior.load(path), path, "expression prior")
 
 
+def test_a_prior_without_layers(tmp_path: Path) -> None:
+    copy = tmp_path / "prior.npz"
+    copy.write_bytes(PRIOR_FILE.read_bytes())
+    with np.load(copy) as file:
+        layers: dict[str, Array | None] = {name: None for name in file.files if name.startswith(("matrix_", "bias_"))}
+    assert "at least one layer" in refusal(lambda: ExpressionPrior.load(changed(copy, layers)))
+
+
 def test_a_prior_of_huge_numbers_would_estimate_nothing(tmp_path: Path) -> None:
     copy = tmp_path / "prior.npz"
     copy.write_bytes(PRIOR_FILE.read_bytes())
