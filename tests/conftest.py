@@ -55,6 +55,14 @@ def shared_reference() -> Path:
     return _shared("reference", "the golden tensors")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _forks_end() -> Iterator[None]:
+    from tests.fakes import forked
+
+    yield
+    forked.stop()
+
+
 @pytest.fixture(scope="session")
 def lowpoly() -> "Avatar":
     """The smallest built-in head, prepared in the run's cache, where commands that are given it find it, too."""
