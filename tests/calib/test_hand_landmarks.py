@@ -8,7 +8,8 @@ import pytest
 
 from calib.avatar import Avatar, prepare_avatar
 from calib.rig.controllers import Role
-from calib.survey.hand_landmarks import (
+from calib.survey.hand_placement import place_by_hand, warped_landmarks
+from calib.survey.head_survey.hand_landmarks import (
     GUIDE,
     LANDMARK_OF,
     completed,
@@ -17,7 +18,6 @@ from calib.survey.hand_landmarks import (
     save_hand_landmarks,
     symmetry_plane,
 )
-from calib.survey.hand_placement import place_by_hand, warped_landmarks
 from calib.survey.placement import FACE_HEIGHT, axis_rotation
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import load_canonical_face
@@ -78,6 +78,12 @@ def test_other_files_are_one_line_that_names_them(tmp_path: Path, sheet: Mesh, c
         load_hand_landmarks(path, sheet)
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_face_that_is_a_dot_on_its_mesh_is_refused(sheet: Mesh, canonical: np.ndarray) -> None:
+    points = placed(canonical * 1e-200, left_only=False)
+    with pytest.raises(InputError, match="own coordinates"):
+        completed("p.json", points, sheet, canonical)
 
 
 def test_what_is_missing_is_named(sheet: Mesh, canonical: np.ndarray) -> None:
