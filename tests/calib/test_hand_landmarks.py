@@ -8,8 +8,7 @@ import pytest
 
 from calib.avatar import Avatar, prepare_avatar
 from calib.rig.controllers import Role
-from calib.survey.hand_placement import place_by_hand, warped_landmarks
-from calib.survey.head_survey.hand_landmarks import (
+from calib.survey.hand_landmarks import (
     GUIDE,
     LANDMARK_OF,
     completed,
@@ -18,6 +17,7 @@ from calib.survey.head_survey.hand_landmarks import (
     save_hand_landmarks,
     symmetry_plane,
 )
+from calib.survey.hand_placement import place_by_hand, warped_landmarks
 from calib.survey.placement import FACE_HEIGHT, axis_rotation
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import load_canonical_face

@@ -111,7 +111,7 @@ def test_dark_skin_beside_white_is_found_with_patience(finder: FaceFinder, monke
     with Studio(replace(mesh, materials=dark)) as studio:
         placement, _ = place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
         assert (placement.up, placement.front) == ("y", "z")
-        monkeypatch.setattr("calib.survey.head_survey.placement.PatientFinder", lambda hasty: hasty)
+        monkeypatch.setattr("calib.survey.placement.PatientFinder", lambda hasty: hasty)
         with pytest.raises(InputError):
             place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
 
@@ -122,7 +122,7 @@ def test_patience_is_not_spent_on_a_head_that_is_found_at_once(
     def never(_finder: FaceFinder) -> None:
         raise AssertionError("not needed")
 
-    monkeypatch.setattr("calib.survey.head_survey.placement.PatientFinder", never)
+    monkeypatch.setattr("calib.survey.placement.PatientFinder", never)
     mesh = load_mesh(lowpoly_path)
     with Studio(mesh) as studio:
         place("head", mesh.vertices.astype(float), studio.look, finder)

@@ -5,9 +5,9 @@ import zipfile
 
 import pytest
 
-from render import untrusted
-from render.errors import InputError
-from render.untrusted import opened_zip, parse_json, zip_entry
+from core import untrusted
+from core.errors import InputError
+from core.untrusted import opened_zip, parse_json, zip_entry
 
 
 def write_zip(path, method=zipfile.ZIP_DEFLATED, entries=1):
