@@ -253,5 +253,5 @@ def test_pictures_of_other_kinds_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "0.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n")  # Ghostscript would run for ever
     refusal(lambda: PictureClip([path]).read(0), path)
-    Image.new("L", (8200, 4200)).save(path)
-    refusal(lambda: PictureClip([path]).read(0), path, "8200x4200")
+    Image.new("1", (8200, 8200)).save(path)
+    refusal(lambda: PictureClip([path]).read(0), path, "8200x8200")
