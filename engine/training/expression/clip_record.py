@@ -20,6 +20,7 @@ from engine.expression.expression_prior import UNIT_COUNT
 COMMAND: Final = "python -m engine.training.expression.expression_dataset"
 VIEWS: Final = ("colour", "sensor")  # every frame is seen without depth and with the clip's depth sensor
 _LARGEST_RECORD = 1 << 28
+_LARGEST_NUMBER = 1e4  # metres, shares of a unit: no face comes near it
 _RECORD: dict[str, tuple[Any, ...]] = {
     "landmarks": (np.float32, len(VIEWS), LANDMARK_COUNT, 3),
     "T_camera_head": (np.float64, len(VIEWS), 4, 4),
@@ -63,6 +64,8 @@ class ClipRecord:
             fields = read_arrays(path, _LARGEST_RECORD, [*_RECORD, "sensor"])
             frames = len(fields["units"])
             arrays = {name: expect(fields, name, kind, frames, *shape) for name, (kind, *shape) in _RECORD.items()}
+            if wrong := [name for name, array in arrays.items() if not (np.abs(array) < _LARGEST_NUMBER).all()]:
+                raise ValueError(f"expected numbers below {_LARGEST_NUMBER:g} in {', '.join(wrong)}")
             if not frames or fields["sensor"].dtype.kind != "U" or fields["sensor"].shape:
                 raise ValueError("expected frames, and the name of a sensor")
         except (KeyError, ValueError, TypeError) as error:

@@ -118,6 +118,7 @@ def record(frames: int = 2) -> ClipRecord:
     [
         {"units": np.zeros((3, 52), np.float32)},
         {"landmarks": np.full((2, 2, 478, 3), np.nan, np.float32)},
+        {"landmarks": np.full((2, 2, 478, 3), 1e38, np.float32)},
         {"measured": np.ones((2, 2))},
         {"sensor": np.array(3)},
         {"scores": None},
