@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
-from core.camera import PUBLISHED_INTRINSICS, OrbitCamera
+from core.camera import AVATAR_VIEW, OrbitCamera
 from core.errors import InputError
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.flow_options import WeightSettings
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 EXIT_INPUT = 2
 _END_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # the published camera with room above the hair and for turns
 
 
 def live_main() -> None:
@@ -211,7 +210,7 @@ def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bo
     """A viewer that has no avatar yet."""
     from render.window.viewer import Viewer
 
-    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=_camera(options), intrinsics=VIEW)
+    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=_camera(options), intrinsics=AVATAR_VIEW)
 
 
 def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
