@@ -1,5 +1,6 @@
 """What all tests share: surroundings of their own, the real recordings, an avatar, a screen."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 # Set here, before anything imports numpy or torch; the commands that tests start inherit it.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
+
+with contextlib.suppress(ImportError):  # the second environment, of the Azure Kinect's library, has no hypothesis
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)  # how long an example takes is not what is tested
+    settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +60,14 @@ def shared_data() -> Path:
 def shared_reference() -> Path:
     """Folder with the golden tensors of the published network and pipeline."""
     return _shared("reference", "the golden tensors")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks_end() -> Iterator[None]:
+    from tests.fakes import forked
+
+    yield
+    forked.stop()
 
 
 @pytest.fixture(scope="session")

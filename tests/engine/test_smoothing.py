@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from engine.landmark.landmark_engine import _filter_groups
 from engine.motion.smoothing import OneEuro
 
 STEP_S = 1 / 30
@@ -48,10 +47,3 @@ def test_time_standing_still_changes_nothing_and_a_gap_starts_anew() -> None:
     assert 0 < float(filter_(other, STEP_S)[0, 0]) < 1
     assert filter_(other, 10.0) == pytest.approx(1.0)
     assert filter_(one, 9.0) == pytest.approx(0.0)
-
-
-def test_every_landmark_engine_smooths_what_moves_together_alike() -> None:
-    first, second = _filter_groups(), _filter_groups()
-    np.testing.assert_array_equal(first, second)
-    assert np.unique(first).tolist() == [0, 1, 2, 3, 4, 5]
-    assert first[13] == first[14] == first[152]  # lips and chin
