@@ -106,7 +106,7 @@ class AppFigures:
         }
 
 
-class WatchedEngine:
+class WatchedEngine(MotionEngine):
     """The engine, with a note of every pose it makes."""
 
     def __init__(self, engine: MotionEngine, avatar: Avatar, tally: FrameTally) -> None:
@@ -114,7 +114,7 @@ class WatchedEngine:
         self._tally = tally
         self._last_index = -1
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float64)
-        self.name = engine.name
+        self.name, self.keeps_neutral = engine.name, engine.keeps_neutral
         self.moments: list[Moment] = []
 
     @property
@@ -128,6 +128,22 @@ class WatchedEngine:
     @property
     def calibrated(self) -> bool:
         return self._engine.calibrated
+
+    @property
+    def unit_names(self) -> tuple[str, ...] | None:
+        return self._engine.unit_names
+
+    @property
+    def unit_weights(self) -> NDArray[np.float64] | None:
+        return self._engine.unit_weights
+
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        return self._engine.gains
+
+    @gains.setter
+    def gains(self, gains: NDArray[np.float64]) -> None:
+        self._engine.gains = gains
 
     def calibrate(self, neutral: FaceObservation) -> None:
         self._engine.calibrate(neutral)

@@ -162,7 +162,7 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
     checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
     avatar = with_source(_prepared(options), options.source)
-    source = network_picture(avatar, whole=checkpoint.network.config.head_motion)
+    source = network_picture(avatar, head_motion=checkpoint.network.config.head_motion)
     export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from engine.flow.published.flow_engine import FlowOptions
 
 log = logging.getLogger(__name__)
-_FLOW_NAMES = {"weights_k": "neighbours", "smoothing_rounds": "rounds"}
 
 
 def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
@@ -52,21 +51,26 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
 
 def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:
+    """The engine that fits the checkpoint: published networks move the head as well, this project's the face alone."""
+    from engine.flow.flow_network import open_network
     from engine.flow.ours.compact_flow_engine import CompactFlowEngine
-    from engine.open_flow import open_flow_engine
+    from engine.flow.published.flow_engine import FlowEngine
 
-    engine = open_flow_engine(avatar, checkpoint, flow_options(options.flow), options.head_pose)
+    chosen = flow_options(options.flow)
+    network = open_network(avatar, checkpoint, chosen.backend, chosen.cache_dir)
+    if network.head_motion:
+        return FlowEngine(avatar, network, chosen, options.head_pose)
     published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer")]
-    if isinstance(engine, CompactFlowEngine) and published:
+    if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
-    return engine
+    return CompactFlowEngine(avatar, network, options.head_pose)
 
 
 def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":
     """The engine's options: what was given, and its defaults for the rest."""
     from engine.flow.published.flow_engine import FlowOptions
 
-    given = {_FLOW_NAMES.get(name, name): value for name, value in vars(settings).items() if value is not None}
+    given = {name: value for name, value in vars(settings).items() if value is not None}
     given.pop("source_renderer", None)
     return FlowOptions(**given)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from calib.avatar import Avatar
-from capture.cameras.reconnecting import ReconnectingSource
 from capture.face.face_tracker import FaceTracker
 from core.frame import RgbdFrame
 from core.source import DeviceState, RgbdSource
@@ -282,8 +281,7 @@ class LiveSession:
         now_s, shown = time.monotonic(), self._rates["shown"].count
         fps = (shown - self._status_shown) / max(now_s - self._status_s, 1e-3)
         self._status_shown, self._status_s = shown, now_s
-        detail = self._source.detail if isinstance(self._source, ReconnectingSource) else ""
-        parts = [self._state, detail, self._engine_name, f"{fps:.0f} fps"]
+        parts = [self._state, self._source.detail, self._engine_name, f"{fps:.0f} fps"]
         if shown:
             parts.append(f"{self._times.of('capture_to_shown')['p50']:.0f} ms")
         parts += ["PAUSED"] * self._paused.is_set() + ["REC"] * self._recordings.active
@@ -308,8 +306,5 @@ class LiveSession:
         )
 
     def _device_faults(self) -> dict[str, float]:
-        source = self._source
-        if not isinstance(source, ReconnectingSource):
-            return {}
-        latency_s = source.device_latency_s
-        return {**source.faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**source.faults}
+        latency_s = self._source.device_latency_s
+        return {**self._source.faults, **({} if latency_s is None else {"latency_ms": latency_s * 1e3})}

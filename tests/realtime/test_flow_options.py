@@ -1,7 +1,6 @@
 """The flow engine from the command line: its options, checkpoints that are none, and heads from coefficients."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from engine.flow.network.checkpoint import save_checkpoint
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.network import FaceNetwork
 from engine.flow.published.flow_engine import FlowEngine, FlowOptions
-from engine.open_flow import open_flow_engine
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.engines import flow_options, make_engine
 from render.mesh.mesh_io import load_mesh
@@ -68,7 +66,7 @@ def test_every_option_reaches_the_engine() -> None:
         "--backend", "openvino", "--source-renderer", "moderngl",
     )  # fmt: skip
     engine = flow_options(options.flow)
-    assert (engine.weights, engine.neighbours, engine.smoothing, engine.rounds) == ("geodesic", 7, 0.25, 3)
+    assert (engine.weights, engine.weights_k, engine.smoothing, engine.smoothing_rounds) == ("geodesic", 7, 0.25, 3)
     assert (engine.driving_channel_order, engine.unprojection, engine.rigid) == ("rgb", "pinhole", "apart")
     assert engine.backend == "openvino"
     assert len(options.flow.given()) == 9
@@ -116,8 +114,7 @@ def test_the_other_commands_have_what_matters_to_them() -> None:
 
 
 def test_the_avatar_s_own_weights_drive_it(checkpoint: Path, lowpoly: Avatar) -> None:
-    options = flow_options(live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic").flow)
-    engine = open_flow_engine(lowpoly, checkpoint, replace(options, rigid="deform"))
+    engine = make_engine(live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic", "--rigid", "deform"), lowpoly)
     assert isinstance(engine, FlowEngine)
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
     assert len(shift) > 40
