@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @cache
 def _source(name: str) -> str:
     """A file of shaders/, with its `#include "name"` lines filled in."""
-    text = (files("render") / "shaders" / f"{name}.glsl").read_text("utf-8")
+    text = (files("render.gl") / "shaders" / f"{name}.glsl").read_text("utf-8")
     return re.sub(r'^#include "(\w+)"$', lambda found: _source(found[1]), text, flags=re.MULTILINE)
 
 
