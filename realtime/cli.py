@@ -2,13 +2,11 @@
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -24,6 +22,7 @@ from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOp
 from realtime.flow_options import WeightSettings
 from realtime.progress import Tell, console, progress_bar, step_bar
 from realtime.synth_command import synth
+from realtime.threads.signals import stopped_by_signals
 from realtime.threads.worker import Stop
 from realtime.training_commands import preprocess, train
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_INPUT = 2
-_END_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # the published camera with room above the hair and for turns
 
 
@@ -85,7 +83,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         record = RecordingFolder.claim(options.record, overwrite=options.overwrite) if options.record else None
         if record is not None:
             resources.enter_context(record)
-        resources.enter_context(_stopped_by_signals(stop))
+        resources.enter_context(stopped_by_signals(stop))
         resources.callback(_tell_report, session, options.report)
         resources.callback(session.shut_down)
         session.start()
@@ -117,7 +115,9 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     from realtime import offline
     from realtime.engines import make_engine
     from realtime.live.person import PersonalCalibration
+    from realtime.live.pipeline import FramePipeline
     from realtime.recording.recording_folder import RecordingFolder
+    from realtime.threads.timing import SectionTimes
 
     def make_source() -> "RgbdSource":
         return open_source(
@@ -137,7 +137,8 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
             person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
             with make_tracker() as tracker, _viewer(options, headless=True) as viewer:
                 viewer.set_mesh(avatar.display_mesh)
-                frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
+                pipeline = FramePipeline(tracker, engine, SectionTimes())
+                frames = offline.animate(make_source(), pipeline, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
 
 
@@ -265,23 +266,6 @@ def _prepare(options: AvatarOptions, progress: Tell) -> "Avatar":
         refresh=options.refresh,
         progress=progress,
     )
-
-
-@contextmanager
-def _stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and the end of the terminal ask for an orderly end; a second one interrupts at once."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.requested:
-            raise KeyboardInterrupt
-        stop.request()
-
-    before = {number: signal.signal(number, handle) for number in _END_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _run(command: Callable[[], None]) -> None:

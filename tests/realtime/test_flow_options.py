@@ -68,7 +68,7 @@ def test_every_option_reaches_the_engine() -> None:
         "--backend", "openvino", "--source-renderer", "moderngl",
     )  # fmt: skip
     engine = flow_options(options.flow)
-    assert (engine.weights, engine.neighbours, engine.motion.smoothing, engine.rounds) == ("geodesic", 7, 0.25, 3)
+    assert (engine.weights, engine.neighbours, engine.smoothing, engine.rounds) == ("geodesic", 7, 0.25, 3)
     assert (engine.driving_channel_order, engine.unprojection, engine.rigid) == ("rgb", "pinhole", "apart")
     assert engine.backend == "openvino"
     assert len(options.flow.given()) == 9
