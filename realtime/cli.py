@@ -16,6 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
+from calib.preparation_options import PreparationOptions
 from core.camera import PUBLISHED_INTRINSICS, OrbitCamera
 from core.errors import InputError
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
@@ -184,7 +185,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         if not _landmarks_placed(options, options.place_landmarks):
             console.print(f"kept so far: {options.place_landmarks}; the same command goes on with it")
             return
-        options = replace(options, landmarks=options.place_landmarks)
+        options = replace(options, preparation=replace(options.preparation, landmarks=options.place_landmarks))
     avatar = _prepared(options)
     console.print(avatar.description)
     if options.weights.given():
@@ -203,7 +204,7 @@ def _solve_weights(avatar: "Avatar", settings: WeightSettings) -> str:
     return f"{len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights"
 
 
-def _camera(options: AvatarOptions) -> OrbitCamera:
+def _camera(options: PreparationOptions) -> OrbitCamera:
     given = {name: np.array(value) for name in ("eye", "translation") if (value := getattr(options, name)) is not None}
     return OrbitCamera(**given)
 
@@ -212,7 +213,9 @@ def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bo
     """A viewer that has no avatar yet."""
     from render.window.viewer import Viewer
 
-    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=_camera(options), intrinsics=VIEW)
+    return Viewer(
+        None, options.size, headless=headless, mirror=mirror, camera=_camera(options.preparation), intrinsics=VIEW
+    )
 
 
 def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
@@ -222,8 +225,9 @@ def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
     from core.canonical_face import load_canonical_face
     from render.mesh.mesh_io import load_mesh
 
-    mesh = load_mesh(_avatar_path(options), options.texture)
-    return place_landmarks(mesh, path, load_canonical_face(find_face_model()), options.up, options.front)
+    how = options.preparation
+    mesh = load_mesh(_avatar_path(options), how.texture)
+    return place_landmarks(mesh, path, load_canonical_face(find_face_model()), how.up, how.front)
 
 
 def _avatar_path(options: AvatarOptions) -> Path:
@@ -253,19 +257,7 @@ def _preparing(options: AvatarOptions) -> str:
 def _prepare(options: AvatarOptions, progress: Tell) -> "Avatar":
     from calib.avatar import prepare_avatar
 
-    return prepare_avatar(
-        _avatar_path(options),
-        texture=options.texture,
-        up=options.up,
-        front=options.front,
-        eye=options.eye,
-        translation=options.translation,
-        landmarks=options.landmarks,
-        morphs=options.morphs,
-        bfm=options.bfm,
-        refresh=options.refresh,
-        progress=progress,
-    )
+    return prepare_avatar(_avatar_path(options), options.preparation, refresh=options.refresh, progress=progress)
 
 
 def _run(command: Callable[[], None]) -> None:

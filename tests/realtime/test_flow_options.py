@@ -12,6 +12,7 @@ import tyro
 from scipy.io import savemat
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.preparation_options import PreparationOptions
 from capture.synthetic import builtin_avatar_path
 from core.errors import InputError
 from engine.flow.network.checkpoint import save_checkpoint
@@ -181,7 +182,7 @@ def test_a_head_from_coefficients(basel: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "flow engine: " in result.stderr
     assert (basel / "face.png").stat().st_size > 10_000
-    avatar = prepare_avatar(basel / "face.npy", bfm=basel / "BFM09_model_info.mat")
+    avatar = prepare_avatar(basel / "face.npy", PreparationOptions(bfm=basel / "BFM09_model_info.mat"))
     mean = load_mesh(builtin_avatar_path("lowpoly")).vertices
     wide, high = np.ptp(avatar.file_mesh.vertices, axis=0)[:2]
     assert wide / high == pytest.approx(1.05 * np.ptp(mean[:, 0]) / np.ptp(mean[:, 1]), rel=1e-4)
