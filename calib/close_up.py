@@ -82,9 +82,12 @@ class CloseUp:
         return (NEAREST_M - FARTHEST_M) * UNITS_PER_METRE / 2
 
 
-def network_picture(avatar: Pictured, *, whole: bool) -> NDArray[np.float32]:
-    """[4, 256, 256] in [-1, 1] the avatar as a network is given it: the published picture, or the close-up."""
-    if whole:
+def network_picture(avatar: Pictured, *, head_motion: bool) -> NDArray[np.float32]:
+    """[4, 256, 256] in [-1, 1] the avatar as a network is given it.
+
+    Networks that know head motion take the published picture, the others the close-up.
+    """
+    if head_motion:
         return network_input(avatar.source_rgb, avatar.source_depth)
     close_up = CloseUp.of(avatar.intrinsics, avatar.T_camera_world)
     return close_up.network_input(*close_up.cut(avatar.source_rgb, avatar.source_depth))

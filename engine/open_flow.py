@@ -7,7 +7,8 @@ from calib.avatar import Avatar
 from calib.close_up import network_picture
 from engine.flow.flow_network import open_network
 from engine.flow.ours.compact_flow_engine import CompactFlowEngine
-from engine.flow.published.flow_engine import FlowEngine, FlowOptions
+from engine.flow.published.flow_engine import FlowEngine
+from engine.flow.published.flow_options import FlowOptions
 from engine.motion.protocol import HeadPose
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def open_flow_engine(
     """Raises InputError for a checkpoint, avatar or backend that cannot be used."""
     options = options or FlowOptions()
     network = open_network(
-        lambda whole: network_picture(avatar, whole=whole), checkpoint, options.backend, options.cache_dir
+        lambda head_motion: network_picture(avatar, head_motion=head_motion),
+        checkpoint,
+        options.backend or "auto",
+        options.cache_dir,
     )
     if network.head_motion:
         return FlowEngine(avatar, network, options, head_pose)

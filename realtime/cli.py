@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 from calib.preparation_options import PreparationOptions
 from core.camera import PUBLISHED_INTRINSICS, OrbitCamera
 from core.errors import InputError
+from engine.flow.published.flow_options import RigOptions
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
-from realtime.flow_options import WeightSettings
 from realtime.progress import Tell, console, progress_bar, step_bar
 from realtime.synth_command import synth
 from realtime.threads.signals import stopped_by_signals
@@ -165,7 +165,7 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
     checkpoint = load_checkpoint(options.checkpoint)  # a wrong file is told before the avatar is prepared
     avatar = with_source(_prepared(options), options.source)
-    source = network_picture(avatar, whole=checkpoint.network.config.head_motion)
+    source = network_picture(avatar, head_motion=checkpoint.network.config.head_motion)
     export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
 
@@ -195,12 +195,11 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         console.print(f"picture: {options.picture}")
 
 
-def _solve_weights(avatar: "Avatar", settings: WeightSettings) -> str:
+def _solve_weights(avatar: "Avatar", options: RigOptions) -> str:
     """Solve the flow engine's weights ahead of time; says what came out."""
     from engine.flow.published.flow_engine import flow_rig
-    from realtime.engines import flow_options
 
-    rig = flow_rig(avatar, flow_options(settings))
+    rig = flow_rig(avatar, options)
     return f"{len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights"
 
 

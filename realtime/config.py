@@ -9,8 +9,8 @@ import tyro
 
 from calib.preparation_options import PreparationOptions
 from core.errors import InputError
+from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
-from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 
 EngineName = Literal["auto", "expression", "landmark", "flow"]
 
@@ -48,7 +48,7 @@ class MotionOptions:
     checkpoint: Path | None = None
     """Network weights for --engine flow, such as the published VFA.pt; its own compact network when not given."""
 
-    flow: tyro.conf.OmitArgPrefixes[FlowSettings] = field(default_factory=FlowSettings)
+    flow: tyro.conf.OmitArgPrefixes[FlowOptions] = field(default_factory=FlowOptions)
 
     head_pose: HeadPose = "follow"
     """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
@@ -153,7 +153,7 @@ class ExportOptions(AvatarOptions):
     out: Path
     """The .onnx file to write."""
 
-    source: tyro.conf.OmitArgPrefixes[SourceSettings] = field(default_factory=SourceSettings)
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,4 +166,4 @@ class PrepareOptions(AvatarOptions):
     picture: Path | None = field(default=None)
     """Write a picture of the head with its landmarks and controllers to this file."""
 
-    weights: tyro.conf.OmitArgPrefixes[WeightSettings] = field(default_factory=WeightSettings)
+    weights: tyro.conf.OmitArgPrefixes[RigOptions] = field(default_factory=RigOptions)

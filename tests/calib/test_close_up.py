@@ -57,7 +57,7 @@ def test_networks_are_given_one_or_the_other() -> None:
         source_depth = np.full((256, 256), 8.0, np.float32)
         intrinsics, T_camera_world = PUBLISHED_INTRINSICS, T
 
-    whole, near = (network_picture(Avatar(), whole=choice) for choice in (True, False))
+    whole, near = (network_picture(Avatar(), head_motion=choice) for choice in (True, False))
     assert whole.shape == near.shape == (4, 256, 256)
     assert (whole[3] == -1).all()  # stretched over its own range
     assert np.ptp(near[3]) == 0

@@ -19,7 +19,8 @@ from engine.flow.network.checkpoint import Checkpoint, save_checkpoint
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.motion_network import MotionNetwork
 from engine.flow.network.network import FaceNetwork
-from engine.flow.published.flow_engine import CORRECTED, RELEASED, FlowOptions, rigid_fit
+from engine.flow.published.flow_engine import rigid_fit
+from engine.flow.published.flow_options import CORRECTED, RELEASED, FlowOptions
 from engine.motion.protocol import MotionEngine
 from engine.open_flow import open_flow_engine
 from tests.engine.stand_in import published_network, small_network

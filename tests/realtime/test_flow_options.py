@@ -18,10 +18,11 @@ from core.errors import InputError
 from engine.flow.network.checkpoint import save_checkpoint
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.network import FaceNetwork
-from engine.flow.published.flow_engine import FlowEngine, FlowOptions
+from engine.flow.published.flow_engine import FlowEngine
+from engine.flow.published.flow_options import FlowOptions, Quirks
 from engine.open_flow import open_flow_engine
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
-from realtime.engines import flow_options, make_engine
+from realtime.engines import make_engine
 from render.mesh.mesh_io import load_mesh
 from tests.realtime.test_cli import call, expect_one_line
 
@@ -58,7 +59,7 @@ def refusal(capsys: pytest.CaptureFixture[str], options: type[Any], *arguments: 
 
 def test_nothing_given_is_the_engine_s_own_choice() -> None:
     options = live("--checkpoint", "VFA.pt")
-    assert flow_options(options.flow) == FlowOptions(cache_dir=flow_options(options.flow).cache_dir)
+    assert options.flow == FlowOptions()
     assert options.flow.given() == []
 
 
@@ -68,11 +69,11 @@ def test_every_option_reaches_the_engine() -> None:
         "--smoothing-rounds", 3, "--driving-channel-order", "rgb", "--unprojection", "pinhole", "--rigid", "apart",
         "--backend", "openvino", "--source-renderer", "moderngl",
     )  # fmt: skip
-    engine = flow_options(options.flow)
-    assert (engine.weights, engine.neighbours, engine.smoothing, engine.rounds) == ("geodesic", 7, 0.25, 3)
-    assert (engine.driving_channel_order, engine.unprojection, engine.rigid) == ("rgb", "pinhole", "apart")
-    assert engine.backend == "openvino"
-    assert len(options.flow.given()) == 9
+    flow = options.flow
+    assert (flow.weights, flow.weights_k, flow.smoothing, flow.smoothing_rounds) == ("geodesic", 7, 0.25, 3)
+    assert flow.quirks(released=True) == Quirks("rgb", "pinhole", "apart")
+    assert (flow.backend, flow.source_renderer) == ("openvino", "moderngl")
+    assert len(flow.given()) == 9
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_the_other_commands_have_what_matters_to_them() -> None:
 
 
 def test_the_avatar_s_own_weights_drive_it(checkpoint: Path, lowpoly: Avatar) -> None:
-    options = flow_options(live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic").flow)
+    options = live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic").flow
     engine = open_flow_engine(lowpoly, checkpoint, replace(options, rigid="deform"))
     assert isinstance(engine, FlowEngine)
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
