@@ -24,9 +24,10 @@ from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
 from capture.face.face_tracker import SCORE_NAMES
 from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.studio.clip_options import ClipOptions, Split
 from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.studio.clip_studio import ClipFrame, ClipStudio
-from capture.synthetic.studio.people import Person, Split
+from capture.synthetic.studio.people import Person
 from core.array_checks import expect
 from core.camera import Intrinsics
 from core.canonical_face import LANDMARK_COUNT, load_canonical_face
@@ -189,23 +190,25 @@ def make_plan(seed: int, split: Split, frames: int, bent_share: float, acted_sha
     Unrelated faces show every mixture of units; moments of a performance show which of them are likely.
     """
     rng = np.random.default_rng([seed, 515])
-    plan = plan_clip(
-        seed,
-        frames=frames,
-        fps=_STILLS_FPS,
+    size = int(rng.choice(_SIZES))
+    options = ClipOptions(
         split=split,
         kind="stills",
-        size=int(rng.choice(_SIZES)),
+        frames=frames,
+        fps=_STILLS_FPS,
+        size=(size, size),
         sensor=str(rng.choice(_SENSORS)),  # type: ignore[arg-type]
         exaggeration=float(rng.choice(_EXAGGERATIONS)),
         bent=bool(rng.random() < bent_share),
         max_turn_deg=float(rng.choice(_TURNS_DEG)),
     )
+    plan = plan_clip(seed, options)
     weights = plan.weights.copy()
     names = plan.person.unit_names
     closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
     if rng.random() < acted_share:
-        acted = plan_clip(seed, frames=frames, fps=_STILLS_FPS, split=split, kind="performance", person=plan.person)
+        acting = ClipOptions(split=split, kind="performance", frames=frames, fps=_STILLS_FPS)
+        acted = plan_clip(seed, acting, person=plan.person)
         weights = acted.weights.copy()
     else:
         weights[:, names.index("mouthClose")] = closed
