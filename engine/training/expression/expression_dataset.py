@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import tyro
@@ -31,6 +30,7 @@ from capture.synthetic.studio.people import Person
 from core.array_checks import expect
 from core.camera import Intrinsics
 from core.canonical_face import LANDMARK_COUNT, load_canonical_face
+from core.closeable import Closeable
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from core.untrusted import read_arrays
@@ -115,7 +115,7 @@ _RECORD: dict[str, tuple[Any, ...]] = {
 """Types and shapes of a record's arrays, frames aside."""
 
 
-class StillTracker:
+class StillTracker(Closeable):
     """The live tracker's parts, for pictures that have nothing to do with each other. A context manager.
 
     The landmarker follows and smooths, as it does live; so every picture is looked at twice, a second apart, and the
@@ -152,12 +152,7 @@ class StillTracker:
             )
         return observations
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._landmarker.close()
 
 
