@@ -24,9 +24,9 @@ from calib.avatar import Avatar, prepare_avatar
 from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
+from core.camera import AVATAR_VIEW
 from core.frame import FaceObservation, RgbdFrame
 from core.source import frames_of
-from realtime.cli import VIEW
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
 from realtime.offline import find_neutral
@@ -89,7 +89,7 @@ def compare(clip: Path, observations: list[FaceObservation], avatar: Avatar, eng
     moved.calibrate(neutral)
     shown = []
     with (
-        Viewer(avatar.display_mesh, (PICTURE, PICTURE), headless=True, intrinsics=VIEW) as viewer,
+        Viewer(avatar.display_mesh, (PICTURE, PICTURE), headless=True, intrinsics=AVATAR_VIEW) as viewer,
         FaceTracker() as eye,
     ):
         for seen in observations:
@@ -121,7 +121,7 @@ def _between(points: NDArray[np.float64], pair: tuple[int, int]) -> float:
 
 
 def _frame(rgb: NDArray[np.uint8], seen: FaceObservation) -> RgbdFrame:
-    intrinsics = VIEW.resized(PICTURE, PICTURE)
+    intrinsics = AVATAR_VIEW.resized(PICTURE, PICTURE)
     return RgbdFrame(np.ascontiguousarray(rgb), None, intrinsics, seen.timestamp_s, seen.frame.index)
 
 

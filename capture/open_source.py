@@ -36,13 +36,21 @@ def open_source(
         if name["options"] is not None and name["kind"] in ("demo", "webcam"):
             raise InputError(f"--device {device}: {name['kind']} takes no options; leave out what follows the ?")
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
-    path = Path(device).expanduser()
-    if not device or not path.exists():
-        raise InputError(f"--device {device}: expected {DEVICES}; there is no such device or path")
+    path = _existing(device)
     try:
         return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
+
+
+def _existing(device: str) -> Path:
+    try:
+        path = Path(device).expanduser()
+        if device and path.exists():
+            return path
+    except (OSError, RuntimeError):  # a name too long for any file, the home of nobody
+        pass
+    raise InputError(f"--device {device}: expected {DEVICES}; there is no such device or path")
 
 
 def _camera(

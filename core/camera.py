@@ -81,6 +81,7 @@ class Intrinsics:
 
 
 PUBLISHED_INTRINSICS = Intrinsics(1000.0, 1000.0, 128.0, 128.0, 256, 256)
+AVATAR_VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # with room above the hair and for turns
 PUBLISHED_EYE = (0.0, 0.0, 8.0)
 
 

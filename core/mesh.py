@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 MAX_VERTICES = 5_000_000  # and faces: what any file may bring
 MAX_FACES = 10_000_000
+MAX_UVS = 10_000_000
 MAX_PARTS = 10_000
 
 

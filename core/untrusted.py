@@ -30,6 +30,8 @@ LARGEST_PIXELS = 8192 * 8192
 _LONGEST_INTEGER = 20  # digits: what 64 bits can hold
 _LARGEST_NPY_HEADER = 4096
 _CHUNK = 1 << 20
+_END_OF_DIRECTORY = (1 << 16) + 128  # bytes at the end of an archive in which its last records lie
+_LARGEST_DIRECTORY = 32 << 20  # some 500,000 entries
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA are unpacked whole, whatever is asked for
 
 T = TypeVar("T")
@@ -64,13 +66,13 @@ def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
     return parse_json(read_bytes(path, largest), str(path))
 
 
-def parse_json(content: bytes | str, name: str) -> Any:
+def parse_json(content: bytes | str, name: str, largest: int = LARGEST_JSON_BYTES) -> Any:
     """JSON (UTF-8) without numbers that no double can hold, of bounded depth and count. Raises InputError.
 
     A caller may still find any JSON type in any place.
     """
-    if len(content) > LARGEST_JSON_BYTES:
-        raise InputError(f"{name}: has {len(content)} bytes of JSON, expected {LARGEST_JSON_BYTES} at most")
+    if len(content) > largest:
+        raise InputError(f"{name}: has {len(content)} bytes of JSON, expected {largest} at most")
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         items = sum(text.count(mark) for mark in ",[{")
@@ -135,6 +137,7 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: expected a file, found a {'folder' if path.is_dir() else 'device or pipe'}")
+        _check_directory(path)
         archive = zipfile.ZipFile(path)
     except InputError:
         raise
@@ -142,6 +145,21 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"{path}: expected a ZIP archive ({_reason(error)})") from None
     with archive:
         yield archive
+
+
+def _check_directory(path: Path) -> None:
+    """`zipfile` reads the directory at once, and makes ten times its size of Python objects from it."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_OF_DIRECTORY))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    length = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    if length == 0xFFFFFFFF:  # the real number stands in another record before this one
+        far = tail.rfind(b"PK\6\6", 0, at)
+        length = int.from_bytes(tail[far + 40 : far + 48], "little") if far >= 0 else length
+    if length > _LARGEST_DIRECTORY:
+        raise InputError(f"{path}: lists its entries in {length} bytes, expected {_LARGEST_DIRECTORY} at most")
 
 
 def zip_entry(archive: zipfile.ZipFile, entry: str, name: str, largest: int) -> bytes:

@@ -14,10 +14,10 @@ from calib.avatar import prepare_avatar
 from capture.face.face_tracker import FaceTracker
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from capture.synthetic.performer.performer import PerformerSource
+from core.camera import AVATAR_VIEW
 from core.frame import FaceObservation
 from core.source import frames_of
 from engine.expression.expression_engine import ExpressionEngine
-from realtime.cli import VIEW
 from render.window.viewer import Viewer
 
 SHOWN = (755, 1025, 1120, 1212)  # frames: smiling, surprised, puckered, scowling
@@ -36,7 +36,7 @@ def main() -> None:
         avatar = prepare_avatar(builtin_avatar_path(name))
         engine, pictures = ExpressionEngine(avatar), []
         engine.calibrate(observations[0])
-        with Viewer(avatar.display_mesh, (SIZE, SIZE), headless=True, intrinsics=VIEW) as viewer:
+        with Viewer(avatar.display_mesh, (SIZE, SIZE), headless=True, intrinsics=AVATAR_VIEW) as viewer:
             for observation in observations:
                 pose = engine.animate(observation)
                 if pose.index in SHOWN:

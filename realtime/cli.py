@@ -17,7 +17,7 @@ from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
 from calib.preparation_options import PreparationOptions
-from core.camera import PUBLISHED_INTRINSICS, OrbitCamera
+from core.camera import AVATAR_VIEW, OrbitCamera
 from core.errors import InputError
 from engine.flow.published.flow_options import RigOptions
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_INPUT = 2
-VIEW = PUBLISHED_INTRINSICS.crop(-20, -20, 296, 296)  # the published camera with room above the hair and for turns
 
 
 def live_main() -> None:
@@ -212,9 +211,8 @@ def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bo
     """A viewer that has no avatar yet."""
     from render.window.viewer import Viewer
 
-    return Viewer(
-        None, options.size, headless=headless, mirror=mirror, camera=_camera(options.preparation), intrinsics=VIEW
-    )
+    camera = _camera(options.preparation)
+    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=camera, intrinsics=AVATAR_VIEW)
 
 
 def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # Set here, before anything imports numpy or torch; the commands that tests start inherit it.
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes is not what is tested
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +57,14 @@ def shared_data() -> Path:
 def shared_reference() -> Path:
     """Folder with the golden tensors of the published network and pipeline."""
     return _shared("reference", "the golden tensors")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks_end() -> Iterator[None]:
+    from tests.fakes import forked
+
+    yield
+    forked.stop()
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,7 @@ def save_profile(profile: PersonalProfile, folder: Path | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as partial:
             partial.write_text(json.dumps(content), encoding="utf-8")
+            partial.chmod(0o600)  # a person's face
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); leave --profile out, or free that folder") from None
     return path

@@ -68,7 +68,7 @@ def load_template() -> TemplateHead:
     data = load_head_data()
     faces = triangulated(data.parts["skin"]).astype(np.int64)
     mean, directions = _people(data)
-    landmarks, spread = _landmarks(len(mean))
+    landmarks, spread = read_landmarks(LANDMARK_FILE, len(mean))
     outer = np.unique(outer_faces(data))
     near, _ = cKDTree(landmarks[:FACE_LANDMARKS] @ mean).query(mean[outer])
     forward = point_normals(mean, faces)[outer, 2] > _FRONTAL
@@ -118,9 +118,13 @@ def _people(data: HeadData) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return mean, (combination[:, largest].T @ spread).reshape(_DIRECTIONS, -1, 3)
 
 
-def _landmarks(count: int) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+def read_landmarks(path: Path, count: int) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """Weights [478, count] of the landmarks among the template's `count` vertices, and their spread [478] in metres.
+
+    Raises InputError where the file is no such file.
+    """
     try:
-        stored = read_arrays(LANDMARK_FILE, _LARGEST_BYTES, ("vertices", "bary", "spread_m"))
+        stored = read_arrays(path, _LARGEST_BYTES, ("vertices", "bary", "spread_m"))
         kinds = {name: array.dtype for name, array in stored.items()}
         vertices = expect(stored, "vertices", kinds["vertices"], ALL_LANDMARKS, 3, below=count)
         bary = expect(stored, "bary", kinds["bary"], ALL_LANDMARKS, 3)
@@ -128,8 +132,8 @@ def _landmarks(count: int) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
         if [kinds[name].kind for name in ("vertices", "bary", "spread_m")] != ["i", "f", "f"]:
             raise ValueError(f"expected indices and two arrays of numbers, got {kinds}")
     except (InputError, KeyError, ValueError) as error:
-        reason = str(error).removeprefix(f"{LANDMARK_FILE}: ")
-        raise InputError(f"{LANDMARK_FILE}: cannot be read ({reason}); install the package again") from None
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: cannot be read ({reason}); install the package again") from None
     rows = np.repeat(np.arange(ALL_LANDMARKS), 3)
     weights = sparse.csr_matrix((bary.astype(np.float64).ravel(), (rows, vertices.ravel())), (ALL_LANDMARKS, count))
     return weights, spread.astype(np.float64)

@@ -27,6 +27,7 @@ _MAX_BYTES = 65536  # of a file; thirty-two points take two thousand
 _TOO_FAR = 0.25  # of the placed face's extent: a point so far from the surface belongs to another file
 _GUESS_SHARE = 1e-3  # how much the average face counts beside the points of the middle: where these leave it open
 _SAME_PLACE = 1e-3  # of the face's extent
+_SMALLEST = 1e-5  # of the mesh's extent: a face that could be worked on
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,12 @@ def completed(name: str, points: Points, mesh: Mesh, canonical: NDArray[np.float
 
 def _on_surface(name: str, every: Points, given: Points, mesh: Mesh) -> dict[str, NDArray[np.float64]]:
     positions = np.array(list(every.values()))
-    middle, extent = positions.mean(axis=0), max(float(np.ptp(positions, axis=0).max()), 1e-30)
+    middle, extent = positions.mean(axis=0), float(np.ptp(positions, axis=0).max())
+    size = float(np.ptp(mesh.vertices.astype(np.float64), axis=0).max())
+    if not extent > _SMALLEST * size:
+        raise InputError(
+            f"{name}: the face is {extent:.3g} large on a mesh of {size:.3g}; give points in its own coordinates"
+        )
     corners = {at: every[at] for at in ("left_eye_outer", "left_eye_inner", "right_eye_outer", "right_eye_inner")}
     spans = [np.linalg.norm(corners[f"{s}_eye_outer"] - corners[f"{s}_eye_inner"]) for s in ("left", "right")]
     spans.append(np.linalg.norm(every["left_mouth_corner"] - every["right_mouth_corner"]))

@@ -20,6 +20,7 @@ from capture.cameras.device import DamagedPictureError
 from capture.cameras.kinect_calibration import COLOR_MODES, DEPTH_MODES, parse_calibration
 from capture.cameras.kinect_picture import KinectDecoder, KinectPicture
 from capture.recordings.playback import ClipFrame, ClipPicture
+from capture.recordings.video_file import open_container
 from core.source import SourceError
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def _opened(path: Path) -> Any:
     import av
 
     try:
-        return av.open(str(path), mode="r", metadata_errors="ignore")
+        return open_container(path)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{path}: expected an Azure Kinect recording, it cannot be read ({error})") from error
 

@@ -131,7 +131,7 @@ class R3dClip:
         packed = self._entry(archive, name)
         size = unpacked_size(packed)
         width, height = self._metadata.depth_size or _shape_of(size // kind.itemsize, self._metadata.size)
-        if size != width * height * kind.itemsize:
+        if size != width * height * kind.itemsize or width * height > LARGEST_PIXELS:
             raise SourceError(f"{self.name}: {name} holds {size} bytes, expected {width}x{height}; {_DAMAGED}")
         try:
             return np.frombuffer(liblzfse.decompress(packed), kind, width * height).reshape(height, width)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
+LARGEST_FRAME_BYTES = 27_000_000  # decoded: 4K in 10 bits. A decoder may have to keep twenty of them
+# FFmpeg's names of what is tried on a file. Others are texts that make it open further files, or addresses.
+_FORMATS = "mov,matroska,avi,nut,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,h264,hevc,m4v,gif,yuv4mpegpipe,wav,mp3,flac"
 _ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core has a face to track
 _MOST_DAMAGED = 1000  # packets, after which a file is given up; so it ends even if reading it never would
 _LONGEST_GAP_S = 60.0  # between two frames; more is an error of the file
@@ -43,19 +46,24 @@ class VideoInfo:
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
-    """A decoded picture that has not been converted yet. Times start at 0 with the first."""
+    """A decoded picture of a file that has not been converted yet. Times start at 0 with the first."""
 
     index: int
     time_s: float
     picture: "av.VideoFrame"
+    path: Path
 
     def rgb(self) -> NDArray[np.uint8]:
-        """[H, W, 3] uint8, upright."""
-        return _upright(np.asarray(self.picture.to_ndarray(format="rgb24"), np.uint8), self.picture.rotation)
+        """[H, W, 3] uint8, upright. Raises SourceError where its pixels are of a kind that cannot be converted."""
+        return _upright(np.asarray(self._converted("rgb24"), np.uint8), self.picture.rotation)
 
     def gray16(self) -> NDArray[np.uint16]:
-        """[H, W] uint16, upright."""
-        return _upright(np.asarray(self.picture.to_ndarray(format="gray16le"), np.uint16), self.picture.rotation)
+        """[H, W] uint16, upright. Raises SourceError where its pixels are of a kind that cannot be converted."""
+        return _upright(np.asarray(self._converted("gray16le"), np.uint16), self.picture.rotation)
+
+    def _converted(self, pixels: str) -> NDArray[Any]:
+        with _av_errors(self.path):
+            return np.asarray(self.picture.to_ndarray(format=pixels))
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -66,7 +74,7 @@ def probe_video(path: Path) -> VideoInfo:
             first = next(iter(container.decode(stream)), None)
         if first is None:
             raise SourceError(f"{path}: expected a video, found no picture in it; give another file")
-        check_picture_size(str(path), first.width, first.height)
+        _check_picture(path, first)
         turned = _quarter_turns(first.rotation) % 2 != 0
         width, height = (first.height, first.width) if turned else (first.width, first.height)
         fps = _fps(stream)
@@ -93,8 +101,8 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
                     f"and those before it are {size}; convert it to one size"
                 )
             size = (picture.width, picture.height)
-            check_picture_size(str(path), *size)
-            yield DecodedFrame(index, clock.of(picture.time), picture)
+            _check_picture(path, picture)
+            yield DecodedFrame(index, clock.of(picture.time), picture, path)
             index += 1
         if index < expected * (1 - _MISSING_SHARE) - 1:
             log.warning("%s: damaged or cut short, %d of about %d frames could be read", path, index, expected)
@@ -144,21 +152,26 @@ class _Times:
         return self._last_s
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator["InputContainer"]:
+def open_container(path: Path) -> "InputContainer":
+    """PyAV's container of a video file, of a format that holds everything itself. Raises what PyAV does."""
     import av
 
+    return av.open(str(path), mode="r", metadata_errors="ignore", options={"format_whitelist": _FORMATS})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["InputContainer"]:
     if not path.is_file():
         raise SourceError(f"{path}: no such file; give a video or a folder of RGBD frames")
     with _av_errors(path):
-        container = av.open(str(path), mode="r", metadata_errors="ignore")
+        container = open_container(path)
     with container:
         if not container.streams.video:
             raise SourceError(f"{path}: expected a video, found a file without pictures; give another one")
         context = container.streams.video[0].codec_context
         if context is None:
             raise SourceError(f"{path}: its video is in a format that is not known; convert it to H.264 in an .mp4")
-        check_picture_size(str(path), context.width, context.height)
+        _check_picture(path, context)
         context.thread_count = 1 if context.width * context.height <= _ONE_THREAD_PIXELS else 2
         context.thread_type = "AUTO"
         yield container
@@ -183,6 +196,17 @@ def _decoding_errors() -> tuple[type[Exception], ...]:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).strip().splitlines()[0]
+
+
+def _check_picture(path: Path, picture: Any) -> None:
+    """Size of a picture or of the codec that announces it. Raises SourceError."""
+    check_picture_size(str(path), picture.width, picture.height)
+    bits = picture.format.padded_bits_per_pixel if picture.format is not None else 8
+    if picture.width * picture.height * bits > 8 * LARGEST_FRAME_BYTES:
+        raise SourceError(
+            f"{path}: a picture of {picture.width}x{picture.height} in {bits} bits takes more than "
+            f"{LARGEST_FRAME_BYTES // 10**6} MB; scale the video down to 4K or less"
+        )
 
 
 def _fps(stream: Any) -> float:

@@ -66,6 +66,8 @@ class PriorWeights:
                 raise ValueError(f"expected finite {name} of shape {shape}, got {array.shape}")
         if len(self.unit_names) != UNIT_COUNT:
             raise ValueError(f"expected {UNIT_COUNT} unit names, got {len(self.unit_names)}")
+        if not self.layers:
+            raise ValueError("expected at least one layer, got none")
         if not self._largest_output() < _LARGEST_OUTPUT:
             raise ValueError("its numbers are so large that no face could be estimated")
 

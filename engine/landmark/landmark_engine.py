@@ -18,9 +18,7 @@ from engine.motion.smoothing import OneEuro
 
 _LANDMARK_FILTER = (2.2, 14.0)  # hertz at rest, hertz per avatar unit a second
 _MAX_DISPLACEMENT = 0.55  # avatar units: nothing in a face moves farther
-_GROUPS = (
-    tuple(chain) for chain in (sum(UPPER_LIP + LOWER_LIP, ()) + CHIN, BROWS[0], BROWS[1], NOSE_BRIDGE, FACE_OVAL)
-)
+_GROUPS = (sum(UPPER_LIP + LOWER_LIP, ()) + CHIN, BROWS[0], BROWS[1], NOSE_BRIDGE, FACE_OVAL)
 
 
 def _at_rest() -> State:

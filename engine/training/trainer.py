@@ -198,7 +198,7 @@ def _told(values: dict[str, float]) -> str:
 
 
 def _plain(values: Any) -> Any:
-    """Nested dictionaries and lists of numbers, strings and None, as `weights_only` loading allows."""
+    """Nested dictionaries and lists of numbers, strings and None: what checkpoints may hold beside tensors."""
     if isinstance(values, dict):
         return {str(key): _plain(value) for key, value in values.items()}
     if isinstance(values, list | tuple):

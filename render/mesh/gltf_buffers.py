@@ -157,7 +157,7 @@ def read_gltf_file(path: Path) -> GltfFile:
     """Open a .glb or .gltf file; the first bytes decide which it is. Raises InputError."""
     data = path.read_bytes()
     text, binary = _split_glb(path, data) if data[:4] == b"glTF" else (data, None)
-    content = parse_json(text, str(path))
+    content = parse_json(text, str(path), _MAX_BUFFER)  # pictures and geometry may stand in it as text
     if not isinstance(content, dict) or not str(content.get("asset", {}).get("version", "")).startswith("2"):
         raise InputError(f"{path}: expected glTF version 2; export it again as glTF 2.0")
     if len(content.get("nodes", [])) > _MAX_NODES:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.mesh import MAX_FACES, MAX_PARTS, MAX_VERTICES, Mesh, MeshPart
+from core.mesh import MAX_FACES, MAX_PARTS, MAX_UVS, MAX_VERTICES, Mesh, MeshPart
 from render.mesh.gltf_buffers import GltfFile, damage_told, read_gltf_file
 from render.mesh.gltf_materials import linear_to_srgb, read_material, texture_info
 from render.mesh.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
@@ -167,6 +167,8 @@ def _gather_faces(
     key = (accessor, str(info))
     if key not in uvs_from:
         uvs_from[key] = sum(map(len, into.uvs))
+        if uvs_from[key] + _count(gltf, accessor) > MAX_UVS:
+            raise InputError(f"{gltf.path}: at most {MAX_UVS} texture coordinates can be used; export only the head")
         into.uvs.append(_moved_coordinates(gltf, accessor, info))
     into.faces_uv.append(corners + np.int32(uvs_from[key]))
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,17 +75,23 @@ def _load_file(path: Path) -> Mesh:
         known = ", ".join(_LOADERS)
         raise InputError(f"{path}: expected a mesh file ({known}), got '{path.suffix}'; convert it to one of these")
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise InputError(f"{path}: expected a mesh file, this is a folder; name the file inside it")
-        if size > _MAX_FILE_BYTES:
-            raise InputError(f"{path}: {size >> 20} MB, at most {_MAX_FILE_BYTES >> 20} can be read; simplify the mesh")
+        _check_file(path)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below, as a number that is none
             return loader(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such mesh file; check the path") from None
     except OSError as error:
         raise InputError(f"{path}: the mesh file cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, ValueError):  # ValueError: a null byte in the path
+        raise InputError(f"{path}: there is no such mesh file; check the path") from None
+    if not S_ISREG(status.st_mode):
+        raise InputError(f"{path}: expected a mesh file, this is a folder or device; name the file inside it")
+    size = status.st_size
+    if size > _MAX_FILE_BYTES:
+        raise InputError(f"{path}: {size >> 20} MB, at most {_MAX_FILE_BYTES >> 20} can be read; simplify the mesh")
 
 
 def _check(path: Path, mesh: Mesh) -> None:

@@ -69,8 +69,7 @@ def _sort_statements(path: Path, data: bytes) -> _Statements:
         elif kind == b"f":
             if part < 0:
                 part = found.part_keys.setdefault((group, material), len(found.part_keys))
-            if len(found.faces) >= MAX_FACES or len(found.positions) > MAX_VERTICES or len(found.part_keys) > MAX_PARTS:
-                raise _too_many(path)
+            _check_counts(path, found)
             found.faces.append(rest.partition(b"#")[0])
             found.face_part.append(part)
             found.positions_before.append(len(found.positions))
@@ -84,6 +83,12 @@ def _sort_statements(path: Path, data: bytes) -> _Statements:
         elif kind == b"mtllib":
             found.libraries.append(rest.strip().decode("utf-8", "replace"))
     return found
+
+
+def _check_counts(path: Path, found: _Statements) -> None:
+    vertices, parts = max(len(found.positions), len(found.uvs) // 2), len(found.part_keys)
+    if vertices > MAX_VERTICES or len(found.faces) >= MAX_FACES or parts > MAX_PARTS:
+        raise _too_many(path)
 
 
 def _too_many(path: Path) -> InputError:

@@ -81,6 +81,12 @@ def test_other_files_are_one_line_that_names_them(tmp_path: Path, sheet: Mesh, c
     assert "\n" not in str(refusal.value)
 
 
+def test_a_face_that_is_a_dot_on_its_mesh_is_refused(sheet: Mesh, canonical: np.ndarray) -> None:
+    points = placed(canonical * 1e-200, left_only=False)
+    with pytest.raises(InputError, match="own coordinates"):
+        completed("p.json", points, sheet, canonical)
+
+
 def test_what_is_missing_is_named(sheet: Mesh, canonical: np.ndarray) -> None:
     points = placed(canonical, left_only=True)
     del points["chin"]

@@ -72,7 +72,7 @@ def test_axis_rotations_are_rotations() -> None:
 def test_a_flat_mesh_shows_no_face(flat: int, finder: FaceFinder, sheet: Mesh) -> None:
     vertices = np.roll(sheet.vertices, flat, axis=1)  # flat along z, x, y
     with Studio(replace(sheet, vertices=vertices)) as studio, pytest.raises(InputError, match="no face"):
-        place("flat", vertices.astype(float), studio.look, finder)
+        place("flat", vertices.astype(float), studio.look, finder, up="y", front="z")
 
 
 @pytest.mark.parametrize("used", [True, False])

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import liblzfse
 import numpy as np
 import OpenEXR
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from capture.cameras.kinect_calibration import parse_calibration
 from capture.cameras.kinect_picture import jpeg_shape
 from capture.cameras.webcam import WebcamDevice, WebcamPicture
+from capture.open_source import open_source
 from capture.recordings import rgbd_folder
 from capture.recordings.camera_file import read_camera_file
 from capture.synthetic.head.head_data import load_head_data
@@ -22,7 +24,7 @@ from core import picture_limits
 from core.canonical_face import load_canonical_face
 from core.errors import InputError
 from core.picture_limits import check_picture_size
-from core.source import SourceError
+from core.source import SourceError, frames_of
 from tests.capture.conftest import VideoWriter
 from tools.fuzz.capture_targets import TARGETS as RECORDINGS
 from tools.fuzz.capture_targets import play
@@ -121,6 +123,24 @@ def test_a_jpeg_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     struct.pack_into(">HH", picture, at + 5, 9000, 9000)
     damaged_entry(path, "rgbd/0.jpg", bytes(picture))
     refused(path, "9000x9000")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_depth_of_too_many_pixels_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """Where the metadata say its size, and where it follows from how much there is."""
+    path = seed("r3d_archive", tmp_path)
+    size = {"dw": 320, "dh": 240} if known else {}
+    damaged_entry(path, "metadata", json.dumps({**RECORD3D, **size}).encode())
+    damaged_entry(path, "rgbd/0.depth", liblzfse.compress(bytes(320 * 240 * 4)))
+    damaged_entry(path, "rgbd/0.conf", liblzfse.compress(bytes(320 * 240)))
+    play_first(path)
+    monkeypatch.setattr("capture.recordings.r3d_archive.LARGEST_PIXELS", 320 * 240 - 1)
+    with pytest.raises(SourceError, match="holds 307200 bytes, expected 320x240"):
+        play_first(path)
+
+
+def play_first(path: Path) -> None:
+    next(iter(frames_of(open_source(str(path), realtime=False))))
 
 
 def test_metadata_of_millions_of_numbers_is_not_read(tmp_path: Path) -> None:
@@ -305,3 +325,27 @@ def test_an_outline_outside_its_pictures(tmp_path: Path) -> None:
     path.write_bytes(lzma.compress(np.full((1, 480, 8), 700, "<u2").tobytes()))
     with pytest.raises(SourceError, match="outside its pictures"):
         read_outline(path)
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile upright.mp4\n", "#EXTM3U\n#EXTINF:10,\nupright.mp4\n"])
+def test_a_video_that_is_a_list_of_others_is_not_followed(tmp_path: Path, text: str) -> None:
+    seed("video", tmp_path)
+    path = tmp_path / "list.mp4"
+    path.write_text(text)
+    refused(path, r"list\.mp4: expected a video, it cannot be read")
+
+
+def test_a_picture_of_a_video_is_small_enough_to_keep_many(
+    tmp_path: Path, write_video: VideoWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 2)
+    monkeypatch.setattr("capture.recordings.video_file.LARGEST_FRAME_BYTES", 48 * 64 * 3 // 2)
+    play(path)
+    monkeypatch.setattr("capture.recordings.video_file.LARGEST_FRAME_BYTES", 48 * 64 * 3 // 2 - 1)
+    refused(path, "a picture of 64x48 in 12 bits takes more than")
+
+
+@pytest.mark.parametrize("device", ["a" * 5000, "~nobody-by-this-name/x", "a\0b"])
+def test_names_that_no_file_has(device: str) -> None:
+    with pytest.raises(InputError, match="there is no such device or path"):
+        open_source(device, realtime=False)

@@ -182,6 +182,17 @@ def test_other_values_in_known_places_are_refused(tmp_path: Path) -> None:
     assert load_checkpoint(path).step is None
 
 
+def test_names_with_line_ends_stay_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.pt"
+    save_checkpoint(path, small_network())
+    content = torch.load(path, weights_only=True)
+    content["gen"]["a\nb"] = torch.ones(1)
+    torch.save(content, path)
+    assert "a b" in refusal(path)
+    archive(path, b"\x80\x04\x8c\x03a\nb\x8c\x03c\nd\x93.", {})
+    assert "a b.c d" in refusal(path)
+
+
 def test_a_changed_byte_in_the_weights_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "own.pt"
     save_checkpoint(path, small_network())

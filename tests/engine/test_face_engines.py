@@ -42,7 +42,7 @@ Engine = LandmarkEngine | ExpressionEngine | CompactFlowEngine
 MakeEngine = Callable[..., Engine]
 
 
-@pytest.fixture(params=["landmark", "expression", "flow"])
+@pytest.fixture(scope="module", params=["landmark", "expression", "flow"])
 def make(request: pytest.FixtureRequest) -> MakeEngine:
     def make_one(avatar: Avatar, head_pose: HeadPose = "follow") -> Engine:
         if request.param == "flow":
@@ -54,7 +54,16 @@ def make(request: pytest.FixtureRequest) -> MakeEngine:
     return make_one
 
 
-def drive(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> tuple[list[AvatarPose], np.ndarray]:
+Driven = tuple[list[AvatarPose], np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def driven(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> Driven:
+    """The whole performance, for several looks at it."""
+    return drive(make, avatar, observations)
+
+
+def drive(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> Driven:
     """Poses, and displacement [T, 468, 3] of the landmark controllers."""
     engine, poses, moved = make(avatar), [], []
     engine.calibrate(observations[0])
@@ -64,10 +73,8 @@ def drive(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation])
     return poses, np.stack(moved)
 
 
-def test_mouth_and_eyes_follow_the_driver(
-    make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]
-) -> None:
-    _, moved = drive(make, avatar, observations)
+def test_mouth_and_eyes_follow_the_driver(driven: Driven, observations: list[FaceObservation]) -> None:
+    _, moved = driven
     heads = np.stack([observation.landmarks_head_m() for observation in observations])
     driver_gap = heads[:, UPPER_LIP, 1] - heads[:, LOWER_LIP, 1]
     avatar_gap = moved[:, UPPER_LIP, 1] - moved[:, LOWER_LIP, 1]
@@ -78,16 +85,18 @@ def test_mouth_and_eyes_follow_the_driver(
     assert np.corrcoef(driver_lids, avatar_lids)[0, 1] > 0.7
 
 
-def test_nothing_spikes(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> None:
-    poses, _ = drive(make, avatar, observations)
+def test_nothing_spikes(driven: Driven, avatar: Avatar) -> None:
+    poses, _ = driven
     vertices = np.stack([pose.vertices for pose in poses])
     assert np.isfinite(vertices).all()
     assert np.abs(vertices - avatar.display_mesh.vertices).max() < 0.6, "half a face height is more than any face does"
 
 
-def test_the_result_repeats(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> None:
-    one, other = (drive(make, avatar, observations[:60])[0] for _ in range(2))
-    for pose, again in zip(one, other, strict=True):
+def test_the_result_repeats(
+    make: MakeEngine, driven: Driven, avatar: Avatar, observations: list[FaceObservation]
+) -> None:
+    again_driven, _ = drive(make, avatar, observations[:60])
+    for pose, again in zip(driven[0][:60], again_driven, strict=True):
         np.testing.assert_array_equal(pose.vertices, again.vertices)
 
 

@@ -18,10 +18,11 @@ OPERATORS: dict[str, Any] = json.loads((Path(__file__).parent / "torch_tensorrt_
 
 
 @pytest.mark.parametrize("size", ["small", "published"])
-def test_onnxruntime_gives_the_same_numbers(size: str, tmp_path: Path, shared_reference: Path) -> None:
+def test_onnxruntime_gives_the_same_numbers(size: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
-    network = small_network() if size == "small" else published_network(shared_reference)
+    small = size == "small"
+    network = small_network() if small else published_network(request.getfixturevalue("shared_reference"))
     live = MotionNetwork(network, picture(0, network.config.image_size))
     path = tmp_path / "motion.onnx"
     export_onnx(live, path)

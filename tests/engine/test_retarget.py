@@ -107,6 +107,13 @@ def test_a_frame_loops_over_neither_controllers_nor_vertices(
     assert third == second, "nothing piles up"
 
 
+def test_every_engine_smooths_what_moves_together_alike(prepared: Avatar) -> None:
+    for _ in range(2):
+        groups = LandmarkEngine(prepared)._filters[0]._groups
+        assert groups is not None
+        assert len(np.unique(groups)) == 6, "lips with chin, two brows, nose bridge, oval, and the rest"
+
+
 def test_wild_landmarks_do_not_throw_vertices_about(
     prepared: Avatar, face_points: np.ndarray, observe: Observe
 ) -> None:

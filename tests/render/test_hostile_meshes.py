@@ -89,6 +89,30 @@ def test_one_array_used_many_times_counts_every_time(tmp_path):
     refused(path, "at most 5000000 vertices")
 
 
+def test_texture_coordinates_moved_again_for_every_part_count_every_time(tmp_path):
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], "<f4").tobytes()
+    uri = "data:;base64," + base64.b64encode(points).decode()
+    count = 40
+    attributes = {"POSITION": 0, "TEXCOORD_0": 1}
+    transforms = [{"KHR_texture_transform": {"offset": [number, 0]}} for number in range(count)]
+    path = write_gltf(
+        tmp_path / "a.gltf",
+        [
+            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
+            {"componentType": 5126, "count": 300_000, "type": "VEC2"},
+        ],
+        {},
+        meshes=[{"primitives": [{"attributes": attributes, "material": number} for number in range(count)]}],
+        materials=[
+            {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0, "extensions": transform}}}
+            for transform in transforms
+        ],
+        bufferViews=[{"buffer": 0, "byteLength": 36}],
+        buffers=[{"byteLength": 36, "uri": uri}],
+    )
+    refused(path, "at most 10000000 texture coordinates")
+
+
 def test_deep_and_endless_json_is_refused(tmp_path):
     path = tmp_path / "deep.gltf"
     path.write_text("[" * 100_000)
@@ -200,3 +224,8 @@ def test_as_many_groups_as_faces_are_refused(tmp_path):
     path = tmp_path / "a.obj"
     path.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + "".join(f"g {number}\nf 1 2 3\n" for number in range(10_050)))
     refused(path, "10000 groups")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".obj", "a\0b.obj"])
+def test_names_that_no_file_has(tmp_path, name):
+    refused(tmp_path / name, "mesh file")

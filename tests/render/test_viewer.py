@@ -228,7 +228,7 @@ def test_failed_viewer_leaves_nothing_open(ctx, monkeypatch, toy_head):
     assert released == [True]
 
 
-WINDOW_SCRIPT = """
+WINDOW_SCRIPT = '''
     import subprocess, time
     import numpy as np
     from core.mesh import Mesh
@@ -239,34 +239,35 @@ WINDOW_SCRIPT = """
     driver = np.full((40, 60, 3), 255, np.uint8)
 
     def xdo(*words):
-        subprocess.run(["xdotool", *map(str, words)], check=True)
-        time.sleep(0.2)
+        return subprocess.run(["xdotool", *map(str, words)], check=True, capture_output=True, text=True).stdout
 
     with Viewer(Mesh(points, faces), (400, 300), title="vfa test window") as viewer:
-        def turn():
-            commands = []
-            for _ in range(4):
-                commands += viewer.poll()
+        def until(done):
+            """Commands of the window's turns until this is true of them."""
+            commands, ends_s = [], time.monotonic() + 60
+            while not done(commands):
+                if time.monotonic() > ends_s:
+                    raise SystemExit(f"waited in vain; commands so far: {commands}")
+                commands += [command.name for command in viewer.poll()]
                 viewer.show(points, np.eye(4), driver, "streaming")
                 time.sleep(0.02)
-            return [command.name for command in commands]
+            return commands
 
-        turn()
-        window = subprocess.run(["xdotool", "search", "--name", "vfa test window"], capture_output=True, text=True)
-        window = window.stdout.split()[-1]
-        xdo("windowfocus", window)
+        viewer.show(points, np.eye(4), driver, "streaming")
+        window = xdo("search", "--sync", "--name", "vfa test window").split()[-1]
+        xdo("windowfocus", "--sync", window)
         for key in ("n", "v", "m", "m"):
             xdo("key", key)
-        print(turn())
+        print(until(lambda commands: len(commands) >= 4))
         xdo("mousemove", "--window", window, 200, 150)
         xdo("mousedown", 1)
         xdo("mousemove", "--window", window, 240, 150)
         xdo("mouseup", 1)
-        turn()
-        print("eye left" if viewer.controls.camera.eye[0] < -0.5 else viewer.controls.camera.eye)
+        until(lambda _: viewer.controls.camera.eye[0] < -0.5)
+        print("eye left")
         xdo("key", "r")
         xdo("windowsize", window, 500, 350)
-        turn()
+        until(lambda _: viewer.controls.camera.eye[0] > -1e-9 and viewer.read_rgb().shape == (350, 500, 3))
         rgb = viewer.read_rgb()
         print(rgb.shape, rgb[175, 250].tolist() != rgb[5, 5].tolist())
         shown = viewer.read_rgb(overlays=True)
@@ -276,7 +277,7 @@ WINDOW_SCRIPT = """
         print(shown.shape, int(np.abs(shown.astype(int) - on_screen).max()) <= 2)
         viewer._window.glfw.set_window_should_close(viewer._window.handle, True)
         print(viewer.poll())
-"""
+'''
 
 
 def test_window_under_a_virtual_screen(virtual_screen):

@@ -171,3 +171,13 @@ def test_pictures_are_damaged_with_right_checksums():
 
     assert (13000, 13000) in sizes
     assert len(sizes) > 2
+
+
+def test_no_loader_shows_a_fault_in_a_short_run(tmp_path):
+    """60 damaged files each; `python -m tools.fuzz --cases 3000` is the long run."""
+    with Harness(command.MODULES, Limits(), tmp_path) as harness:
+        found = {name: harness.run(name, 60, 2026) for name in harness.names}
+    why = [path.read_text()[-2000:] for path in tmp_path.glob("*/*/why.txt")]
+
+    assert not any(counts.faults for counts in found.values()), "\n".join(why)
+    assert all(counts.cases == counts.ok + counts.refused == 60 for counts in found.values()), found

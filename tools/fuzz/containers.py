@@ -73,7 +73,7 @@ def _damaged_png(rng: random.Random, content: bytes, inner: Damage) -> bytes:
         case 1:
             chunks.insert(number, chunks[number])
         case 2:
-            chunks[0] = (b"IHDR", struct.pack(">IIBBBBB", _BOMB_SIDE, _BOMB_SIDE, 8, rng.choice((0, 2, 6)), 0, 0, 0))
+            return _png_bomb(rng.choice((0, 2, 6)))
         case 3:
             chunks.insert(1, _unpacking_chunk(rng))
         case 4 | 5:
@@ -89,6 +89,13 @@ def _damaged_png(rng: random.Random, content: bytes, inner: Damage) -> bytes:
         case _:
             chunks[number] = (kind, inner(rng, data) if data else rng.randbytes(8))
     return _PNG + b"".join(_png_chunk(kind, data) for kind, data in chunks)
+
+
+def _png_bomb(color: int) -> bytes:
+    """A picture of 13000x13000 black pixels in half a megabyte."""
+    header = struct.pack(">IIBBBBB", _BOMB_SIDE, _BOMB_SIDE, 8, color, 0, 0, 0)
+    pixels = zip_archive.packed_zeros({0: 170, 2: 500, 6: 680}[color], b"\0", zlib.MAX_WBITS)
+    return _PNG + b"".join(_png_chunk(*chunk) for chunk in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")))
 
 
 def _unpacking_chunk(rng: random.Random) -> tuple[bytes, bytes]:

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -141,8 +140,8 @@ class _Worker:
 
     def load(self, name: str, path: Path, seconds: float, memory: int) -> Outcome:
         watch = _Watch(self._process.pid or 0, seconds, memory)
-        self._connection.send(("load", name, str(path)))
         try:
+            self._connection.send(("load", name, str(path)))
             while not self._connection.poll(_POLL_S):
                 if verdict := watch.verdict():
                     return self._ended(verdict)
@@ -166,7 +165,8 @@ class _Worker:
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid or 0, signal.SIGKILL)
+            os.killpg(self._process.pid or 0, signal.SIGKILL)  # with whatever programs a loader has started
+        self._process.kill()
         self._process.join()
 
     def _answer(self, timeout_s: float) -> Any:
@@ -180,11 +180,11 @@ class _Worker:
 
 
 class _Watch:
-    """Time and memory of a worker since the case began. Processor time counts, as the machine may be busy."""
+    """Time and memory of a worker since the case began: what it worked, and how long it was seen waiting."""
 
     def __init__(self, process: int, seconds: float, memory: int) -> None:
         self._process, self._seconds, self._memory = psutil.Process(process), seconds, memory
-        self._began_s, self._worked_s = time.monotonic(), self._processor_s()
+        self._worked_s, self._waited_s = self._processor_s(), 0.0
         self._base = self._process.memory_info().rss
 
     def verdict(self) -> str | None:
@@ -192,11 +192,12 @@ class _Watch:
         try:
             if self._process.memory_info().rss - self._base > self._memory:
                 return "too_big"
-            if self._processor_s() - self._worked_s > self._seconds:
-                return "hang"
+            if self._process.status() == psutil.STATUS_SLEEPING:
+                self._waited_s += _POLL_S  # by looks rather than by the clock: it may be the machine that is busy
+            worked_s = self._processor_s() - self._worked_s
         except psutil.Error:
             return None  # it has ended, which the connection tells
-        return "hang" if time.monotonic() - self._began_s > _PATIENCE * self._seconds else None
+        return "hang" if worked_s > self._seconds or self._waited_s > _PATIENCE * self._seconds else None
 
     def _processor_s(self) -> float:
         times = self._process.cpu_times()

@@ -27,8 +27,8 @@ def mutate(rng: random.Random, seeds: Sequence[Seed]) -> Seed:
 
 
 def damaged(rng: random.Random, content: bytes, others: Sequence[bytes] = ()) -> bytes:
-    """`content` with one to three faults; `others` are files of its kind to splice it with."""
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+    """`content` with one to six faults; `others` are files of its kind to splice it with."""
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
         if len(content) > _LARGEST:
             break
         structure = containers.structure_of(content)

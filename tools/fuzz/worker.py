@@ -83,9 +83,10 @@ def _seeds(target: Target) -> list[Seed] | str:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-seeds-"))
     try:
         paths = target.make_seeds(folder)
+        seeds = [read_seed(folder, path) for path in paths]  # before they are loaded, which may change them
         for path in paths:
             target.load(path)
-        return [read_seed(folder, path) for path in paths]
+        return seeds
     except BaseException:
         return traceback.format_exc()
     finally:

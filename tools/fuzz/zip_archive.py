@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import struct
 import zipfile
 import zlib
@@ -57,7 +58,7 @@ def _entries(content: bytes) -> list[tuple[str, bytes]]:
 def _lying(rng: random.Random, content: bytes) -> bytes:
     """A wrong number in the directory, an entry's own header, or at the end of the archive."""
     mark = rng.choice(sorted(_TO_NUMBERS))
-    places = [at for at in range(len(content)) if content.startswith(mark, at)]
+    places = [match.start() for match in re.finditer(re.escape(mark), content)]
     if not places:
         return damaged_bytes(rng, content)
     changed = bytearray(content + b"\0" * 64)

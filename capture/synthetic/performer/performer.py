@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.recordings.playback import ClipFrame, ClipPicture, RecordedSource
+from capture.recordings.video_file import open_container
 from capture.synthetic.head.head_data import DATA_FOLDER
 from core.camera import Intrinsics
 from core.source import SourceError
@@ -69,7 +70,7 @@ class PerformerClip:
         waiting: tuple[list[av.VideoFrame], list[av.VideoFrame]] = ([], [])
         delivered = 0
         try:
-            with av.open(str(self._film)) as container:
+            with open_container(self._film) as container:
                 streams = container.streams.video[:2]
                 if len(streams) < 2 or any(stream.codec_context is None for stream in streams):
                     raise ValueError("expected two videos in formats that are known")

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from core.errors import MissingExtraError
+from core.whole_file import whole_file
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
 
 INPUTS = ("driving", "alpha_offset")
@@ -22,15 +23,10 @@ def export_onnx(network: MotionNetwork, path: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("onnx", "exporting the network") from error
     outputs = OUTPUTS if network.config.head_motion else (*OUTPUTS, "mask")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with torch.no_grad():
-            program = torch.export.export(network, sample_inputs(network.config))
-            exported = torch.onnx.export(
-                program, dynamo=True, input_names=INPUTS, output_names=outputs, opset_version=20, verbose=False
-            )
+    with whole_file(path) as partial, torch.no_grad():
+        program = torch.export.export(network, sample_inputs(network.config))
+        exported = torch.onnx.export(
+            program, dynamo=True, input_names=INPUTS, output_names=outputs, opset_version=20, verbose=False
+        )
         assert exported is not None
         exported.save(str(partial), include_initializers=True, external_data=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -164,7 +164,7 @@ def _fits_first_channels(given: Tensor, own: Tensor) -> bool:
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return " ".join(", ".join(names[:_SHOWN]).split()) + more
 
 
 def _shape(value: Tensor) -> str:

@@ -42,17 +42,22 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
         content = _from_zip(path) if zipfile.is_zipfile(path) else _from_old_file(path)
     except RunsCodeError as error:
         raise CheckpointError(
-            f"{path}: holds more than tensors and plain values ({error}) and would run code when loaded; refused. "
-            "Ask its author for a file that holds only weights"
+            f"{path}: holds more than tensors and plain values ({one_line(error)}) and would run code when loaded; "
+            "refused. Ask its author for a file that holds only weights"
         ) from None
     except Exception as error:  # on damaged bytes unpickling stumbles in every way there is
         raise CheckpointError(
             f"{path}: expected a PyTorch checkpoint, got {path.stat().st_size} bytes that are damaged or cut short "
-            f"({' '.join(str(error).removeprefix(f'{path}: ').split())[:120] or type(error).__name__}); copy it again"
+            f"({one_line(error).removeprefix(f'{path}: ')}); copy it again"
         ) from None
     if not isinstance(content, dict):
         raise CheckpointError(f'{path}: expected a dictionary with "gen", got {type(content).__name__}; pass a VFA .pt')
     return content
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, or its kind; names in a file may hold anything."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _from_zip(path: Path) -> Any:

@@ -16,7 +16,7 @@ from typing import IO, Any, ClassVar
 import torch
 from torch import Tensor
 
-LARGEST_BYTES = 3 << 20  # the published network with its optimiser takes a tenth; each byte can become a small object
+LARGEST_BYTES = 2 << 20  # the published network with its optimiser takes a tenth; each byte can become a small object
 _MOST_AXES = 8
 _STORAGES = {
     "FloatStorage": torch.float32,

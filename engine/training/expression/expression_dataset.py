@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
 import tyro
@@ -21,26 +20,20 @@ from numpy.typing import NDArray
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.studio.clip_options import ClipOptions, Split
 from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.studio.clip_studio import ClipFrame, ClipStudio
 from capture.synthetic.studio.people import Person
-from core.array_checks import expect
-from core.camera import Intrinsics
-from core.canonical_face import LANDMARK_COUNT, load_canonical_face
+from core.canonical_face import load_canonical_face
 from core.closeable import Closeable
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
-from core.untrusted import read_arrays
-from core.whole_file import whole_file
 from engine.expression.expression_features import depth_measured
-from engine.expression.expression_prior import UNIT_COUNT
+from engine.training.expression.clip_record import COMMAND, VIEWS, ClipRecord
 
 Array = NDArray[np.float64]
 
-VIEWS: Final = ("colour", "sensor")  # every frame is seen without depth and with the clip's depth sensor
 _STILLS_FPS = 3.0  # frames so far apart that the head has moved on
 _SETTLE_S = 1.0  # between two looks at one picture: the landmarker's smoothing has forgotten what was before
 _RESTS = 9  # every so many frames the face is neutral again, in another pose
@@ -51,68 +44,8 @@ _LIPS_TOGETHER = 0.2
 _SENSORS = ("kinect", "kinect", "truedepth", "ideal")
 _PROJECTION_RIDGE = 0.02
 
-_COMMAND = "python -m engine.training.expression.expression_dataset"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class ClipRecord:
-    """What the tracker saw of one person, and what the person did. V views: see VIEWS.
-
-    Attributes:
-        landmarks: [T, V, 478, 3] float32 metres in the head frame.
-        T_camera_head: [T, V, 4, 4] float64.
-        scores: [T, 52] float32 coefficients of the tracker.
-        measured: [T, V] whether the landmarks rest on depth.
-        units: [T, 52] float32 unit weights that describe the face best; above 1 where a bent unit does more.
-        sensor: the clip's depth sensor.
-    """
-
-    landmarks: NDArray[np.float32]
-    T_camera_head: Array
-    scores: NDArray[np.float32]
-    measured: NDArray[np.bool_]
-    units: NDArray[np.float32]
-    sensor: str
-
-    def save(self, path: Path) -> None:
-        """Write to a file that is there only when it is whole."""
-        with whole_file(path) as partial, partial.open("wb") as file:
-            np.savez(file, **vars(self))
-
-    @staticmethod
-    def load(path: Path) -> "ClipRecord":
-        """Raises InputError where the file is no such record."""
-        try:
-            fields = read_arrays(path, _LARGEST_RECORD, [*_RECORD, "sensor"])
-            frames = len(fields["units"])
-            arrays = {name: expect(fields, name, kind, frames, *shape) for name, (kind, *shape) in _RECORD.items()}
-            if not frames or fields["sensor"].dtype.kind != "U" or fields["sensor"].shape:
-                raise ValueError("expected frames, and the name of a sensor")
-        except (KeyError, ValueError, TypeError) as error:
-            raise InputError(
-                f"{path}: no recorded clip ({error}); delete it, and make it again with {_COMMAND}"
-            ) from None
-        return ClipRecord(**arrays, sensor=str(fields["sensor"]))
-
-    def observation(self, frame: int, view: int) -> FaceObservation:
-        """One look as the engine would get it, but without the picture: tell `features` what was measured."""
-        T = self.T_camera_head[frame, view]
-        camera = (self.landmarks[frame, view].astype(np.float64) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
-        flat = np.zeros((LANDMARK_COUNT, 2), np.float32)
-        return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame])
-
-
-_LARGEST_RECORD = 1 << 28
-_RECORD: dict[str, tuple[Any, ...]] = {
-    "landmarks": (np.float32, len(VIEWS), LANDMARK_COUNT, 3),
-    "T_camera_head": (np.float64, len(VIEWS), 4, 4),
-    "scores": (np.float32, len(SCORE_NAMES)),
-    "measured": (np.bool_, len(VIEWS)),
-    "units": (np.float32, UNIT_COUNT),
-}
-"""Types and shapes of a record's arrays, frames aside."""
 
 
 class StillTracker(Closeable):
@@ -216,10 +149,6 @@ def _closed_lips(rng: np.random.Generator, frames: int) -> Array:
     return np.asarray(np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0))
 
 
-def _no_picture(frame: int) -> RgbdFrame:
-    return RgbdFrame(np.zeros((1, 1, 3), np.uint8), None, Intrinsics(1, 1, 0, 0, 1, 1), float(frame), frame)
-
-
 def record_clip(frames: Iterator[ClipFrame], tracker: StillTracker, labels: Array, sensor: str) -> ClipRecord | None:
     """Track a clip; None where its neutral face in frame 0 is not found.
 
@@ -286,14 +215,6 @@ def make_dataset(options: DatasetOptions) -> None:
         raise InputError(f"{folder}: a worker failed, see its message above; run the same command again to go on")
 
 
-def load_records(folder: Path) -> list[ClipRecord]:
-    """All clips of a folder, by seed. Raises InputError where there is none."""
-    files = sorted(folder.glob("*.npz"))
-    if not files:
-        raise InputError(f"{folder}: expected clips, found none; make them with  {_COMMAND} --out {folder.parent}")
-    return [ClipRecord.load(file) for file in files]
-
-
 def _seeds(options: DatasetOptions) -> range:
     return range(options.first_seed, options.first_seed + options.clips)
 
@@ -320,4 +241,4 @@ def _work(options: DatasetOptions, seeds: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    make_dataset(tyro.cli(DatasetOptions, prog=_COMMAND, description=__doc__))
+    make_dataset(tyro.cli(DatasetOptions, prog=COMMAND, description=__doc__))

@@ -13,7 +13,8 @@ from capture.face.face_tracker import SCORE_NAMES
 from capture.synthetic.head.head_model import HeadModel
 from core.canonical_face import load_canonical_face
 from engine.expression.expression_features import FEATURE_COUNT, ExpressionNeutral, features, section
-from engine.training.expression.expression_dataset import VIEWS, ClipRecord, unit_displacements
+from engine.training.expression.clip_record import VIEWS, ClipRecord
+from engine.training.expression.expression_dataset import unit_displacements
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.studio.people import random_person
 from engine.expression.expression_features import section
 from engine.expression.expression_prior import PriorWeights
-from engine.training.expression.expression_dataset import VIEWS, ClipRecord
+from engine.training.expression.clip_record import VIEWS, ClipRecord
 from engine.training.expression.expression_samples import Samples, make_samples
 
 Array = NDArray[np.float64]

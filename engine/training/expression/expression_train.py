@@ -27,7 +27,7 @@ from engine.expression.expression_prior import (
     read_weights,
     write_weights,
 )
-from engine.training.expression.expression_dataset import load_records
+from engine.training.expression.clip_record import load_records
 from engine.training.expression.expression_samples import Samples, make_mirror, make_samples, unit_metric
 from engine.training.expression.expression_score import score
 

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.recordings.rgbd_folder import COLOR_FORMATS
+from capture.recordings.video_file import open_container
 from core.picture_limits import LARGEST_PIXELS
 from core.source import SourceError
 from core.untrusted import opened_picture
 
 _OPEN_AT_ONCE = 24  # videos each process keeps open
+_LARGEST_PIXELS = 4096 * 4096
+_PICTURES = ("JPEG", "PNG")
 
 
 class FrameReader(Protocol):
@@ -87,9 +90,7 @@ class VideoFrames:
 
 def _video(path: Path) -> Any:
     """The open file. Raises what FFmpeg raises, and ValueError where it shows no pictures."""
-    import av
-
-    container = av.open(str(path), metadata_errors="ignore")
+    container = open_container(path)
     if not container.streams.video:
         container.close()
         raise ValueError("it has no pictures")

@@ -72,9 +72,12 @@ class PairFolder:
         missing = [name for name in wanted if name not in there]
         if missing:
             raise InputError(f"{folder}: lacks {', '.join(missing)}; delete it and run make_pairs again")
-        self.frames, self.side = len(self["weights"]), int(self["driver"].shape[-1])
-        if self.frames < 2 or self.side < 1:
-            raise InputError(f"{folder}: expected at least two frames, got {self.frames}; delete it and make it again")
+        shape = self["driver"].shape
+        if len(shape) != 4 or shape[0] < 2 or shape[3] < 1:
+            raise InputError(
+                f"{folder}: expected at least two frames of drivers, got {shape}; delete it, make it again"
+            )
+        self.frames, self.side = shape[0], shape[3]
         for name in wanted:
             self._check(name, self[name])
 

@@ -19,11 +19,18 @@ from torch import Tensor, nn
 
 from core.whole_file import remove_left_behind, whole_file
 from engine.flow.network.checkpoint import FORMAT_NAME, FORMAT_VERSION, check_layout, stored_weights
-from engine.flow.network.checkpoint_file import CheckpointError, read_checkpoint
+from engine.flow.network.checkpoint_file import CheckpointError, one_line, read_checkpoint
 from engine.flow.network.network import FaceNetwork
+from engine.training.loop.muon import Muon
 
 _NAME = re.compile(r"(\d{6,12})\.pt$")
 _MOST_STEPS = 10**12
+_KEPT: dict[type, list[set[str]]] = {
+    torch.optim.Adam: [{"step", "exp_avg", "exp_avg_sq"}],
+    Muon: [{"momentum"}, {"step", "first", "second"}],
+}
+"""What optimisers keep of a parameter."""
+_SQUARES = ("exp_avg_sq", "second")
 
 
 @dataclass
@@ -93,46 +100,54 @@ def load_training(
     content = read_checkpoint(path)
     kept = stored_weights(content, path)
     weights = stored_weights(content, path, "raw") if "raw" in content else kept
-    for state in (weights, kept):
-        check_layout(state, network, path)
+    for tensors in (weights, kept):
+        check_layout(tensors, network, path)
     step = _step(path, content)
-    if "g_optim" in content:
-        _check_optimizer(path, content["g_optim"], optimizer)
+    state = _optimizer_state(path, content["g_optim"], optimizer) if "g_optim" in content else None
     network.load_state_dict(weights)
-    if "g_optim" in content:
-        optimizer.load_state_dict(content["g_optim"])
+    if state is not None:
+        optimizer.load_state_dict(state)
     if average is not None:
         for name, value in kept.items():
             average.values[name].copy_(value)
     return step
 
 
-def _check_optimizer(path: Path, given: Any, optimizer: torch.optim.Optimizer) -> None:
-    """The state kept of every parameter is of its shape. Raises CheckpointError, before anything is changed."""
-    groups = optimizer.param_groups
+def _optimizer_state(path: Path, given: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What was kept of every parameter, under the optimiser's own settings: those in the file are not looked at.
+
+    Raises CheckpointError where it does not fit the parameters.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     try:
-        sizes = [len(group["params"]) for group in given["param_groups"]]
-        fits = sizes == [len(group["params"]) for group in groups]
-        settings = [set(group) <= set(own) for group, own in zip(given["param_groups"], groups, strict=True)]
-        numbered = [number for group in given["param_groups"] for number in group["params"]]
-        parameters = dict(zip(numbered, (own for group in groups for own in group["params"]), strict=True))
-        for number, state in given["state"].items():
-            fits = fits and all(_belongs(value, parameters[number]) for value in state.values())
-        fits = fits and all(settings)
-    except (KeyError, TypeError, AttributeError, ValueError):
-        fits = False
-    if not fits:
+        if [len(group["params"]) for group in given["param_groups"]] != [len(group["params"]) for group in own]:
+            raise ValueError("it trained other parameters")
+        numbers = [number for group in given["param_groups"] for number in group["params"]]
+        place = {number: at for at, number in enumerate(numbers)}
+        state = {place[number]: kept for number, kept in given["state"].items()}
+        for at, kept in state.items():
+            _check_kept(kept, parameters[at], optimizer)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path}: was made with other sizes or another stage (its optimiser's state does not fit); resume with the "
-            "settings it was made with, or start from it with --init"
-        )
+            f"{path}: was made with other sizes or another stage (its optimiser's state: {one_line(error)}); "
+            "resume with the settings it was made with, or start from it with --init"
+        ) from None
+    return {"state": state, "param_groups": own}
 
 
-def _belongs(value: Any, parameter: Tensor) -> bool:
-    """Whether it may be what an optimiser keeps of a parameter: something of its shape, or a count."""
-    if not isinstance(value, Tensor):
-        return type(value) in (int, float)
-    return value.shape in (parameter.shape, torch.Size()) and bool(torch.isfinite(value).all())
+def _check_kept(kept: dict[str, Any], parameter: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Raises ValueError where it is not what the optimiser keeps of such a parameter."""
+    if kept and set(kept) not in _KEPT[type(optimizer)]:
+        raise ValueError(f"it keeps {', '.join(map(str, kept))}"[:100])
+    for name, value in kept.items():
+        if name == "step":
+            if not 0 <= float(value) < _MOST_STEPS:
+                raise ValueError("a number of steps makes no sense")
+        elif not isinstance(value, Tensor) or value.shape != parameter.shape or not torch.isfinite(value).all():
+            raise ValueError(f"{name} is no finite tensor of the parameter's shape")
+        elif name in _SQUARES and (value < 0).any():
+            raise ValueError(f"{name} has negative squares")
 
 
 def prune(folder: Path, keep: int) -> None:

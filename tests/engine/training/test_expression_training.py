@@ -11,15 +11,8 @@ from capture.synthetic.studio.people import random_person
 from core.errors import InputError
 from engine.expression.expression_features import FEATURE_COUNT, section
 from engine.expression.expression_prior import read_weights, write_weights
-from engine.training.expression.expression_dataset import (
-    VIEWS,
-    ClipRecord,
-    StillTracker,
-    describing_units,
-    load_records,
-    make_plan,
-    record_clip,
-)
+from engine.training.expression.clip_record import VIEWS, ClipRecord, load_records
+from engine.training.expression.expression_dataset import StillTracker, describing_units, make_plan, record_clip
 from engine.training.expression.expression_samples import Samples, make_samples, unit_metric
 from engine.training.expression.expression_score import explained_motion
 from engine.training.expression.expression_train import PriorTrainingOptions, train

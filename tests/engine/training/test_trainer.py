@@ -1,10 +1,6 @@
 """The loop: one process or two, interrupted or not, it arrives at the same weights."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace  # noqa: F401 - the scripts below import it from here
 from itertools import pairwise
@@ -26,15 +22,15 @@ from engine.training.loop.distributed import Team
 from engine.training.loop.plan import TrainingPlan
 from engine.training.loop.schedule import Schedule
 from engine.training.trainer import Trainer, TrainingError
+from tests.fakes.forked import ROOT, run_python, started
 
-ROOT = Path(__file__).parents[3]
 TINY = NetworkConfig(
     image_size=16, widths={4: 8, 8: 8, 16: 8}, style_dim=8, motion_dim=4, inpaint_widths=(4, 4, 4), inpaint_blocks=1
 )
 PLAN = TrainingPlan(steps=6, batch=4, rate=2e-3, schedule="constant", save_every=2, log_every=1, ema=0.9, keep=2)
 TWO_PROCESSES = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {root!r}]
 from test_trainer import *
 from engine.training.loop.distributed import team
 with team("cpu") as own:
@@ -43,7 +39,7 @@ with team("cpu") as own:
 """
 ENDLESS = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {root!r}]
 from test_trainer import *
 trainer = make_trainer(Path(sys.argv[1]), "generator", plan=replace(PLAN, steps=100_000, save_every=1))
 trainer.resume()
@@ -120,14 +116,11 @@ def test_two_processes_arrive_at_the_weights_of_one(tmp_path: Path) -> None:
     """Gradients are summed in another order, which Adam's division may enlarge: 2e-5 of weights of about 1."""
     alone = make_trainer(tmp_path / "one", "generator")
     alone.run()
-    code = TWO_PROCESSES.format(tests=str(Path(__file__).parent))
+    code = TWO_PROCESSES.format(tests=str(Path(__file__).parent), root=str(ROOT))
     script = tmp_path / "two.py"
     script.write_text(code)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*launch, str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=240, cwd=ROOT
-    )
+    launch = "from torch.distributed.run import main; main()"
+    done = run_python(launch, "--standalone", "--nproc-per-node", "2", script, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-2000:]
     assert furthest(weights_of(tmp_path / "one", 6), weights_of(tmp_path / "two", 6)) < 2e-5
     start = make_trainer(tmp_path / "none", "generator").network.state_dict()
@@ -185,7 +178,13 @@ def _nan(value: torch.Tensor) -> torch.Tensor:
         lambda content: content["raw"].popitem(),
         lambda content: content["gen"].update({"enc.fc.0.bias": _nan(content["gen"]["enc.fc.0.bias"])}),
         lambda content: content["g_optim"]["param_groups"].clear(),
-        lambda content: content["g_optim"]["param_groups"][0].update(unknown=1),
+        lambda content: content["g_optim"]["param_groups"][0]["params"].pop(),
+        lambda content: content["g_optim"]["state"][0].pop("exp_avg"),
+        lambda content: content["g_optim"]["state"][0]["exp_avg_sq"].fill_(-1),
+        lambda content: content["g_optim"]["state"][0].update(step=torch.tensor(-1e20)),
+        lambda content: content["g_optim"]["state"][0].update(step=torch.ones(2)),
+        lambda content: content["g_optim"]["state"][0].update(step=10**400),
+        lambda content: content["g_optim"]["state"].update({0: {"a\nb": 1}}),
         lambda content: content["g_optim"]["state"].update({0: {"exp_avg": torch.zeros(5)}}),
         lambda content: content["g_optim"]["state"].update({0: {"exp_avg": [1, 2]}}),
         lambda content: content["g_optim"]["state"].update({10**6: {}}),
@@ -227,18 +226,16 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path: Path) -> No
 def test_a_killed_run_leaves_whole_checkpoints(tmp_path: Path) -> None:
     """kill -9 at random moments (benchmarks/kill_training.py does it twenty times)."""
     rng = np.random.default_rng(0)
-    script = tmp_path / "endless.py"
-    script.write_text(ENDLESS.format(tests=str(Path(__file__).parent)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    code = ENDLESS.format(tests=str(Path(__file__).parent), root=str(ROOT))
     out, reached = tmp_path / "run", 0
     for _ in range(2):
-        process = subprocess.Popen([sys.executable, str(script), str(out)], env=environment, cwd=ROOT)
-        deadline = time.monotonic() + 120
-        while _step(out) <= reached and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(float(rng.uniform(0, 0.3)))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with started(code, out) as process:
+            deadline = time.monotonic() + 120
+            while _step(out) <= reached and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(float(rng.uniform(0, 0.3)))
+            process.kill()
+            process.wait()
         for path in out.glob("*.pt"):
             torch.load(path, weights_only=True)
         assert _step(out) > reached
