@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 import capture
 from capture.face.face_tracker import FaceTracker
-from capture.synthetic.studio.clip_plan import ClipPlan, LightName, plan_clip
+from capture.synthetic.studio.clip_options import ClipOptions, LightName, SensorName
+from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.studio.clip_studio import ClipStudio
 from capture.synthetic.studio.people import Person, random_person
-from capture.synthetic.studio.sensor_noise import SensorName
 from core.frame import FaceObservation
 
 Points = NDArray[np.float64]
@@ -90,16 +90,13 @@ def film(number: int, frames: int, condition: Condition, studio: ClipStudio) -> 
 
 def driver_plan(number: int, frames: int, condition: Condition, person: Person) -> ClipPlan:
     """What `film` shoots."""
-    return plan_clip(
-        FIRST_DRIVER + number,
+    options = ClipOptions(
+        split="test",
         frames=frames,
         fps=FPS,
-        split="test",
-        size=PICTURE,
+        size=(PICTURE, PICTURE),
         sensor="ideal" if condition.sensor == "webcam" else condition.sensor,  # type: ignore[arg-type]
-        person=person,
         max_turn_deg=condition.turn_deg,
         light=condition.light,
-        rest_s=REST_S,
-        pace=PACE,
     )
+    return plan_clip(FIRST_DRIVER + number, options, person=person, rest_s=REST_S, pace=PACE)

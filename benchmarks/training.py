@@ -17,8 +17,9 @@ from core.errors import InputError
 from engine.flow.network.config import COMPACT, PUBLISHED, NetworkConfig
 from engine.flow.network.network import FaceNetwork
 from engine.training.flow.clip_samples import ClipSamples
-from engine.training.flow.losses import GeneratorWeights, PerceptualLoss
-from engine.training.flow.stages import Batch, StageModel, StageOptions
+from engine.training.flow.losses import PerceptualLoss
+from engine.training.flow.stage_options import LossWeights, StageOptions
+from engine.training.flow.stages import Batch, StageModel
 from engine.training.flow.vgg import load_vgg
 from engine.training.loop.names import StageName
 
@@ -26,7 +27,7 @@ from engine.training.loop.names import StageName
 def step_ms(config: NetworkConfig, stage: StageName, batch: int, perceptual: PerceptualLoss | None) -> float:
     """Forward, backward and Adam for one batch; best of three after one to warm up."""
     torch.manual_seed(0)
-    options = StageOptions(generator=GeneratorWeights(color_l1=1.0))
+    options = StageOptions(weights=LossWeights(color_l1=1.0))
     model = StageModel(FaceNetwork(config), stage, options, perceptual).train()
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=2e-4, betas=(0.0, 0.99))
     shape = (batch, config.input_channels, config.image_size, config.image_size)

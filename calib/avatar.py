@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.avatar_arrays import PreparedArrays
+from calib.preparation_options import PreparationOptions, Vector
 from calib.published.bfm import bfm_mesh
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
@@ -35,12 +36,11 @@ PREPARATION_VERSION = 16  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 log = logging.getLogger(__name__)
 
-Vector = tuple[float, float, float]
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how many steps are behind, and of how many."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Avatar:
     """A prepared head. Units: see `calib.survey.placement`; the world's x is picture-right, y up, z out of the face.
 
@@ -98,15 +98,8 @@ class Avatar:
 
 def prepare_avatar(
     path: Path | str,
+    options: PreparationOptions | None = None,
     *,
-    texture: Path | str | None = None,
-    up: str | None = None,
-    front: str | None = None,
-    eye: Vector | None = None,
-    translation: Vector | None = None,
-    landmarks: Path | None = None,
-    morphs: bool = False,
-    bfm: Path | None = None,
     cache_dir: Path | None = None,
     refresh: bool = False,
     progress: Progress | None = None,
@@ -114,39 +107,42 @@ def prepare_avatar(
     """Load a head and work out everything that driving it needs, or take that from the cache.
 
     Args:
-        path: .obj, .ply, .glb or .gltf; texture: a picture for its texture coordinates.
-        up, front: file axes that point up and out of the face ("x", "-x", …); guessed where None.
-        eye, translation: the avatar's camera and a shift of the avatar before it, in avatar units.
-        bfm: the Basel Face Model, where `path` holds its coefficients (`calib.published.bfm`).
-        landmarks: file of landmarks placed by hand (`calib.survey.hand_landmarks`), for heads that are not human.
-        morphs: keep the file's morph targets, as its `file_mesh.morphs`; see `calib.rigging.morphs`.
+        path: .obj, .ply, .glb or .gltf; coefficients (.npy) where `options` names the Basel Face Model.
+        options: how the file is taken and the head placed; guessed, and as published, where left out.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
         progress: called before each step where the avatar is not in the cache; what it raises ends the preparation.
 
     Makes an OpenGL context of its own, for the calling thread, where the avatar is not in the cache.
     Raises InputError where the file is no usable mesh or shows no human face.
     """
-    check_axes(up, front)
-    tell = progress or (lambda _what, _done, _total: None)
-    mesh = load_mesh(path, texture, morphs=morphs) if bfm is None else bfm_mesh(Path(path), bfm)
-    check_extent(str(path), mesh)
-    if morphs:
-        arkit_morphs(str(path), mesh)  # too few are told before anything is prepared
-    points = None if landmarks is None else load_hand_landmarks(landmarks, mesh)
-    options: dict[str, object] = {"up": up, "front": front, "eye": eye, "translation": translation}
-    if points is not None:
-        options["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
-    key = _content_key(mesh, options)
+    options = options or PreparationOptions()
+    check_axes(options.up, options.front)
+    mesh = _load_head(Path(path), options)
+    points = None if options.landmarks is None else load_hand_landmarks(options.landmarks, mesh)
+    key = _content_key(mesh, options, points)
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
     by_hand = points is not None
     if not refresh and (cached := kept(place, partial(_load, name=name, mesh=mesh, key=key), _KEPT)) is not None:
         return replace(cached, by_hand=by_hand)
-    survey = partial(_survey, str(path), mesh, points=points, axes=(up, front), hand_file=str(landmarks))
-    avatar = _prepare(name, mesh, key, survey, (eye, translation), tell)
+    survey = partial(_survey, str(path), mesh, options=options, points=points)
+    tell = progress or (lambda _what, _done, _total: None)
+    avatar = _prepare(name, mesh, key, survey, avatar_camera(options.eye, options.translation), tell)
     keep(place, partial(_save, avatar=avatar), _KEPT)
     log.info("%s: %s", path, avatar.description)
     return replace(avatar, by_hand=by_hand)
+
+
+def _load_head(path: Path, options: PreparationOptions) -> Mesh:
+    """The file's mesh, checked as far as that goes quickly."""
+    if options.bfm is not None:
+        mesh = bfm_mesh(path, options.bfm)
+    else:
+        mesh = load_mesh(path, options.texture, morphs=options.morphs)
+    check_extent(str(path), mesh)
+    if options.morphs:
+        arkit_morphs(str(path), mesh)  # raises where there are too few
+    return mesh
 
 
 def default_cache_dir() -> Path:
@@ -168,9 +164,8 @@ def _survey(
     mesh: Mesh,
     studio: "Studio",
     *,
+    options: PreparationOptions,
     points: Points | None,
-    axes: tuple[str | None, str | None],
-    hand_file: str,
 ) -> "HeadSurvey":
     """Look at the head, with the landmarks a person placed or those that are found."""
     from calib.survey.face_finder import FaceFinder
@@ -179,9 +174,10 @@ def _survey(
     from core.canonical_face import load_canonical_face
 
     if points is not None:
-        return survey_by_hand(hand_file, mesh, studio, points, load_canonical_face(find_face_model()).points, *axes)
+        canonical = load_canonical_face(find_face_model()).points
+        return survey_by_hand(str(options.landmarks), mesh, studio, points, canonical, options.up, options.front)
     with FaceFinder() as finder:
-        return survey_head(path, mesh, studio, finder, *axes)
+        return survey_head(path, mesh, studio, finder, options.up, options.front)
 
 
 def _prepare(
@@ -189,38 +185,40 @@ def _prepare(
     mesh: Mesh,
     key: str,
     look_at_head: Callable[["Studio"], "HeadSurvey"],
-    camera: tuple[Vector | None, Vector | None],
+    T_camera_world: NDArray[np.float64],
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
     from calib.survey.views import Studio
 
-    T_camera_world = avatar_camera(*camera)
     tell("the face", 0, len(STEPS) + 1)
     with Studio(mesh) as studio:
         survey = look_at_head(studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
     return Avatar(
-        name,
-        mesh,
-        display,
-        survey.placement.T_world_file,
-        PUBLISHED_INTRINSICS,
-        T_camera_world,
-        source.rgb,
-        source.depth,
-        survey.landmarks.astype(np.float32),
-        rig,
-        f"{survey.placement.describe()}; {survey.describe()}",
-        key,
+        name=name,
+        file_mesh=mesh,
+        display_mesh=display,
+        T_world_file=survey.placement.T_world_file,
+        intrinsics=PUBLISHED_INTRINSICS,
+        T_camera_world=T_camera_world,
+        source_rgb=source.rgb,
+        source_depth=source.depth,
+        landmarks=survey.landmarks.astype(np.float32),
+        rig=rig,
+        description=f"{survey.placement.describe()}; {survey.describe()}",
+        content_key=key,
     )
 
 
-def _content_key(mesh: Mesh, options: dict[str, object]) -> str:
-    """Hash of everything the preparation depends on."""
+def _content_key(mesh: Mesh, options: PreparationOptions, points: Points | None) -> str:
+    """Hash of everything the preparation depends on; of the other options that is the mesh itself."""
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([PREPARATION_VERSION, options]).encode())
+    given: dict[str, object] = {name: getattr(options, name) for name in ("up", "front", "eye", "translation")}
+    if points is not None:
+        given["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
+    digest.update(json.dumps([PREPARATION_VERSION, given]).encode())
     arrays = [mesh.vertices, mesh.faces, mesh.uvs, mesh.faces_uv, mesh.vertex_colors]
     for array in [*arrays, *(material.texture for material in mesh.materials)]:
         digest.update(b"none" if array is None else f"{array.shape}{array.dtype}".encode())
@@ -234,30 +232,30 @@ def _content_key(mesh: Mesh, options: dict[str, object]) -> str:
 
 def _save(path: Path, avatar: Avatar) -> None:
     PreparedArrays(
-        avatar.display_mesh,
-        avatar.T_world_file,
-        avatar.T_camera_world,
-        avatar.source_rgb,
-        avatar.source_depth,
-        avatar.landmarks,
-        avatar.rig,
-        avatar.description,
+        display_mesh=avatar.display_mesh,
+        T_world_file=avatar.T_world_file,
+        T_camera_world=avatar.T_camera_world,
+        source_rgb=avatar.source_rgb,
+        source_depth=avatar.source_depth,
+        landmarks=avatar.landmarks,
+        rig=avatar.rig,
+        description=avatar.description,
     ).save(path, avatar.file_mesh)
 
 
 def _load(path: Path, name: str, mesh: Mesh, key: str) -> Avatar:
     found = PreparedArrays.load(path, mesh)
     return Avatar(
-        name,
-        mesh,
-        found.display_mesh,
-        found.T_world_file,
-        PUBLISHED_INTRINSICS,
-        found.T_camera_world,
-        found.source_rgb,
-        found.source_depth,
-        found.landmarks,
-        found.rig,
-        found.description,
-        key,
+        name=name,
+        file_mesh=mesh,
+        display_mesh=found.display_mesh,
+        T_world_file=found.T_world_file,
+        intrinsics=PUBLISHED_INTRINSICS,
+        T_camera_world=found.T_camera_world,
+        source_rgb=found.source_rgb,
+        source_depth=found.source_depth,
+        landmarks=found.landmarks,
+        rig=found.rig,
+        description=found.description,
+        content_key=key,
     )

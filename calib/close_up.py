@@ -83,8 +83,10 @@ class CloseUp:
 
 
 def network_picture(avatar: Pictured, *, head_motion: bool) -> NDArray[np.float32]:
-    """[4, 256, 256] in [-1, 1] the avatar as a network is given it: the published picture for networks that know head
-    motion, the close-up for others."""
+    """[4, 256, 256] in [-1, 1] the avatar as a network is given it.
+
+    Networks that know head motion take the published picture, the others the close-up.
+    """
     if head_motion:
         return network_input(avatar.source_rgb, avatar.source_depth)
     close_up = CloseUp.of(avatar.intrinsics, avatar.T_camera_world)

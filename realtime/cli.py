@@ -2,13 +2,11 @@
 
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -18,12 +16,14 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
+from calib.preparation_options import PreparationOptions
 from core.camera import AVATAR_VIEW, OrbitCamera
 from core.errors import InputError
+from engine.flow.published.flow_options import RigOptions
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
-from realtime.flow_options import WeightSettings
 from realtime.progress import Tell, console, progress_bar, step_bar
 from realtime.synth_command import synth
+from realtime.threads.signals import stopped_by_signals
 from realtime.threads.worker import Stop
 from realtime.training_commands import preprocess, train
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_INPUT = 2
-_END_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def live_main() -> None:
@@ -84,7 +83,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         record = RecordingFolder.claim(options.record, overwrite=options.overwrite) if options.record else None
         if record is not None:
             resources.enter_context(record)
-        resources.enter_context(_stopped_by_signals(stop))
+        resources.enter_context(stopped_by_signals(stop))
         resources.callback(_tell_report, session, options.report)
         resources.callback(session.shut_down)
         session.start()
@@ -116,7 +115,9 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     from realtime import offline
     from realtime.engines import make_engine
     from realtime.live.person import PersonalCalibration
+    from realtime.live.pipeline import FramePipeline
     from realtime.recording.recording_folder import RecordingFolder
+    from realtime.threads.timing import SectionTimes
 
     def make_source() -> "RgbdSource":
         return open_source(
@@ -136,7 +137,8 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
             person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
             with make_tracker() as tracker, _viewer(options, headless=True) as viewer:
                 viewer.set_mesh(avatar.display_mesh)
-                frames = offline.animate(make_source(), tracker, engine, avatar, viewer, out, progress)
+                pipeline = FramePipeline(tracker, engine, SectionTimes())
+                frames = offline.animate(make_source(), pipeline, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
 
 
@@ -182,7 +184,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         if not _landmarks_placed(options, options.place_landmarks):
             console.print(f"kept so far: {options.place_landmarks}; the same command goes on with it")
             return
-        options = replace(options, landmarks=options.place_landmarks)
+        options = replace(options, preparation=replace(options.preparation, landmarks=options.place_landmarks))
     avatar = _prepared(options)
     console.print(avatar.description)
     if options.weights.given():
@@ -192,16 +194,15 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         console.print(f"picture: {options.picture}")
 
 
-def _solve_weights(avatar: "Avatar", settings: WeightSettings) -> str:
+def _solve_weights(avatar: "Avatar", options: RigOptions) -> str:
     """Solve the flow engine's weights ahead of time; says what came out."""
     from engine.flow.published.flow_engine import flow_rig
-    from realtime.engines import flow_options
 
-    rig = flow_rig(avatar, flow_options(settings))
+    rig = flow_rig(avatar, options)
     return f"{len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights"
 
 
-def _camera(options: AvatarOptions) -> OrbitCamera:
+def _camera(options: PreparationOptions) -> OrbitCamera:
     given = {name: np.array(value) for name in ("eye", "translation") if (value := getattr(options, name)) is not None}
     return OrbitCamera(**given)
 
@@ -210,7 +211,8 @@ def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bo
     """A viewer that has no avatar yet."""
     from render.window.viewer import Viewer
 
-    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=_camera(options), intrinsics=AVATAR_VIEW)
+    camera = _camera(options.preparation)
+    return Viewer(None, options.size, headless=headless, mirror=mirror, camera=camera, intrinsics=AVATAR_VIEW)
 
 
 def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
@@ -220,8 +222,9 @@ def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
     from core.canonical_face import load_canonical_face
     from render.mesh.mesh_io import load_mesh
 
-    mesh = load_mesh(_avatar_path(options), options.texture)
-    return place_landmarks(mesh, path, load_canonical_face(find_face_model()), options.up, options.front)
+    how = options.preparation
+    mesh = load_mesh(_avatar_path(options), how.texture)
+    return place_landmarks(mesh, path, load_canonical_face(find_face_model()), how.up, how.front)
 
 
 def _avatar_path(options: AvatarOptions) -> Path:
@@ -251,36 +254,7 @@ def _preparing(options: AvatarOptions) -> str:
 def _prepare(options: AvatarOptions, progress: Tell) -> "Avatar":
     from calib.avatar import prepare_avatar
 
-    return prepare_avatar(
-        _avatar_path(options),
-        texture=options.texture,
-        up=options.up,
-        front=options.front,
-        eye=options.eye,
-        translation=options.translation,
-        landmarks=options.landmarks,
-        morphs=options.morphs,
-        bfm=options.bfm,
-        refresh=options.refresh,
-        progress=progress,
-    )
-
-
-@contextmanager
-def _stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and the end of the terminal ask for an orderly end; a second one interrupts at once."""
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.requested:
-            raise KeyboardInterrupt
-        stop.request()
-
-    before = {number: signal.signal(number, handle) for number in _END_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return prepare_avatar(_avatar_path(options), options.preparation, refresh=options.refresh, progress=progress)
 
 
 def _run(command: Callable[[], None]) -> None:

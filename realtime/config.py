@@ -7,57 +7,35 @@ from typing import Annotated, Literal
 
 import tyro
 
+from calib.preparation_options import PreparationOptions
 from core.errors import InputError
+from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
-from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
 
-Vector = tuple[float, float, float]
 EngineName = Literal["auto", "expression", "landmark", "flow"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AvatarOptions:
-    """Which head is driven, and how it stands before its camera."""
+    """Which head is driven."""
 
     avatar: str = "realistic"
     """A built-in head (realistic, stylized, lowpoly), a mesh file (.obj, .ply, .glb, .gltf), or Basel Face Model
     coefficients (.npy) with --bfm."""
 
-    bfm: Path | None = None
-    """BFM09_model_info.mat, the model that --avatar COEFFICIENTS.npy belongs to."""
-
-    texture: Path | None = None
-    """Picture for the mesh's texture coordinates, when the file does not name one."""
-
-    up: str | None = None
-    """Axis of the file that points up (x, -x, y, -y, z, -z). Guessed and shown when not given."""
-
-    front: str | None = None
-    """Axis of the file the face looks along. Guessed and shown when not given."""
-
-    eye: Vector | None = None
-    """Position of the avatar's camera, looking at the origin (published convention: 0 0 8)."""
-
-    translation: Vector | None = None
-    """Shift of the avatar before its camera, in avatar units."""
-
-    landmarks: Path | None = None
-    """Landmarks placed by hand (.json) for heads that are not human; vfa prepare --place-landmarks makes the file."""
-
-    morphs: bool = False
-    """Move the head by the ARKit morph targets of its own file (.glb, .gltf) instead of those worked out for it."""
+    preparation: tyro.conf.OmitArgPrefixes[PreparationOptions] = field(default_factory=PreparationOptions)
 
     refresh: bool = False
     """Prepare the avatar again even if it is in the cache."""
 
     def __post_init__(self) -> None:
-        coefficients = self.avatar.lower().endswith(".npy")
-        if coefficients and self.bfm is None:
+        coefficients, bfm = self.avatar.lower().endswith(".npy"), self.preparation.bfm
+        if coefficients and bfm is None:
             raise InputError(f"--avatar {self.avatar}: coefficients need their model; add --bfm BFM09_model_info.mat")
-        if self.bfm is not None and not coefficients:
-            raise InputError(f"--bfm {self.bfm}: only --avatar COEFFICIENTS.npy uses it; leave it out")
-        if coefficients and self.texture is not None:
-            raise InputError(f"--texture {self.texture}: a head from coefficients has its colours; leave it out")
+        if bfm is not None and not coefficients:
+            raise InputError(f"--bfm {bfm}: only --avatar COEFFICIENTS.npy uses it; leave it out")
+        if coefficients and (texture := self.preparation.texture) is not None:
+            raise InputError(f"--texture {texture}: a head from coefficients has its colours; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +48,7 @@ class MotionOptions:
     checkpoint: Path | None = None
     """Network weights for --engine flow, such as the published VFA.pt; its own compact network when not given."""
 
-    flow: tyro.conf.OmitArgPrefixes[FlowSettings] = field(default_factory=FlowSettings)
+    flow: tyro.conf.OmitArgPrefixes[FlowOptions] = field(default_factory=FlowOptions)
 
     head_pose: HeadPose = "follow"
     """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
@@ -175,7 +153,7 @@ class ExportOptions(AvatarOptions):
     out: Path
     """The .onnx file to write."""
 
-    source: tyro.conf.OmitArgPrefixes[SourceSettings] = field(default_factory=SourceSettings)
+    source: tyro.conf.OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,4 +166,4 @@ class PrepareOptions(AvatarOptions):
     picture: Path | None = field(default=None)
     """Write a picture of the head with its landmarks and controllers to this file."""
 
-    weights: tyro.conf.OmitArgPrefixes[WeightSettings] = field(default_factory=WeightSettings)
+    weights: tyro.conf.OmitArgPrefixes[RigOptions] = field(default_factory=RigOptions)

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +11,9 @@ from calib.rigging.morphs import MorphUnits
 from core.camera import transform_points
 from core.errors import InputError
 from engine.flow.ours.shipped import COMPACT_FILE
+from engine.flow.published.flow_options import SourceOptions
 from engine.motion.protocol import MotionEngine
 from realtime.config import MotionOptions
-from realtime.flow_options import FlowSettings, SourceSettings, WeightSettings
-
-if TYPE_CHECKING:
-    from engine.flow.published.flow_engine import FlowOptions
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +52,18 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
     from engine.flow.ours.compact_flow_engine import CompactFlowEngine
     from engine.flow.published.flow_engine import FlowEngine
 
-    chosen = flow_options(options.flow)
-    network = open_network(avatar, checkpoint, chosen.backend, chosen.cache_dir)
+    network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
     if network.head_motion:
-        return FlowEngine(avatar, network, chosen, options.head_pose)
+        return FlowEngine(avatar, network, options.flow, options.head_pose)
     published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer")]
     if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
     return CompactFlowEngine(avatar, network, options.head_pose)
 
 
-def flow_options(settings: FlowSettings | WeightSettings) -> "FlowOptions":
-    """The engine's options: what was given, and its defaults for the rest."""
-    from engine.flow.published.flow_engine import FlowOptions
-
-    given = {name: value for name, value in vars(settings).items() if value is not None}
-    given.pop("source_renderer", None)
-    return FlowOptions(**given)
-
-
-def with_source(avatar: Avatar, settings: SourceSettings) -> Avatar:
+def with_source(avatar: Avatar, options: SourceOptions) -> Avatar:
     """The avatar with the picture that the network sees drawn by what was asked for. Raises InputError."""
-    if settings.source_renderer != "pytorch3d":
+    if options.source_renderer != "pytorch3d":
         return avatar
     from calib.published.pytorch3d_source import pytorch3d_rgbd
 

@@ -1,4 +1,4 @@
-"""`vfa animate`: the live stages without a clock. Every frame is answered, and the result repeats."""
+"""`vfa animate`: the live pipeline without a clock. Every frame is answered, and the result repeats."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from capture.face.face_tracker import FaceTracker
 from core.errors import InputError
 from core.frame import FaceObservation
 from core.source import RgbdSource, frames_of
-from engine.motion.protocol import MotionEngine
+from realtime.live.pipeline import FramePipeline
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorder import write_pose
@@ -65,15 +65,13 @@ def _observe_frame(source: RgbdSource, make_tracker: Callable[[], FaceTracker], 
 
 
 def animate(
-    source: RgbdSource,
-    tracker: FaceTracker,
-    engine: MotionEngine,
-    avatar: Avatar,
-    viewer: Viewer,
-    out: Path,
-    progress: Progress,
+    source: RgbdSource, pipeline: FramePipeline, avatar: Avatar, viewer: Viewer, out: Path, progress: Progress
 ) -> int:
-    """Answer every frame of `source` with a calibrated engine; writes animation.npz and preview.mp4 into `out`.
+    """Answer every frame of `source`, each before the next is read; writes animation.npz and preview.mp4 into `out`.
+
+    Args:
+        pipeline: its engine is calibrated (`find_neutral`).
+        viewer: shows `avatar`, off screen.
 
     Returns the number of frames. A failure on the way leaves neither file under its final name.
     """
@@ -81,7 +79,7 @@ def animate(
     preview = PreviewWriter(out / PREVIEW_NAME)
     try:
         for frame in frames_of(source):
-            pose = engine.animate(tracker.track(frame))
+            pose = pipeline.process(frame).pose
             write_pose(animation, avatar, pose)
             viewer.show(pose.vertices, pose.T_world_head, None, "")
             preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)

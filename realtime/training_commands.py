@@ -1,17 +1,15 @@
 """The commands around training: `vfa train` and `vfa preprocess`."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import tyro
 
 from core.errors import InputError
 from engine.training.options import TrainOptions
+from realtime.threads.signals import stopped_by_signals
+from realtime.threads.worker import Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,26 +72,7 @@ def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
     """Train a flow network; torchrun -m realtime train … does so in many processes."""
     from engine.training.run import train as run
 
-    with _asked_to_stop() as stop:
-        path = run(options, stop)
+    with stopped_by_signals(Stop()) as stop:  # the run ends after its step, with a checkpoint
+        path = run(options, lambda: stop.requested)
     if path is not None:
         print(f"written: {path}")
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end the run after its step, with a checkpoint; a second Ctrl-C at once."""
-    asked = False
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from capture.face.face_model_file import find_face_model
 from capture.face.landmarker_library import LandmarkNetwork
 from core.canonical_face import CanonicalFace, load_canonical_face
+from core.closeable import Closeable
 
 _LEAST_CONFIDENCE = 0.3  # painted and sculpted heads look less like faces than faces do
 
@@ -24,7 +24,7 @@ class Finder(Protocol):
     def find(self, rgb: NDArray[np.uint8]) -> NDArray[np.float64] | None: ...
 
 
-class FaceFinder:
+class FaceFinder(Closeable):
     """Finds one face per picture. A context manager: the landmarker must be closed."""
 
     def __init__(self, model_path: Path | None = None) -> None:
@@ -32,12 +32,7 @@ class FaceFinder:
         self.canonical: CanonicalFace = load_canonical_face(path)
         self._network = LandmarkNetwork(path, video=False, scores=False, least_confidence=_LEAST_CONFIDENCE)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._network.close()
 
     def find(self, rgb: NDArray[np.uint8]) -> NDArray[np.float64] | None:

@@ -1,13 +1,13 @@
 """Pictures of an avatar being prepared, and the way back from a pixel to its surface."""
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from core.camera import Intrinsics, look_at
+from core.closeable import Closeable
 from core.mesh import Mesh
 from render.gl.rgbd import RgbdCamera
 
@@ -66,7 +66,7 @@ def front_camera(
     return T_camera_world, Intrinsics(focal, focal, size / 2, size / 2, size, size)
 
 
-class Studio:
+class Studio(Closeable):
     """Takes pictures of one mesh under any placement. A context manager that owns its OpenGL context.
 
     Raises InputError where there is no OpenGL.
@@ -79,10 +79,7 @@ class Studio:
         unit = (self._vertices - (low + high) / 2) * (2.0 / float((high - low).max()))  # the renderer's clip planes
         self._camera = RgbdCamera(replace(mesh, vertices=unit.astype(np.float32)))  # follow the size it first meets
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._camera.close()
 
     def look(

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.landmarker_library import LandmarkNetwork
+from core.closeable import Closeable
 
 _LARGEST_STEP_MS = 1000  # a longer gap between frames is told to the tracker as this
 _UNKNOWN_STEP_MS = 33  # and a jump backwards (a loop, a seek) as this
@@ -41,7 +41,7 @@ class _Window(NamedTuple):
     height: int
 
 
-class Landmarker:
+class Landmarker(Closeable):
     """One face in a stream of pictures. Owned by one thread; close it explicitly, or use it as a context manager.
 
     Raises InputError where the model cannot be loaded.
@@ -54,14 +54,6 @@ class Landmarker:
         self._size = (0, 0)
         self._window: _Window | None = None  # where the face is being followed; None while it is lost
         self._searches = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""

@@ -1,8 +1,6 @@
 """Face tracking: one frame in, landmarks in pixels and metres, head pose and coefficients out."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -10,6 +8,7 @@ from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import LANDMARK_COUNT, load_canonical_face
+from core.closeable import Closeable
 from core.frame import FaceObservation, RgbdFrame
 
 # fmt: off
@@ -27,7 +26,7 @@ SCORE_NAMES = (
 # fmt: on
 
 
-class FaceTracker:
+class FaceTracker(Closeable):
     """Follows the one face of a stream of frames. Owned by one thread; a context manager.
 
     Frames may have any size, and timestamps may jump or run backwards (a loop, a seek). The size of the person's face
@@ -44,14 +43,6 @@ class FaceTracker:
         path = find_face_model(model_path)
         self._lifter = FaceLifter(load_canonical_face(path))
         self._landmarker = Landmarker(path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""

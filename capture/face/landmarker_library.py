@@ -13,13 +13,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.canonical_face import LANDMARK_COUNT
+from core.closeable import Closeable
 from core.errors import InputError
 
 SCORE_COUNT = 52
@@ -39,7 +39,7 @@ class NetworkAnswer(NamedTuple):
     scores: NDArray[np.float32]
 
 
-class LandmarkNetwork:
+class LandmarkNetwork(Closeable):
     """One face landmarker. Owned by one thread at a time; close it explicitly, or use it as a context manager.
 
     Args:
@@ -74,14 +74,6 @@ class LandmarkNetwork:
                     "give the official face_landmarker.task"
                 ) from None
         self._library = from_library
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""

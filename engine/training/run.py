@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import InputError
 from engine.flow.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint
@@ -15,15 +15,14 @@ from engine.flow.network.config import COMPACT, PUBLISHED, NetworkConfig
 from engine.flow.network.layers import EqualLinear
 from engine.flow.network.network import FaceNetwork
 from engine.training.find_batch import find_batch
-from engine.training.flow.losses import DistillWeights, GeneratorWeights, PerceptualLoss
-from engine.training.flow.stages import StageModel, StageOptions
+from engine.training.flow.losses import PerceptualLoss
+from engine.training.flow.stages import StageModel
 from engine.training.flow.vgg import load_vgg
 from engine.training.loop.distributed import Team, team
 from engine.training.loop.feed import Samples
-from engine.training.loop.schedule import Schedule
 from engine.training.open_samples import has_truth, open_samples
 from engine.training.options import TrainOptions
-from engine.training.trainer import PUBLISHED_BETAS, Trainer, TrainingPlan
+from engine.training.trainer import Trainer
 
 NETWORK_NAME = "network.pt"
 _AT_REST, _SMALL_CODE = 0.01, 0.1
@@ -43,28 +42,23 @@ def train(options: TrainOptions, stop: Callable[[], bool] = lambda: False) -> Pa
     with team(options.device) as own:
         network = _network(options)
         samples = open_samples(options, network.config)
-        model = StageModel(network, options.stage, _stage_options(options), _perceptual(options))
-        plan = _plan(options)
+        learning = replace(options.learning, freeze_lia=options.lia is not None)
+        model = StageModel(network, options.stage, learning, _perceptual(options), _importance(options))
         if options.find_batch:
-            find_batch(model.to(own.device), samples, options.precision, own)
+            find_batch(model.to(own.device), samples, options.plan.precision, own)
             return None
-        return _train(options, model, samples, plan, own, stop)
+        return _train(options, model, samples, own, stop)
 
 
 def _train(
-    options: TrainOptions,
-    model: StageModel,
-    samples: Samples,
-    plan: TrainingPlan,
-    own: Team,
-    stop: Callable[[], bool],
+    options: TrainOptions, model: StageModel, samples: Samples, own: Team, stop: Callable[[], bool]
 ) -> Path | None:
     options.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(model, samples, plan, options.out, own, settings=_settings(options), stop=stop)
+    trainer = Trainer(model, samples, options.plan, options.out, own, settings=asdict(options), stop=stop)
     if not (options.resume and trainer.resume()):
         _refuse_overwriting(options)
     done = trainer.run()
-    if done < plan.steps or not own.leads:
+    if done < options.plan.steps or not own.leads:
         return None
     if trainer.average is not None:
         model.network.load_state_dict(trainer.average.values)
@@ -118,73 +112,27 @@ def _check_channels(config: NetworkConfig, options: TrainOptions) -> None:
         )
 
 
-def _stage_options(options: TrainOptions) -> StageOptions:
-    base = GeneratorWeights()
-    generator = GeneratorWeights(
-        perceptual=options.perceptual,
-        color_l1=options.color_l1,
-        depth_l1=base.depth_l1 * options.depth,
-        structure=base.structure * options.depth,
-        smoothness=base.smoothness * options.depth,
-        flow=options.flow,
-        code=options.code,
-    )
-    distill = DistillWeights(perceptual=options.perceptual, flow=options.flow)
-    importance = None
+def _importance(options: TrainOptions) -> Tensor | None:
+    """[M] how much each unit counts where the truth is known; raises InputError where it is needed and is not."""
     if has_truth(options.data):
         from engine.training.flow.pair_samples import unit_importance
 
-        importance = torch.from_numpy(unit_importance())
-    elif options.stage == "code" or options.truth_code or options.flow or options.code:
+        return torch.from_numpy(unit_importance())
+    weights = options.learning.weights
+    if options.stage == "code" or options.learning.truth_code or weights.flow or weights.code:
         raise InputError(
             f"{options.data}: holds no truth, which stage code, --truth-code, --flow and --code need; give a folder "
             "made by python -m engine.training.flow.make_pairs"
         )
-    return StageOptions(
-        generator=generator,
-        distill=distill,
-        freeze_lia=options.lia is not None,
-        freeze_encoder=options.freeze_encoder,
-        truth_code=options.truth_code,
-        importance=importance,
-    )
+    return None
 
 
 def _perceptual(options: TrainOptions) -> nn.Module | None:
-    if options.stage == "code" or not options.perceptual:
+    if options.stage == "code" or not options.learning.weights.perceptual:
         return None
     return PerceptualLoss(load_vgg(options.vgg))
-
-
-def _plan(options: TrainOptions) -> TrainingPlan:
-    schedule = Schedule(
-        options.schedule,
-        options.rate,
-        options.steps,
-        warmup=min(200, options.steps // 10) if options.schedule == "cosine" else 0,
-        scheduler_every=options.scheduler_every,
-    )
-    return TrainingPlan(
-        schedule=schedule,
-        steps=options.steps,
-        batch=options.batch,
-        precision=options.precision,
-        optimizer=options.optimizer,
-        betas=(options.momentum, PUBLISHED_BETAS[1]),
-        ema=options.ema,
-        clip=options.clip,
-        workers=options.workers,
-        log_every=options.log_every,
-        show_every=options.show_every,
-        save_every=options.save_every,
-        keep=options.keep,
-    )
 
 
 def _refuse_overwriting(options: TrainOptions) -> None:
     if not options.resume and any(options.out.glob("*.pt")):
         raise InputError(f"{options.out}: holds a training run already; go on with --resume, or give another folder")
-
-
-def _settings(options: TrainOptions) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}

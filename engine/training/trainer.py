@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,11 +27,11 @@ from engine.training.loop.checkpointing import (
 from engine.training.loop.distributed import Team
 from engine.training.loop.feed import Samples, batches
 from engine.training.loop.muon import Muon
-from engine.training.loop.names import OptimizerName, Precision
-from engine.training.loop.schedule import Schedule
+from engine.training.loop.plan import TrainingPlan
 from engine.training.show import sheet
 
-PUBLISHED_BETAS = (0.0, 0.99)
+_SECOND_DECAY = 0.99  # Adam's, as published
+_SAVE_MINUTES = 10.0  # a checkpoint is due after so long at the latest
 
 log = logging.getLogger(__name__)
 
@@ -40,43 +40,12 @@ class TrainingError(InputError):
     """Training cannot go on; says why and what to do."""
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How a stage is run.
-
-    Attributes:
-        steps: in all, those of resumed runs included.
-        batch: samples of one step, over all processes.
-        ema: decay of the weights' moving average; 0 keeps none.
-        clip: greatest length of the gradient, 0 leaves it as it is (published).
-        workers: processes that prepare samples.
-        log_every, show_every, save_every: steps between lines, pictures and checkpoints.
-        save_minutes: a checkpoint is due after so long at the latest.
-        keep: checkpoints that stay.
-    """
-
-    schedule: Schedule
-    steps: int
-    batch: int
-    precision: Precision = "fp32"
-    optimizer: OptimizerName = "adam"
-    betas: tuple[float, float] = PUBLISHED_BETAS
-    ema: float = 0.999
-    clip: float = 0.0
-    workers: int = 0
-    log_every: int = 20
-    show_every: int = 1000
-    save_every: int = 1000
-    save_minutes: float = 10.0
-    keep: int = 3
-
-
 class Trainer:
     """Trains one stage into a folder.
 
     Args:
         model: the stage with its network, on any device; it is moved to the team's.
-        settings: plain values kept with every checkpoint.
+        settings: kept with every checkpoint, as plain values.
         stop: asked after every step; true ends the run in order.
     """
 
@@ -93,7 +62,7 @@ class Trainer:
     ) -> None:
         self.model, self.plan, self.out, self.team = model.to(team.device), plan, out, team
         self._samples, self._stop = samples, stop
-        self._settings = {**(settings or {}), "stage": model.stage, "plan": _plain(asdict(plan))}
+        self._settings = _plain({**(settings or {}), "stage": model.stage, "plan": asdict(plan)})
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = self._optimizer()
         self.average = MovingAverage.of(model.network, plan.ema) if plan.ema else None
@@ -102,8 +71,8 @@ class Trainer:
     def _optimizer(self) -> torch.optim.Optimizer:
         plan = self.plan
         if plan.optimizer == "muon":
-            return Muon(self._trained, lr=plan.schedule.peak)
-        return torch.optim.Adam(self._trained, lr=plan.schedule.peak, betas=plan.betas)
+            return Muon(self._trained, lr=plan.rate)
+        return torch.optim.Adam(self._trained, lr=plan.rate, betas=(plan.momentum, _SECOND_DECAY))
 
     @property
     def network(self) -> FaceNetwork:
@@ -144,7 +113,7 @@ class Trainer:
             if board is not None and self.step % plan.show_every == 0:
                 board.picture(self.step, "samples", sheet(self.model, batch))
             ends = self.team.any(self._stop())
-            due = self.step % plan.save_every == 0 or time.monotonic() - saved_at > 60 * plan.save_minutes
+            due = self.step % plan.save_every == 0 or time.monotonic() - saved_at > 60 * _SAVE_MINUTES
             if (due or ends) and self.team.leads:
                 self.save()
                 saved_at = time.monotonic()
@@ -184,7 +153,7 @@ class Trainer:
         return terms
 
     def _rate(self) -> float:
-        return self.plan.schedule.rate(self.step)
+        return self.plan.rates.rate(self.step)
 
     def _check(self, values: dict[str, float]) -> None:
         broken = [name for name, value in values.items() if not math.isfinite(value)]

@@ -25,30 +25,41 @@ class FramePipeline:
     """Tracker, calibration and engine of one driver and one avatar.
 
     Owned by the thread that calls `process`; closing the tracker stays with whoever made it.
+
+    Args:
+        times: is told how long each stage took.
+        person: takes the neutral from the frames that go by; None: `engine` is calibrated already, and stays so.
     """
 
     def __init__(
-        self, tracker: FaceTracker, engine: MotionEngine, person: PersonalCalibration, times: SectionTimes
+        self,
+        tracker: FaceTracker,
+        engine: MotionEngine,
+        times: SectionTimes,
+        person: PersonalCalibration | None = None,
     ) -> None:
         self._tracker = tracker
+        self._engine = engine
         self._times = times
-        self.person = person
-        self.engine = engine
+        self._person = person
 
     def process(self, frame: RgbdFrame) -> PosedFrame:
+        """The avatar's answer to this frame; frames come in the order of time."""
         with self._times.section("track"):
             observation = self._tracker.track(frame)
         with self._times.section("animate"):
-            self.person.before(self.engine, observation)
-            pose = self.engine.animate(observation)
-            self.person.after(self.engine, observation)
+            if self._person is not None:
+                self._person.before(self._engine, observation)
+            pose = self._engine.animate(observation)
+            if self._person is not None:
+                self._person.after(self._engine, observation)
         return PosedFrame(observation, pose)
 
     def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
         """The answer to silence: as if `last` had come at `timestamp_s` without a face, so the avatar eases to rest."""
         observation = untracked(replace(last, timestamp_s=timestamp_s))
-        return PosedFrame(observation, self.engine.animate(observation))
+        return PosedFrame(observation, self._engine.animate(observation))
 
     def toggle_head_pose(self) -> None:
         """Switch between following the driver's head and keeping it still. May be called from any thread."""
-        self.engine.head_pose = "fixed" if self.engine.head_pose == "follow" else "follow"
+        self._engine.head_pose = "fixed" if self._engine.head_pose == "follow" else "follow"

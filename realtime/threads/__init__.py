@@ -1,4 +1,4 @@
-"""Named workers, hand-over between them, queues to disk, and where the milliseconds go.
+"""Named workers, hand-over between them, queues to disk, signals, and where the milliseconds go.
 
 Start with `worker` and `latest_slot`.
 """

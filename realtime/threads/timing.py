@@ -105,6 +105,11 @@ class StateClock:
             self._settle(now_s)
             self._current = state
 
+    @property
+    def current(self) -> str:
+        """The state entered last; empty before the first."""
+        return self._current or ""
+
     def seconds(self, now_s: float) -> dict[str, float]:
         """{state: seconds so far}."""
         with self._lock:

@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from core.closeable import Closeable
 from core.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def is_software(ctx: moderngl.Context) -> bool:
     return any(name in renderer for name in ("llvmpipe", "softpipe", "swrast", "swiftshader", "software"))
 
 
-class GlWindow:
+class GlWindow(Closeable):
     """A GLFW window and its context. Only for the main thread; close it, or use it as a context manager.
 
     Raises InputError where there is no display or the window cannot be opened.
@@ -186,9 +187,3 @@ class GlWindow:
             self.glfw.destroy_window(self.handle)
             self.handle = None
             self.glfw.terminate()
-
-    def __enter__(self) -> GlWindow:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

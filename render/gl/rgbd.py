@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.camera import Intrinsics, transform_points
+from core.closeable import Closeable
 from core.mesh import Mesh
 from render.gl.gl_context import create_context, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
@@ -42,7 +43,7 @@ class RgbdPicture:
         return self.weigh()
 
 
-class RgbdCamera:
+class RgbdCamera(Closeable):
     """Takes RGBD pictures of one mesh. Makes a context of its own unless given one; a context manager.
 
     Its context is the current one after each call, and stays so.
@@ -94,12 +95,6 @@ class RgbdCamera:
             self._target = None
         if self._own:
             release_context(self._ctx)
-
-    def __enter__(self) -> RgbdCamera:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def render_rgbd(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
+from core.closeable import Closeable
 from core.mesh import Mesh
 from render.gl.gl_context import GlWindow, create_context, is_software, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
@@ -27,7 +28,7 @@ __all__ = ["Viewer", "ViewerCommand"]
 _SAMPLES = 4
 
 
-class Viewer:
+class Viewer(Closeable):
     """A picture of one mesh, drawn anew by every `show`. Only for the thread that made it; a context manager.
 
     Args:
@@ -230,9 +231,3 @@ class Viewer:
     def close(self) -> None:
         """Close the window, free everything. Safe to call twice."""
         self._resources.close()
-
-    def __enter__(self) -> Viewer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

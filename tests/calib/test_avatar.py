@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, avatar_camera, default_cache_dir, prepare_avatar
+from calib.preparation_options import PreparationOptions
 from calib.rig.controllers import Role
 from core.errors import InputError
 from core.face_regions import FACE_LANDMARKS, lower_lip_mask
@@ -67,7 +68,7 @@ def test_the_key_follows_content_and_options(
     moved = tmp_path / "moved.ply"
     save_ply(replace(mesh, vertices=mesh.vertices + np.float32(0.01)), moved)
     with pytest.raises(NotCachedError):
-        prepare_avatar(lowpoly_path, eye=(0.0, 0.5, 7.0))
+        prepare_avatar(lowpoly_path, PreparationOptions(eye=(0.0, 0.5, 7.0)))
     with pytest.raises(NotCachedError):
         prepare_avatar(moved)
     assert len({lowpoly.content_key, *asked}) == 3
@@ -75,7 +76,7 @@ def test_the_key_follows_content_and_options(
 
 def test_the_source_picture_is_seen_by_the_stated_camera(lowpoly: Avatar, lowpoly_path: Path, tmp_path: Path) -> None:
     assert lowpoly.source_rgb.shape == (256, 256, 3)
-    shifted = prepare_avatar(lowpoly_path, cache_dir=tmp_path, translation=(0.2, 0.0, 0.0))
+    shifted = prepare_avatar(lowpoly_path, PreparationOptions(translation=(0.2, 0.0, 0.0)), cache_dir=tmp_path)
     moved = np.nonzero(shifted.source_depth > 0)[1].min() - np.nonzero(lowpoly.source_depth > 0)[1].min()
     assert moved == pytest.approx(0.2 / 8 * 1000, abs=4)
     with pytest.raises(InputError, match="--eye"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.preparation_options import PreparationOptions
 from calib.rig.controllers import Role
 from calib.survey.hand_landmarks import (
     GUIDE,
@@ -140,7 +141,7 @@ def test_it_stands_as_its_file_says_or_as_stated(lowpoly: Avatar, canonical: np.
 @pytest.fixture(scope="module")
 def cow(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Avatar:
     path = shared_data / "heads" / "spot" / "spot_triangulated.obj"
-    return prepare_avatar(path, landmarks=SPOT, cache_dir=tmp_path_factory.mktemp("cow"))
+    return prepare_avatar(path, PreparationOptions(landmarks=SPOT), cache_dir=tmp_path_factory.mktemp("cow"))
 
 
 def driven(cow: Avatar, moved: np.ndarray) -> np.ndarray:
@@ -188,6 +189,7 @@ def test_a_cow_shuts_its_eyes(cow: Avatar) -> None:
 
 def test_too_few_points_leave_nothing_behind(shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "heads" / "spot" / "spot_triangulated.obj"
+    given = written(tmp_path, {"version": 1, "points": {"chin": 0}})
     with pytest.raises(InputError, match="required landmarks are missing"):
-        prepare_avatar(path, landmarks=written(tmp_path, {"version": 1, "points": {"chin": 0}}), cache_dir=tmp_path)
+        prepare_avatar(path, PreparationOptions(landmarks=given), cache_dir=tmp_path)
     assert not list(tmp_path.glob("*.npz"))

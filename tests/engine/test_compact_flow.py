@@ -22,10 +22,9 @@ from engine.flow.network.layers import identity_grid
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
 from engine.flow.network.network import FaceNetwork
 from engine.flow.ours.shipped import COMPACT_FILE
-from engine.flow.published.flow_engine import CORRECTED, RELEASED, FlowOptions
+from engine.flow.published.flow_options import CORRECTED, RELEASED, FlowOptions
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
-from realtime.flow_options import FlowSettings
 from tests.engine.stand_in import SMALL
 
 Observe = Callable[..., FaceObservation]
@@ -171,4 +170,4 @@ def test_the_shipped_network_is_what_its_card_says() -> None:
 
 def test_options_of_the_published_chain_are_refused_for_it(prepared: Avatar) -> None:
     with pytest.raises(InputError, match=r"--smoothing: compact\.pt"):
-        make_engine(MotionOptions(engine="flow", flow=FlowSettings(smoothing=0.5)), prepared)
+        make_engine(MotionOptions(engine="flow", flow=FlowOptions(smoothing=0.5)), prepared)

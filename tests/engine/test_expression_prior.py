@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from capture.synthetic.studio.clip_options import ClipOptions
 from capture.synthetic.studio.clip_plan import plan_clip
 from capture.synthetic.studio.clip_studio import ClipStudio
 from core.errors import InputError
@@ -53,18 +54,17 @@ def acted(prior: ExpressionPrior) -> dict[str, dict[int, np.ndarray]]:
     weights = np.zeros((1 + len(ACTS), len(prior.unit_names)))
     for row, units in enumerate(ACTS.values(), start=1):
         weights[row, [prior.unit_names.index(unit) for unit in units]] = 0.9
-    plan = plan_clip(
-        77,
-        frames=len(weights),
-        fps=1.0,
+    options = ClipOptions(
         split="test",
         kind="stills",
+        frames=len(weights),
+        fps=1.0,
         sensor="kinect",
-        exaggeration=0.7,
-        max_turn_deg=10.0,
         light="soft",
-        weights=weights,
+        max_turn_deg=10.0,
+        exaggeration=0.7,
     )
+    plan = plan_clip(77, options, weights=weights)
     with ClipStudio() as studio, StillTracker() as tracker:
         looks = [tracker.track(shot.frame) for shot in studio.shoot(plan)]
     neutral = looks[0]

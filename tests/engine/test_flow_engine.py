@@ -20,7 +20,8 @@ from engine.flow.network.checkpoint import Checkpoint, save_checkpoint
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.motion_network import MotionNetwork
 from engine.flow.network.network import FaceNetwork
-from engine.flow.published.flow_engine import CORRECTED, RELEASED, FlowEngine, FlowOptions, rigid_fit
+from engine.flow.published.flow_engine import FlowEngine, rigid_fit
+from engine.flow.published.flow_options import CORRECTED, RELEASED, FlowOptions
 from engine.motion.protocol import MotionEngine
 from tests.engine.stand_in import published_network, small_network
 

@@ -11,14 +11,16 @@ import tyro
 from scipy.io import savemat
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.preparation_options import PreparationOptions
 from capture.synthetic import builtin_avatar_path
 from core.errors import InputError
 from engine.flow.network.checkpoint import save_checkpoint
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.network import FaceNetwork
-from engine.flow.published.flow_engine import FlowEngine, FlowOptions
+from engine.flow.published.flow_engine import FlowEngine
+from engine.flow.published.flow_options import FlowOptions, Quirks
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
-from realtime.engines import flow_options, make_engine
+from realtime.engines import make_engine
 from render.mesh.mesh_io import load_mesh
 from tests.realtime.test_cli import call, expect_one_line
 
@@ -55,7 +57,7 @@ def refusal(capsys: pytest.CaptureFixture[str], options: type[Any], *arguments: 
 
 def test_nothing_given_is_the_engine_s_own_choice() -> None:
     options = live("--checkpoint", "VFA.pt")
-    assert flow_options(options.flow) == FlowOptions(cache_dir=flow_options(options.flow).cache_dir)
+    assert options.flow == FlowOptions()
     assert options.flow.given() == []
 
 
@@ -65,11 +67,11 @@ def test_every_option_reaches_the_engine() -> None:
         "--smoothing-rounds", 3, "--driving-channel-order", "rgb", "--unprojection", "pinhole", "--rigid", "apart",
         "--backend", "openvino", "--source-renderer", "moderngl",
     )  # fmt: skip
-    engine = flow_options(options.flow)
-    assert (engine.weights, engine.weights_k, engine.smoothing, engine.smoothing_rounds) == ("geodesic", 7, 0.25, 3)
-    assert (engine.driving_channel_order, engine.unprojection, engine.rigid) == ("rgb", "pinhole", "apart")
-    assert engine.backend == "openvino"
-    assert len(options.flow.given()) == 9
+    flow = options.flow
+    assert (flow.weights, flow.weights_k, flow.smoothing, flow.smoothing_rounds) == ("geodesic", 7, 0.25, 3)
+    assert flow.quirks(released=True) == Quirks("rgb", "pinhole", "apart")
+    assert (flow.backend, flow.source_renderer) == ("openvino", "moderngl")
+    assert len(flow.given()) == 9
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_a_head_from_coefficients(basel: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "flow engine: " in result.stderr
     assert (basel / "face.png").stat().st_size > 10_000
-    avatar = prepare_avatar(basel / "face.npy", bfm=basel / "BFM09_model_info.mat")
+    avatar = prepare_avatar(basel / "face.npy", PreparationOptions(bfm=basel / "BFM09_model_info.mat"))
     mean = load_mesh(builtin_avatar_path("lowpoly")).vertices
     wide, high = np.ptp(avatar.file_mesh.vertices, axis=0)[:2]
     assert wide / high == pytest.approx(1.05 * np.ptp(mean[:, 0]) / np.ptp(mean[:, 1]), rel=1e-4)

@@ -1,5 +1,6 @@
 """The live loop whole, headless, on sources that misbehave in known ways."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from core.frame import FaceObservation, RgbdFrame
 from core.source import DeviceState, RgbdSource, SourceError, frames_of
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.protocol import AvatarPose
+from realtime.live.inference_loop import EASED_AFTER_S
 from realtime.live.report import LiveReport
-from realtime.live.session import EASED_AFTER_S, LiveSession
+from realtime.live.session import LiveSession
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
@@ -131,6 +133,18 @@ def test_a_fault_in_the_middle_ends_in_order_and_keeps_the_recording(avatar: Ava
         assert len(archive["timestamps_s"]) >= 1
         assert archive["vertices"].shape[1:] == (len(avatar.file_mesh.vertices), 3)
     assert (tmp_path / "preview.mp4").stat().st_size > 0
+
+
+def test_the_interpreter_s_switch_interval_is_put_back(avatar: Avatar) -> None:
+    def ends(index: int) -> RgbdFrame | None:
+        raise EOFError
+
+    session = LiveSession(ScriptedSource(ends), FaceTracker, LandmarkEngine, Stop())
+    before = sys.getswitchinterval()
+    session.start()
+    during = sys.getswitchinterval()
+    session.shut_down()
+    assert during < before == sys.getswitchinterval()
 
 
 def test_silence_is_a_state_not_an_end(avatar: Avatar) -> None:

@@ -17,6 +17,7 @@ from capture.synthetic.head.posing import NeckPose
 from capture.synthetic.performer.performance import Performance
 from capture.synthetic.performer.performer import INTRINSICS, WALL_DEPTH_M
 from core.camera import look_at
+from core.closeable import Closeable
 from core.mesh import Mesh, MeshPart
 from render.gl.gl_context import create_context, release_context
 from render.gl.mesh_renderer import MeshRenderer
@@ -37,7 +38,7 @@ class Shot:
     depth_m: NDArray[np.float32]
 
 
-class Studio:
+class Studio(Closeable):
     """The performer before a wall. A context manager; its OpenGL context belongs to the thread that made it."""
 
     def __init__(self, texture_size: int = 1024) -> None:
@@ -86,12 +87,6 @@ class Studio:
         self._picture.release()
         self._geometry.release()
         release_context(self._ctx)
-
-    def __enter__(self) -> Studio:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _with_shirt(mesh: Mesh, model: HeadModel) -> Mesh:

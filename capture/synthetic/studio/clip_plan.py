@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -11,14 +10,11 @@ from numpy.typing import NDArray
 
 from capture.synthetic.head.posing import T_world_head
 from capture.synthetic.performer.acting import head_turns, perform, stills
-from capture.synthetic.studio.people import Person, Split, random_person
-from capture.synthetic.studio.sensor_noise import SENSORS, SensorName
+from capture.synthetic.studio.clip_options import SENSORS, ClipKind, ClipOptions, LightName, SensorName
+from capture.synthetic.studio.people import Person, random_person
 from core.camera import Intrinsics, look_at
 
 Points = NDArray[np.float64]
-ClipKind = Literal["performance", "stills"]
-LightName = Literal["soft", "side", "dim", "random"]
-LIGHTS: tuple[LightName, ...] = get_args(LightName)
 
 FACE_M = np.array([0.0, -0.020, 0.0])  # middle of the head in the head's frame
 FACE_HEIGHT_M = 0.23  # from the chin to the crown
@@ -48,7 +44,7 @@ class ClipPlan:
     """One clip, ready to be shot. `T_camera_head` is that of the `HeadModel`'s frame.
 
     Attributes:
-        seed, kind, person, sensor, fps: as asked for.
+        seed, kind, person, sensor, fps: as asked for, or drawn.
         times_s: [T] from 0.
         weights: [T, 52] unit weights of `person.unit_names`; frame 0 is neutral.
         head_deg: [T, 3] turn of the head on the neck, as in `capture.synthetic.head.posing`.
@@ -85,67 +81,54 @@ class ClipPlan:
 
 def plan_clip(
     seed: int,
+    options: ClipOptions,
     *,
-    frames: int,
-    fps: float = 30.0,
-    split: Split,
-    kind: ClipKind = "performance",
-    size: int | tuple[int, int] = 256,
-    sensor: SensorName | None = None,
     person: Person | None = None,
-    exaggeration: float | None = None,
-    bent: bool = False,
-    max_turn_deg: float | None = None,
-    light: LightName = "random",
+    weights: Points | None = None,
     rest_s: float = 0.0,
     pace: float = 1.0,
-    weights: Points | None = None,
 ) -> ClipPlan:
     """The clip with this number; the same arguments give the same clip.
 
     Args:
-        frames: how many, 1 or more; frame 0 is always neutral.
-        kind: "performance" is smooth acting; "stills" shows a new expression in every frame, while the head wanders.
-        size: of the picture in pixels, one number or (width, height). The head fills about two thirds of its height.
-        sensor: random where None. person, exaggeration, max_turn_deg: random where None.
-        light: "soft", "side", "dim" or any.
-        rest_s: so long at the end, face and head are still. pace: of a performance; 2 has twice as many expressions.
+        person: random where None.
         weights: [frames, 52] instead of random acting.
+        rest_s: so long at the end, face and head are still.
+        pace: of a performance; 2 has twice as many expressions.
 
-    Raises ValueError where an argument makes no sense.
+    Raises ValueError for weights of another shape.
     """
-    if frames < 1 or not fps > 0 or (sensor is not None and sensor not in SENSORS) or light not in LIGHTS:
-        raise ValueError(f"expected frames >= 1, fps > 0, a sensor of {SENSORS} and a light of {LIGHTS}")
-    rng = np.random.default_rng([_STREAM[split], seed])
-    strength = float(rng.choice([1.0, 1.0, 1.6])) if exaggeration is None else exaggeration
-    who = person or random_person(seed, split, strength, bent=bent)
-    times = np.arange(frames) / fps
-    reach = float(rng.uniform(4.0, 22.0)) if max_turn_deg is None else max_turn_deg
-    drawn_sensor = str(rng.choice(SENSORS))
-    width, height = (size, size) if isinstance(size, int) else size
+    rng = np.random.default_rng([_STREAM[options.split], seed])
+    strength = float(rng.choice([1.0, 1.0, 1.6])) if options.exaggeration is None else options.exaggeration
+    who = person or random_person(seed, options.split, strength, bent=options.bent)
+    times = np.arange(options.frames) / options.fps
+    reach = float(rng.uniform(4.0, 22.0)) if options.max_turn_deg is None else options.max_turn_deg
+    drawn_sensor = SENSORS[rng.choice(len(SENSORS))]
+    width, height = options.size
     intrinsics, T_camera_body = _camera(rng, width, height)
-    acting = (
-        stills(rng, frames, who.unit_names) if kind == "stills" else perform(rng, times, who.unit_names, rest_s, pace)
-    )
+    if options.kind == "stills":
+        acting = stills(rng, options.frames, who.unit_names)
+    else:
+        acting = perform(rng, times, who.unit_names, rest_s, pace)
     if weights is not None and np.shape(weights) != acting.shape:
         raise ValueError(f"expected weights of shape {acting.shape}, got {np.shape(weights)}")
-    tempo = 4.0 if kind == "stills" else 1.0
+    tempo = 4.0 if options.kind == "stills" else 1.0
     head = head_turns(rng, times, reach, rest_s, tempo)
     sway = head_turns(rng, times, 0.012, rest_s, tempo)
     wall_m = float(rng.uniform(0.8, 2.5)) + float(np.linalg.norm(T_camera_body[:3, 3]))
     return ClipPlan(
         seed=seed,
-        kind=kind,
+        kind=options.kind,
         person=who,
-        sensor=sensor or drawn_sensor,  # type: ignore[arg-type]
-        fps=fps,
+        sensor=drawn_sensor if options.sensor == "random" else options.sensor,
+        fps=options.fps,
         times_s=times,
         weights=acting if weights is None else np.asarray(weights, dtype=np.float64),
         head_deg=head,
         shift_m=sway,
         T_camera_body=T_camera_body,
         intrinsics=intrinsics,
-        light=random_light(rng, light),
+        light=random_light(rng, options.light),
         background=random_background(rng, width, height),
         background_m=wall_m,
     )

@@ -13,6 +13,7 @@ from capture.synthetic.studio.clip_plan import ClipPlan
 from capture.synthetic.studio.clip_renderer import ClipRenderer
 from capture.synthetic.studio.sensor_noise import DepthSensor, SurfaceView
 from core.camera import transform_points
+from core.closeable import Closeable
 from core.frame import RgbdFrame
 
 
@@ -42,7 +43,7 @@ class ClipFrame:
     face_id: NDArray[np.int32]
 
 
-class ClipStudio:
+class ClipStudio(Closeable):
     """A context manager; its OpenGL context belongs to the thread that made it. Raises InputError without OpenGL."""
 
     def __init__(self) -> None:
@@ -80,12 +81,6 @@ class ClipStudio:
 
     def close(self) -> None:
         self._renderer.release()
-
-    def __enter__(self) -> ClipStudio:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def posed_in_camera(plan: ClipPlan, number: int, neck: NeckPose, vertices: NDArray[np.float64]) -> NDArray[np.float32]:

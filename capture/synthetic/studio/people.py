@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,10 @@ from capture.synthetic.head.head_model import HeadModel, Reshape
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
 from capture.synthetic.head.identity import Identity, random_identity
 from capture.synthetic.head.palette import Color, Palette
+from capture.synthetic.studio.clip_options import Split
 from capture.synthetic.studio.unit_bend import UnitBend
 from core.mesh import Mesh
 
-Split = Literal["train", "test"]
 Points = NDArray[np.float64]
 
 _STREAM = {"train": 101, "test": 202}  # of random numbers: the same seed gives other people in the other split

@@ -20,16 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.synthetic.studio.clip_options import SENSORS, SensorName
 from core.camera import Intrinsics
 
-SensorName = Literal["ideal", "kinect", "truedepth"]
-SENSORS: tuple[SensorName, ...] = get_args(SensorName)
 Image = NDArray[np.float32]
 
 NATIVE_FOCAL_PX = {"kinect": 504.0, "truedepth": 590.0}  # NFOV unbinned 640x576; 640x480

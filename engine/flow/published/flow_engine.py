@@ -7,9 +7,8 @@ the tracker are driven by `engine.flow.ours.compact_flow_engine`; `realtime.engi
 """
 
 import logging
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +16,21 @@ from scipy.sparse import csr_matrix
 
 from calib.close_up import Pictured
 from calib.published.published_rig import PublishedRig, SeenHead, own_rig, published_rig
-from calib.published.published_weights import NEIGHBOURS, Way
+from calib.published.published_weights import NEIGHBOURS
 from calib.rig.controllers import Controllers
-from capture.face.preprocess import ChannelOrder, NetworkCropper
-from core.cache_folder import cache_folder
+from capture.face.preprocess import NetworkCropper
 from core.frame import FaceObservation
 from core.mesh import Mesh
 from core.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
 from engine.flow.backends.compiled import MotionFields
-from engine.flow.backends.names import BackendName
 from engine.flow.flow_network import FlowNetwork
-from engine.flow.published.flow_tracking import FlowControllers, FlowTracker, Unprojection
+from engine.flow.published.flow_options import FlowOptions, RigOptions
+from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
 from engine.flow.published.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from engine.motion.easing import Easing, State
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 
 log = logging.getLogger(__name__)
-
-Rigid = Literal["deform", "apart"]
 
 
 class FlowAvatar(Pictured, Protocol):
@@ -47,54 +43,9 @@ class FlowAvatar(Pictured, Protocol):
     @property
     def landmarks(self) -> NDArray[np.float32]: ...
     @property
-    def controllers(self) -> Controllers: ...  # these two for `FlowOptions.weights` "geodesic" only
+    def controllers(self) -> Controllers: ...  # these two for `RigOptions.weights` "geodesic" only
     @property
     def weights(self) -> csr_matrix: ...
-
-
-@dataclass(frozen=True)
-class Quirks:
-    """Where the released code does not do what it means to. Its checkpoints were judged with these, so they are kept
-    for them by default; networks trained by this project go without.
-
-    Attributes:
-        driving_channel_order: "bgr": driving frames reach the network with red and blue swapped, the source does not.
-        unprojection: see `flow_tracking.Unprojection`.
-        rigid: "deform": head motion is part of the vertices' deformation; "apart": it is fitted to the controllers
-            and handed on as the head pose, only the residual deforms.
-    """
-
-    driving_channel_order: ChannelOrder
-    unprojection: Unprojection
-    rigid: Rigid
-
-
-RELEASED = Quirks("bgr", "published", "deform")
-CORRECTED = Quirks("rgb", "pinhole", "apart")
-
-
-@dataclass(frozen=True)
-class FlowOptions:
-    """How the flow engine runs. Quirks that are None: those of RELEASED for released checkpoints, of CORRECTED
-    for this project's own. `weights`: the published ones, or the avatar's own. `cache_dir` None: nothing is
-    kept on disk."""
-
-    backend: BackendName = "auto"
-    driving_channel_order: ChannelOrder | None = None
-    unprojection: Unprojection | None = None
-    rigid: Rigid | None = None
-    weights: Literal["published", "geodesic"] = "published"
-    weights_k: int = NEIGHBOURS
-    way: Way = "per_controller"
-    smoothing: float = PUBLISHED_SMOOTHING
-    smoothing_rounds: int = PUBLISHED_ROUNDS
-    cache_dir: Path | None = field(default_factory=lambda: cache_folder("flow"))
-
-    def quirks(self, released: bool) -> Quirks:
-        """What was chosen, and for the rest the checkpoint's own."""
-        default = RELEASED if released else CORRECTED
-        chosen = {f.name: value for f in fields(Quirks) if (value := getattr(self, f.name)) is not None}
-        return replace(default, **chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +73,7 @@ class FlowEngine(MotionEngine):
         """Raises InputError for an avatar that cannot be used."""
         options = options or FlowOptions()
         self.head_pose: HeadPose = head_pose
-        self.quirks = options.quirks(network.released)
+        self.quirks = options.quirks(released=network.released)
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._offset: NDArray[np.float32] | None = None
@@ -140,9 +91,9 @@ class FlowEngine(MotionEngine):
         controllers = rig.controllers
         at = FlowControllers(controllers.pixels, controllers.depth, span, camera, avatar.T_camera_world)
         self._tracker = FlowTracker(at, self.quirks.unprojection)
-        self._retarget = PublishedRetarget(
-            rig.weights, rig.smoothing, amount=options.smoothing, rounds=options.smoothing_rounds
-        )
+        amount = PUBLISHED_SMOOTHING if options.smoothing is None else options.smoothing
+        rounds = PUBLISHED_ROUNDS if options.smoothing_rounds is None else options.smoothing_rounds
+        self._retarget = PublishedRetarget(rig.weights, rig.smoothing, amount=amount, rounds=rounds)
         centres = controllers.pixels.astype(np.float64) + 0.5
         points = camera.unproject(centres, controllers.depth)
         rotation, translation = avatar.T_camera_world[:3, :3], avatar.T_camera_world[:3, 3]
@@ -201,7 +152,7 @@ class FlowEngine(MotionEngine):
         return delta, T if apart and self.head_pose == "follow" else np.eye(4)
 
 
-def flow_rig(avatar: FlowAvatar, options: FlowOptions) -> PublishedRig:
+def flow_rig(avatar: FlowAvatar, options: RigOptions) -> PublishedRig:
     """Controllers and weights in the way that is asked for, solved or read back from an earlier start."""
     head = SeenHead(
         np.asarray(avatar.display_mesh.vertices, np.float32),
@@ -211,9 +162,10 @@ def flow_rig(avatar: FlowAvatar, options: FlowOptions) -> PublishedRig:
         avatar.intrinsics,
         avatar.T_camera_world,
     )
-    if options.weights == "published":
-        return published_rig(head, k=options.weights_k, way=options.way, cache_dir=options.cache_dir)
-    return own_rig(head, avatar.controllers.rest, avatar.weights, k=options.weights_k, cache_dir=options.cache_dir)
+    k = options.weights_k or NEIGHBOURS
+    if options.weights == "geodesic":
+        return own_rig(head, avatar.controllers.rest, avatar.weights, k=k, cache_dir=options.cache_dir)
+    return published_rig(head, k=k, cache_dir=options.cache_dir)
 
 
 def rigid_fit(points: NDArray[np.float64], displacement: NDArray[np.float64]) -> NDArray[np.float64]:

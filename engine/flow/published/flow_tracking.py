@@ -4,7 +4,6 @@ Equal to the published loops over pixels, without one; for networks of our own s
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,7 @@ from numpy.typing import NDArray
 from core.camera import Intrinsics
 from core.errors import InputError
 from engine.flow.flow_landing import FlowLanding
-
-Unprojection = Literal["published", "pinhole"]
-"""How pixels return to space. pinhole: through the camera, pixel centres at +0.5. published: what the released code
-does, which feeds coordinates 1 - 2x/255 into the inverse of a matrix that yields pixels. All points then lie near the
-picture's corner ray, so that displacement sideways shrinks to 1/128 of the true one and a share of the change in depth
-appears sideways instead. Kept for exact comparison and selectable."""
+from engine.flow.published.flow_options import Unprojection
 
 _LEVELS = 65535  # generated depth is stored in 16 bits
 _JUMP_SIGMAS = 2.0

@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import tyro
@@ -23,10 +21,12 @@ from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
 from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.studio.clip_options import ClipOptions, Split
 from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.studio.clip_studio import ClipFrame, ClipStudio
-from capture.synthetic.studio.people import Person, Split
+from capture.synthetic.studio.people import Person
 from core.canonical_face import load_canonical_face
+from core.closeable import Closeable
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from engine.expression.expression_features import depth_measured
@@ -48,7 +48,7 @@ _PROJECTION_RIDGE = 0.02
 log = logging.getLogger(__name__)
 
 
-class StillTracker:
+class StillTracker(Closeable):
     """The live tracker's parts, for pictures that have nothing to do with each other. A context manager.
 
     The landmarker follows and smooths, as it does live; so every picture is looked at twice, a second apart, and the
@@ -85,12 +85,7 @@ class StillTracker:
             )
         return observations
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._landmarker.close()
 
 
@@ -123,23 +118,25 @@ def make_plan(seed: int, split: Split, frames: int, bent_share: float, acted_sha
     Unrelated faces show every mixture of units; moments of a performance show which of them are likely.
     """
     rng = np.random.default_rng([seed, 515])
-    plan = plan_clip(
-        seed,
-        frames=frames,
-        fps=_STILLS_FPS,
+    size = int(rng.choice(_SIZES))
+    options = ClipOptions(
         split=split,
         kind="stills",
-        size=int(rng.choice(_SIZES)),
+        frames=frames,
+        fps=_STILLS_FPS,
+        size=(size, size),
         sensor=str(rng.choice(_SENSORS)),  # type: ignore[arg-type]
         exaggeration=float(rng.choice(_EXAGGERATIONS)),
         bent=bool(rng.random() < bent_share),
         max_turn_deg=float(rng.choice(_TURNS_DEG)),
     )
+    plan = plan_clip(seed, options)
     weights = plan.weights.copy()
     names = plan.person.unit_names
     closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
     if rng.random() < acted_share:
-        acted = plan_clip(seed, frames=frames, fps=_STILLS_FPS, split=split, kind="performance", person=plan.person)
+        acting = ClipOptions(split=split, kind="performance", frames=frames, fps=_STILLS_FPS)
+        acted = plan_clip(seed, acting, person=plan.person)
         weights = acted.weights.copy()
     else:
         weights[:, names.index("mouthClose")] = closed

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class PriorTrainingOptions:
     """Attributes:
     data: folder that `engine.training.expression.expression_dataset` filled, with "train" and "test" in it.
     out: file to write.
@@ -111,7 +111,7 @@ class Reduction:
         return _projected(features, self.displacement_basis, self.shape_basis)
 
 
-def fit_reduction(features: Array, options: TrainOptions) -> Reduction:
+def fit_reduction(features: Array, options: PriorTrainingOptions) -> Reduction:
     """Principal components of the long parts, unit spread for every input."""
     displacement = _principal(features[:, section("displacement")], options.components)
     shape = _principal(features[:, section("shape")], options.shape_components)
@@ -224,13 +224,13 @@ class Loss:
         return unexplained + self.unit_weight * error.square().sum(1).mean()
 
 
-def make_loss(options: TrainOptions) -> Loss:
+def make_loss(options: PriorTrainingOptions) -> Loss:
     values, vectors = np.linalg.eigh(unit_metric().gram)
     root = (vectors * np.sqrt(np.maximum(values, 0))).T
     return Loss(torch.from_numpy(root.astype(np.float32)), options.unit_weight)
 
 
-def train(samples: Samples, options: TrainOptions) -> PriorWeights:
+def train(samples: Samples, options: PriorTrainingOptions) -> PriorWeights:
     """Fit the prior; both sides of every face are learned from both."""
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
@@ -262,7 +262,7 @@ def train(samples: Samples, options: TrainOptions) -> PriorWeights:
 class Spoiler:
     """Adds to inputs [B, Z] what real faces and sensors add and renders do not."""
 
-    def __init__(self, modes: Array, components: int, options: TrainOptions) -> None:
+    def __init__(self, modes: Array, components: int, options: PriorTrainingOptions) -> None:
         self._modes = torch.from_numpy(modes)
         self._options = options
         self._scores = _scores(components)
@@ -278,7 +278,11 @@ class Spoiler:
 
 
 def _optimise(
-    net: PriorNet, data: tuple[Tensor, Tensor], loss: Loss, spoil: Callable[[Tensor], Tensor], options: TrainOptions
+    net: PriorNet,
+    data: tuple[Tensor, Tensor],
+    loss: Loss,
+    spoil: Callable[[Tensor], Tensor],
+    options: PriorTrainingOptions,
 ) -> None:
     inputs, units = data
     optimiser = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=options.decay)
@@ -300,7 +304,7 @@ def _optimise(
     net.eval()
 
 
-def main(options: TrainOptions) -> None:
+def main(options: PriorTrainingOptions) -> None:
     """Train, write the file, and report how much of the motion of unseen people it explains."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     records = load_records(options.data / "train")
@@ -314,4 +318,4 @@ def main(options: TrainOptions) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(TrainOptions, prog=_COMMAND, description=__doc__))
+    main(tyro.cli(PriorTrainingOptions, prog=_COMMAND, description=__doc__))

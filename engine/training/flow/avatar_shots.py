@@ -14,6 +14,7 @@ from calib.survey.face_finder import FaceFinder
 from calib.survey.placement import FACE_HEIGHT
 from capture.synthetic.studio.people import Person
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at, transform_points
+from core.closeable import Closeable
 from core.face_regions import FACE_OVAL
 from core.mesh import Mesh
 from core.rigid_motion import rotation_matrix
@@ -45,7 +46,7 @@ class AvatarShot:
     known: NDArray[np.float32]
 
 
-class AvatarStage:
+class AvatarStage(Closeable):
     """One person as an avatar. A context manager that owns an OpenGL context.
 
     Args:
@@ -108,12 +109,6 @@ class AvatarStage:
 
     def close(self) -> None:
         self._camera.close()
-
-    def __enter__(self) -> "AvatarStage":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def averaged(planes: NDArray[np.float32], size: int) -> NDArray[np.float32]:

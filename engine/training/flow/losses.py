@@ -1,11 +1,10 @@
 """Losses of both published stages (arXiv 2308.06076) and those that synthetic truth allows beside them.
 
-Every function returns a scalar and takes pictures [B, C, H, W] in [-1, 1]. The published weights are the defaults of
-`GeneratorWeights` and `DistillWeights`.
+Every function returns a scalar and takes pictures [B, C, H, W] in [-1, 1]. `LossWeights` says how much each counts;
+its defaults are the published weights.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,38 +12,19 @@ from torch.nn import functional as F
 
 from engine.flow.network.flow_generator import GeneratedFlow
 from engine.flow.network.generator import GeneratedRgbd
+from engine.training.flow.stage_options import LossWeights
 
 EDGE = 0.1  # gradient of the target's depth from which on a pixel belongs to its structure
 STRUCTURE_POOL = 5
 CHARBONNIER_EPSILON = 1e-3
 PIXELS_PER_DEPTH = 90.0  # of the close-up: as long as a change of 1 in the depth channel is deep (`calib.close_up`)
+DEPTH_L1, STRUCTURE, SMOOTHNESS = 200.0, 50.0, 200.0  # weights of the first stage's depth losses, as published
+DISTILL_L1 = 200.0  # of the second stage's colour difference, as published
 HIDDEN_WEIGHT = 8.0
 PYRAMID_STEPS = (1, 2, 4, 8)
 FEATURE_WEIGHTS = (10.0, 10.0, 10.0, 10.0, 10.0)
 
 Features = Callable[[Tensor], list[Tensor]]
-
-
-@dataclass(frozen=True)
-class GeneratorWeights:
-    """Of the first stage. The last three apply where the clip's truth is known (synthetic clips)."""
-
-    perceptual: float = 1.0
-    color_l1: float = 0.0
-    depth_l1: float = 200.0
-    structure: float = 50.0
-    smoothness: float = 200.0
-    flow: float = 0.0
-    code: float = 0.0
-
-
-@dataclass(frozen=True)
-class DistillWeights:
-    """Of the second stage."""
-
-    perceptual: float = 1.0
-    l1: float = 200.0
-    flow: float = 0.0
 
 
 class PerceptualLoss(nn.Module):
@@ -149,7 +129,7 @@ def code_error(code: Tensor, target: Tensor, importance: Tensor) -> Tensor:
 
 
 def generator_loss(
-    rgbd: GeneratedRgbd, target: Tensor, perceptual: nn.Module | None, weights: GeneratorWeights
+    rgbd: GeneratedRgbd, target: Tensor, perceptual: nn.Module | None, weights: LossWeights
 ) -> dict[str, Tensor]:
     """The published first stage: weighted terms by name. `target` [B, 4, H, W]; perceptual None leaves it out."""
     rgb, depth = rgbd.rgb, rgbd.depth
@@ -160,14 +140,14 @@ def generator_loss(
         terms["color_l1"] = weights.color_l1 * (rgb - target[:, :3]).abs().mean()
     if target.shape[1] == 4:  # a 3-channel stage (colour-only clips) has no depth to learn from
         wanted = target[:, 3:]
-        terms["depth_l1"] = weights.depth_l1 * (depth - wanted).abs().mean()
-        terms["structure"] = weights.structure * depth_structure(depth, wanted)
-        terms["smoothness"] = weights.smoothness * depth_smoothness(depth, wanted)
+        terms["depth_l1"] = DEPTH_L1 * weights.depth * (depth - wanted).abs().mean()
+        terms["structure"] = STRUCTURE * weights.depth * depth_structure(depth, wanted)
+        terms["smoothness"] = SMOOTHNESS * weights.depth * depth_smoothness(depth, wanted)
     return terms
 
 
 def distill_loss(
-    motion: GeneratedFlow, teacher: Tensor, perceptual: nn.Module | None, weights: DistillWeights
+    motion: GeneratedFlow, teacher: Tensor, perceptual: nn.Module | None, weights: LossWeights
 ) -> dict[str, Tensor]:
     """The published second stage: the student's pictures against the teacher's [B, 3, H, W], whole, and where the
     student does not inpaint."""
@@ -178,7 +158,7 @@ def distill_loss(
     for name, (picture, wanted) in pairs.items():
         if perceptual is not None and weights.perceptual:
             terms[f"perceptual_{name}"] = weights.perceptual * perceptual(picture, wanted)
-        terms[f"l1_{name}"] = weights.l1 * (picture - wanted).abs().mean()
+        terms[f"l1_{name}"] = DISTILL_L1 * (picture - wanted).abs().mean()
     return terms
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from calib.survey.face_finder import FaceFinder
 from capture.face.head_crop import HeadCropper
+from capture.synthetic.studio.clip_options import Split
 from capture.synthetic.studio.clip_plan import ClipPlan
 from capture.synthetic.studio.clip_studio import ClipStudio
-from capture.synthetic.studio.people import Split, random_person
+from capture.synthetic.studio.people import random_person
 from core.frame import FaceObservation
 from engine.training.expression.expression_dataset import StillTracker, describing_units, make_plan
 from engine.training.flow.avatar_shots import AvatarStage, averaged

@@ -7,7 +7,7 @@
 | distill | flow generator, as published | the frozen generator's pictures; with truth also flow |
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,6 @@ from engine.flow.network.generator import GeneratedRgbd
 from engine.flow.network.layers import identity_grid
 from engine.flow.network.network import FaceNetwork
 from engine.training.flow.losses import (
-    DistillWeights,
-    GeneratorWeights,
     code_error,
     distill_loss,
     flow_error,
@@ -26,6 +24,7 @@ from engine.training.flow.losses import (
     mask_error,
     surface_error,
 )
+from engine.training.flow.stage_options import StageOptions
 from engine.training.loop.names import StageName
 
 Batch = dict[str, Tensor]
@@ -42,38 +41,30 @@ _OF_LIA = tuple(
 )
 
 
-@dataclass(frozen=True)
-class StageOptions:
-    """
-    Attributes:
-        freeze_lia: keep what the released code keeps when it starts from LIA's weights.
-        freeze_encoder: in the generator stage, leave the encoder as it is.
-        truth_code: in the generator stage, move by the true units instead of the encoder's code.
+class StageModel(nn.Module):
+    """Batch → weighted loss terms by name. Freezes all weights that its stage does not train.
+
+    Args:
+        perceptual: judges colours; None leaves that out.
         importance: [M] how much each unit of the motion code counts; all alike where None.
     """
-
-    generator: GeneratorWeights = field(default_factory=GeneratorWeights)
-    distill: DistillWeights = field(default_factory=DistillWeights)
-    freeze_lia: bool = False
-    freeze_encoder: bool = False
-    truth_code: bool = False
-    importance: Tensor | None = None
-
-
-class StageModel(nn.Module):
-    """Batch → weighted loss terms by name. Freezes all weights that its stage does not train."""
 
     importance: Tensor
 
     def __init__(
-        self, network: FaceNetwork, stage: StageName, options: StageOptions, perceptual: nn.Module | None = None
+        self,
+        network: FaceNetwork,
+        stage: StageName,
+        options: StageOptions,
+        perceptual: nn.Module | None = None,
+        importance: Tensor | None = None,
     ) -> None:
         super().__init__()
         if perceptual is None:  # colour heads that nothing judges are not trained
-            options = replace(options, generator=replace(options.generator, perceptual=0.0))
+            options = replace(options, weights=replace(options.weights, perceptual=0.0))
         self.network, self.stage, self.options, self.perceptual = network, stage, options, perceptual
-        given = options.importance
-        self.register_buffer("importance", torch.ones(network.config.motion_dim) if given is None else given)
+        alike = torch.ones(network.config.motion_dim)
+        self.register_buffer("importance", alike if importance is None else importance)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(is_trained(name, stage, options))
 
@@ -97,7 +88,7 @@ class StageModel(nn.Module):
         }
 
     def _generator(self, batch: Batch) -> dict[str, Tensor]:
-        weights = self.options.generator
+        weights = self.options.weights
         rgbd, code = self.generate(batch)
         terms = generator_loss(rgbd, batch["target"], self.perceptual, weights)
         if weights.flow and "offset" in batch:
@@ -109,7 +100,7 @@ class StageModel(nn.Module):
         return terms
 
     def _distill(self, batch: Batch) -> dict[str, Tensor]:
-        weights = self.options.distill
+        weights = self.options.weights
         with torch.no_grad():
             rgbd, _ = self.generate(batch)
         motion = self.network.student_dec(rgbd.flow_logits, rgbd.latent, batch["source"][:, :3])
@@ -150,7 +141,7 @@ def is_trained(name: str, stage: StageName, options: StageOptions) -> bool:
         return not options.freeze_encoder and not (options.truth_code and name.startswith("enc.fc."))
     if not name.startswith("dec.") or (options.freeze_lia and name.startswith(_OF_LIA)):
         return False
-    uses_color = options.generator.perceptual > 0 or options.generator.color_l1 > 0
+    uses_color = options.weights.perceptual > 0 or options.weights.color_l1 > 0
     return uses_color or not name.startswith("dec.to_rgbs.")
 
 

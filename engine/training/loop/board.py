@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.closeable import Closeable
+
 CURVE_NAME = "curve.csv"
 
 log = logging.getLogger(__name__)
 
 
-class Board:
+class Board(Closeable):
     """Written by the leading process only. A context manager.
 
     Args:
@@ -52,12 +54,6 @@ class Board:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-
-    def __enter__(self) -> "Board":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _header(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from engine.training.expression.clip_record import VIEWS, ClipRecord, load_recor
 from engine.training.expression.expression_dataset import StillTracker, describing_units, make_plan, record_clip
 from engine.training.expression.expression_samples import Samples, make_samples, unit_metric
 from engine.training.expression.expression_score import explained_motion
-from engine.training.expression.expression_train import TrainOptions, train
+from engine.training.expression.expression_train import PriorTrainingOptions, train
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_training_learns_what_can_be_learned() -> None:
     basis[:, section("displacement").stop :] = 0
     rows = units @ basis
     none = np.zeros(len(units), np.int64)
-    options = TrainOptions(
+    options = PriorTrainingOptions(
         Path("unused"), epochs=3, batch=64, hidden=(16,), components=52, shape_components=1, pose_noise=0.0, ridge=0.1
     )
     known = Samples(rows[:1000], units[:1000], none[:1000], none[:1000], np.full(1000, "ideal"))
@@ -106,7 +106,7 @@ def test_training_goes_on_from_a_file(tmp_path: Path) -> None:
     units = rng.random((64, 52)).astype(np.float32)
     none = np.zeros(len(units), np.int64)
     samples = Samples(rows, units, none, none, np.full(len(units), "ideal"))
-    options = TrainOptions(Path("unused"), epochs=1, batch=32, hidden=(8,), components=6, shape_components=2)
+    options = PriorTrainingOptions(Path("unused"), epochs=1, batch=32, hidden=(8,), components=6, shape_components=2)
     write_weights(tmp_path / "start.npz", train(samples, options))
     before = read_weights(tmp_path / "start.npz")
     after = train(samples, replace(options, start=tmp_path / "start.npz", rate=1e-9, components=99, hidden=(3,)))

@@ -11,7 +11,8 @@ from core.errors import InputError
 from engine.flow.network.flow_generator import GeneratedFlow
 from engine.flow.network.generator import GeneratedRgbd
 from engine.training.flow import losses
-from engine.training.flow.losses import DistillWeights, GeneratorWeights, PerceptualLoss, distill_loss, generator_loss
+from engine.training.flow.losses import PerceptualLoss, distill_loss, generator_loss
+from engine.training.flow.stage_options import LossWeights
 from engine.training.flow.vgg import VggSlices, load_vgg
 
 SIZE = 24
@@ -113,7 +114,7 @@ def test_generator_loss_is_the_published_sum() -> None:
     rgb, depth, target = fixed(1, 3), fixed(2, 1), fixed(3, 4)
     features = tiny_features()
     rgbd = GeneratedRgbd(rgb, depth, fixed(4, 3), torch.zeros(2, 4))
-    terms = generator_loss(rgbd, target, PerceptualLoss(features), GeneratorWeights())
+    terms = generator_loss(rgbd, target, PerceptualLoss(features), LossWeights())
     l1, structure, smoothness = plain_depth_terms(depth, target[:, 3:])
     expected = {
         "perceptual": plain_perceptual(features, rgb, target[:, :3]),
@@ -132,7 +133,7 @@ def test_distillation_loss_is_the_published_sum() -> None:
     mask = torch.sigmoid(fixed(4, 1))
     features = tiny_features()
     motion = GeneratedFlow(torch.zeros(2, SIZE, SIZE, 2), mask, warped, inpainted)
-    terms = distill_loss(motion, teacher, PerceptualLoss(features), DistillWeights())
+    terms = distill_loss(motion, teacher, PerceptualLoss(features), LossWeights())
     expected = {
         "perceptual_inpainted": plain_perceptual(features, inpainted, teacher),
         "l1_inpainted": 200 * float(np.abs(inpainted.numpy() - teacher.numpy()).mean()),
@@ -147,7 +148,7 @@ def test_distillation_loss_is_the_published_sum() -> None:
 def test_losses_vanish_only_for_what_was_wanted() -> None:
     target = fixed(3, 4)
     same = GeneratedRgbd(target[:, :3], target[:, 3:], fixed(4, 3), torch.zeros(2, 4))
-    terms = generator_loss(same, target, PerceptualLoss(tiny_features()), GeneratorWeights())
+    terms = generator_loss(same, target, PerceptualLoss(tiny_features()), LossWeights())
     assert float(terms["perceptual"]) == 0
     assert float(terms["depth_l1"]) == 0
     edges = (losses.gradient_magnitude(target[:, 3:]) > losses.EDGE).float().mean()
@@ -190,7 +191,7 @@ def test_surface_and_mask_errors_equal_their_plain_forms() -> None:
 
 def test_a_colour_stage_has_no_depth_terms() -> None:
     rgbd = GeneratedRgbd(fixed(1, 3), fixed(2, 1), fixed(4, 3), torch.zeros(2, 4))
-    terms = generator_loss(rgbd, fixed(3, 3), None, GeneratorWeights(color_l1=2.0))
+    terms = generator_loss(rgbd, fixed(3, 3), None, LossWeights(color_l1=2.0))
     assert terms.keys() == {"color_l1"}
     assert float(terms["color_l1"]) == pytest.approx(2 * float((fixed(1, 3) - fixed(3, 3)).abs().mean()))
 

@@ -1,5 +1,6 @@
 """`vfa train` from options to a network that loads: the compact one, for a few steps."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import tyro
 
 from core.errors import InputError
 from engine.flow.network.checkpoint import load_checkpoint
@@ -15,8 +17,10 @@ from engine.flow.network.layers import identity_grid
 from engine.flow.network.network import FaceNetwork
 from engine.training.find_batch import find_batch
 from engine.training.flow.clip_samples import ClipSamples
-from engine.training.flow.stages import StageModel, StageOptions, offset_of
+from engine.training.flow.stage_options import LossWeights, StageOptions
+from engine.training.flow.stages import StageModel, offset_of
 from engine.training.loop.distributed import Team
+from engine.training.loop.plan import TrainingPlan
 from engine.training.options import TrainOptions
 from engine.training.run import start_at_rest, train
 
@@ -35,9 +39,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parent
 
 
-def options(stage: Any, data: Path, out: Path, **more: Any) -> TrainOptions:
-    given = {"steps": 2, "batch": 1, "size": "compact", "perceptual": 0.0, "color_l1": 1.0, "threads": 1} | more
-    return TrainOptions(stage=stage, data=data, out=out, **given)
+LEARNING = StageOptions(weights=LossWeights(perceptual=0.0, color_l1=1.0))
+
+
+def options(
+    stage: Any, data: Path, out: Path, *, steps: int = 2, learning: StageOptions = LEARNING, **more: Any
+) -> TrainOptions:
+    plan = TrainingPlan(steps=steps, batch=1)
+    return TrainOptions(
+        stage=stage, data=data, out=out, plan=plan, learning=learning, size="compact", threads=1, **more
+    )
 
 
 def test_both_stages_end_in_a_network(clip: Path, tmp_path: Path) -> None:
@@ -62,10 +73,25 @@ def test_a_run_is_not_overwritten_by_accident(clip: Path, tmp_path: Path) -> Non
 
 
 def test_what_needs_truth_says_so(clip: Path, tmp_path: Path) -> None:
-    for more in ({}, {"flow": 1.0}, {"truth_code": True}):
-        stage = "generator" if more else "code"
+    flow = replace(LEARNING, weights=replace(LEARNING.weights, flow=1.0))
+    for stage, learning in (
+        ("code", LEARNING),
+        ("generator", flow),
+        ("generator", replace(LEARNING, truth_code=True)),
+    ):
         with pytest.raises(InputError, match="holds no truth"):
-            train(options(stage, clip, tmp_path / "x", **more))
+            train(options(stage, clip, tmp_path / "x", learning=learning))
+
+
+def test_every_option_of_the_command_reaches_the_run(clip: Path) -> None:
+    given = tyro.cli(TrainOptions, args=[
+        "--stage", "generator", "--data", str(clip), "--out", "o", "--steps", "100", "--rate", "0.01", "--schedule",
+        "cosine", "--momentum", "0.5", "--keep", "7", "--depth", "2", "--code", "3", "--freeze-encoder",
+    ])  # fmt: skip
+    assert given.plan == TrainingPlan(steps=100, rate=0.01, schedule="cosine", momentum=0.5, keep=7)
+    assert given.learning == StageOptions(weights=LossWeights(depth=2, code=3), freeze_encoder=True)
+    assert given.plan.rates.rate(9) == pytest.approx(0.01), "the warm-up of a short run ends with its tenth step"
+    assert given.plan.rates.rate(4) == pytest.approx(0.005)
 
 
 def test_options_that_make_no_sense_are_told(clip: Path, tmp_path: Path) -> None:

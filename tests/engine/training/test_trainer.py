@@ -15,18 +15,19 @@ from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.checkpoint_file import CheckpointError
 from engine.flow.network.config import PUBLISHED, NetworkConfig
 from engine.flow.network.network import FaceNetwork
-from engine.training.flow.losses import GeneratorWeights
-from engine.training.flow.stages import StageModel, StageOptions, is_trained
+from engine.training.flow.stage_options import LossWeights, StageOptions
+from engine.training.flow.stages import StageModel, is_trained
 from engine.training.loop.checkpointing import checkpoint_path, latest_checkpoint
 from engine.training.loop.distributed import Team
+from engine.training.loop.plan import TrainingPlan
 from engine.training.loop.schedule import Schedule
-from engine.training.trainer import Trainer, TrainingError, TrainingPlan
+from engine.training.trainer import Trainer, TrainingError
 from tests.fakes.forked import ROOT, run_python, started
 
 TINY = NetworkConfig(
     image_size=16, widths={4: 8, 8: 8, 16: 8}, style_dim=8, motion_dim=4, inpaint_widths=(4, 4, 4), inpaint_blocks=1
 )
-PLAN = TrainingPlan(Schedule("constant", 2e-3, 100), steps=6, batch=4, save_every=2, log_every=1, ema=0.9, keep=2)
+PLAN = TrainingPlan(steps=6, batch=4, rate=2e-3, schedule="constant", save_every=2, log_every=1, ema=0.9, keep=2)
 TWO_PROCESSES = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
@@ -75,7 +76,7 @@ def make_trainer(
     torch.manual_seed(1)
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    model = StageModel(FaceNetwork(config), stage, StageOptions(generator=GeneratorWeights(color_l1=10.0)))
+    model = StageModel(FaceNetwork(config), stage, StageOptions(weights=LossWeights(color_l1=10.0)))
     return Trainer(model, samples or Clips(config), plan, out, team or Team(), **more)
 
 

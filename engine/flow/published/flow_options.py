@@ -1,26 +1,53 @@
-"""Options of the flow engine. Nothing is chosen unless it is given: what is left out follows the checkpoint, so that
-released ones behave as published."""
+"""Options of the flow engine, with the help text under each field. Nothing is chosen unless it is given: what is left
+out follows the checkpoint, so that released ones behave as published."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from capture.face.preprocess import ChannelOrder
+from core.cache_folder import cache_folder
 from core.errors import InputError
 from engine.flow.backends.names import BackendName
 
 MOST_NEIGHBOURS, MOST_ROUNDS = 200, 1000
 
+Unprojection = Literal["published", "pinhole"]
+"""How pixels return to space. pinhole: through the camera, pixel centres at +0.5. published: what the released code
+does, which feeds coordinates 1 - 2x/255 into the inverse of a matrix that yields pixels. All points then lie near the
+picture's corner ray, so that displacement sideways shrinks to 1/128 of the true one and a share of the change in depth
+appears sideways instead. Kept for exact comparison and selectable."""
+Rigid = Literal["deform", "apart"]
 
-class Settings:
+
+@dataclass(frozen=True)
+class Quirks:
+    """Where the released code does not do what it means to. Its checkpoints were judged with these, so they are kept
+    for them by default; networks trained by this project go without. See `FlowOptions` for what each means."""
+
+    driving_channel_order: ChannelOrder
+    unprojection: Unprojection
+    rigid: Rigid
+
+
+RELEASED = Quirks("bgr", "published", "deform")
+CORRECTED = Quirks("rgb", "pinhole", "apart")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choices:
     """Options of which each is None unless it was given."""
 
     def given(self) -> list[str]:
         """The options that were set, as they are typed."""
-        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+        choices = [option.name for option in fields(self) if option.default is None]
+        return [f"--{name.replace('_', '-')}" for name in choices if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceSettings(Settings):
+class SourceOptions(_Choices):
     """The avatar's picture, as the flow engine's network sees it."""
 
     source_renderer: Literal["moderngl", "pytorch3d"] | None = None
@@ -29,7 +56,7 @@ class SourceSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightSettings(Settings):
+class RigOptions(_Choices):
     """Controllers and weights of the flow engine."""
 
     weights: Literal["published", "geodesic"] | None = None
@@ -40,6 +67,9 @@ class WeightSettings(Settings):
     """Nearest controllers that move a vertex (published weights), and nearest vertices it is smoothed with. 10 when
     not given."""
 
+    cache_dir: tyro.conf.Suppress[Path | None] = field(default_factory=lambda: cache_folder("flow"))
+    """Where solved weights and compiled networks are kept; None: nowhere."""
+
     def __post_init__(self) -> None:
         if self.weights_k is not None and not 1 <= self.weights_k <= MOST_NEIGHBOURS:
             raise InputError(
@@ -48,7 +78,7 @@ class WeightSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowSettings(WeightSettings, SourceSettings):
+class FlowOptions(RigOptions, SourceOptions):
     """The flow engine (--checkpoint). What is not given is as published, or fits the checkpoint."""
 
     backend: BackendName | None = None
@@ -64,11 +94,11 @@ class FlowSettings(WeightSettings, SourceSettings):
     """Colours of the driver as the network gets them. Released checkpoints were judged on bgr (red and blue swapped),
     the default for them; this project's own take rgb."""
 
-    unprojection: Literal["published", "pinhole"] | None = None
+    unprojection: Unprojection | None = None
     """How pixels return to space. published repeats the released code, the default for its checkpoints; pinhole is the
     camera's true inverse."""
 
-    rigid: Literal["deform", "apart"] | None = None
+    rigid: Rigid | None = None
     """deform: head motion is part of the deformation, as released; apart: it turns the head as a whole, and only the
     rest deforms."""
 
@@ -80,3 +110,8 @@ class FlowSettings(WeightSettings, SourceSettings):
             raise InputError(
                 f"--smoothing-rounds {self.smoothing_rounds}: expected 0 to {MOST_ROUNDS}; the published value is 5"
             )
+
+    def quirks(self, *, released: bool) -> Quirks:
+        """What was chosen, and for the rest the checkpoint's own."""
+        chosen = {quirk.name: value for quirk in fields(Quirks) if (value := getattr(self, quirk.name)) is not None}
+        return replace(RELEASED if released else CORRECTED, **chosen)

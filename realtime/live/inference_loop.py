@@ -1,0 +1,145 @@
+"""The inference thread: answers frames with poses, and eases the avatar to rest while none come."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+
+from calib.avatar import Avatar
+from capture.face.face_tracker import FaceTracker
+from core.frame import RgbdFrame
+from core.source import DeviceState
+from engine.motion.protocol import MotionEngine
+from realtime.live.person import PersonalCalibration
+from realtime.live.pipeline import FramePipeline, PosedFrame
+from realtime.live.report import seconds_since_process_start
+from realtime.threads.latest_slot import LatestSlot, SlotClosedError
+from realtime.threads.timing import Rate, SectionTimes, StateClock
+from realtime.threads.worker import Stop
+
+EASE_STEP_S = 1 / 30
+EASED_AFTER_S = 2.0  # by then the avatar is at rest
+NO_FACE = "no face"
+
+
+class InferenceLoop:
+    """Owns tracker and engine: they are made, used and closed on the thread that calls `run`.
+
+    Args:
+        make_tracker: called at once, while the avatar is still being prepared elsewhere.
+        make_engine: called as soon as the avatar is there.
+        avatar: comes from the main thread; cancelled where there will be none.
+        person: takes the neutral and the gains from the frames.
+        frames: to be answered; closed at their end.
+        silence_s: how long frames may be missing before the avatar eases to rest.
+        publish: is given every answer, in the order of time.
+        ready: set once frames are taken.
+        states: is told whether there is a face.
+        times: is told how long each stage took.
+
+    Attributes:
+        rate: of the frames answered.
+        overtaken: frames that came after the avatar had eased past their time, and were dropped.
+        startup_s: from the start of the process to the first pose; 0 before.
+        engine_name: empty until there is one.
+    """
+
+    def __init__(
+        self,
+        make_tracker: Callable[[], FaceTracker],
+        make_engine: Callable[[Avatar], MotionEngine],
+        avatar: Future[Avatar],
+        person: PersonalCalibration,
+        *,
+        frames: LatestSlot[RgbdFrame],
+        silence_s: Callable[[], float],
+        publish: Callable[[PosedFrame], None],
+        ready: threading.Event,
+        states: StateClock,
+        times: SectionTimes,
+        stop: Stop,
+    ) -> None:
+        self._make_tracker = make_tracker
+        self._make_engine = make_engine
+        self._avatar = avatar
+        self._person = person
+        self._frames = frames
+        self._silence_s = silence_s
+        self._publish = publish
+        self._ready = ready
+        self._states = states
+        self._times = times
+        self._stop = stop
+        self._pipeline: FramePipeline | None = None
+        self._paused = threading.Event()
+        self._eased_until_s = float("-inf")
+        self.rate = Rate()
+        self.overtaken = 0
+        self.startup_s = 0.0
+        self.engine_name = ""
+
+    def run(self) -> None:
+        """Make tracker and engine, then answer frames until they or the session end."""
+        with self._make_tracker() as tracker:
+            try:
+                avatar = self._avatar.result()
+            except CancelledError:
+                return
+            engine = self._make_engine(avatar)
+            self.engine_name = engine.name
+            self._pipeline = FramePipeline(tracker, engine, self._times, self._person)
+            self._ready.set()
+            self._answer_frames(self._pipeline)
+
+    # --- requests, from any thread --------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        return self._paused.is_set()
+
+    def toggle_pause(self) -> None:
+        """Leave frames unanswered, or answer them again."""
+        self._paused.clear() if self._paused.is_set() else self._paused.set()
+
+    def toggle_head_pose(self) -> None:
+        """Follow the driver's head, or keep it still; nothing happens before there is an engine."""
+        if self._pipeline is not None:
+            self._pipeline.toggle_head_pose()
+
+    # --- inference thread -----------------------------------------------------------------------------------------
+
+    def _answer_frames(self, pipeline: FramePipeline) -> None:
+        last, arrived_s = None, 0.0
+        while not self._stop.requested:
+            try:
+                frame = self._frames.take(EASE_STEP_S)
+            except SlotClosedError:
+                return
+            if frame is not None:
+                last, arrived_s = frame, time.monotonic()
+            if self.paused:
+                continue
+            if frame is not None and frame.timestamp_s <= self._eased_until_s:
+                self.overtaken += 1  # it was on its way while the avatar had begun to ease: time never runs back
+            elif frame is not None:
+                self._answer(pipeline, frame)
+            elif last is not None:
+                self._bridge(pipeline, last, time.monotonic() - arrived_s)
+
+    def _bridge(self, pipeline: FramePipeline, last: RgbdFrame, silent_s: float) -> None:
+        """Ease the avatar to rest while no frames come. The recording shows the gap as untracked poses."""
+        begins_s = self._silence_s()
+        until_s = last.timestamp_s + silent_s
+        if begins_s < silent_s < begins_s + EASED_AFTER_S and until_s > self._eased_until_s:
+            self._eased_until_s = until_s
+            self._publish(pipeline.ease(last, until_s))
+
+    def _answer(self, pipeline: FramePipeline, frame: RgbdFrame) -> None:
+        posed = pipeline.process(frame)
+        now_s = time.monotonic()
+        self._times.add("capture_to_pose", now_s - frame.timestamp_s)
+        if self.rate.count == 0:
+            self.startup_s = seconds_since_process_start()
+        self.rate.tick(now_s)
+        self._states.enter(DeviceState.STREAMING.value if posed.pose.tracked else NO_FACE, now_s)
+        self._publish(posed)

@@ -1,0 +1,157 @@
+"""The main thread's loop: shows poses, obeys commands, tells the user what happens."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from calib.avatar import Avatar
+from realtime.live.inference_loop import InferenceLoop
+from realtime.live.person import PersonalCalibration
+from realtime.live.pipeline import PosedFrame
+from realtime.live.time_limit import TimeLimit
+from realtime.recording.recording_folder import reason_of
+from realtime.recording.recordings import Recordings
+from realtime.threads.latest_slot import LatestSlot, SlotClosedError
+from realtime.threads.timing import Rate, SectionTimes
+from realtime.threads.worker import Stop
+from render.window.viewer import Viewer, ViewerCommand
+
+log = logging.getLogger(__name__)
+
+REDRAW_S = 1 / 60
+STATUS_S = 0.5
+
+
+class ShowLoop:
+    """Owns the viewer, and with it OpenGL: `run` is called on the thread that made both.
+
+    Args:
+        avatar: shown at rest until the first pose comes.
+        poses: to be shown; closed at their end.
+        ready: set once frames are answered; a limited session's time counts from then.
+        limit: when to end.
+        status: the line about the session, made anew twice a second.
+        inference: is asked to pause and to keep the head still.
+        person: is asked for a neutral and for the range of motion, and tells what the user should do.
+        recordings: are begun and ended by command, and given every picture shown.
+        rate: of the frames shown.
+        times: is told how long drawing and recording took.
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        avatar: Avatar,
+        poses: LatestSlot[PosedFrame],
+        ready: threading.Event,
+        limit: TimeLimit,
+        *,
+        status: Callable[[], str],
+        inference: InferenceLoop,
+        person: PersonalCalibration,
+        recordings: Recordings,
+        rate: Rate,
+        times: SectionTimes,
+        stop: Stop,
+    ) -> None:
+        self._viewer = viewer
+        self._avatar = avatar
+        self._poses = poses
+        self._ready = ready
+        self._limit = limit
+        self._make_status = status
+        self._inference = inference
+        self._person = person
+        self._recordings = recordings
+        self._rate = rate
+        self._times = times
+        self._stop = stop
+        self._latest: PosedFrame | None = None
+        self._status, self._status_due_s = "starting", 0.0
+
+    def run(self) -> bool:
+        """Show poses until they end, somebody asks to stop, or the time is over; whether it was the time."""
+        while not self._stop.requested:
+            if self._limit.is_over(time.monotonic(), ready=self._ready.is_set(), posed=self.posed):
+                return True
+            for command in self._viewer.poll():
+                self._obey(command)
+            for notice in (self._person.take_notice(), self._recordings.take_notice()):
+                if notice is not None:
+                    self._viewer.notify(notice)
+            try:
+                posed = self._poses.take(REDRAW_S)
+            except SlotClosedError:
+                return False
+            self._refresh_status()
+            if posed is not None:
+                self._show(posed)
+            elif self._viewer.needs_redraw:
+                self._redraw()
+        return False
+
+    @property
+    def posed(self) -> bool:
+        """Whether there was anything to show."""
+        return self._latest is not None
+
+    def _refresh_status(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._status_due_s:
+            self._status, self._status_due_s = self._make_status(), now_s + STATUS_S
+
+    def _show(self, posed: PosedFrame) -> None:
+        fresh = self._latest is None or posed.pose.index != self._latest.pose.index
+        self._latest = posed
+        self._draw(posed)
+        if fresh:  # and not the easing between two frames
+            now_s = time.monotonic()
+            self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
+            self._rate.tick(now_s)
+        if self._recordings.active:
+            with self._times.section("record"):
+                self._recordings.add_picture(posed.frame.rgb, self._viewer.read_rgb(), posed.frame.timestamp_s)
+
+    def _draw(self, posed: PosedFrame) -> None:
+        with self._times.section("render"):
+            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, self._status)
+
+    def _redraw(self) -> None:
+        if self._latest is not None:
+            self._draw(self._latest)
+        else:  # at rest, while the engine is being made
+            self._viewer.show(self._avatar.display_mesh.vertices, np.eye(4), None, self._status)
+
+    def _obey(self, command: ViewerCommand) -> None:
+        if command is ViewerCommand.QUIT:
+            self._stop.request()
+        elif command is ViewerCommand.NEUTRAL:
+            self._person.request_neutral()
+        elif command is ViewerCommand.RANGE:
+            self._person.request_range()
+        elif command is ViewerCommand.PAUSE:
+            self._inference.toggle_pause()
+        elif command is ViewerCommand.HEAD_POSE:
+            self._inference.toggle_head_pose()
+        elif command is ViewerCommand.RECORD:
+            self._viewer.notify(self._recordings.toggle(self._avatar))
+        elif command is ViewerCommand.SCREENSHOT:
+            self._viewer.notify(self._save_screenshot())
+
+    def _save_screenshot(self) -> str:
+        """What the user is told."""
+        from PIL import Image
+
+        path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
+        try:
+            Image.fromarray(np.ascontiguousarray(self._viewer.read_rgb())).save(path)
+        except OSError as error:
+            log.error("%s: the screenshot cannot be saved (%s)", path, reason_of(error))
+            return f"{path} cannot be saved: {reason_of(error)}"
+        log.info("screenshot: %s", path)
+        return f"saved {path}"

@@ -1,0 +1,80 @@
+"""Offline runs: every frame through the live pipeline, in order, and both files or neither."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from core.camera import Intrinsics
+from core.frame import FaceObservation, RgbdFrame
+from core.source import DeviceState, SourceError
+from engine.motion.protocol import AvatarPose
+from realtime import offline
+from realtime.live.pipeline import FramePipeline
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.threads.timing import SectionTimes
+from render.window.viewer import Viewer
+from tests.realtime.test_live_recording import AVATAR, MESH, VERTICES, Tracker
+
+INTRINSICS = Intrinsics(60, 60, 32, 24, 64, 48)
+
+
+class Clip:
+    """A recording of so many frames, 0.5 s apart; broken after `breaks_at` of them."""
+
+    name, fps, skipped, state = "clip", 2.0, 0, DeviceState.STREAMING
+
+    def __init__(self, frames: int, breaks_at: int | None = None) -> None:
+        self.frame_count, self._breaks_at, self._index = frames, breaks_at, 0
+
+    def open(self) -> None:
+        self._index = 0
+
+    def read(self, timeout_s: float) -> RgbdFrame:
+        if self._index == self._breaks_at:
+            raise SourceError("clip: cut short")
+        if self._index == self.frame_count:
+            raise EOFError
+        self._index += 1
+        index = self._index - 1
+        return RgbdFrame(np.full((48, 64, 3), 20 * index, np.uint8), None, INTRINSICS, 0.5 * index, index)
+
+    def close(self) -> None:
+        pass
+
+
+class Follower:
+    """Moves with the frame's number; must not be calibrated again."""
+
+    name, head_pose, calibrated = "test", "follow", True
+
+    def calibrate(self, neutral: FaceObservation) -> None:
+        raise AssertionError("the neutral of an offline run is known before")
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        frame = observation.frame
+        return AvatarPose(VERTICES + np.float32(frame.index), np.eye(4), frame.timestamp_s, frame.index, True)
+
+
+def run(clip: Clip, out: Path, times: SectionTimes | None = None) -> int:
+    pipeline = FramePipeline(Tracker(), Follower(), times or SectionTimes())  # type: ignore[arg-type]
+    with Viewer(MESH, (64, 48), headless=True) as viewer:
+        return offline.animate(clip, pipeline, AVATAR, viewer, out, lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_every_frame_is_answered_once_in_order(tmp_path: Path) -> None:
+    times = SectionTimes()
+    assert run(Clip(7), tmp_path, times) == 7
+    with np.load(tmp_path / ANIMATION_NAME, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["timestamps_s"], 0.5 * np.arange(7))
+        np.testing.assert_array_equal(archive["vertices"], VERTICES + np.arange(7, dtype=np.float32)[:, None, None])
+    with av.open(str(tmp_path / PREVIEW_NAME)) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 7
+    assert set(times.summary_ms()) == {"track", "animate"}, "the stages of the live pipeline"
+
+
+def test_a_recording_that_breaks_leaves_neither_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cut short"):
+        run(Clip(7, breaks_at=3), tmp_path)
+    assert list(tmp_path.iterdir()) == []
