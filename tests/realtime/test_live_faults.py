@@ -75,6 +75,7 @@ def test_nothing_a_camera_says_gets_into_a_recording(tmp_path: Path, monkeypatch
     clock, stop = Clock(), Stop()
     monkeypatch.setattr(reconnecting, "time", clock)
     device = Scripted(clock)
+    device.latency_s = 0.01
     liar = device.decoded = Liar(stop)
     source = ReconnectingSource(device)
     avatar = prepare_avatar(builtin_avatar_path("lowpoly"))
@@ -90,6 +91,9 @@ def test_nothing_a_camera_says_gets_into_a_recording(tmp_path: Path, monkeypatch
         assert np.isfinite(archive["T_world_head"]).all()
         assert (np.diff(archive["timestamps_s"]) > 0).all()
         assert archive["tracked"].any()
+    counted = {"reconnects", "gaps", "damaged", "freezes", "mended", "restamped", "unordered"}
+    assert set(report.device) == counted | {"latency_ms"}
+    assert report.device["latency_ms"] == 10.0
     assert report.device["restamped"] >= 2
     assert report.device["mended"] >= 2
     assert report.device["damaged"] >= 2

@@ -130,6 +130,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_show(tmp_path: Path, shown:
         frames = len(archive["vertices"])
         assert frames == 20  # of 24 kB each
     assert report.frames["processed"] > frames
+    assert report.device == {}, "a source without a device has no faults to report"
 
 
 def test_a_folder_that_is_removed_is_told(tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
