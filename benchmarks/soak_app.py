@@ -37,6 +37,7 @@ from render.window.viewer import Viewer
 
 AWAY_S, STREAMING_S = (0.1, 1.6), (0.8, 1.8)
 EASED_S = 0.5  # after so long without a frame the avatar is at rest
+EASING_S = 0.3  # of which easing itself takes so long, from the first pose without a face
 NOTICED_S = 0.4  # an outage so long is bound to show; the app overlooks the first 0.15 s
 RESUMING_S = 1.0  # after a gap, steps count as those of resuming
 LIMIT_S = 20.0
@@ -63,6 +64,7 @@ class AppFigures:
         tally: of the frames that reached the engine.
         left_at_half_second: share of the largest displacement of an outage's start that is left 0.5 s after its last
             frame, for every outage so long.
+        left_when_eased: the same when easing should be over by the poses' own time, however late they were made.
         step_resuming, step_performing: largest movement of any vertex from one shown pose to the next, in the second
             after an outage and otherwise.
     """
@@ -74,6 +76,7 @@ class AppFigures:
     poses: int = 0
     reconnect_s: list[float] = field(default_factory=list)
     left_at_half_second: list[float] = field(default_factory=list)
+    left_when_eased: list[float] = field(default_factory=list)
     step_resuming: float = 0.0
     step_performing: float = 0.0
     gaps: int = 0
@@ -97,12 +100,13 @@ class AppFigures:
             "reconnect_s_max": round(max(back), 3) if back else None,
             "left_at_half_second": round(max(left), 4) if left else None,
             "left_at_half_second_p50": round(float(np.median(left)), 4) if left else None,
+            "left_when_eased": round(max(self.left_when_eased), 4) if self.left_when_eased else None,
             "outages_of_half_a_second": len(left),
             "recording_intact": all(self.recording.get("checks", {}).values()) and bool(self.recording),
         }
 
 
-class WatchedEngine:
+class WatchedEngine(MotionEngine):
     """The engine, with a note of every pose it makes."""
 
     def __init__(self, engine: MotionEngine, avatar: Avatar, tally: FrameTally) -> None:
@@ -110,7 +114,7 @@ class WatchedEngine:
         self._tally = tally
         self._last_index = -1
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float64)
-        self.name = engine.name
+        self.name, self.keeps_neutral = engine.name, engine.keeps_neutral
         self.moments: list[Moment] = []
 
     @property
@@ -124,6 +128,22 @@ class WatchedEngine:
     @property
     def calibrated(self) -> bool:
         return self._engine.calibrated
+
+    @property
+    def unit_names(self) -> tuple[str, ...] | None:
+        return self._engine.unit_names
+
+    @property
+    def unit_weights(self) -> NDArray[np.float64] | None:
+        return self._engine.unit_weights
+
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        return self._engine.gains
+
+    @gains.setter
+    def gains(self, gains: NDArray[np.float64]) -> None:
+        self._engine.gains = gains
 
     def calibrate(self, neutral: FaceObservation) -> None:
         self._engine.calibrate(neutral)
@@ -276,6 +296,10 @@ def _judge_motion(figures: AppFigures, moments: list[Moment], steps: list[tuple[
         later = [m for m in moments[start + 1 : end] if m.made_s >= last.made_s + EASED_S]
         if later:
             figures.left_at_half_second.append(later[0].from_rest / max(last.from_rest, 1e-6))
+        noticed_s = moments[start + 1].timestamp_s
+        eased = [m for m in moments[start + 1 : end] if m.timestamp_s >= noticed_s + EASING_S]
+        if eased:
+            figures.left_when_eased.append(eased[0].from_rest / max(last.from_rest, 1e-6))
     for shown_s, step in steps[1:]:
         since = shown_s - np.array(resumed)
         if ((since > -0.02) & (since < RESUMING_S)).any():

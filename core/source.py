@@ -27,15 +27,31 @@ class RgbdSource(Protocol):
     """A stream of frames, owned by one thread.
 
     A failed `open` leaves nothing open. `close` may be called at any time, more than once, from the owning thread.
+    A class that inherits from it is a source without a device, such as a recording, until it says otherwise.
     """
 
     name: str
     fps: float  # nominal, 0 when unknown
     frame_count: int | None  # None when it never ends by itself
-    skipped: int  # frames of a paced recording that were passed over because the reader was late
+    skipped: int  # frames that a newer one overtook because the reader was late
 
     @property
     def state(self) -> DeviceState: ...
+
+    @property
+    def detail(self) -> str:
+        """One line on what is wrong with the device and what to do; empty while nothing is."""
+        return ""
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What went wrong with the device so far, counted by kind, as the report lists it; empty without a device."""
+        return {}
+
+    @property
+    def device_latency_s(self) -> float | None:
+        """What the device adds between exposure and arrival; None where that is not known, or without a device."""
+        return None
 
     def open(self) -> None:
         """Acquire the device or files. Raises SourceError."""

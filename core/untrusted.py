@@ -16,13 +16,15 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from core.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LARGEST_JSON_BYTES = 64 << 20
 LARGEST_JSON_ITEMS = 4_000_000  # values in all: each takes up to 100 bytes once it is a Python object
@@ -35,9 +37,6 @@ _LARGEST_DIRECTORY = 32 << 20  # some 500,000 entries
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 and LZMA are unpacked whole, whatever is asked for
 
 T = TypeVar("T")
-
-# Pillow warns of large pictures on standard error; those are refused below, in a line of ours
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
@@ -114,6 +113,10 @@ def opened_picture(
         formats: Pillow's names of those that are tried, such as ("PNG", "JPEG"). None of the formats that start other
             programs (EPS) or contain programs may be among them.
     """
+    from PIL import Image, UnidentifiedImageError  # here, since the Kinect's second environment has none
+
+    # Pillow warns of large pictures on standard error; those are refused below, in a line of ours
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     try:
         content = read_bytes(source, 1 << 30) if isinstance(source, Path) else source
         with Image.open(io.BytesIO(content), formats=list(formats)) as picture:

@@ -47,14 +47,18 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
 
 def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:
+    """The engine that fits the checkpoint: published networks move the head as well, this project's the face alone."""
+    from engine.flow.flow_network import open_network
     from engine.flow.ours.compact_flow_engine import CompactFlowEngine
-    from engine.open_flow import open_flow_engine
+    from engine.flow.published.flow_engine import FlowEngine
 
-    engine = open_flow_engine(avatar, checkpoint, options.flow, options.head_pose)
+    network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
+    if network.head_motion:
+        return FlowEngine(avatar, network, options.flow, options.head_pose)
     published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer")]
-    if isinstance(engine, CompactFlowEngine) and published:
+    if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
-    return engine
+    return CompactFlowEngine(avatar, network, options.head_pose)
 
 
 def with_source(avatar: Avatar, options: SourceOptions) -> Avatar:

@@ -1,5 +1,6 @@
 """What all tests share: surroundings of their own, the real recordings, an avatar, a screen."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 for _library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
 
-settings.register_profile("any machine", deadline=None)  # how long an example takes is not what is tested
-settings.load_profile("any machine")
+with contextlib.suppress(ImportError):  # the second environment, of the Azure Kinect's library, has no hypothesis
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)  # how long an example takes is not what is tested
+    settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

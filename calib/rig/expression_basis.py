@@ -74,7 +74,7 @@ class ExpressionUnits:
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis
         topology = template_topology()
-        self._model = HeadModel(data=load_head_data(), topology=topology, reshape=lambda *_: basis.base.copy())
+        self._model = HeadModel(data=load_head_data(), topology=topology, base=basis.base)
         self.names = self._model.unit_names
         matrix = topology.matrix[basis.columns].astype(np.float32)
         self._used = np.unique(matrix.indices)

@@ -22,7 +22,7 @@ from capture.cameras.guarded_device import GuardedDevice
 from capture.cameras.picture_watch import PictureWatch
 from capture.cameras.timestamps import LiveTimes
 from core.frame import RgbdFrame
-from core.source import DeviceState, SourceError
+from core.source import DeviceState, RgbdSource, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class _Arrival(Generic[Picture]):
     arrival_s: float
 
 
-class ReconnectingSource(Generic[Picture]):
-    """An `RgbdSource` around a `LiveDevice`.
+class ReconnectingSource(RgbdSource, Generic[Picture]):
+    """A `LiveDevice` that may be unplugged at any time.
 
     A thread of its own opens the device, takes its pictures and opens it again after a fault, with growing waits and
     without end, always the same device. It keeps only the newest picture; `read` decodes it on the caller's thread. So
@@ -106,7 +106,6 @@ class ReconnectingSource(Generic[Picture]):
 
     @property
     def detail(self) -> str:
-        """One line on what is wrong and what to do; empty while frames come."""
         fault = self._fault or self._watch.fault
         return str(fault) if fault is not None else ""
 
@@ -117,7 +116,6 @@ class ReconnectingSource(Generic[Picture]):
 
     @property
     def faults(self) -> dict[str, int]:
-        """What went wrong so far, counted, as the report lists it."""
         return {
             "reconnects": self.reconnects,
             "gaps": len(self.gaps),
@@ -135,7 +133,7 @@ class ReconnectingSource(Generic[Picture]):
 
     @property
     def device_latency_s(self) -> float | None:
-        """What the device itself adds between exposure and arrival, where known; timestamps are those of exposure."""
+        """As the device knows it; timestamps are those of exposure."""
         return self._device.latency_s
 
     def open(self) -> None:

@@ -16,7 +16,7 @@ from capture.cameras.timestamps import LEAST_STEP_S, RecordedTimes
 from core.camera import Intrinsics
 from core.errors import InputError
 from core.frame import RgbdFrame
-from core.source import DeviceState, SourceError
+from core.source import DeviceState, RgbdSource, SourceError
 
 _LEAST_FPS = 0.01  # below that, a rate is a mistake
 _HOPELESS_S = 0.5  # catching up for longer than this is given up; the recording then goes on late
@@ -57,8 +57,8 @@ class Clip(Protocol):
         """Open the files, yield every frame in order, close them. Raises SourceError where they cannot be read."""
 
 
-class RecordedSource:
-    """A clip as an `RgbdSource`.
+class RecordedSource(RgbdSource):
+    """A clip, played.
 
     Frames that are handed out are sound and their times rise (`RecordedTimes`); damaged ones are left out and counted.
 

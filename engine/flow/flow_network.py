@@ -4,7 +4,6 @@ compiled otherwise. Reading back needs no torch, which alone takes seconds to im
 import ctypes
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.close_up import Pictured, network_picture
 from core.errors import InputError
 from engine.flow.backends import native_store
 from engine.flow.backends.compiled import BackendError, SelectedBackend
@@ -46,19 +46,19 @@ class FlowNetwork:
 
 
 def open_network(
-    pictured: Callable[[bool], Array], checkpoint: "Path | Checkpoint", backend: BackendName, cache_dir: Path | None
+    avatar: Pictured, checkpoint: "Path | Checkpoint", backend: BackendName, cache_dir: Path | None
 ) -> FlowNetwork:
-    """The network, compiled or kept from an earlier start. Raises InputError.
+    """The network, compiled or kept from an earlier start.
 
-    Args:
-        pictured: whether the network knows head motion → the avatar's picture [4, N, N] as it then takes it.
+    Raises InputError for a checkpoint, avatar or backend that cannot be used.
     """
     entry = None
     if isinstance(checkpoint, Path) and cache_dir and checkpoint.is_file() and _may_be_native(backend):
-        entry = native_store.entry_of(cache_dir, _file_digest(checkpoint), digest_of(pictured(True)))
+        source = network_picture(avatar, head_motion=True)
+        entry = native_store.entry_of(cache_dir, _file_digest(checkpoint), digest_of(source))
         if kept := _kept(entry):
             return kept
-    return _compiled(pictured, checkpoint, backend, cache_dir, entry)
+    return _compiled(avatar, checkpoint, backend, cache_dir, entry)
 
 
 def _kept(entry: CacheEntry) -> FlowNetwork | None:
@@ -74,7 +74,7 @@ def _kept(entry: CacheEntry) -> FlowNetwork | None:
 
 
 def _compiled(
-    pictured: Callable[[bool], Array],
+    avatar: Pictured,
     checkpoint: "Path | Checkpoint",
     backend: BackendName,
     cache_dir: Path | None,
@@ -85,7 +85,7 @@ def _compiled(
     from engine.flow.network.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
-    source = pictured(loaded.network.config.head_motion)
+    source = network_picture(avatar, head_motion=loaded.network.config.head_motion)
     network = live_network(source, loaded)
     selected = select_backend(backend, CompileRequest(network, loaded.key, digest_of(source), cache_dir))
     if entry is not None and isinstance(selected.run, NativeMotion):

@@ -1,7 +1,7 @@
-"""Lids and lips that expression units move: shut where they ought to be, and never through each other.
+"""Lids and lips whose rims an engine moves itself, by units or flow: corrected where they gape or overlap.
 
-Units carried onto another head leave a slit here and an overlap there. What is done about it is small and only where
-it is needed; all else stays as the units have it. `engine.motion.contact` is for engines that know no units.
+`engine.motion.contact` is for engines that know landmarks alone: it places all of a rim. What is done here is small and
+only where it is needed; all else stays as the engine has it.
 """
 
 import numpy as np
@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
 from core.face_regions import LOWER_LIP, UPPER_LIP
-from engine.motion.contact import LidContact
+from engine.motion.contact import LIP_DEAD_ZONE, LIP_SHARES, LidContact, along_mouth, dead_zone, smoothstep
 
 _LIDS_FREE, _LIDS_HELD = 0.12, 0.0  # openness: above the first as the units have it, below the second as it closes
 _PLACES = np.linspace(0.04, 0.96, 24)  # along the mouth, its corners left out
-_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
-_SHARES = (0.15, 0.4, 0.75, 1.0)  # of a correction of the rims, on the landmark chains from the outline to the rim
 
 
 class LidClosing:
@@ -24,14 +22,14 @@ class LidClosing:
     def __init__(self, rig: FaceRig, eye: int) -> None:
         self._contact = LidContact(rig, eye)
 
-    def apply(self, moved: NDArray[np.float64], openness: float) -> None:
+    def apply(self, moved: NDArray[np.float64], openness: float, raised: float = 0.0) -> None:
         """Overwrite the rows of `moved` [K, 3] that belong to this eye's lids, the more the further it is shut."""
-        near_shut = _smoothstep((_LIDS_FREE - openness) / (_LIDS_FREE - _LIDS_HELD))
+        near_shut = smoothstep((_LIDS_FREE - openness) / (_LIDS_FREE - _LIDS_HELD))
         share = 1.0 if self._contact.shut_in_file else float(near_shut)
         if share <= 0:
             return
         shut = moved.copy()
-        self._contact.apply(shut, openness, 0.0)
+        self._contact.apply(shut, openness, raised)
         moved += share * (shut - moved)
 
 
@@ -41,18 +39,17 @@ class LipClosing:
     def __init__(self, rig: FaceRig) -> None:
         mouth, controllers = rig.mouth, rig.controllers
         self._up, self._width = mouth.frame[1], mouth.width
-        along = ((mouth.upper - mouth.upper[0]) @ mouth.frame[0]) / mouth.width
-        self._gap = np.interp(_PLACES, along, (mouth.upper - mouth.lower) @ mouth.frame[1])
+        self._gap = np.interp(_PLACES, along_mouth(mouth, mouth.upper), (mouth.upper - mouth.lower) @ mouth.frame[1])
         self._least = self._gap if mouth.closed else np.zeros_like(self._gap)
         self._rims, self._chains = [], []
         for role, chains, sign in ((Role.UPPER_LIP, UPPER_LIP, 0.5), (Role.LOWER_LIP, LOWER_LIP, -0.5)):
             rows = controllers.of(role)
             rows = rows[np.argsort(controllers.along[rows])]
             self._rims.append((rows, controllers.along[rows], sign))
-            for chain, share in zip(chains, _SHARES, strict=True):
+            for chain, share in zip(chains, LIP_SHARES, strict=True):
                 inner = np.array(chain[1:-1])
-                place = ((controllers.rest[inner] - mouth.upper[0]) @ mouth.frame[0]) / mouth.width
-                self._chains.append((inner, np.clip(place, 0, 1), sign * share))
+                place = np.clip(along_mouth(mouth, controllers.rest[inner]), 0, 1)
+                self._chains.append((inner, place, sign * share))
 
     def opening(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
         """[24] how far the rims stand apart along the mouth, avatar units; negative where they overlap."""
@@ -66,14 +63,8 @@ class LipClosing:
             return
         opening = self.opening(moved)
         parted = np.maximum(opening - self._least, 0.0)
-        zone = _DEAD_ZONE * self._width
-        change = self._least + parted * _smoothstep((parted - zone) / (2 * zone)) - opening
+        change = self._least + dead_zone(parted, LIP_DEAD_ZONE * self._width) - opening
         if not change.any():
             return
         for rows, along, share in (*self._rims, *self._chains):
             moved[rows] += (share * np.interp(along, _PLACES, change, left=0.0, right=0.0))[:, None] * self._up
-
-
-def _smoothstep(value: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    share = np.clip(value, 0.0, 1.0)
-    return np.asarray(share * share * (3 - 2 * share))

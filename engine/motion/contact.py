@@ -1,4 +1,7 @@
-"""What must close, closes: lids over the eyes and lips on each other, along the avatar's own shapes."""
+"""Lids and lips where only landmarks are known: the rims are placed, along the avatar's own shapes.
+
+`engine.motion.closing` is for engines that move every controller of a rim themselves, and corrects only what gapes.
+"""
 
 from dataclasses import dataclass
 
@@ -20,7 +23,8 @@ from core.face_regions import (
 _SHUT_BELOW, _TRUE_ABOVE = 0.06, 0.30  # openness: shut under the first, as measured over the second
 _OVERLAP = 0.02  # of the aperture: shut lids pass each other by so much, so that no slit stays between them
 _MEET_FROM, _MEET_MOST = (0.7, 1.2), 0.42  # apertures over an eye's width between which the lower lid does its share
-_LIP_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
+LIP_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
+LIP_SHARES = (0.15, 0.4, 0.75, 1.0)  # of a correction of the rims, on the landmark chains from the outline to the rim
 _LIP_RELEASE = 0.05  # of the mouth's width: lips farther apart than this move freely sideways and in depth
 _LIP_PLACES = np.array([0.0, 0.085, 0.16, 0.26, 0.37, 0.5, 0.63, 0.74, 0.84, 0.915, 1.0])
 """Where the landmarks of a mouth's inner contour lie along it, on an average face at rest."""
@@ -124,12 +128,12 @@ class LipContact:
             (np.array(above[1:-1]), np.array(below[1:-1])) for above, below in zip(UPPER_LIP, LOWER_LIP, strict=True)
         ]
         self._chains = np.array(UPPER_LIP[-1]), np.array(LOWER_LIP[-1])
-        place = ((mouth.upper - mouth.upper[0]) @ mouth.frame[0]) / mouth.width
+        place = along_mouth(mouth, mouth.upper)
         gap = (mouth.upper - mouth.lower) @ mouth.frame[1]
         self._rims = []
         for role, chain, sign in zip((Role.UPPER_LIP, Role.LOWER_LIP), self._chains, (0.5, -0.5), strict=True):
             dense, inner = controllers.of(role), chain[1:-1]
-            of_landmark = ((controllers.rest[inner] - mouth.upper[0]) @ mouth.frame[0]) / mouth.width
+            of_landmark = along_mouth(mouth, controllers.rest[inner])
             along = np.clip(np.concatenate([controllers.along[dense], of_landmark]), 0.0, 1.0)
             rim = _Rim(np.concatenate([dense, inner]), _spline(_LIP_PLACES, along), np.interp(along, place, gap), sign)
             self._rims.append(rim)
@@ -140,7 +144,7 @@ class LipContact:
         upper, lower = (moved[chain] for chain in self._chains)
         middle, apart = (upper + lower) / 2, upper - lower
         change = self._corrected(apart, self._gap) - apart
-        for (one, other), share in zip(self._pairs[:-1], (0.15, 0.4, 0.75), strict=True):
+        for (one, other), share in zip(self._pairs[:-1], LIP_SHARES[:-1], strict=True):
             moved[one] += share / 2 * change[1:-1]
             moved[other] -= share / 2 * change[1:-1]
         for rim in self._rims:
@@ -151,7 +155,7 @@ class LipContact:
         up, width = self._mouth.frame[1], self._mouth.width
         opening = apart @ up
         least = np.zeros_like(gap) if not self._mouth.closed else gap
-        wanted = np.maximum(_dead_zone(opening, _LIP_DEAD_ZONE * width), least - gap)
+        wanted = np.maximum(dead_zone(opening, LIP_DEAD_ZONE * width), least - gap)
         free = np.clip((wanted + gap - least) / (_LIP_RELEASE * width), 0, 1)
         aside = apart - opening[:, None] * up
         return np.asarray(wanted[:, None] * up + (1 - (1 - free) ** 2)[:, None] * aside)
@@ -172,8 +176,17 @@ def _spline(knots: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.f
     return np.asarray(CubicSpline(knots, np.eye(len(knots)), bc_type="natural")(at))
 
 
-def _dead_zone(value: NDArray[np.float64], size: float) -> NDArray[np.float64]:
+def along_mouth(mouth: MouthRig, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] how far along the mouth points [N, 3] lie: 0 at its picture-left corner, 1 at the other."""
+    return np.asarray(((points - mouth.upper[0]) @ mouth.frame[0]) / mouth.width)
+
+
+def dead_zone(value: NDArray[np.float64], size: float) -> NDArray[np.float64]:
     """Zero for small openings, rising smoothly to the value itself at three times `size`."""
-    share = np.clip((value - size) / (2 * size), 0, 1)
-    smooth = share * share * (3 - 2 * share)
-    return np.where(value <= 0, value, value * smooth)
+    return np.where(value <= 0, value, value * smoothstep((value - size) / (2 * size)))
+
+
+def smoothstep(value: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """0 up to 0, 1 from 1 on, level at both ends."""
+    share = np.clip(value, 0.0, 1.0)
+    return np.asarray(share * share * (3 - 2 * share))

@@ -13,23 +13,6 @@ HeadPose = Literal["follow", "fixed"]
 
 
 @dataclass(frozen=True, eq=False)
-class ControllerMotion:
-    """Where the avatar's K controllers go in one frame, in avatar units and the avatar's world axes.
-
-    Attributes:
-        displacement: [K, 3] float32 from each controller's rest position.
-        tracked: [K] bool; an untracked controller pulls nothing.
-        T_world_head: [4, 4] float64 rigid head motion relative to the neutral.
-        gaze: [2, 2] float32 yaw and pitch in radians (avatar's image-left eye first), or None where not known.
-    """
-
-    displacement: NDArray[np.float32]
-    tracked: NDArray[np.bool_]
-    T_world_head: NDArray[np.float64]
-    gaze: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class AvatarPose:
     """The avatar's answer to one frame.
 
@@ -50,14 +33,46 @@ class AvatarPose:
 
 
 class MotionEngine(Protocol):
-    """Turns observations of one driver into poses of one avatar. Not thread-safe: owned by the worker thread."""
+    """Turns observations of one driver into poses of one avatar. Not thread-safe: owned by the worker thread.
+
+    A class that inherits from it is an engine without expression units until it says otherwise.
+
+    Attributes:
+        name: as the user types it.
+        head_pose: may be set from any thread; holds from the next frame on.
+        keeps_neutral: whether a neutral face that was kept in a profile, as landmarks without its picture, can be
+            given to `calibrate` in a later session.
+    """
 
     name: str
-    head_pose: HeadPose  # may be set from any thread; holds from the next frame on
+    head_pose: HeadPose
+    keeps_neutral: bool = True
 
     @property
     def calibrated(self) -> bool:
         """Whether a neutral is known."""
+
+    @property
+    def unit_names(self) -> tuple[str, ...] | None:
+        """The 52 expression units in the order of `gains` and `unit_weights`; None for engines that know none."""
+        return None
+
+    @property
+    def unit_weights(self) -> NDArray[np.float64] | None:
+        """[52] what the avatar does now, in units; None for engines that know none."""
+        return None
+
+    @property
+    def gains(self) -> NDArray[np.float64]:
+        """[52] by which the driver's units are multiplied, 1 unless a profile says otherwise.
+
+        An engine without units has no gains [0]; it may be given a profile's all the same, and does not change.
+        """
+        return np.ones(0)
+
+    @gains.setter
+    def gains(self, _given: NDArray[np.float64]) -> None:
+        return
 
     def calibrate(self, neutral: FaceObservation) -> None:
         """Take this observation as the driver's neutral face. Raises ValueError if it is not tracked."""

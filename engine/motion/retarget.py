@@ -22,6 +22,9 @@ _FLAT_IRIS_REACH = 0.35  # of the eye's width: radius on which an iris that is p
 _LIP_THICKNESS = 0.07  # of the mouth's width: lips may be drawn back so far before teeth give way
 _CLEARANCE = 0.012  # of the eyeball's radius: how far lids stay in front of it
 
+UnitMotion = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Displacement of the vertices [R, 3] and of the controllers [K, 3] by expression units, avatar units."""
+
 
 class Retargeter:
     """Deforms one avatar. Owned by one thread; `vertices` is the only thing done per frame."""
@@ -41,7 +44,7 @@ class Retargeter:
         self,
         moved: NDArray[np.float64],
         gaze: NDArray[np.float64],
-        units: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
+        units: UnitMotion | None = None,
     ) -> NDArray[np.float32]:
         """Deform the head.
 
@@ -49,8 +52,7 @@ class Retargeter:
             moved: [K, 3] displacement of the controllers; those of landmarks and lids are taken as they are, the
                 others are worked out here and written into it.
             gaze: [2, 2] yaw and pitch of each eye in radians.
-            units: displacement of the vertices [R, 3] and of the controllers [K, 3] by expression units, see
-                `calib.rig.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved`
+            units: see `calib.rig.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved`
                 differs from that, the others nothing.
 
         Returns [R, 3] avatar units.

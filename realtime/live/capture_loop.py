@@ -3,7 +3,6 @@
 import threading
 import time
 
-from capture.cameras.reconnecting import ReconnectingSource
 from core.frame import RgbdFrame
 from core.source import DeviceState, RgbdSource
 from realtime.threads.latest_slot import LatestSlot
@@ -88,12 +87,9 @@ class CaptureLoop:
     @property
     def detail(self) -> str:
         """What the source adds to its state, or nothing."""
-        return self._source.detail if isinstance(self._source, ReconnectingSource) else ""
+        return self._source.detail
 
     def faults(self) -> dict[str, float]:
         """As `LiveReport.device`."""
-        source = self._source
-        if not isinstance(source, ReconnectingSource):
-            return {}
-        latency_s = source.device_latency_s
-        return {**source.faults, "latency_ms": latency_s * 1e3} if latency_s is not None else {**source.faults}
+        latency_s = self._source.device_latency_s
+        return {**self._source.faults, **({} if latency_s is None else {"latency_ms": latency_s * 1e3})}

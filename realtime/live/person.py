@@ -18,12 +18,6 @@ from engine.motion.protocol import MotionEngine
 log = logging.getLogger(__name__)
 
 
-def unit_weights(engine: MotionEngine) -> NDArray[np.float64] | None:
-    """[52] what an engine's avatar does now in expression units; None for engines that work without."""
-    weights = getattr(engine, "unit_weights", None)
-    return None if weights is None else np.asarray(weights, dtype=np.float64)
-
-
 class PersonalCalibration:
     """Neutral and gains of the person before the camera. Owned by the inference thread, requests from any thread.
 
@@ -73,8 +67,8 @@ class PersonalCalibration:
         engine.calibrate(neutral)
         if self._profile is None:
             self._keep(engine, neutral)
-        elif unit_weights(engine) is not None:
-            engine.gains = self._profile.gains.copy()  # type: ignore[attr-defined]
+        else:
+            engine.gains = self._profile.gains.copy()
 
     def before(self, engine: MotionEngine, observation: FaceObservation) -> None:
         """To be called with every observation before the engine answers it."""
@@ -96,7 +90,7 @@ class PersonalCalibration:
             self._start_or_stop(engine)
         if self._range is None:
             return
-        self._range.offer(observation.timestamp_s, unit_weights(engine) if observation.tracked else None)
+        self._range.offer(observation.timestamp_s, engine.unit_weights if observation.tracked else None)
         if self._range.done:
             self._finish(engine, self._range.gains())
         elif self._range.prompt != self._prompt:
@@ -106,9 +100,8 @@ class PersonalCalibration:
     def _apply_profile(self, engine: MotionEngine, observation: FaceObservation) -> None:
         self._pending = False
         assert self._profile is not None
-        if unit_weights(engine) is not None:
-            engine.gains = self._profile.gains.copy()  # type: ignore[attr-defined]
-        if engine.name == "flow":  # its neutral is a picture, and none is kept
+        engine.gains = self._profile.gains.copy()
+        if not engine.keeps_neutral:
             return
         if self._profile.depth != (observation.frame.depth_m is not None):
             how = "with" if self._profile.depth else "without"
@@ -121,7 +114,7 @@ class PersonalCalibration:
 
     def _keep(self, engine: MotionEngine, neutral: FaceObservation) -> None:
         self._check = None
-        if self._name is None or engine.name == "flow":
+        if self._name is None or not engine.keeps_neutral:
             return
         gains = self._profile.gains if self._profile is not None else None
         self._profile = PersonalProfile.of(self._name, neutral, gains)
@@ -130,17 +123,17 @@ class PersonalCalibration:
     def _start_or_stop(self, engine: MotionEngine) -> None:
         if self._range is not None:
             self._range, self._prompt = None, ""
-            engine.gains = self._gains()  # type: ignore[attr-defined]
+            engine.gains = self._gains()
             self._tell("range of motion: stopped, nothing changed")
-        elif unit_weights(engine) is None:
+        elif engine.unit_names is None:
             self._tell(f"range of motion: the {engine.name} engine has no units; use --engine expression")
         else:
-            engine.gains = np.ones_like(self._gains())  # type: ignore[attr-defined]
+            engine.gains = np.ones_like(engine.gains)
             self._range = RangeOfMotion()
 
     def _finish(self, engine: MotionEngine, gains: NDArray[np.float64]) -> None:
         self._range, self._prompt = None, ""
-        engine.gains = gains  # type: ignore[attr-defined]
+        engine.gains = gains
         changed = int((np.abs(gains - 1) > 0.01).sum())
         self._tell(f"range of motion: done, {changed} units adapted")
         if self._profile is not None:

@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from core.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.network import FaceNetwork
 
@@ -57,3 +60,20 @@ def picture(seed: int, size: int) -> Tensor:
     coarse = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
     smooth = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=True)
     return smooth.clamp(-1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class PicturedHead:
+    """An avatar as far as a network sees it; implements `calib.close_up.Pictured`."""
+
+    source_rgb: NDArray[np.uint8]
+    source_depth: NDArray[np.float32]
+    intrinsics: Intrinsics
+    T_camera_world: NDArray[np.float64]
+
+
+def pictured_head(seed: int, size: int) -> PicturedHead:
+    """A smooth random picture of size², before the published camera."""
+    planes = picture(seed, size)[0].numpy()
+    rgb = ((planes[:3].transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8)
+    return PicturedHead(rgb, planes[3] + 8, PUBLISHED_INTRINSICS, look_at((0.0, 0.0, 8.0)))

@@ -146,10 +146,16 @@ def replace_camera(observation: FaceObservation, camera: Intrinsics) -> object:
 
 def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Path] = []
-    monkeypatch.setattr("engine.open_flow.open_flow_engine", lambda _avatar, path, *_: taken.append(path))
+
+    def note(_avatar: object, path: Path, *_: object) -> None:
+        taken.append(path)
+        raise InputError("that is enough")
+
+    monkeypatch.setattr("engine.flow.flow_network.open_network", note)
     avatar = SimpleNamespace(file_mesh=SimpleNamespace(morphs=None))
-    make_engine(MotionOptions(engine="flow"), avatar)  # type: ignore[arg-type]
-    make_engine(MotionOptions(engine="flow", checkpoint=Path("other.pt")), avatar)  # type: ignore[arg-type]
+    for options in (MotionOptions(engine="flow"), MotionOptions(engine="flow", checkpoint=Path("other.pt"))):
+        with pytest.raises(InputError, match="that is enough"):
+            make_engine(options, avatar)  # type: ignore[arg-type]
     assert taken == [COMPACT_FILE, Path("other.pt")]
 
 

@@ -15,14 +15,14 @@ from core.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from core.mesh import Mesh
+from engine.flow.flow_network import open_network
 from engine.flow.network.checkpoint import Checkpoint, save_checkpoint
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.motion_network import MotionNetwork
 from engine.flow.network.network import FaceNetwork
-from engine.flow.published.flow_engine import rigid_fit
+from engine.flow.published.flow_engine import FlowEngine, rigid_fit
 from engine.flow.published.flow_options import CORRECTED, RELEASED, FlowOptions
 from engine.motion.protocol import MotionEngine
-from engine.open_flow import open_flow_engine
 from tests.engine.stand_in import published_network, small_network
 
 THIN = NetworkConfig(
@@ -32,6 +32,7 @@ THIN = NetworkConfig(
     depth_motion_dim=3,
     inpaint_widths=(2, 2, 2),
 )
+EAGER = FlowOptions(backend="eager", cache_dir=None)
 Golden = dict[str, NDArray[Any]]
 
 
@@ -74,6 +75,11 @@ def avatar(golden: Golden) -> GoldenAvatar:
 def thin() -> Checkpoint:
     torch.manual_seed(1)
     return Checkpoint(FaceNetwork(THIN).eval().requires_grad_(False), True, "thin")
+
+
+def driving(avatar: GoldenAvatar, checkpoint: Path | Checkpoint, options: FlowOptions = EAGER) -> FlowEngine:
+    network = open_network(avatar, checkpoint, options.backend, options.cache_dir)
+    return FlowEngine(avatar, network, options)
 
 
 def observation(golden: Golden, frame: int, time_s: float, *, tracked: bool = True) -> FaceObservation:
@@ -145,7 +151,7 @@ def test_faces_under_pixels_without_a_mesh(avatar: GoldenAvatar, golden: Golden)
 
 
 def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine: MotionEngine = open_flow_engine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
+    engine: MotionEngine = driving(avatar, thin)
     first = observation(golden, 0, 0.0)
     assert not engine.calibrated
     before = engine.animate(first)
@@ -173,23 +179,22 @@ def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: 
 
 
 def test_same_input_same_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = open_flow_engine(avatar, thin, FlowOptions(backend="eager", cache_dir=None))
+    engine = driving(avatar, thin)
     engine.calibrate(observation(golden, 0, 0.0))
     frame = observation(golden, 2, 0.1)
     np.testing.assert_array_equal(engine.animate(frame).vertices, engine.animate(frame).vertices)
 
 
 def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    eager = FlowOptions(backend="eager", cache_dir=None)
-    assert open_flow_engine(avatar, thin, eager).quirks == RELEASED
-    assert open_flow_engine(avatar, replace(thin, released=False), eager).quirks == CORRECTED
-    assert open_flow_engine(avatar, thin, replace(eager, **asdict(CORRECTED))).quirks == CORRECTED
-    pinhole = replace(eager, unprojection="pinhole")
-    assert open_flow_engine(avatar, thin, pinhole).quirks == replace(RELEASED, unprojection="pinhole")
+    assert driving(avatar, thin).quirks == RELEASED
+    assert driving(avatar, replace(thin, released=False)).quirks == CORRECTED
+    assert driving(avatar, thin, replace(EAGER, **asdict(CORRECTED))).quirks == CORRECTED
+    pinhole = replace(EAGER, unprojection="pinhole")
+    assert driving(avatar, thin, pinhole).quirks == replace(RELEASED, unprojection="pinhole")
 
 
 def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine = open_flow_engine(avatar, thin, FlowOptions(backend="eager", cache_dir=None, **asdict(CORRECTED)))
+    engine = driving(avatar, thin, replace(EAGER, **asdict(CORRECTED)))
     angle = 0.2
     turn = np.eye(4)
     turn[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
@@ -209,9 +214,7 @@ def test_parts_without_controllers_go_with_the_head(avatar: GoldenAvatar, thin: 
     with_eye = Mesh(
         np.concatenate([vertices, eye]), np.concatenate([faces, [np.arange(3) + len(vertices)]]).astype(np.int32)
     )
-    engine = open_flow_engine(
-        replace(avatar, display_mesh=with_eye), thin, FlowOptions(backend="eager", cache_dir=None)
-    )
+    engine = driving(replace(avatar, display_mesh=with_eye), thin, EAGER)
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
     delta, T = engine._pose(shift, np.ones(len(shift), bool))
     np.testing.assert_allclose(delta[-3:], np.tile([0.1, -0.2, 0.05], (3, 1)), atol=1e-5)
@@ -229,4 +232,4 @@ def test_a_checkpoint_of_another_size_is_refused(avatar: GoldenAvatar, tmp_path:
     path = tmp_path / "small.pt"
     save_checkpoint(path, small_network())
     with pytest.raises(InputError, match="32x32"):
-        open_flow_engine(avatar, path, FlowOptions(backend="eager", cache_dir=None))
+        driving(avatar, path)

@@ -25,14 +25,14 @@ from engine.flow.network.checkpoint_file import CheckpointError
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
 from engine.flow.network.network import FaceNetwork
-from tests.engine.stand_in import picture
+from tests.engine.stand_in import PicturedHead, picture, pictured_head
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"native kernels: {missing()}")
 
 WIDE = NetworkConfig(
     image_size=16, widths={4: 64, 8: 64, 16: 64}, style_dim=16, motion_dim=6, inpaint_widths=(2, 2, 2), inpaint_blocks=1
 )
-SOURCE = picture(0, 16)[0].numpy()
+HEAD = pictured_head(0, 16)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,8 @@ def checkpoint(tmp_path: Path) -> Path:
     return written(tmp_path / "wide.pt")
 
 
-def opened(checkpoint: Path, tmp_path: Path, source: np.ndarray = SOURCE) -> FlowNetwork:
-    return open_network(lambda _: source, checkpoint, "native", tmp_path / "cache")
+def opened(checkpoint: Path, tmp_path: Path, head: PicturedHead = HEAD) -> FlowNetwork:
+    return open_network(head, checkpoint, "native", tmp_path / "cache")
 
 
 def was_kept(network: FlowNetwork) -> bool:
@@ -78,13 +78,14 @@ def test_the_second_start_gives_the_same_numbers(checkpoint: Path, tmp_path: Pat
 
 def test_the_second_start_does_without_torch(checkpoint: Path, tmp_path: Path) -> None:
     opened(checkpoint, tmp_path)
-    np.save(tmp_path / "source.npy", SOURCE)
+    np.savez(tmp_path / "head.npz", source_rgb=HEAD.source_rgb, source_depth=HEAD.source_depth)
     code = f"""
-import sys, pathlib, numpy as np
+import sys, pathlib, types, numpy as np
 import engine.flow.published.flow_engine
 from engine.flow.flow_network import open_network
 folder = pathlib.Path({str(tmp_path)!r})
-network = open_network(lambda _: np.load(folder / "source.npy"), folder / "wide.pt", "native", folder / "cache")
+head = types.SimpleNamespace(**np.load(folder / "head.npz"))
+network = open_network(head, folder / "wide.pt", "native", folder / "cache")
 assert "earlier start" in network.backend.why
 assert "torch" not in sys.modules
 """
@@ -94,7 +95,7 @@ assert "torch" not in sys.modules
 
 def test_another_checkpoint_or_avatar_is_compiled(checkpoint: Path, tmp_path: Path) -> None:
     opened(checkpoint, tmp_path)
-    assert not was_kept(opened(checkpoint, tmp_path, picture(1, 16)[0].numpy()))
+    assert not was_kept(opened(checkpoint, tmp_path, pictured_head(1, 16)))
     assert not was_kept(opened(written(checkpoint, seed=1), tmp_path))  # the same name with other content
 
 

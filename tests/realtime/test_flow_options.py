@@ -1,7 +1,6 @@
 """The flow engine from the command line: its options, checkpoints that are none, and heads from coefficients."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from engine.flow.network.config import NetworkConfig
 from engine.flow.network.network import FaceNetwork
 from engine.flow.published.flow_engine import FlowEngine
 from engine.flow.published.flow_options import FlowOptions, Quirks
-from engine.open_flow import open_flow_engine
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.engines import make_engine
 from render.mesh.mesh_io import load_mesh
@@ -118,8 +116,7 @@ def test_the_other_commands_have_what_matters_to_them() -> None:
 
 
 def test_the_avatar_s_own_weights_drive_it(checkpoint: Path, lowpoly: Avatar) -> None:
-    options = live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic").flow
-    engine = open_flow_engine(lowpoly, checkpoint, replace(options, rigid="deform"))
+    engine = make_engine(live("--checkpoint", checkpoint, *FLOW, "--weights", "geodesic", "--rigid", "deform"), lowpoly)
     assert isinstance(engine, FlowEngine)
     shift = np.tile([0.1, -0.2, 0.05], (len(engine._controllers_at), 1))
     assert len(shift) > 40

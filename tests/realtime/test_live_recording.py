@@ -15,8 +15,8 @@ import pytest
 from core.camera import Intrinsics
 from core.frame import FaceObservation, RgbdFrame
 from core.mesh import Mesh
-from core.source import DeviceState
-from engine.motion.protocol import AvatarPose
+from core.source import DeviceState, RgbdSource
+from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.live.report import LiveReport
 from realtime.live.session import LiveSession
 from realtime.recording.recording_folder import RecordingFolder
@@ -48,7 +48,7 @@ class Tracker:
         pass
 
 
-class Engine:
+class Engine(MotionEngine):
     """Answers every frame at once."""
 
     name, head_pose, calibrated = "test", "follow", True
@@ -61,7 +61,7 @@ class Engine:
         return AvatarPose(VERTICES, np.eye(4), frame.timestamp_s, frame.index, observation.tracked)
 
 
-class Camera:
+class Camera(RgbdSource):
     """Hands over a frame whenever one was shown, until `plan` has nothing more to do."""
 
     name, fps, frame_count, skipped, state = "test", 30.0, None, 0, DeviceState.STREAMING

@@ -16,7 +16,7 @@ from capture.face.face_tracker import FaceTracker
 from capture.synthetic.performer.performer import PerformerSource
 from core.camera import Intrinsics
 from core.frame import FaceObservation, RgbdFrame
-from core.source import DeviceState, SourceError, frames_of
+from core.source import DeviceState, RgbdSource, SourceError, frames_of
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.protocol import AvatarPose
 from realtime.live.inference_loop import EASED_AFTER_S
@@ -30,7 +30,7 @@ INTRINSICS = Intrinsics(300, 300, 160, 120, 320, 240)
 BLACK = np.zeros((240, 320, 3), np.uint8)
 
 
-class ScriptedSource:
+class ScriptedSource(RgbdSource):
     """A source that does what a script says: per read a frame, None, or an exception."""
 
     name = "scripted"

@@ -12,7 +12,7 @@ from capture.face.face_tracker import SCORE_NAMES
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
 from core.frame import FaceObservation, RgbdFrame
-from engine.motion.protocol import AvatarPose, HeadPose
+from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 from realtime.live.person import PersonalCalibration
 
 FACE = load_canonical_face(find_face_model()).points
@@ -28,16 +28,14 @@ def face(time_s: float, *, at: tuple[float, float, float] = (0, 0, 0.6), depth: 
     return FaceObservation(frame, True, 1.0, landmarks[:, :2], landmarks, pose, np.zeros(len(SCORE_NAMES), np.float32))
 
 
-class UnitEngine:
-    """Answers every frame with the units it is told to show."""
+class PlainEngine(MotionEngine):
+    """Knows no units, and notes the neutrals it is given."""
 
-    name = "expression"
+    name = "landmark"
     head_pose: HeadPose = "follow"
 
     def __init__(self) -> None:
-        self.gains = np.ones(52)
         self.neutrals: list[FaceObservation] = []
-        self.unit_weights: np.ndarray | None = np.zeros(52)
 
     @property
     def calibrated(self) -> bool:
@@ -50,8 +48,27 @@ class UnitEngine:
         return AvatarPose(np.zeros((1, 3), np.float32), np.eye(4), observation.timestamp_s, 0, True)
 
 
+class PictureEngine(PlainEngine):
+    """Needs the neutral's picture, so that none can be kept."""
+
+    name = "pictures"
+    keeps_neutral = False
+
+
+class UnitEngine(PlainEngine):
+    """Shows the units it is told to."""
+
+    name = "expression"
+    unit_names = UNIT_NAMES
+    unit_weights = gains = None  # of each its own
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gains, self.unit_weights = np.ones(52), np.zeros(52)
+
+
 def pass_frames(
-    person: PersonalCalibration, engine: UnitEngine, start_s: float, count: int, **how: object
+    person: PersonalCalibration, engine: PlainEngine, start_s: float, count: int, **how: object
 ) -> list[str]:
     told = []
     for index in range(count):
@@ -109,7 +126,6 @@ def test_a_profile_of_another_kind_of_camera_is_told_and_not_taken(tmp_path: Pat
 def test_the_range_of_motion_prompts_sets_gains_and_is_kept(tmp_path: Path) -> None:
     person, engine = PersonalCalibration(profile="ada", folder=tmp_path), UnitEngine()
     pass_frames(person, engine, 0.0, 2)
-    assert engine.unit_weights is not None
     engine.unit_weights[UNIT_NAMES.index("jawOpen")] = 0.8
     person.request_range()
     told = pass_frames(person, engine, 1.0, 30 * 21)
@@ -131,8 +147,31 @@ def test_asked_again_it_stops_and_changes_nothing() -> None:
 
 
 def test_engines_without_units_say_so() -> None:
-    person, engine = PersonalCalibration(), UnitEngine()
-    engine.name, engine.unit_weights = "landmark", None
+    person, engine = PersonalCalibration(), PlainEngine()
     pass_frames(person, engine, 0.0, 2)
     person.request_range()
-    assert "no units" in pass_frames(person, engine, 0.1, 2)[0]
+    assert pass_frames(person, engine, 0.1, 2) == [
+        "range of motion: the landmark engine has no units; use --engine expression"
+    ]
+
+
+def test_a_profile_s_neutral_serves_engines_without_units(tmp_path: Path) -> None:
+    save_profile(PersonalProfile.of("ada", face(0), np.full(52, 1.3)), tmp_path)
+    person, engine = PersonalCalibration(profile="ada", folder=tmp_path), PlainEngine()
+    pass_frames(person, engine, 0.0, 3, at=(0.2, 0, 0.8))
+    np.testing.assert_allclose(engine.neutrals[0].landmarks_head_m(), FACE, atol=1e-5)
+    assert len(engine.neutrals) == 1
+    assert len(engine.gains) == 0
+
+
+def test_an_engine_that_needs_the_neutral_s_picture_takes_none_from_a_profile_and_keeps_none(tmp_path: Path) -> None:
+    first = PersonalProfile.of("ada", face(0), np.full(52, 1.3))
+    save_profile(first, tmp_path)
+    person, engine = PersonalCalibration(profile="ada", folder=tmp_path), PictureEngine()
+    seen = face(0.0, at=(0.2, 0, 0.8))
+    person.before(engine, seen)
+    assert engine.neutrals == [seen]
+    kept = load_profile("ada", tmp_path)
+    assert kept is not None
+    assert kept.date == first.date
+    np.testing.assert_allclose(kept.T_camera_head, first.T_camera_head)

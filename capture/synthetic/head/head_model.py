@@ -45,6 +45,7 @@ class HeadModel:
         palette: how it is painted, and what hair and shirt add to the shape.
         data: the shipped head when left out.
         topology: shared by heads of one cut; a closed bust when left out.
+        base: [V, 3] base mesh of a head that is known already, instead of the identity's.
         reshape: [V, 3] base mesh and data → changed base mesh, for what no slider does (cartoon eyes).
         bend: [52, V, 3] units and [V, 3] base mesh → changed units, for faces that move in their own way. Afterwards
             blinks are made to close these eyes and lips to meet, as always.
@@ -59,6 +60,7 @@ class HeadModel:
         *,
         data: HeadData | None = None,
         topology: HeadTopology | None = None,
+        base: Points | None = None,
         reshape: Reshape | None = None,
         bend: Bend | None = None,
     ) -> None:
@@ -67,7 +69,7 @@ class HeadModel:
         self.topology = topology or make_topology(self.data)
         self.unit_names = self.data.names("unit")
         self._lips = LipContact(self.data.vertices.astype(np.float64), self.data.lip_rings)
-        self._base = self._shaped(reshape)
+        self._base = self._finished(self._shaped(reshape) if base is None else base.copy())
         self.eyeballs = {side: fit_eyeball(self._base[self.data.part_vertices(f"eye_{side}")]) for side in SIDES}
         self._units = self._fitted_units(bend)
         self._flat_units = self._units.reshape(len(self._units), -1).astype(np.float32)  # half the memory to go through
@@ -171,6 +173,11 @@ class HeadModel:
             base[indices] += weight * displacement
         if reshape is not None:
             base = reshape(base, self.data)
+        return base
+
+    def _finished(self, base: Points) -> Points:
+        """The base mesh, changed in place, with lips that meet and teeth and tongue where they belong; between its eyes
+        lies the origin."""
         self._lips.seal(base)
         self._settle_mouth(base)
         eyes = [fit_eyeball(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]

@@ -1,8 +1,9 @@
-"""The pickle inside a checkpoint, read so that nothing in it can run, fill memory or take for ever.
+"""What the table of contents of a checkpoint asks for, looked at before PyTorch loads it.
 
 PyTorch's own `weights_only` reader runs no code, but it makes `bytearray(10**12)` when a file says so, lets tensors
-grow beyond what the file holds, and hashes nested keys that take longer than the universe has. This one knows plain
-values, dictionaries and descriptions of stored tensors, and nothing else.
+grow beyond what the file holds, and hashes nested keys that take longer than the universe has. This look at it knows
+plain values, dictionaries and descriptions of stored tensors, makes tensors without memory (device "meta"), and refuses
+everything else.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class RunsCodeError(ValueError):
 
 
 class Storages:
-    """Runs of numbers that tensors show, by key: reserved when the pickle names them, filled from the file afterwards.
+    """Runs of numbers that tensors show, by key, as tensors without memory.
 
     Args:
         largest: bytes of all together.
@@ -52,7 +53,7 @@ class Storages:
             self._left -= count * dtype.itemsize
             if self._left < 0:
                 raise ValueError("its tensors are larger than the file")
-            self.flat[key] = torch.empty(count, dtype=dtype)
+            self.flat[key] = torch.empty(count, dtype=dtype, device="meta")
         if self.flat[key].dtype != dtype or len(self.flat[key]) != count:
             raise ValueError(f"it tells two things of the numbers {key}")
         return self.flat[key]
@@ -66,8 +67,8 @@ class Settings:
 
 
 def load_pickle(file: IO[bytes], storages: Storages) -> Any:
-    """The next pickle of a file: nested dictionaries, lists, tuples, plain values and tensors, whose numbers are still
-    to be filled into `storages`. The file stands right behind it afterwards.
+    """The next pickle of a file: nested dictionaries, lists, tuples, plain values and tensors without memory. The file
+    stands right behind it afterwards.
 
     Raises RunsCodeError where it would run code; any other exception where it is damaged.
     """

@@ -3,10 +3,11 @@
     crop ─▶ live graph (any backend) ─▶ flow and depth ─▶ controllers ─▶ blend and smooth ─▶ AvatarPose
 
 Motion is relative to the driver's calibrated neutral, as published (`start`). Networks that leave the head's motion to
-the tracker are driven by `engine.flow.ours.compact_flow_engine`; `engine.open_flow` chooses.
+the tracker are driven by `engine.flow.ours.compact_flow_engine`; `realtime.engines` chooses.
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ from engine.flow.published.flow_options import FlowOptions, RigOptions
 from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
 from engine.flow.published.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from engine.motion.easing import Easing, State
-from engine.motion.protocol import AvatarPose, HeadPose
+from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,20 @@ class FlowAvatar(Pictured, Protocol):
     def weights(self) -> csr_matrix: ...
 
 
-class FlowEngine:
-    """Drives one avatar through a network checkpoint. Implements `engine.motion.protocol.MotionEngine`."""
+@dataclass(frozen=True, eq=False)
+class FlowState(State):
+    """Displacement of the vertices [V, 3], and the head's rotation vector [3] and shift [3], avatar units."""
+
+    delta: NDArray[np.float64]
+    turn: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
+class FlowEngine(MotionEngine):
+    """Drives one avatar through a network checkpoint."""
 
     name = "flow"
+    keeps_neutral = False  # its neutral is a picture, and none is kept
 
     def __init__(
         self,
@@ -61,7 +72,7 @@ class FlowEngine:
     ) -> None:
         """Raises InputError for an avatar that cannot be used."""
         options = options or FlowOptions()
-        self.head_pose = head_pose
+        self.head_pose: HeadPose = head_pose
         self.quirks = options.quirks(released=network.released)
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
@@ -69,7 +80,7 @@ class FlowEngine:
         self._cropper = NetworkCropper(self.quirks.driving_channel_order)
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
         self._prepare_controllers(avatar, options)
-        self._easing = Easing((np.zeros(self._rest.shape), np.zeros(3), np.zeros(3)))
+        self._easing = Easing(FlowState(np.zeros(self._rest.shape), np.zeros(3), np.zeros(3)))
         self._moved = False  # since the first neutral
 
     def _prepare_controllers(self, avatar: FlowAvatar, options: FlowOptions) -> None:
@@ -109,18 +120,16 @@ class FlowEngine:
             state = self._easing.step(self._live(observation), tracked=True, time_s=now_s)
         else:  # exact from the first frame on, as published: at rest before, and now near the neutral
             state, self._moved = self._easing.begin(self._live(observation), now_s), True
-        delta, turn, shift = state
         T = np.eye(4)
-        T[:3, :3], T[:3, 3] = rotation_matrix(turn), shift
-        vertices = self._rest + delta.astype(np.float32)
+        T[:3, :3], T[:3, 3] = rotation_matrix(state.turn), state.shift
+        vertices = self._rest + state.delta.astype(np.float32)
         return AvatarPose(vertices, T, now_s, observation.frame.index, tracked)
 
-    def _live(self, observation: FaceObservation) -> State:
-        """Vertex displacement [V, 3], the head's rotation vector [3] and shift [3]."""
+    def _live(self, observation: FaceObservation) -> FlowState:
         assert self._offset is not None
         fields = self._run(observation, self._offset)
         delta, T = self._pose(*self._tracker.track(fields.flow, fields.depth))
-        return delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy()
+        return FlowState(delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy())
 
     def _run(self, observation: FaceObservation, offset: NDArray[np.float32]) -> MotionFields:
         crop = self._cropper(observation)

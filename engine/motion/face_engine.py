@@ -1,0 +1,156 @@
+"""The skeleton of engines that watch a face's landmarks and move an avatar's controllers.
+
+    measure ─▶ [the engine: what the face does] ─▶ smooth ─▶ ease ─▶ [the engine: controllers] ─▶ close ─▶ vertices
+
+An engine is a subclass with three methods: `_remember`, `_seen` and `_controllers`. All else is here: the neutral, the
+head's pose, the gaze, smoothing, easing after losses, what must close, and the way from controllers to vertices.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.rig.face_rig import FaceRig
+from core.frame import FaceObservation
+from engine.motion.driver_face import DriverMotion, DriverNeutral, make_neutral, measure
+from engine.motion.easing import Easing, State
+from engine.motion.eyes import GAZE_FILTER, LID_FILTER, followed_gaze
+from engine.motion.face_mapping import FaceMapping
+from engine.motion.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
+from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
+from engine.motion.retarget import Retargeter, UnitMotion
+from engine.motion.smoothing import OneEuro
+
+Array = NDArray[np.float64]
+Own = TypeVar("Own")
+
+
+@dataclass(frozen=True, eq=False)
+class FaceState(State):
+    """What a face does.
+
+    Attributes:
+        face: [N, D] the engine's own: displacements of landmarks or controllers, or weights of units.
+        lids: [2, 2] for each eye how open, less 1 (0 as in neutral, -1 shut), and how far the lower lid is raised, in
+            apertures.
+        gaze: [2, 2] yaw and pitch of each eye in radians.
+        turn: [1, 3] rotation vector of the head since the neutral.
+        shift: [1, 3] of the head since the neutral, avatar units.
+    """
+
+    face: Array
+    lids: Array
+    gaze: Array
+    turn: Array
+    shift: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Driver(Generic[Own]):
+    """Who drives: the neutral face, its proportions beside the avatar's, and what the engine itself keeps of it."""
+
+    neutral: DriverNeutral
+    mapping: FaceMapping
+    own: Own
+
+
+class Closing(Protocol):
+    """Lids of one eye that can be closed: `engine.motion.contact` or `engine.motion.closing`."""
+
+    def apply(self, moved: Array, openness: float, raised: float) -> None: ...
+
+
+class LipsMeeting(Protocol):
+    """Lips that meet: `engine.motion.contact` or `engine.motion.closing`."""
+
+    def apply(self, moved: Array) -> None: ...
+
+
+class FaceEngine(MotionEngine, Generic[Own]):
+    """One driver's face on one avatar. Owned by one thread.
+
+    Args:
+        rig: the avatar's.
+        head_pose: "follow" turns the avatar with the driver, "fixed" keeps it still; may be changed while running.
+        face: [N, D] of zeros, in the shape of `FaceState.face`.
+        face_filter: smooths that.
+        lids: of the picture-left and of the picture-right eye.
+    """
+
+    def __init__(
+        self,
+        rig: FaceRig,
+        head_pose: HeadPose,
+        face: Array,
+        face_filter: OneEuro,
+        lids: tuple[Closing, Closing],
+        lips: LipsMeeting,
+    ) -> None:
+        self.head_pose: HeadPose = head_pose
+        self._rig = rig
+        self._retargeter = Retargeter(rig)
+        self._lids, self._lips = lids, lips
+        self._driver: Driver[Own] | None = None
+        others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
+        self._filters = (face_filter, *others)  # in the order of a state's parts
+        still = np.zeros((1, 3))
+        self._easing = Easing(FaceState(face, np.zeros((2, 2)), np.zeros((2, 2)), still, still))
+
+    @abstractmethod
+    def _remember(self, neutral: FaceObservation) -> Own:
+        """What this engine keeps of a tracked neutral beyond the face itself; handed to `_seen` within its driver."""
+
+    @abstractmethod
+    def _seen(self, observation: FaceObservation, motion: DriverMotion, driver: Driver[Own]) -> tuple[Array, Array]:
+        """`face` and `lids` of the state, as a tracked observation shows them, not smoothed."""
+
+    @abstractmethod
+    def _controllers(self, face: Array) -> tuple[Array, UnitMotion | None]:
+        """Displacement [K, 3] of the controllers for a state's `face`, and what units do, see `Retargeter.vertices`.
+        The displacement is changed by who gets it."""
+
+    @property
+    def calibrated(self) -> bool:
+        return self._driver is not None
+
+    def calibrate(self, neutral: FaceObservation) -> None:
+        """Take this observation as the driver's neutral face; the avatar eases over. ValueError if not tracked."""
+        face = make_neutral(neutral)
+        self._driver = Driver(face, FaceMapping(self._rig, face.landmarks), self._remember(neutral))
+        self._easing.recalibrated()
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        """The pose that answers this observation. Before `calibrate`, and when the face is lost, it eases to rest."""
+        driver = self._driver if observation.tracked else None
+        tracked, time_s = driver is not None, observation.timestamp_s
+        live = self._easing.rest if driver is None else self._live(observation, driver)
+        shown = self._easing.step(live, tracked, time_s)
+        return AvatarPose(self._vertices(shown), self._head(shown), time_s, observation.frame.index, tracked)
+
+    def _live(self, observation: FaceObservation, driver: Driver[Own]) -> FaceState:
+        """The smoothed state of a tracked frame."""
+        if self._easing.starting:
+            for each in self._filters:
+                each.reset()
+        motion = measure(observation, driver.neutral)
+        face, lids = self._seen(observation, motion, driver)
+        gaze = followed_gaze(motion, self._easing.shown.gaze)
+        turn, shift = head_motion(motion, driver.neutral.T_camera_head, driver.mapping)
+        raw = FaceState(face, lids, gaze, turn, shift)
+        time_s = observation.timestamp_s
+        return raw.of(smooth(part, time_s) for smooth, part in zip(self._filters, raw.parts, strict=True))
+
+    def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
+        moved, units = self._controllers(shown.face)
+        self._lips.apply(moved)
+        for lid, (openness, raised) in zip(self._lids, shown.lids.tolist(), strict=True):
+            lid.apply(moved, openness + 1.0, raised)
+        return self._retargeter.vertices(moved, shown.gaze, units)
+
+    def _head(self, shown: FaceState) -> Array:
+        if self.head_pose == "fixed" or self._driver is None:
+            return np.eye(4)
+        return T_world_head(shown.turn, shown.shift, self._driver.mapping.origin)
