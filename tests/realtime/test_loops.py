@@ -1,0 +1,151 @@
+"""The loops of a live session one by one, each run on the test's own thread."""
+
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from core.frame import RgbdFrame
+from core.source import DeviceState
+from realtime.live.capture_loop import SILENCE_S, SILENT_FRAMES, CaptureLoop
+from realtime.live.inference_loop import InferenceLoop
+from realtime.live.person import PersonalCalibration
+from realtime.live.pipeline import PosedFrame
+from realtime.threads.latest_slot import LatestSlot
+from realtime.threads.timing import SectionTimes, StateClock
+from realtime.threads.worker import Stop
+from tests.realtime.test_live_recording import AVATAR, INTRINSICS, Engine, Tracker
+
+
+def frame(index: int) -> RgbdFrame:
+    return RgbdFrame(np.zeros((48, 64, 3), np.uint8), None, INTRINSICS, time.monotonic(), index)
+
+
+class ClosedTracker(Tracker):
+    """Notes that it was closed."""
+
+    closed = False
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+
+class Inference:
+    """An inference loop with everything that it is given; `avatar` is ready."""
+
+    def __init__(self) -> None:
+        self.tracker, self.answers = ClosedTracker(), list[PosedFrame]()
+        self.frames: LatestSlot[RgbdFrame] = LatestSlot()
+        self.avatar: Future[Any] = Future()
+        self.avatar.set_result(AVATAR)
+        self.ready, self.states = threading.Event(), StateClock()
+        self.loop = self.made()
+
+    def made(self) -> InferenceLoop:
+        return InferenceLoop(
+            lambda: self.tracker,  # type: ignore[arg-type,return-value]
+            lambda _: Engine(),  # type: ignore[arg-type,return-value]
+            self.avatar,
+            PersonalCalibration(),
+            frames=self.frames,
+            silence_s=lambda: 1e9,
+            publish=self.answers.append,
+            ready=self.ready,
+            states=self.states,
+            times=SectionTimes(),
+            stop=Stop(),
+        )
+
+
+def test_inference_answers_what_it_is_given_and_ends_with_it() -> None:
+    own = Inference()
+    own.frames.put(frame(7))
+    own.frames.close()
+    own.loop.run()
+    assert [answer.pose.index for answer in own.answers] == [7]
+    assert (own.loop.rate.count, own.loop.engine_name, own.states.current) == (1, "test", "streaming")
+    assert own.ready.is_set()
+    assert own.tracker.closed
+
+
+def test_inference_without_an_avatar_only_closes_the_tracker() -> None:
+    own = Inference()
+    own.avatar = Future()
+    own.avatar.cancel()
+    own.made().run()
+    assert own.tracker.closed
+    assert not own.ready.is_set()
+
+
+def test_while_paused_frames_go_by_unanswered() -> None:
+    own = Inference()
+    own.loop.toggle_pause()
+    own.frames.put(frame(0))
+    own.frames.close()
+    own.loop.run()
+    assert own.loop.paused
+    assert own.answers == []
+    own.loop.toggle_pause()
+    assert not own.loop.paused
+
+
+class Camera:
+    """Gives three frames, with nothing between the first two, and notes what is done with it."""
+
+    name, frame_count, skipped, state = "camera", None, 4, DeviceState.STALLED
+
+    def __init__(self, fps: float = 0.0) -> None:
+        self.fps, self.done = fps, list[str]()
+        self._frames = iter([frame(0), None, frame(1), frame(2)])
+
+    def open(self) -> None:
+        self.done.append("open")
+
+    def read(self, timeout_s: float) -> RgbdFrame | None:
+        self.done.append("read")
+        try:
+            return next(self._frames)
+        except StopIteration:
+            raise EOFError from None
+
+    def close(self) -> None:
+        self.done.append("close")
+
+
+def capture(
+    camera: Camera, stop: Stop, ready: threading.Event
+) -> tuple[CaptureLoop, LatestSlot[RgbdFrame], StateClock]:
+    frames: LatestSlot[RgbdFrame] = LatestSlot()
+    states = StateClock()
+    return CaptureLoop(camera, frames, ready, states, stop), frames, states
+
+
+def test_capture_hands_over_every_frame_and_says_what_the_source_does() -> None:
+    camera, ready = Camera(), threading.Event()
+    ready.set()
+    loop, frames, states = capture(camera, Stop(), ready)
+    loop.run()
+    assert (loop.rate.count, frames.dropped, loop.skipped) == (3, 2, 4)
+    assert states.current == "stalled", "the last the source said of itself"
+    loop.end()
+    assert states.current == "ended"
+    assert camera.done == ["open", *["read"] * 5, "close"]
+    newest = frames.take(0)
+    assert newest is not None
+    assert newest.index == 2
+
+
+def test_nothing_is_read_before_somebody_takes_frames() -> None:
+    camera, stop = Camera(), Stop()
+    stop.request()
+    loop, *_ = capture(camera, stop, threading.Event())
+    loop.run()
+    assert camera.done == ["open"]
+
+
+def test_a_slow_source_may_be_silent_longer() -> None:
+    fast, slow, unknown = (capture(Camera(fps), Stop(), threading.Event())[0] for fps in (30.0, 5.0, 0.0))
+    assert fast.silence_s == unknown.silence_s == SILENCE_S
+    assert slow.silence_s == SILENT_FRAMES / 5
