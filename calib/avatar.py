@@ -154,6 +154,10 @@ def avatar_camera(eye: Vector | None, translation: Vector | None) -> NDArray[np.
     """T_camera_world [4, 4] of a camera at `eye` looking at the origin, before which the avatar is shifted."""
     if eye is not None and not np.linalg.norm(eye) > 0.1:
         raise InputError(f"--eye {' '.join(map(str, eye))}: expected a point away from the head; the default is 0 0 8")
+    if eye is not None and float(np.hypot(eye[0], eye[2])) < 1e-3 * float(np.linalg.norm(eye)):
+        raise InputError(
+            f"--eye {' '.join(map(str, eye))}: expected a point beside the head, this is right above or below"
+        )
     shift = np.eye(4)
     shift[:3, 3] = translation or (0.0, 0.0, 0.0)
     return np.asarray(look_at(eye or PUBLISHED_EYE) @ shift)

@@ -21,6 +21,7 @@ from core.camera import AVATAR_VIEW, OrbitCamera
 from core.errors import InputError
 from engine.flow.published.flow_options import RigOptions
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
+from realtime.live.report import check_report_path
 from realtime.progress import Tell, console, progress_bar, step_bar
 from realtime.synth_command import synth
 from realtime.threads.signals import stopped_by_signals
@@ -79,6 +80,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         options.seconds,
         person,
     )
+    _check_paths(options)
     with ExitStack() as resources:
         record = RecordingFolder.claim(options.record, overwrite=options.overwrite) if options.record else None
         if record is not None:
@@ -94,18 +96,27 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
             session.run(avatar, viewer, record)
 
 
+def _check_paths(options: LiveOptions | AnimateOptions) -> None:
+    """Raises InputError for paths that cannot be used, before anything that takes long."""
+    if isinstance(options, LiveOptions) and options.report is not None:
+        check_report_path(options.report)
+    if options.checkpoint is not None and not options.checkpoint.is_file():
+        raise InputError(f"--checkpoint {options.checkpoint}: there is no such file; check the path")
+
+
 def _tell_report(session: "LiveSession", path: Path | None) -> None:
     """Write and print what happened, however the session ended."""
-    report = session.report()
-    report.print(console)
-    if path is None:
-        return
+    report, failing = session.report(), sys.exception() is not None
     try:
-        report.write(path)
+        if path is not None:
+            report.write(path)
     except InputError as error:
-        if sys.exception() is None:
+        if not failing:
             raise
         log.error("%s", error)  # what ended the session matters more
+    finally:
+        if report.frames["captured"]:
+            report.print(console)
 
 
 def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
@@ -127,6 +138,7 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     def make_tracker() -> FaceTracker:
         return FaceTracker(options.face_model)
 
+    _check_paths(options)
     source = make_source()  # a wrong path is told before minutes are spent on the avatar
     person = PersonalCalibration(profile=options.profile)
     with RecordingFolder.claim(options.out, overwrite=options.overwrite) as folder:
@@ -230,7 +242,13 @@ def _landmarks_placed(options: AvatarOptions, path: Path) -> bool:
 def _avatar_path(options: AvatarOptions) -> Path:
     from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 
-    return builtin_avatar_path(options.avatar) if options.avatar in BUILTIN_AVATARS else Path(options.avatar)
+    if options.avatar in BUILTIN_AVATARS:
+        return builtin_avatar_path(options.avatar)
+    path = Path(options.avatar)
+    if not path.exists():
+        known = ", ".join(BUILTIN_AVATARS)
+        raise InputError(f"--avatar {path}: there is no such file, nor a built-in head of that name ({known})")
+    return path
 
 
 def _prepared(options: AvatarOptions) -> "Avatar":
@@ -257,8 +275,19 @@ def _prepare(options: AvatarOptions, progress: Tell) -> "Avatar":
     return prepare_avatar(_avatar_path(options), options.preparation, refresh=options.refresh, progress=progress)
 
 
+def _open_standard_streams() -> None:
+    """Give what a parent closed something to lead to. Otherwise the next file that is opened takes the number of the
+    standard error, and what a native library prints goes into that file."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
 def _run(command: Callable[[], None]) -> None:
     """Run a command; what the user can act on becomes one line and exit status 2."""
+    _open_standard_streams()
     logging.basicConfig(
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
     )
@@ -270,3 +299,6 @@ def _run(command: Callable[[], None]) -> None:
         sys.exit(EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read our words has enough of them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)

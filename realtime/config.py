@@ -73,6 +73,11 @@ class MotionOptions:
             raise InputError(f"--fov {self.fov:g}: expected degrees between 5 and 150; leave it out if not known")
 
 
+def _check_size(width: int, height: int) -> None:
+    if not (64 <= width <= 8192 and 64 <= height <= 8192):
+        raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LiveOptions(AvatarOptions, MotionOptions):
     """Drive a head live: capture, track, animate, show, record."""
@@ -108,9 +113,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
-        width, height = self.size
-        if not (64 <= width <= 8192 and 64 <= height <= 8192):
-            raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
+        _check_size(*self.size)
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
 
@@ -137,6 +140,7 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
+        _check_size(*self.size)
         if self.neutral_frame != "auto" and not self.neutral_frame.isdecimal():
             raise InputError(
                 f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"

@@ -1,12 +1,22 @@
 """The console that the commands speak on, and their progress bars."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-console = Console(stderr=True)
+
+class LenientConsole(Console):
+    """A console that nobody may be listening to: a closed terminal or a log on a full disk ends no session."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with suppress(OSError):
+            super().print(*objects, **options)
+
+
+console = LenientConsole(stderr=True)
 
 Tell = Callable[[str, int, int | None], None]
 """Told what is being done, how much of it is behind, and of how much."""

@@ -59,4 +59,4 @@ def _webcams() -> list[DeviceRow]:
     for path in listed_cameras():
         number = path.removeprefix("/dev/video")
         rows.append(DeviceRow("webcam", path, "listed", f"--device webcam:{number}"))
-    return rows
+    return rows or [DeviceRow("webcam", "", "none found", "plug it in; elsewhere than on Linux try --device webcam:0")]

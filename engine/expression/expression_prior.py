@@ -133,7 +133,7 @@ class ExpressionPrior:
 
 
 def _silu(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(values / (1 + np.exp(-values)), dtype=np.float32)
+    return np.asarray(values / (1 + np.exp(np.minimum(-values, 80))), dtype=np.float32)  # beyond, floats overflow
 
 
 def reduced_count(displacement_components: int, shape_components: int) -> int:

@@ -97,14 +97,14 @@ class InferenceLoop:
     def paused(self) -> bool:
         return self._paused.is_set()
 
-    def toggle_pause(self) -> None:
-        """Leave frames unanswered, or answer them again."""
+    def toggle_pause(self) -> bool:
+        """Leave frames unanswered, or answer them again; whether it is paused now."""
         self._paused.clear() if self._paused.is_set() else self._paused.set()
+        return self._paused.is_set()
 
-    def toggle_head_pose(self) -> None:
-        """Follow the driver's head, or keep it still; nothing happens before there is an engine."""
-        if self._pipeline is not None:
-            self._pipeline.toggle_head_pose()
+    def toggle_head_pose(self) -> bool:
+        """Follow the driver's head, or keep it still; whether it follows now. No effect before there is an engine."""
+        return self._pipeline is None or self._pipeline.toggle_head_pose()
 
     # --- inference thread -----------------------------------------------------------------------------------------
 

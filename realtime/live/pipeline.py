@@ -60,6 +60,7 @@ class FramePipeline:
         observation = untracked(replace(last, timestamp_s=timestamp_s))
         return PosedFrame(observation, self._engine.animate(observation))
 
-    def toggle_head_pose(self) -> None:
-        """Switch between following the driver's head and keeping it still. May be called from any thread."""
+    def toggle_head_pose(self) -> bool:
+        """Follow the driver's head, or keep it still; whether it follows now. May be called from any thread."""
         self._engine.head_pose = "fixed" if self._engine.head_pose == "follow" else "follow"
+        return self._engine.head_pose == "follow"

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.errors import InputError
+from core.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,10 @@ class LiveReport:
 
     def write(self, path: Path) -> None:
         """Write as JSON; the file is replaced in one step. Raises InputError where it cannot be written."""
-        temporary = path.with_name(path.name + ".tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
-            temporary.replace(path)
+            with whole_file(path) as temporary:
+                temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
         except OSError as error:
             raise InputError(
                 f"{path}: the report cannot be written ({error.strerror}); give another --report"
@@ -79,6 +79,14 @@ class LiveReport:
             console.print(f"[yellow]the recording lost {lost}: the disk or the encoder was too slow")
         for problem in self.recording_problems:
             console.print(f"[red]not recorded:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+
+
+def check_report_path(path: Path) -> None:
+    """Raises InputError where no file can stand at `path`: better told before the session than after it."""
+    if not path.name or path.is_dir():
+        raise InputError(f"--report {path}: expected the name of a file to write, this is a folder; add a name")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise InputError(f"--report {path}: {path.parent} is a file; name another folder")
 
 
 def seconds_since_process_start() -> float:

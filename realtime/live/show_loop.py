@@ -88,10 +88,11 @@ class ShowLoop:
                 posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
                 return False
+            said = self._status
             self._refresh_status()
             if posed is not None:
                 self._show(posed)
-            elif self._viewer.needs_redraw:
+            elif self._viewer.needs_redraw or self._status != said:
                 self._redraw()
         return False
 
@@ -132,12 +133,16 @@ class ShowLoop:
             self._stop.request()
         elif command is ViewerCommand.NEUTRAL:
             self._person.request_neutral()
+            self._viewer.notify("taking your face as neutral")
         elif command is ViewerCommand.RANGE:
             self._person.request_range()
         elif command is ViewerCommand.PAUSE:
-            self._inference.toggle_pause()
+            self._viewer.notify("paused" if self._inference.toggle_pause() else "going on")
+            self._status_due_s = 0.0
         elif command is ViewerCommand.HEAD_POSE:
-            self._inference.toggle_head_pose()
+            self._viewer.notify("the head follows you" if self._inference.toggle_head_pose() else "the head stays")
+        elif command is ViewerCommand.MIRROR:
+            self._viewer.notify("mirrored" if self._viewer.controls.mirror else "not mirrored")
         elif command is ViewerCommand.RECORD:
             self._viewer.notify(self._recordings.toggle(self._avatar))
         elif command is ViewerCommand.SCREENSHOT:

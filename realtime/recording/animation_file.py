@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +21,9 @@ from realtime.recording.recording_folder import (
     POSES_NAME,
     SYNC_S,
     RecordingError,
+    check_in_place,
     partial_of,
+    reason_of,
     sync_folder,
     write_all,
 )
@@ -55,10 +59,11 @@ class AnimationWriter:
             self._poses = self._opened(self._poses_path)
         except OSError as error:
             self._let_go()
+            self._remove()
             raise RecordingError.of(path, error) from error
 
     def _opened(self, path: Path) -> IO[bytes]:
-        self._files.append(path.open("wb", buffering=0))
+        self._files.append(path.open("w+b", buffering=0))
         return self._files[-1]
 
     def append(
@@ -88,27 +93,26 @@ class AnimationWriter:
         """Bring everything to the disk, and see that the files are still where they were put."""
         for file, path in ((self._vertices, self._partial), (self._poses, self._poses_path)):
             os.fsync(file.fileno())
-            try:
-                same = os.path.samestat(os.fstat(file.fileno()), path.stat())
-            except FileNotFoundError:
-                same = False
-            if not same:
-                raise RecordingError(f"{path}: was removed while it was being written; record into another folder")
+            check_in_place(file, path)
         self._synced_s = self._clock()
 
     def close(self) -> None:
         """Make the archive whole. A session without a single pose leaves no file. May be called twice."""
         if not self._files:
             return
-        self._let_go()
-        if not self.frames:
-            self._remove()
-            return
         try:
-            poses = np.fromfile(self._poses_path, dtype=POSE, count=self.frames)
-            _put_together(self.path, poses, self._vertex_count, self._crc)
+            check_in_place(self._vertices, self._partial)
+            check_in_place(self._poses, self._poses_path)
+            if not self.frames:
+                self._remove()
+                return
+            poses = _read_poses(self._poses, self.frames)
+            with _buffered(self._vertices) as whole:
+                _put_together(whole, self.path, poses, self._vertex_count, self._crc)
         except OSError as error:
             raise _unfinished(self.path, error) from error
+        finally:
+            self._let_go()
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""
@@ -126,19 +130,38 @@ class AnimationWriter:
         self._poses_path.unlink(missing_ok=True)
 
 
-def _put_together(path: Path, poses: NDArray[np.void], vertex_count: int, crc: int | None) -> None:
+@contextmanager
+def _buffered(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """An unbuffered file as one that takes all it is given, for a while."""
+    buffered = io.BufferedRandom(file)  # type: ignore[arg-type]  # opened without a buffer: a FileIO
+    try:
+        yield buffered
+    finally:
+        with suppress(OSError):
+            buffered.detach()
+
+
+def _read_poses(file: IO[bytes], count: int) -> NDArray[np.void]:
+    """The first `count` poses of a file, fewer where it ends before. Raises OSError."""
+    file.seek(0)
+    content = file.read(count * POSE.itemsize) or b""
+    return np.frombuffer(content, dtype=POSE, count=len(content) // POSE.itemsize)
+
+
+def _put_together(file: IO[bytes], path: Path, poses: NDArray[np.void], vertex_count: int, crc: int | None) -> None:
     """From the partial files to the archive under its name, and only then away with the poses. Raises OSError."""
-    partial = partial_of(path)
     short = {name: np.ascontiguousarray(poses[name]) for name in POSE.names or ()}
-    growing_npz.complete(partial, len(poses), vertex_count, short, crc)
-    partial.replace(path)
+    growing_npz.complete(file, len(poses), vertex_count, short, crc)
+    partial_of(path).replace(path)
     sync_folder(path.parent)
     path.with_name(POSES_NAME).unlink(missing_ok=True)
 
 
 def _unfinished(path: Path, error: OSError) -> RecordingError:
-    problem = RecordingError.of(path, error)
-    return RecordingError(f"{problem}; make room and run  vfa finish-recording {path.parent}")
+    reason = reason_of(error)
+    return RecordingError(
+        f"{path}: cannot be written ({reason}); make room and run  vfa finish-recording {path.parent}"
+    )
 
 
 def finish_animation(folder: Path) -> int:
@@ -155,12 +178,12 @@ def finish_animation(folder: Path) -> int:
     vertex_count = growing_npz.vertex_count_of(partial)
     try:
         there = (partial.stat().st_size - growing_npz.DATA_OFFSET) // growing_npz.frame_bytes(vertex_count)
-        poses = _sound(
-            np.fromfile(poses_path, dtype=POSE, count=min(there, poses_path.stat().st_size // POSE.itemsize))
-        )
+        with poses_path.open("rb") as written:
+            poses = _sound(_read_poses(written, there))
         if not len(poses):
-            raise InputError(f"{folder}: not one frame of the recording is complete; it is left as it is")
-        _put_together(path, poses, vertex_count, None)
+            raise InputError(f"{folder}: not one frame of the recording is complete; delete it, or record over it")
+        with partial.open("r+b") as archive:
+            _put_together(archive, path, poses, vertex_count, None)
     except OSError as error:
         raise _unfinished(path, error) from error
     return len(poses)

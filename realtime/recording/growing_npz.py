@@ -76,28 +76,31 @@ def vertex_count_of(path: Path) -> int:
 
 
 def complete(
-    path: Path, frames: int, vertex_count: int, short: Mapping[str, NDArray[Any]], data_crc: int | None = None
+    file: IO[bytes], frames: int, vertex_count: int, short: Mapping[str, NDArray[Any]], data_crc: int | None = None
 ) -> None:
-    """Make the file at `path` a whole `.npz` of `frames` frames and the `short` arrays. Can be repeated if interrupted.
+    """Make an open file a whole `.npz` of `frames` frames and the `short` arrays. Can be repeated if interrupted.
 
-    data_crc: CRC-32 of all frames where it is known; otherwise they are read once. Raises OSError.
+    Args:
+        file: opened for reading and writing.
+        data_crc: CRC-32 of all frames where it is known; otherwise they are read once.
+
+    Raises OSError.
     """
     size = frames * frame_bytes(vertex_count)
-    with path.open("r+b") as file:
-        file.truncate(DATA_OFFSET + size)
-        crc_of_data = _crc_of_data(file) if data_crc is None else data_crc
-        head = _npy_head(frames, vertex_count)
-        crc = joined_crc(zlib.crc32(head), crc_of_data, size)
-        file.seek(0)
-        file.write(_zip_head(crc, len(head) + size) + head)
-        file.seek(0, os.SEEK_END)
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            _enter(archive, crc, len(head) + size)
-            for name, array in short.items():
-                with archive.open(f"{name}.npy", "w") as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+    file.truncate(DATA_OFFSET + size)
+    crc_of_data = _crc_of_data(file) if data_crc is None else data_crc
+    head = _npy_head(frames, vertex_count)
+    crc = joined_crc(zlib.crc32(head), crc_of_data, size)
+    file.seek(0)
+    file.write(_zip_head(crc, len(head) + size) + head)
+    file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        _enter(archive, crc, len(head) + size)
+        for name, array in short.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _enter(archive: zipfile.ZipFile, crc: int, size: int) -> None:

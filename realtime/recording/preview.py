@@ -15,7 +15,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from realtime.recording.recording_folder import PREVIEW_NAME, SYNC_S, RecordingError, partial_of, sync_folder, write_all
+from realtime.recording.recording_folder import (
+    PREVIEW_NAME,
+    SYNC_S,
+    RecordingError,
+    check_in_place,
+    partial_of,
+    sync_folder,
+    write_all,
+)
 
 TIME_BASE = Fraction(1, 90_000)
 WIDEST = 4  # times its height: a stranger picture is squeezed
@@ -64,9 +72,9 @@ class PreviewWriter:
         self._last_pts = pts
         try:
             self._container.mux(self._stream.encode(frame))
-        except (OSError, av.error.FFmpegError) as error:
+        except (OSError, av.error.FFmpegError, RecordingError) as error:
             self._broken = True
-            raise RecordingError.of(self.path, self._file.error or error) from error
+            raise self._told(error) from error
         self.frames += 1
 
     def close(self) -> None:
@@ -75,20 +83,28 @@ class PreviewWriter:
             return
         try:
             self._finish()
+            self._file.check_in_place()
             if self._broken:
                 finish_preview(self.path.parent)
             elif self.frames:
                 self._partial.replace(self.path)
             else:
                 self._partial.unlink(missing_ok=True)
-        except (OSError, av.error.FFmpegError) as error:
-            raise RecordingError.of(self.path, self._file.error or error) from error
+        except (OSError, av.error.FFmpegError, RecordingError) as error:
+            raise self._told(error) from error
+        finally:
+            self._file.end()
+
+    def _told(self, error: Exception) -> RecordingError:
+        first = self._file.error or error  # the muxer only says that there was one
+        return first if isinstance(first, RecordingError) else RecordingError.of(self.path, first)
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""
         if not self._finished:
-            with contextlib.suppress(OSError, av.error.FFmpegError):  # it goes anyway
+            with contextlib.suppress(OSError, av.error.FFmpegError, RecordingError):  # it goes anyway
                 self._finish()
+            self._file.end()
             self._partial.unlink(missing_ok=True)
 
     def _finish(self) -> None:
@@ -98,11 +114,9 @@ class PreviewWriter:
             if self._stream is not None and not self._broken:
                 self._container.mux(self._stream.encode(None))
             self._container.close()
-        except (OSError, av.error.FFmpegError):
+        except (OSError, av.error.FFmpegError, RecordingError):
             if not self._broken:
                 raise
-        finally:
-            self._file.end()
 
     def _open_stream(self, width: int) -> VideoStream:
         options = {"preset": "superfast", "crf": "20", "g": "60"}  # a fragment ends, and is safe, every two seconds
@@ -119,20 +133,26 @@ class _SyncedFile:
     """What the muxer writes to: nothing waits in a buffer, and every second all is brought to the disk."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("wb", buffering=0)
         self._synced_s = time.monotonic()
-        self.error: OSError | None = None  # the first one: the muxer only says that there was one
+        self.error: OSError | RecordingError | None = None  # the first one: the muxer only says that there was one
 
     def write(self, content: bytes) -> int:
         try:
             write_all(self._file, content)
             if time.monotonic() - self._synced_s >= SYNC_S:
                 os.fsync(self._file.fileno())
+                self.check_in_place()
                 self._synced_s = time.monotonic()
-        except OSError as error:
+        except (OSError, RecordingError) as error:
             self.error = self.error or error
             raise
         return len(content)
+
+    def check_in_place(self) -> None:
+        """Raises RecordingError where the film no longer stands where it was put."""
+        check_in_place(self._file, self._path)
 
     def end(self) -> None:
         self._file.close()

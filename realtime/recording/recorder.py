@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from core.errors import InputError
+from core.untrusted import read_arrays
 from engine.motion.protocol import AvatarPose
-from realtime.recording.animation_file import AnimationWriter, finish_animation
+from realtime.recording.animation_file import POSE, AnimationWriter, finish_animation
 from realtime.recording.preview import PreviewWriter, finish_preview
 from realtime.recording.recording_folder import (
     ANIMATION_NAME,
@@ -75,7 +76,7 @@ class Recorder:
         """Why nothing more is recorded, in one line; None while all is well."""
         failure = self._poses.failure or self._pictures.failure
         if failure is None or isinstance(failure, RecordingError):
-            return None if failure is None else str(failure)
+            return None if failure is None else f"{failure}; what was written before is kept"
         return (
             f"{self.directory}: the recording broke off ({type(failure).__name__}: {failure}); what was written is kept"
         )
@@ -104,6 +105,8 @@ def finish_recording(path: Path) -> str:
     recording goes on at this moment. Only complete files replace anything, and nothing else is deleted.
     """
     with RecordingFolder.reopen(path) as folder:
+        if (told := _already_complete(folder.path)) is not None:
+            return told
         done, problems = [], []
         animation, film = (partial_of(folder.path / name) for name in (ANIMATION_NAME, PREVIEW_NAME))
         if animation.exists() or (folder.path / POSES_NAME).exists() or not film.exists():
@@ -111,11 +114,27 @@ def finish_recording(path: Path) -> str:
                 done.append(f"{finish_animation(folder.path)} frames: {folder.path / ANIMATION_NAME}")
             except InputError as error:
                 problems.append(str(error))
+        earlier = (folder.path / PREVIEW_NAME).exists()
         try:
             if finish_preview(folder.path):
                 done.append(f"film: {folder.path / PREVIEW_NAME}")
         except InputError as error:
-            problems.append(str(error))
+            problems.append(str(error) + f"; {PREVIEW_NAME} is of an earlier recording" * earlier)
     if not done:
         raise InputError("; ".join(problems))
     return "\n".join([*done, *problems])
+
+
+def _already_complete(folder: Path) -> str | None:
+    """What to say where both files are there and nothing waits to be completed. Poses that a process killed at the very
+    end left over go."""
+    animation = folder / ANIMATION_NAME
+    if not animation.is_file() or any(partial_of(folder / name).exists() for name in (ANIMATION_NAME, PREVIEW_NAME)):
+        return None
+    poses = folder / POSES_NAME
+    if poses.is_file() and not poses.is_symlink():
+        frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
+        if len(frames) != poses.stat().st_size // POSE.itemsize:
+            return None
+        poses.unlink()
+    return f"{folder}: is complete already, there is nothing to do"

@@ -26,7 +26,7 @@ class RecordingError(InputError):
 
     @staticmethod
     def of(path: Path, error: Exception) -> RecordingError:
-        return RecordingError(f"{path}: cannot be written ({reason_of(error)}); what was written before is kept")
+        return RecordingError(f"{path}: cannot be written ({reason_of(error)}); make room or record elsewhere")
 
 
 def reason_of(error: Exception) -> str:
@@ -39,6 +39,19 @@ def reason_of(error: Exception) -> str:
         errno.EDQUOT: "the quota is used up",
     }
     return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+
+
+def check_in_place(file: IO[bytes], path: Path) -> None:
+    """See that an open file still stands at its path. Raises RecordingError where the folder was moved or removed."""
+    try:
+        same = os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise RecordingError(
+            f"{path}: was moved or removed while it was being written; if it was moved, complete it in its new place "
+            "with  vfa finish-recording FOLDER"
+        )
 
 
 def partial_of(path: Path) -> Path:
@@ -56,6 +69,7 @@ class RecordingFolder:
         self.path = path
         self._lock = lock
         self._made = made
+        self._place = path.stat()
 
     @staticmethod
     def claim(path: Path, *, overwrite: bool) -> RecordingFolder:
@@ -93,6 +107,10 @@ class RecordingFolder:
             raise InputError(f"{path}: cannot be written ({reason_of(error)}); check who may write there") from None
 
     def _refuse_what_is_there(self, overwrite: bool) -> None:
+        own = [*NAMES, POSES_NAME, *(partial_of(self.path / name).name for name in NAMES)]
+        strange = [name for name in own if (path := self.path / name).is_symlink() or path.is_dir()]
+        if strange:
+            raise InputError(f"{self.path}: {strange[0]} is a link or a folder there; record into another folder")
         if overwrite:
             return
         taken = [name for name in NAMES if (self.path / name).exists()]
@@ -100,18 +118,24 @@ class RecordingFolder:
             raise InputError(
                 f"{self.path}: already holds a recording ({', '.join(taken)}); name another folder or pass --overwrite"
             )
-        if any(partial_of(self.path / name).exists() for name in NAMES):
+        if self._holds_frames():
             raise InputError(
                 f"{self.path}: holds an unfinished recording; complete it with  vfa finish-recording {self.path}  , "
                 "name another folder or pass --overwrite"
             )
+
+    def _holds_frames(self) -> bool:
+        """Whether a recording that broke off here has anything in it: one that ended before its first pose has not."""
+        poses = self.path / POSES_NAME
+        return poses.exists() and poses.stat().st_size > 0
 
     def release(self) -> None:
         """Let others write here. A folder made for a recording that never began is removed. May be called twice."""
         if not self._lock.is_locked:
             return
         with contextlib.suppress(OSError):
-            (self.path / LOCK_NAME).unlink(missing_ok=True)
+            if os.path.samestat(self.path.stat(), self._place):  # otherwise another folder stands here now
+                (self.path / LOCK_NAME).unlink(missing_ok=True)
         self._lock.release()
         if self._made:
             with contextlib.suppress(OSError):  # it is not empty, or gone

@@ -3,6 +3,7 @@
 import logging
 import threading
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class Recordings:
         if self._recorder is not None:
             return self.end()
         try:
-            folder = RecordingFolder.claim(FOLDER / f"{datetime.now():%Y%m%d-%H%M%S}", overwrite=False)
+            folder = RecordingFolder.claim(_new_name(), overwrite=False)
         except InputError as error:
             return self._went_wrong(str(error))
         return self.begin(folder, avatar)
@@ -75,8 +76,8 @@ class Recordings:
 
     def _finished(self, closing: threading.Thread, recorder: Recorder) -> str:
         self._closing.remove((closing, recorder))
-        for kind, count in recorder.lost.items():
-            self.lost[kind] = self.lost.get(kind, 0) + count
+        for kind, missing in recorder.lost.items():
+            self.lost[kind] = self.lost.get(kind, 0) + missing
         if (problem := recorder.problem) is not None:
             return problem if problem in self.problems else self._went_wrong(problem)
         told = f"recorded to {recorder.directory}"
@@ -102,3 +103,10 @@ class Recordings:
         for closing, recorder in list(self._closing):
             closing.join()
             self._finished(closing, recorder)
+
+
+def _new_name() -> Path:
+    """A folder named by the time that is not there yet."""
+    name = FOLDER / f"{datetime.now():%Y%m%d-%H%M%S}"
+    later = (name.with_name(f"{name.name}-{number}") for number in count(2))
+    return name if not name.exists() else next(path for path in later if not path.exists())

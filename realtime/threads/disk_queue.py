@@ -21,16 +21,18 @@ class DiskQueue(Generic[T]):
     def __init__(self, name: str, write: Callable[[T], None], on_end: Callable[[], None], capacity: int) -> None:
         self._write = write
         self._items: queue.Queue[T] = queue.Queue(capacity)
+        self._on_end = on_end
         self._closing = Stop()
         self._outcome = Stop()
-        self._worker = Worker(name, self._drain, self._outcome, on_end)
+        self._ending: BaseException | None = None
+        self._worker = Worker(name, self._drain, self._outcome, self._finish)
         self.lost = 0
         self._worker.start()
 
     @property
     def failure(self) -> BaseException | None:
-        """What went wrong first, on its own thread."""
-        return self._outcome.failure
+        """What went wrong, on its own thread; where finishing failed as well, that: it leaves something to do."""
+        return self._ending or self._outcome.failure
 
     def put(self, item: T) -> None:
         if self.failure is not None:
@@ -58,4 +60,14 @@ class DiskQueue(Generic[T]):
                 if self._closing.requested:
                     return
                 continue
-            self._write(item)
+            try:
+                self._write(item)
+            except BaseException:
+                self.lost += 1 + self._items.qsize()
+                raise
+
+    def _finish(self) -> None:
+        try:
+            self._on_end()
+        except BaseException as error:
+            self._ending = error

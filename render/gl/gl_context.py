@@ -7,8 +7,11 @@ where a context of EGL is still current, a released one included), so each lets 
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.closeable import Closeable
@@ -50,6 +53,25 @@ def _leave_egl() -> None:
         egl.eglMakeCurrent(display, None, None, None)
 
 
+_LEAST_FREE_BYTES = 64 << 20
+
+
+def _spare_full_disk() -> None:
+    """Keep Mesa from its cache of shaders where the disk is full: it writes to it as memory, and the process would end.
+
+    To be called before the first context.
+    """
+    folder = Path(os.environ.get("MESA_SHADER_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        full = shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+    except OSError:
+        full = True
+    if full:
+        os.environ.setdefault("MESA_SHADER_CACHE_DISABLE", "true")
+
+
 def create_context(headless: bool = True) -> moderngl.Context:
     """A context to draw with: a new one without any display (headless), or that of the window just made current.
 
@@ -62,6 +84,7 @@ def create_context(headless: bool = True) -> moderngl.Context:
     if not headless:
         return moderngl.create_context(require=REQUIRED_VERSION)
     _current.let_go()
+    _spare_full_disk()
     if sys.platform != "linux":
         made = _try_context({})
     else:
@@ -115,6 +138,7 @@ class GlWindow(Closeable):
     def __init__(self, width: int, height: int, title: str, *, vsync: bool = True) -> None:
         import glfw
 
+        _spare_full_disk()
         _current.let_go()  # GLFW makes the window's context current while it opens it
         self.glfw = glfw
         glfw.set_error_callback(self._keep_error)

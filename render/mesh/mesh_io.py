@@ -73,7 +73,8 @@ def _load_file(path: Path) -> Mesh:
     loader = _LOADERS.get(path.suffix.lower())
     if loader is None:
         known = ", ".join(_LOADERS)
-        raise InputError(f"{path}: expected a mesh file ({known}), got '{path.suffix}'; convert it to one of these")
+        found = f"got '{path.suffix}'; convert it to one of these" if path.exists() else "there is no such file"
+        raise InputError(f"{path}: expected a mesh file ({known}), {found}")
     try:
         _check_file(path)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below, as a number that is none

@@ -105,7 +105,7 @@ class Hud:
         if self._driver is None:
             return
         height, width = self._driver.shape[:2]
-        shown = min(round(size[0] * _DRIVER_SHARE), round(_DRIVER_MOST_PX * self.scale))
+        shown = max(min(round(size[0] * _DRIVER_SHARE), round(_DRIVER_MOST_PX * self.scale)), 1)
         box = (shown, max(round(shown * height / width), 1))
         small = cv2.resize(self._driver, box, interpolation=cv2.INTER_AREA if width > shown else cv2.INTER_LINEAR)
         self._upload("driver", np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2RGBA), dtype=np.uint8))

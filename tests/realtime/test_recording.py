@@ -365,6 +365,69 @@ def test_a_film_on_a_full_disk_is_kept_as_far_as_it_goes(tmp_path: Path, small_d
         assert sum(1 for _ in shown.decode(video=0)) > 0
 
 
+def test_a_recording_whose_folder_was_moved_leaves_the_next_one_there_alone(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    first = RecordingFolder.claim(here, overwrite=False)
+    writer, film = AnimationWriter(here / "animation.npz", 4), PreviewWriter(here / "preview.mp4", height=64)
+    positions = fill(writer, 20, 4)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    for number in range(30):
+        film.append(picture + number, picture, number / 30)
+    here.rename(tmp_path / "moved")
+    with RecordingFolder.claim(here, overwrite=False):
+        after = AnimationWriter(here / "animation.npz", 4)
+        fill(after, 3, 4)
+        for each in (writer, film):
+            with pytest.raises(RecordingError, match="moved or removed"):
+                each.close()
+        first.release()
+        assert "recording.lock" in names(here)
+        fill(after, 2, 4)
+        after.close()
+    with np.load(here / "animation.npz", allow_pickle=False) as archive:
+        assert len(archive["vertices"]) == 5
+    (tmp_path / "moved" / "recording.lock").unlink()
+    finish_recording(tmp_path / "moved")
+    with np.load(tmp_path / "moved" / "animation.npz", allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["vertices"], positions)
+
+
+def test_a_film_that_is_removed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.recording.preview.SYNC_S", 0.0)
+    film = PreviewWriter(tmp_path / "preview.mp4", height=64)
+    (tmp_path / "preview.partial.mp4").unlink()
+    noise = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    with pytest.raises(RecordingError, match="moved or removed"):
+        for number in range(60):
+            film.append(noise, noise, number / 30)
+
+
+def test_a_complete_recording_needs_nothing(tmp_path: Path) -> None:
+    writer = AnimationWriter(tmp_path / "animation.npz", 4)
+    fill(writer, 3, 4)
+    poses = (tmp_path / "poses.partial").read_bytes()
+    writer.close()
+    assert "complete already" in finish_recording(tmp_path)
+    (tmp_path / "poses.partial").write_bytes(poses)  # killed between its last two steps
+    assert "complete already" in finish_recording(tmp_path)
+    assert names(tmp_path) == ["animation.npz"]
+
+
+def test_a_folder_killed_before_its_first_pose_may_be_used_again(tmp_path: Path) -> None:
+    AnimationWriter(tmp_path / "animation.npz", 4)._let_go()
+    with RecordingFolder.claim(tmp_path, overwrite=False):
+        pass
+
+
+def test_links_are_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "poses.partial").symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match=r"poses\.partial is a link"):
+        RecordingFolder.claim(tmp_path / "here", overwrite=True)
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
 def test_a_removed_folder_is_noticed_within_a_second(tmp_path: Path) -> None:
     now_s = [0.0]
     folder = tmp_path / "gone"
@@ -374,7 +437,7 @@ def test_a_removed_folder_is_noticed_within_a_second(tmp_path: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     now_s[0] = 1.0
-    with pytest.raises(RecordingError, match="was removed"):
+    with pytest.raises(RecordingError, match="moved or removed"):
         fill(writer, 1, 4)
 
 
@@ -407,5 +470,5 @@ def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:
     assert ended.wait(60), "what is there is finished at once"
     assert isinstance(disk.failure, OSError)
     disk.put(2)
-    assert disk.lost == 1
+    assert disk.lost == 2
     disk.close()
