@@ -239,9 +239,9 @@ def mapped_array(path: Path) -> NDArray[Any]:
 
 
 def _array(file: IO[bytes], name: str, path: Path, largest: int) -> NDArray[Any]:
-    version = np.lib.format.read_magic(file)
-    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran_order, dtype = reader(file, max_header_size=_LARGEST_NPY_HEADER)
+    if np.lib.format.read_magic(file) != (1, 0):  # later versions have headers of up to 4 GB, which NumPy reads whole
+        raise InputError(f"{path}: {name} is of a later version of .npy than plain numbers need")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_LARGEST_NPY_HEADER)
     if dtype.kind not in "biufUS" or dtype.subdtype is not None:
         raise InputError(f"{path}: {name} is of type {dtype}, expected plain numbers or text")
     count = math.prod(shape)

@@ -60,3 +60,12 @@ def test_json_may_be_larger_where_its_reader_says_so():
     assert parse_json(text, "it", 3000) == ["a" * 2000]
     with pytest.raises(InputError, match="it: has 2004 bytes of JSON, expected 1000 at most"):
         parse_json(text, "it", 1000)
+
+
+def test_a_header_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    """NumPy reads the whole header of a later version, however long it says it is, before it looks at it."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x02\x00" + (600 << 20).to_bytes(4, "little") + bytes(1 << 20))
+    with pytest.raises(InputError, match="later version"):
+        untrusted.read_arrays(path, 1 << 20)
