@@ -1,6 +1,5 @@
 """What ends a run from outside."""
 
-import os
 import signal
 from collections.abc import Iterator
 
@@ -23,10 +22,10 @@ def test_the_first_asks_for_an_orderly_end_and_the_second_interrupts(number: sig
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with stopped_by_signals(Stop()) as stop:
         assert not stop.requested
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.requested
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
 
 def test_the_handlers_from_before_are_put_back() -> None:
@@ -42,5 +41,5 @@ def test_the_handlers_from_before_are_put_back() -> None:
 def test_under_nohup_the_end_of_the_terminal_does_not_count() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with stopped_by_signals(Stop()) as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
         assert not stop.requested
