@@ -4,6 +4,7 @@ import importlib
 import io
 import logging
 import sys
+import warnings
 from types import ModuleType
 from typing import Any, Literal
 
@@ -105,7 +106,8 @@ class OpenVinoMotion:
 def converted(network: MotionNetwork, precision: str) -> Any:
     """The live graph as an OpenVINO model; for "int8" and "mixed" with the quantisation marked in it."""
     inputs = sample_inputs(network.config)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own use of what it deprecates
         model = library().convert_model(torch.export.export(network, inputs))
     model.reshape({index: list(value.shape) for index, value in enumerate(inputs)})
     if precision in ("int8", "mixed"):
