@@ -119,7 +119,7 @@ class PreviewWriter:
                 raise
 
     def _open_stream(self, width: int) -> VideoStream:
-        options = {"preset": "superfast", "crf": "20", "g": "60"}  # a fragment ends, and is safe, every two seconds
+        options = {"preset": "superfast", "crf": "20", "g": "60"}
         stream = self._container.add_stream("libx264", rate=30, options=options)
         stream.width, stream.height = width, self.height
         stream.pix_fmt = "yuv420p"

@@ -1,7 +1,6 @@
 """A disk that refuses never ends the show: it goes on, the user is told at once, what was written is kept."""
 
 import os
-import resource
 import shutil
 import threading
 import time
@@ -22,6 +21,7 @@ from realtime.live.session import LiveSession
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
+from tests.fakes.small_disk import files_no_larger_than
 
 INTRINSICS = Intrinsics(60, 60, 32, 24, 64, 48)
 VERTICES = np.float32([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0.5]] * 400)
@@ -117,10 +117,8 @@ def run(plan: Callable[[Viewer], Iterator[object]], record: Path | None = None) 
 
 @pytest.fixture
 def small_disk() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with files_no_larger_than(500_000):
+        yield
 
 
 def test_a_full_disk_stops_the_recording_and_not_the_show(tmp_path: Path, shown: list[str], small_disk: None) -> None:

@@ -1,7 +1,6 @@
 """Recordings: what is written, what is left by a killed process or a full disk, and who may write where."""
 
 import json
-import resource
 import struct
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from realtime.recording.preview import PreviewWriter, finish_preview
 from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import RecordingError, RecordingFolder
 from realtime.threads.disk_queue import DiskQueue
+from tests.fakes.small_disk import files_no_larger_than
 
 rng = np.random.default_rng(0)
 
@@ -81,14 +81,10 @@ def test_checksums_of_two_pieces_join(first: bytes, second: bytes) -> None:
 def test_closing_makes_no_second_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does finishing: a disk that is nearly full must do."""
     abandoned(tmp_path, frames=20, vertices=2000)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     there = (tmp_path / "animation.partial.npz").stat().st_size
     inode = (tmp_path / "animation.partial.npz").stat().st_ino
-    resource.setrlimit(resource.RLIMIT_FSIZE, (there + 8192, before[1]))
-    try:
+    with files_no_larger_than(there + 8192):
         assert finish_recording(tmp_path).startswith("20 frames")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (tmp_path / "animation.npz").stat().st_ino == inode
 
 
@@ -333,10 +329,8 @@ def test_places_that_cannot_be_recorded_into_are_told(tmp_path: Path, where: str
 @pytest.fixture
 def small_disk() -> Iterator[None]:
     """No file may grow beyond 100 kB: what a full disk does to a writer, by the operating system itself."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with files_no_larger_than(100_000):
+        yield
 
 
 def test_what_was_written_before_the_disk_was_full_is_kept(tmp_path: Path, small_disk: None) -> None:
