@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,13 +18,11 @@ from realtime.recording import growing_npz
 from realtime.recording.recording_folder import (
     ANIMATION_NAME,
     POSES_NAME,
-    SYNC_S,
     RecordingError,
-    check_in_place,
+    SyncedFile,
     partial_of,
     reason_of,
     sync_folder,
-    write_all,
 )
 
 POSE = np.dtype([("T_world_head", "<f8", (4, 4)), ("timestamps_s", "<f8"), ("tracked", "?")])
@@ -49,21 +46,21 @@ class AnimationWriter:
         self.path = path
         self.frames = 0
         self._vertex_count = vertex_count
-        self._clock, self._synced_s = clock, clock()
+        self._clock = clock
         self._crc = 0
         self._partial, self._poses_path = partial_of(path), path.with_name(POSES_NAME)
-        self._files: list[IO[bytes]] = []
+        self._files: list[SyncedFile] = []
         try:
             self._vertices = self._opened(self._partial)
-            write_all(self._vertices, growing_npz.first_bytes(vertex_count))
+            self._vertices.write(growing_npz.first_bytes(vertex_count))
             self._poses = self._opened(self._poses_path)
         except OSError as error:
             self._let_go()
             self._remove()
             raise RecordingError.of(path, error) from error
 
-    def _opened(self, path: Path) -> IO[bytes]:
-        self._files.append(path.open("w+b", buffering=0))
+    def _opened(self, path: Path) -> SyncedFile:
+        self._files.append(SyncedFile(path, self._clock))
         return self._files[-1]
 
     def append(
@@ -80,34 +77,25 @@ class AnimationWriter:
         frame = np.ascontiguousarray(vertices, dtype="<f4").tobytes()
         pose = np.array((T_world_head, timestamp_s, tracked), dtype=POSE).tobytes()
         try:
-            write_all(self._vertices, frame)
-            write_all(self._poses, pose)
-            if self._clock() - self._synced_s >= SYNC_S:
-                self._sync()
+            self._vertices.write(frame)
+            self._poses.write(pose)
         except OSError as error:
             raise RecordingError.of(self.path, error) from error
         self._crc = zlib.crc32(frame, self._crc)
         self.frames += 1
-
-    def _sync(self) -> None:
-        """Bring everything to the disk, and see that the files are still where they were put."""
-        for file, path in ((self._vertices, self._partial), (self._poses, self._poses_path)):
-            os.fsync(file.fileno())
-            check_in_place(file, path)
-        self._synced_s = self._clock()
 
     def close(self) -> None:
         """Make the archive whole. A session without a single pose leaves no file. May be called twice."""
         if not self._files:
             return
         try:
-            check_in_place(self._vertices, self._partial)
-            check_in_place(self._poses, self._poses_path)
+            self._vertices.check_in_place()
+            self._poses.check_in_place()
             if not self.frames:
                 self._remove()
                 return
-            poses = _read_poses(self._poses, self.frames)
-            with _buffered(self._vertices) as whole:
+            poses = _read_poses(self._poses.raw, self.frames)
+            with _buffered(self._vertices.raw) as whole:
                 _put_together(whole, self.path, poses, self._vertex_count, self._crc)
         except OSError as error:
             raise _unfinished(self.path, error) from error
@@ -122,7 +110,7 @@ class AnimationWriter:
 
     def _let_go(self) -> None:
         for file in self._files:
-            file.close()
+            file.release()
         self._files = []
 
     def _remove(self) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import struct
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,12 +16,10 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from realtime.recording.recording_folder import (
     PREVIEW_NAME,
-    SYNC_S,
     RecordingError,
-    check_in_place,
+    SyncedFile,
     partial_of,
     sync_folder,
-    write_all,
 )
 
 TIME_BASE = Fraction(1, 90_000)
@@ -47,7 +44,7 @@ class PreviewWriter:
         self._partial = partial_of(path)
         options = {"movflags": "empty_moov+default_base_moof", "frag_duration": str(FRAGMENT_US), "flush_packets": "1"}
         try:
-            self._file = _SyncedFile(self._partial)
+            self._file = SyncedFile(self._partial)
         except OSError as error:
             raise RecordingError.of(path, error) from error
         self._container = av.open(self._file, "w", format="mp4", options=options)
@@ -93,7 +90,7 @@ class PreviewWriter:
         except (OSError, av.error.FFmpegError, RecordingError) as error:
             raise self._told(error) from error
         finally:
-            self._file.end()
+            self._file.release()
 
     def _told(self, error: Exception) -> RecordingError:
         first = self._file.error or error  # the muxer only says that there was one
@@ -104,7 +101,7 @@ class PreviewWriter:
         if not self._finished:
             with contextlib.suppress(OSError, av.error.FFmpegError, RecordingError):  # it goes anyway
                 self._finish()
-            self._file.end()
+            self._file.release()
             self._partial.unlink(missing_ok=True)
 
     def _finish(self) -> None:
@@ -127,35 +124,6 @@ class PreviewWriter:
         stream.codec_context.time_base = TIME_BASE
         stream.codec_context.max_b_frames = 0
         return stream
-
-
-class _SyncedFile:
-    """What the muxer writes to: nothing waits in a buffer, and every second all is brought to the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("wb", buffering=0)
-        self._synced_s = time.monotonic()
-        self.error: OSError | RecordingError | None = None  # the first one: the muxer only says that there was one
-
-    def write(self, content: bytes) -> int:
-        try:
-            write_all(self._file, content)
-            if time.monotonic() - self._synced_s >= SYNC_S:
-                os.fsync(self._file.fileno())
-                self.check_in_place()
-                self._synced_s = time.monotonic()
-        except (OSError, RecordingError) as error:
-            self.error = self.error or error
-            raise
-        return len(content)
-
-    def check_in_place(self) -> None:
-        """Raises RecordingError where the film no longer stands where it was put."""
-        check_in_place(self._file, self._path)
-
-    def end(self) -> None:
-        self._file.close()
 
 
 def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:

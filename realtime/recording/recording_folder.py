@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -39,19 +41,6 @@ def reason_of(error: Exception) -> str:
         errno.EDQUOT: "the quota is used up",
     }
     return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
-
-
-def check_in_place(file: IO[bytes], path: Path) -> None:
-    """See that an open file still stands at its path. Raises RecordingError where the folder was moved or removed."""
-    try:
-        same = os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        same = False
-    if not same:
-        raise RecordingError(
-            f"{path}: was moved or removed while it was being written; if it was moved, complete it in its new place "
-            "with  vfa finish-recording FOLDER"
-        )
 
 
 def partial_of(path: Path) -> Path:
@@ -160,11 +149,49 @@ def _locked(path: Path) -> FileLock:
     return lock
 
 
-def write_all(file: IO[bytes], content: bytes) -> None:
-    """Write to an unbuffered file, which may take a part and ask to be given the rest. Raises OSError."""
-    left = memoryview(content)
-    while left:
-        left = left[file.write(left) :]
+class SyncedFile:
+    """A file that grows: nothing waits in a buffer, and every second all is brought to the disk and the file is seen to
+    be still where it was put.
+
+    Raises OSError, and RecordingError where it was moved or removed.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = path, clock
+        self.raw = path.open("w+b", buffering=0)
+        self._synced_s = clock()
+        self.error: OSError | RecordingError | None = None  # the first one: a muxer only says that there was one
+
+    def write(self, content: bytes) -> int:
+        """All of it: an unbuffered file may take a part and ask to be given the rest."""
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[self.raw.write(left) :]
+            if self._clock() - self._synced_s >= SYNC_S:
+                os.fsync(self.raw.fileno())
+                self.check_in_place()
+                self._synced_s = self._clock()
+        except (OSError, RecordingError) as error:
+            self.error = self.error or error
+            raise
+        return len(content)
+
+    def check_in_place(self) -> None:
+        """Raises RecordingError where the file no longer stands where it was put."""
+        try:
+            same = os.path.samestat(os.fstat(self.raw.fileno()), self._path.stat())
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise RecordingError(
+                f"{self._path}: was moved or removed while it was being written; if it was moved, complete it in its "
+                "new place with  vfa finish-recording FOLDER"
+            )
+
+    def release(self) -> None:
+        """Close the file. May be called twice. (Not `close`: a muxer would call that itself.)"""
+        self.raw.close()
 
 
 def sync_folder(path: Path) -> None:

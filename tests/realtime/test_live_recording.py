@@ -132,7 +132,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_show(tmp_path: Path, shown:
 
 
 def test_a_folder_that_is_removed_is_told(tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.recording.animation_file.SYNC_S", 0.02)
+    monkeypatch.setattr("realtime.recording.recording_folder.SYNC_S", 0.02)
     folder = tmp_path / "gone"
 
     def plan(_: Viewer) -> Iterator[object]:

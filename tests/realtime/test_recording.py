@@ -47,7 +47,7 @@ def abandoned(folder: Path, frames: int = 3, vertices: int = 4) -> np.ndarray:
     writer = AnimationWriter(folder / "animation.npz", vertices)
     positions = fill(writer, frames, vertices)
     for file in writer._files:
-        file.close()  # unbuffered: the operating system does as much
+        file.release()  # unbuffered: the operating system does as much
     return positions
 
 
@@ -201,7 +201,7 @@ def test_the_film_is_completed_where_the_animation_cannot_be(tmp_path: Path) -> 
     film = PreviewWriter(tmp_path / "preview.mp4", height=64)
     for number in range(60):
         film.append(np.full((64, 64, 3), number, np.uint8), np.zeros((64, 64, 3), np.uint8), number / 30)
-    film._file.end()
+    film._file.release()
     told = finish_recording(tmp_path)
     assert "preview.mp4" in told
     assert "cannot be completed" in told
@@ -387,7 +387,7 @@ def test_a_recording_whose_folder_was_moved_leaves_the_next_one_there_alone(tmp_
 
 
 def test_a_film_that_is_removed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.recording.preview.SYNC_S", 0.0)
+    monkeypatch.setattr("realtime.recording.recording_folder.SYNC_S", 0.0)
     film = PreviewWriter(tmp_path / "preview.mp4", height=64)
     (tmp_path / "preview.partial.mp4").unlink()
     noise = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)

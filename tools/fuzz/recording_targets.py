@@ -21,7 +21,7 @@ def _unfinished(folder: Path) -> list[Path]:
         animation.append(rng.normal(size=(6, 3)).astype(np.float32), np.eye(4), number / 30, True)
         film.append(np.full((32, 32, 3), number, np.uint8), np.zeros((32, 32, 3), np.uint8), number / 30)
     animation._let_go()  # as the operating system does for a killed process
-    film._file.end()
+    film._file.release()
     return [place]
 
 
