@@ -94,7 +94,7 @@ class Record3dDevice:
         assert self._process is not None
         picture = self._process.next_picture(timeout_s)
         while picture is None and (news := self._process.next_event(0.0)) is not None:
-            self._take_news(news, _ignore)
+            self._take_news(news, lambda _absence: None)  # while streaming, only what ends the stream matters
         return picture
 
     def decode(self, picture: PhonePicture, index: int) -> RgbdFrame:
@@ -200,7 +200,3 @@ def rotated(
         it = Intrinsics(it.fy, it.fx, it.height - it.cy, it.cx, it.height, it.width)
     turns = -(rotation // 90)
     return np.ascontiguousarray(np.rot90(rgb, turns)), np.ascontiguousarray(np.rot90(depth_m, turns)), it
-
-
-def _ignore(_error: DeviceError) -> None:
-    """While streaming, nothing is reported that does not end the stream."""

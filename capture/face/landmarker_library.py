@@ -69,8 +69,9 @@ class LandmarkNetwork(Closeable):
                 with _native_messages_logged():
                     self._landmarker = vision.FaceLandmarker.create_from_options(options)
             except (ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:200]
                 raise InputError(
-                    f"{model_path}: the face landmarker could not be made from it ({_one_line(error)}); "
+                    f"{model_path}: the face landmarker could not be made from it ({reason}); "
                     "give the official face_landmarker.task"
                 ) from None
         self._library = from_library
@@ -146,16 +147,8 @@ def _native_messages_logged() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             aside.seek(0)
-            _pass_on(aside.read().decode(errors="replace"))
-
-
-def _pass_on(text: str) -> None:
-    for line in text.splitlines():
-        if line.startswith(_NATIVE_MESSAGE_STARTS):
-            log.debug("mediapipe: %s", line)
-        else:
-            print(line, file=sys.stderr)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+            for line in aside.read().decode(errors="replace").splitlines():
+                if line.startswith(_NATIVE_MESSAGE_STARTS):
+                    log.debug("mediapipe: %s", line)
+                else:
+                    print(line, file=sys.stderr)

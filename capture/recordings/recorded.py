@@ -16,7 +16,7 @@ from capture.recordings.record3d_export import video_camera
 from capture.recordings.rgbd_folder import cleaned_depth, enlarged
 from capture.recordings.scaled_depth import DepthScale, scale_from_face
 from capture.recordings.video_file import DecodedFrame, decode_video, probe_video
-from core.camera import Intrinsics, assumed_intrinsics
+from core.camera import assumed_intrinsics
 from core.source import SourceError
 
 SideBySideDepth = Literal["hue", "gray"]
@@ -104,8 +104,7 @@ class PairClip:
 
     def _load(self, color: DecodedFrame, depth: DecodedFrame, scale: DepthScale) -> ClipPicture:
         depth_m = scale.metres(depth.gray16())
-        if depth_m.shape != (self._intrinsics.height, self._intrinsics.width):
-            depth_m = enlarged(depth_m, self._intrinsics.width, self._intrinsics.height)
+        depth_m = enlarged(depth_m, self._intrinsics.width, self._intrinsics.height)
         return ClipPicture(color.rgb(), cleaned_depth(depth_m), self._intrinsics)
 
     def _find_scale(self) -> DepthScale:
@@ -116,7 +115,8 @@ class PairClip:
             return DepthScale(0.0, 0.001, _MILLIMETRE_LIMIT)
         if self._camera is not None and self._camera.depth_range_m is not None:
             return DepthScale.between(*self._camera.depth_range_m, np.iinfo(np.uint16).max)
-        aligned = ((rgb, _fitting(values, self._intrinsics)) for rgb, values in samples)
+        size = self._intrinsics.width, self._intrinsics.height
+        aligned = ((rgb, enlarged(values, *size)) for rgb, values in samples)
         return scale_from_face(self.name, aligned, self._intrinsics, np.iinfo(np.uint16).max, self._face_model)
 
 
@@ -267,12 +267,6 @@ def _checked_partner(path: Path, side: str) -> Path:
     if partner is None:
         raise SourceError(f"{path}: expected a video of the same name in {path.parent.parent / side}, found none")
     return partner
-
-
-def _fitting(values: NDArray[np.uint16], intrinsics: Intrinsics) -> NDArray[np.uint16]:
-    if values.shape == (intrinsics.height, intrinsics.width):
-        return values
-    return enlarged(values.astype(np.float32), intrinsics.width, intrinsics.height).astype(np.uint16)
 
 
 def _brightness(gray: NDArray[np.uint8]) -> NDArray[np.uint16]:
