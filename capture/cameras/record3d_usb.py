@@ -195,8 +195,6 @@ def rotated(
     rgb: NDArray[np.uint8], depth_m: NDArray[np.float32], intrinsics: Intrinsics, rotation: Rotation
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Intrinsics]:
     """Turn clockwise by 0, 90, 180 or 270 degrees; the camera turns with its picture."""
-    it = intrinsics
-    for _ in range(rotation // 90):
-        it = Intrinsics(it.fy, it.fx, it.height - it.cy, it.cx, it.height, it.width)
-    turns = -(rotation // 90)
-    return np.ascontiguousarray(np.rot90(rgb, turns)), np.ascontiguousarray(np.rot90(depth_m, turns)), it
+    turns = rotation // 90
+    pictures = np.ascontiguousarray(np.rot90(rgb, -turns)), np.ascontiguousarray(np.rot90(depth_m, -turns))
+    return *pictures, intrinsics.turned(turns)
