@@ -134,16 +134,13 @@ def _gather_vertices(
 ) -> _Placed:
     points = gltf.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
     transforms = skin_transforms(gltf, node, primitive, world, len(points))
-    placed = _Placed(into.vertex_count, len(points), _mirrors(T_world_node if transforms is None else transforms[0]))
-    moved = transform_each(T_world_node if transforms is None else transforms, points)
-    into.vertices.append(moved.astype(np.float32))
+    transform = T_world_node if transforms is None else transforms
+    first = transform if transforms is None else transforms[0]
+    placed = _Placed(into.vertex_count, len(points), bool(np.linalg.det(first[:3, :3]) < 0))
+    into.vertices.append(transform_each(transform, points).astype(np.float32))
     into.colors.append(_vertex_colors(gltf, primitive, len(points)))
     into.vertex_count += len(points)
     return placed
-
-
-def _mirrors(transform: NDArray[np.float64]) -> bool:
-    return bool(np.linalg.det(transform[:3, :3]) < 0)
 
 
 def _gather_faces(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from core.errors import InputError
 from core.untrusted import LARGEST_PIXELS, opened_picture
@@ -51,16 +50,12 @@ def load_texture(source: Path | bytes, label: str, largest_pixels: int = LARGEST
                 f"{label}: the picture is {image.width}x{image.height}, at most {MAX_TEXTURE_SIDE} a side can be "
                 "used; save a smaller one"
             )
-        return _to_uint8(image)
-
-
-def _to_uint8(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        gray = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
-        return np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
-    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-    mode = "RGBA" if transparent else "RGB"
-    return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
+        if image.mode.startswith("I;16") or image.mode == "I":
+            gray = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
+            return np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
+        transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+        mode = "RGBA" if transparent else "RGB"
+        return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
 
 
 def texture_beside(mesh_path: Path) -> Path | None:

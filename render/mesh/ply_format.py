@@ -6,6 +6,7 @@ Besides the usual properties, texture coordinates per vertex (s, t / u, v / text
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,6 @@ def load_ply(path: Path) -> Mesh:
     data = path.read_bytes()
     header = read_ply_header(path, data)
     plain, lists = read_ply_body(path, header, data)
-    return _to_mesh(path, header, plain, lists)
-
-
-def _to_mesh(path: Path, header: PlyHeader, plain: dict[str, Plain], lists: dict[str, Lists]) -> Mesh:
     vertex, face = plain.get("vertex", {}), plain.get("face", {})
     if not {"x", "y", "z"} <= vertex.keys():
         raise InputError(f"{path}: expected vertices with x, y and z in it; export the mesh again")
@@ -93,7 +90,8 @@ def _parts(
     """Parts, and the order that puts the faces of each one together."""
     if part is None:
         return (MeshPart("mesh", 0, len(owner), 0),), np.arange(len(owner))
-    labels = {int(words[1]): " ".join(words[2:]) for words in map(str.split, comments) if _is_part_comment(words)}
+    named = [found for comment in comments if (found := re.fullmatch(r"part\s+(\d{1,9})\s+(\S.*)", comment.strip()))]
+    labels = {int(found[1]): " ".join(found[2].split()) for found in named}
     if not np.isfinite(part).all() or np.abs(part).max(initial=0) > _LARGEST_PART:
         raise InputError(f"{path}: expected small whole numbers as the parts of its faces; export it again")
     index = part.astype(np.int64)[owner]
@@ -104,10 +102,6 @@ def _parts(
     rows = zip(values.tolist(), first.tolist(), counts.tolist(), strict=True)
     parts = [MeshPart(labels.get(v, f"part{v}"), a, n, i) for i, (v, a, n) in enumerate(rows)]
     return tuple(parts), order
-
-
-def _is_part_comment(words: list[str]) -> bool:
-    return len(words) >= 3 and words[0] == "part" and words[1].isdecimal() and len(words[1]) < 10
 
 
 def _texture_name(header: PlyHeader) -> str | None:
