@@ -1,4 +1,4 @@
-"""Meshes from files: .obj, .ply, .glb, .gltf. Whatever comes out is whole: finite, indexed in range, oriented."""
+"""Meshes from files: .obj, .ply, .glb, .gltf, .vrm. Whatever comes out is whole: finite, indexed in range, oriented."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _LOADERS: dict[str, Callable[[Path], Mesh]] = {
     ".ply": load_ply,
     ".glb": load_gltf,
     ".gltf": load_gltf,
+    ".vrm": load_gltf,
 }
+_GLTF = (".glb", ".gltf", ".vrm")
 _MAX_FILE_BYTES = 1 << 30
 _FARTHEST = 1e9  # coordinates beyond it, of texture too, are damage: their squares leave what 32 bits can hold
 _WHITE = (1.0, 1.0, 1.0, 1.0)
@@ -42,9 +44,9 @@ def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bo
     with texture coordinates but no texture takes the picture beside it that carries its name, and the log says so.
 
     Args:
-        path: .obj (with .mtl), .ply, .glb or .gltf.
+        path: .obj (with .mtl), .ply, .glb, .gltf or .vrm.
         texture: a picture to use for every material that has none; where all have one, for the largest part's.
-        morphs: read the morph targets of a .glb or .gltf, too.
+        morphs: read the morph targets of a .glb, .gltf or .vrm, too.
 
     Raises InputError, one line, for anything that keeps the file from being a usable mesh.
     """
@@ -53,9 +55,9 @@ def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bo
     _check(path, mesh)
     mesh = _outward(mesh)
     if morphs:
-        if path.suffix.lower() not in (".glb", ".gltf"):
+        if path.suffix.lower() not in _GLTF:
             raise InputError(
-                f"{path}: expected a .glb or .gltf file, only these hold morph targets; leave --morphs out"
+                f"{path}: expected a .glb, .gltf or .vrm file, only these hold morph targets; leave --morphs out"
             )
         mesh = replace(mesh, morphs=load_gltf_morphs(path))
     if texture is not None:
@@ -173,7 +175,7 @@ def _with_found_texture(path: Path, mesh: Mesh) -> Mesh:
 
 
 def _upright(path: Path, mesh: Mesh, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if path.suffix.lower() in (".glb", ".gltf") and is_upside_down(mesh, picture):
+    if path.suffix.lower() in _GLTF and is_upside_down(mesh, picture):
         _LOG.info("%s: its texture fits the seams of its texture coordinates upside down: turned", path)
         return np.ascontiguousarray(picture[::-1])
     return picture

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.untrusted import LARGEST_PIXELS, opened_picture
+from render.mesh.gltf_compression import KTX2_START, ktx2_pixels
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def load_texture(source: Path | bytes, label: str, largest_pixels: int = LARGEST
     `label` names the picture in messages. Raises InputError where it is missing, of another format than FORMATS, larger
     than `largest_pixels` or cannot be read.
     """
+    if isinstance(source, bytes) and source.startswith(KTX2_START):
+        return ktx2_pixels(source, label, largest_pixels)
     with opened_picture(source, label, FORMATS, largest_pixels) as image:
         if max(image.size) > MAX_TEXTURE_SIDE:
             raise InputError(
