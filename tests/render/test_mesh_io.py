@@ -126,6 +126,50 @@ def test_obj_reads_negative_mixed_and_wrapped_faces(tmp_path):
     np.testing.assert_array_equal(mesh.faces_uv, [[0, 1, 2], [0, 1, 2]])
 
 
+def test_obj_faces_without_texture_coordinates_leave_those_of_the_others(tmp_path, caplog):
+    text = TETRAHEDRON.replace("f 1 3 2", "vt 0.25 0.5\nvt 1 0\nvt 0 1\nf 1/1 3/3 2/2").replace(
+        "f 1 2 4", "f 1//1 2//1 4//1"
+    )
+    mesh = load_mesh(write(tmp_path / "m.obj", text))
+    np.testing.assert_array_equal(mesh.uvs[mesh.faces_uv[0]], [[0.25, 0.5], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(mesh.uvs[mesh.faces_uv[1:]], 0)
+    assert "3 of 4 faces" in caplog.text
+
+
+def test_obj_corners_of_several_kinds_that_add_up_alike_are_told_apart(tmp_path):
+    """As many slashes and numbers as if every corner were like the first."""
+    text = TETRAHEDRON.split("f", maxsplit=1)[0] + "vt 0 0\nvt 1 0\nvt 0 1\nvn 0 0 1\n"
+    text += "f 1/1 3/3 2/2\nf 1/1 2/2/1 4\nf 1 4/3/1 3/2\nf 2/1 3/2 4/3\n"
+    mesh = load_mesh(write(tmp_path / "m.obj", text))
+    np.testing.assert_array_equal(mesh.faces, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    np.testing.assert_array_equal(mesh.faces_uv, [[0, 2, 1], [0, 1, 3], [3, 2, 1], [0, 1, 2]])
+
+
+def test_obj_is_the_same_however_its_lines_are_cut_into_blocks(tmp_path, head, monkeypatch):
+    save_obj(head, tmp_path / "head.obj")
+    whole = load_mesh(tmp_path / "head.obj")
+    monkeypatch.setattr("render.mesh.obj_lines._BLOCK_BYTES", 100)
+    pieces = load_mesh(tmp_path / "head.obj")
+    for name in ("vertices", "faces", "uvs", "faces_uv", "vertex_colors"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name), err_msg=name)
+    assert pieces.parts == whole.parts
+
+
+def test_obj_that_names_no_material_takes_the_only_one(tmp_path, caplog):
+    write(tmp_path / "m.mtl", "newmtl skin\nKd 0.1 0.2 0.3\n")
+    mesh = load_mesh(write(tmp_path / "m.obj", "mtllib m.mtl\n" + TETRAHEDRON))
+    assert mesh.materials[0].base_color[:3] == (0.1, 0.2, 0.3)
+    assert "skin" in caplog.text
+    write(tmp_path / "m.mtl", "newmtl skin\nKd 0.1 0.2 0.3\nnewmtl hair\nKd 0 0 0\n")
+    assert load_mesh(tmp_path / "m.obj").materials[0].name == "default", "which of two is not guessed"
+
+
+def test_obj_that_names_a_material_there_is_none_of_says_so(tmp_path, caplog):
+    write(tmp_path / "m.mtl", "newmtl skin\nKd 0.1 0.2 0.3\n")
+    load_mesh(write(tmp_path / "m.obj", "mtllib m.mtl\nusemtl Skin.001\n" + TETRAHEDRON))
+    assert "Skin.001" in caplog.text
+
+
 def test_obj_bears_comments_behind_numbers_and_blank_tabs(tmp_path):
     text = TETRAHEDRON.replace("v 0 0 1", "v\t0 0 1 # the tip").replace("f 1 3 2", "f\t1 3 2 # base")
     np.testing.assert_array_equal(load_mesh(write(tmp_path / "m.obj", text)).vertices[3], [0, 0, 1])
