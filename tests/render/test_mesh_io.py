@@ -545,6 +545,37 @@ def _whole_file(folder, suffix):
     return (folder / f"m.{suffix}").read_bytes()
 
 
+STRIP_HEADER = """ply
+format {} 1.0
+element vertex 4
+property float x
+property float y
+property float z
+element tristrips 1
+property list int int vertex_indices
+end_header
+"""
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_ply_triangle_strips_are_faces(tmp_path, kind):
+    """Two strips, as Stanford's scans are stored; the triangles of each wind alike."""
+    strip = [0, 2, 1, 3, -1, 0, 3, 2, -1, 1, 2, 3]
+    header = STRIP_HEADER.format(kind).encode()
+    if kind == "ascii":
+        body = (
+            "\n".join(" ".join(map(str, point)) for point in POINTS) + f"\n{len(strip)} {' '.join(map(str, strip))}\n"
+        )
+        (tmp_path / "m.ply").write_bytes(header + body.encode())
+    else:
+        order = "<" if kind.endswith("little_endian") else ">"
+        body = np.array(POINTS, f"{order}f4").tobytes() + np.array([len(strip), *strip], f"{order}i4").tobytes()
+        (tmp_path / "m.ply").write_bytes(header + body)
+    mesh = load_mesh(tmp_path / "m.ply")
+    np.testing.assert_array_equal(mesh.faces, [[0, 2, 1], [1, 2, 3], [0, 3, 2], [1, 2, 3]])
+    assert mesh.faces.dtype == np.int32
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(InputError, match="no such mesh file"):
         load_mesh(tmp_path / "gone.obj")
