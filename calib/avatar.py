@@ -107,7 +107,7 @@ def prepare_avatar(
     """Load a head and work out everything that driving it needs, or take that from the cache.
 
     Args:
-        path: .obj, .ply, .glb or .gltf; coefficients (.npy) where `options` names the Basel Face Model.
+        path: .obj, .ply, .glb, .gltf or .vrm; coefficients (.npy) where `options` names the Basel Face Model.
         options: how the file is taken and the head placed; guessed, and as published, where left out.
         cache_dir: where prepared avatars are kept; refresh: prepare again whatever is there.
         progress: called before each step where the avatar is not in the cache; what it raises ends the preparation.

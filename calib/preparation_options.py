@@ -32,4 +32,4 @@ class PreparationOptions:
     """Landmarks placed by hand (.json) for heads that are not human; vfa prepare --place-landmarks makes the file."""
 
     morphs: bool = False
-    """Move the head by the ARKit morph targets of its own file (.glb, .gltf) instead of those worked out for it."""
+    """Move the head by the ARKit morph targets of its own file (.glb, .gltf, .vrm), not by those worked out for it."""

@@ -21,7 +21,7 @@ class AvatarOptions:
     """Which head is driven."""
 
     avatar: str = "realistic"
-    """A built-in head (realistic, stylized, lowpoly), a mesh file (.obj, .ply, .glb, .gltf), or Basel Face Model
+    """A built-in head (realistic, stylized, lowpoly), a mesh file (.obj, .ply, .glb, .gltf, .vrm), or Basel Face Model
     coefficients (.npy) with --bfm."""
 
     preparation: tyro.conf.OmitArgPrefixes[PreparationOptions] = field(default_factory=PreparationOptions)

@@ -186,7 +186,8 @@ def place_landmarks(mesh: Mesh, path: Path, face: CanonicalFace, up: str | None,
 
     Every click is kept in the file `path` at once. Main thread only. Raises InputError without a display.
     """
-    scene = PlacingScene(mesh, *_axes(up, front))
+    up = up or ("z" if front in ("y", "-y") else "y")
+    scene = PlacingScene(mesh, up, front or ("-y" if up[-1] == "z" else "z"))
     placing = LandmarkPlacing(path, mesh, face.points)
     with Viewer(scene.mesh, title=f"landmarks: {path.name}") as viewer:
         window = PlacingWindow(viewer, scene, placing, face)
@@ -194,8 +195,3 @@ def place_landmarks(mesh: Mesh, path: Path, face: CanonicalFace, up: str | None,
             window.step()
             time.sleep(_WAIT_S)
     return placing.complete
-
-
-def _axes(up: str | None, front: str | None) -> tuple[str, str]:
-    up = up or ("z" if front in ("y", "-y") else "y")
-    return up, front or ("-y" if up[-1] == "z" else "z")

@@ -22,6 +22,8 @@ def pytorch3d_rgbd(mesh: Mesh, T_camera_world: NDArray[np.float64], intrinsics: 
 
     Raises InputError without PyTorch3D, and for a mesh without vertex colours.
     """
+    from calib.published.bfm import vertex_normals
+
     colors = mesh.vertex_colors
     if colors is None:
         raise InputError("--source-renderer pytorch3d: expected vertex colours, the mesh has none; use moderngl")
@@ -30,7 +32,8 @@ def pytorch3d_rgbd(mesh: Mesh, T_camera_world: NDArray[np.float64], intrinsics: 
     bary = fragments.bary_coords[0, :, :, 0].numpy().astype(np.float32)
     shown = face_id >= 0
     corners = mesh.faces[np.maximum(face_id, 0)]  # [H, W, 3]
-    lit = _AMBIENT + _DIFFUSE * np.clip(_normals(mesh)[:, 2:], 0.0, None)
+    normals = vertex_normals(mesh.vertices.astype(np.float64), mesh.faces)
+    lit = _AMBIENT + _DIFFUSE * np.clip(normals[:, 2:], 0.0, None)
     shade = np.einsum("hwk,hwkc->hwc", bary, (colors * lit)[corners]) * shown[..., None]
     rgb = np.clip(shade / max(float(shade.max()), 1e-6), 0.0, 1.0) * 255.0
     depth = np.where(shown, fragments.zbuf[0, ..., 0].numpy(), 0.0).astype(np.float32)
@@ -61,10 +64,3 @@ def _rasterized(mesh: Mesh, T_camera_world: NDArray[np.float64], intrinsics: Int
     settings = RasterizationSettings(image_size=size, blur_radius=0.0, faces_per_pixel=1)
     shape = Meshes([torch.from_numpy(mesh.vertices)], [torch.from_numpy(mesh.faces.astype(np.int64))])
     return MeshRasterizer(cameras=cameras, raster_settings=settings)(shape)
-
-
-def _normals(mesh: Mesh) -> NDArray[np.float64]:
-    """[V, 3] unit vertex normals."""
-    from calib.published.bfm import vertex_normals
-
-    return vertex_normals(mesh.vertices.astype(np.float64), mesh.faces)

@@ -124,14 +124,12 @@ class FaceRig:
             **csr_to_arrays("weights", self.weights),
             **self.basis.to_arrays(),
         }
-        for prefix, part, fields in self._parts():
+        eyes = [(f"eye{number}", eye, _EYE) for number, eye in enumerate(self.eyes)]
+        parts: list[tuple[str, object, Fields]] = [("mouth", self.mouth, _MOUTH), ("jaw", self.jaw, _JAW), *eyes]
+        for prefix, part, fields in parts:
             for name, (kind, *_) in fields.items():
                 arrays[f"{prefix}_{name}"] = np.asarray(getattr(part, name), kind)
         return {f"rig_{name}": value for name, value in arrays.items()}
-
-    def _parts(self) -> list[tuple[str, object, Fields]]:
-        eyes = [(f"eye{number}", eye, _EYE) for number, eye in enumerate(self.eyes)]
-        return [("mouth", self.mouth, _MOUTH), ("jaw", self.jaw, _JAW), *eyes]
 
     @staticmethod
     def from_arrays(arrays: dict[str, NDArray[Any]]) -> "FaceRig":

@@ -108,7 +108,9 @@ def _rotation(
     fitted: NDArray[np.float64], across: NDArray[np.float64], up: str | None, front: str | None
 ) -> tuple[NDArray[np.float64], float]:
     """[3, 3] from file to world axes, and by how many radians it differs from the file's own axes."""
-    own = np.stack([across, *_square_to(across, fitted[:, 1])])
+    upright = fitted[:, 1] - (fitted[:, 1] @ across) * across
+    upright = upright / np.linalg.norm(upright)
+    own = np.stack([across, upright, np.cross(across, upright)])
     every = [
         axis_rotation(u, f) for u in AXES for f in AXES if u[-1] != f[-1] and up in (None, u) and front in (None, f)
     ]
@@ -120,13 +122,6 @@ def _rotation(
     if sideways < STRAIGHTEN_RAD and off < _OFF_AXES:
         return nearest, 0.0
     return own, off
-
-
-def _square_to(across: NDArray[np.float64], up: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`up` made square to `across`, and the direction out of the face."""
-    upright = up - (up @ across) * across
-    upright = upright / np.linalg.norm(upright)
-    return upright, np.cross(across, upright)
 
 
 def _lay_lids(
@@ -170,7 +165,10 @@ def _lay_lips(landmarks: NDArray[np.float64], average: NDArray[np.float64], poin
         )
         for own, share in zip(lip, (0.0, *_LIPS_BETWEEN, 1.0), strict=True):
             landmarks[list(own)] = (1 - share) * border_chain + share * edge_chain
-    _spread_corners(landmarks, middle)
+    for corner in MOUTH_CORNERS:  # its four landmarks lie one behind the other, a little inside it
+        at = landmarks[corner[0]].copy()
+        for number, index in enumerate(corner):
+            landmarks[index] = at + 0.012 * number * (middle - at)
 
 
 def _lip_border(
@@ -179,14 +177,6 @@ def _lip_border(
     """[3] where a lip may end whose border nobody placed: a little way from its edge to nose or chin."""
     width, way = (float(np.linalg.norm(span)) for span in (corners[1] - corners[0], beyond - edge))
     return np.asarray(edge + min(_LIP_HEIGHT * width / max(way, 1e-12), 0.4) * (beyond - edge))
-
-
-def _spread_corners(landmarks: NDArray[np.float64], middle: NDArray[np.float64]) -> None:
-    """The four landmarks of a corner lie one behind the other, a little inside it."""
-    for corner in MOUTH_CORNERS:
-        at = landmarks[corner[0]].copy()
-        for number, index in enumerate(corner):
-            landmarks[index] = at + 0.012 * number * (middle - at)
 
 
 def _shape(chain: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

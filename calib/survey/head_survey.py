@@ -131,22 +131,21 @@ def survey_landmarked(
     skin = np.flatnonzero(seen >= min(_SKIN_LANDMARKS, seen.max()))
     parts = recognise_parts(mesh, vertices, component, skin, landmarks)
     kind = parts.kind[mesh.faces[:, 0]]
-    with Studio(_without(mesh, (kind == Kind.FOLLOWER) | (kind == Kind.RIGID))) as bare_studio:
+    bare = mesh.faces.copy()
+    hidden = (kind == Kind.FOLLOWER) | (kind == Kind.RIGID)
+    bare[hidden] = bare[hidden][:, :1]  # shrunk to nothing, so that the others keep their numbers
+    visible = np.zeros(len(mesh.faces), dtype=bool)
+    with Studio(replace(mesh, faces=bare)) as bare_studio:
         look_bare = partial(bare_studio.look, T)
         mouth, eyes = _openings(look_bare, landmarks, surface, kind == Kind.SKIN)
-        visible = _visible_faces(look_bare, len(mesh.faces), views)
+        for yaw, pitch in views:
+            view = look_bare(*front_camera(np.zeros(3), FACE_HEIGHT, DETECT_PIXELS, yaw, pitch))
+            visible[np.unique(view.face_id[view.face_id >= 0])] = True
     middle = vertices[mesh.faces].mean(axis=1)
     for opening in (mouth, *eyes):
         visible &= ~_peeped_at(opening, middle)
     visible &= _in_large_patch(surface.point_of_vertex[mesh.faces], visible)
     return HeadSurvey(mesh, placement, vertices, surface, landmarks, mouth, eyes, parts, visible)
-
-
-def _without(mesh: Mesh, hidden: NDArray[np.bool_]) -> Mesh:
-    """The mesh with some faces [F] shrunk to nothing, so that the others keep their numbers."""
-    faces = mesh.faces.copy()
-    faces[hidden] = faces[hidden][:, :1]
-    return replace(mesh, faces=faces)
 
 
 def _in_large_patch(faces: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -203,11 +202,3 @@ def _trace(
     high = float(np.abs(np.concatenate([upper, lower])[:, 1] - middle[1]).max())
     camera = front_camera(middle, max(_CLOSE_UP_MARGIN * width, _CLOSE_UP_ROOM * high), _CLOSE_UP_PIXELS)
     return trace_opening(look(*camera), surface, skin, upper, lower, closed)
-
-
-def _visible_faces(look: LookWorld, count: int, views: tuple[tuple[float, float], ...]) -> NDArray[np.bool_]:
-    visible = np.zeros(count, dtype=bool)
-    for yaw, pitch in views:
-        view = look(*front_camera(np.zeros(3), FACE_HEIGHT, DETECT_PIXELS, yaw, pitch))
-        visible[np.unique(view.face_id[view.face_id >= 0])] = True
-    return visible

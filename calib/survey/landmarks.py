@@ -45,13 +45,24 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
         found = _found(views, PatientFinder(finder))
     middle = np.median(np.array(found), axis=0) if found else np.zeros((0, 3))
     spread = np.median([np.linalg.norm(each - middle, axis=1) for each in found]) if found else np.inf
-    if len(found) < _LEAST_VIEWS or spread > _MAX_SPREAD:
-        raise InputError(
-            f"{name}: expected a human face that looks the same from slightly turned views, found one in {len(found)} "
-            f"of {len(_VIEWS)}; state --up and --front, give its --texture, or place landmarks by hand: "
-            "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+    if len(found) < _LEAST_VIEWS:
+        raise _no_sure_face(name, f"found one in {len(found)} of {len(_VIEWS)}")
+    if spread > _MAX_SPREAD:
+        percent = 100 / FACE_HEIGHT
+        raise _no_sure_face(
+            name,
+            f"found one whose points lie {percent * spread:.1f} % of its height apart from view to view, at most "
+            f"{percent * _MAX_SPREAD:.1f} % is a face",
         )
     return np.asarray(middle)
+
+
+def _no_sure_face(name: str, found: str) -> InputError:
+    return InputError(
+        f"{name}: expected a human face that looks the same from slightly turned views, {found}; "
+        "state --up and --front, give its --texture, or place landmarks by hand: "
+        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+    )
 
 
 def _found(views: list[View], finder: Finder) -> list[NDArray[np.float64]]:

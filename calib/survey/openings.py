@@ -113,7 +113,9 @@ def trace_opening(
         closed: how to take an opening whose surface is one piece; the surface decides where it is not.
     """
     frame, width = _frame(upper)
-    grid = _resample(view, upper[0], upper[-1], width, _reach(upper, lower, frame, width))
+    highest = max(float(np.abs((chain - upper[0]) @ frame[1]).max()) for chain in (upper, lower))
+    reach = max(_REACH, _ROOM * highest / width)  # eyes may be higher than any human's
+    grid = _resample(view, upper[0], upper[-1], width, reach)
     chain_upper, chain_lower = (_across(chain, upper[0], frame, width, grid.along) for chain in (upper, lower))
     top, bottom, shown = _rims_by_surface(grid, surface, skin_face, chain_upper, chain_lower, width)
     inner = (grid.along > 0.2) & (grid.along < 0.8)
@@ -134,12 +136,6 @@ def trace_opening(
     gap = float(np.quantile((rims[0] - rims[1]) @ frame[1], 0.8))  # a hole in the scan is no opening
     closed = closed if not parted else gap < PARTED_CLOSED_GAP * width
     return Opening(rims[0], rims[1], parted, closed, width, frame, behind)
-
-
-def _reach(upper: NDArray[np.float64], lower: NDArray[np.float64], frame: NDArray[np.float64], width: float) -> float:
-    """How far up and down to look, in widths: beyond the chains of eyes that are higher than any human's."""
-    highest = max(float(np.abs((chain - upper[0]) @ frame[1]).max()) for chain in (upper, lower))
-    return max(_REACH, _ROOM * highest / width)
 
 
 def _frame(rim: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

@@ -155,7 +155,11 @@ def place(
                 T_world_file, angle = _without_slight_turn(T_world_file, candidate.axes, found)
                 chosen_up, chosen_front = axis_names(candidate.axes)
                 return Placement(T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle))), found
-    raise _no_face(name)
+    raise InputError(
+        f"{name}: expected a head with a human face, found no face from any side; "
+        "state how it stands with --up and --front, give its --texture, or place landmarks by hand: "
+        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+    )
 
 
 def _settle(
@@ -310,11 +314,3 @@ def axis_names(rotation: NDArray[np.float64]) -> tuple[str, str]:
         return ("-" if row[axis] < 0 else "") + "xyz"[axis]
 
     return name(rotation[1]), name(rotation[2])
-
-
-def _no_face(name: str) -> InputError:
-    return InputError(
-        f"{name}: expected a head with a human face, found no face from any side; "
-        "state how it stands with --up and --front, give its --texture, or place landmarks by hand: "
-        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
-    )

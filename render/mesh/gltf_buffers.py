@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.mesh import MAX_VERTICES
 from core.untrusted import parse_json, read_bytes
+from render.mesh.gltf_compression import DRACO, MESHOPT, draco_arrays, meshopt_bytes
 
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
@@ -30,6 +31,10 @@ _MAX_BUFFER = 1 << 30
 _MAX_NODES = 100_000
 
 
+class NotBesideError(InputError):
+    """A file that a glTF file names is not there."""
+
+
 @dataclass
 class GltfFile:
     """An opened glTF file. Methods raise InputError where the file does not hold what it says."""
@@ -39,6 +44,8 @@ class GltfFile:
     binary: bytes | None
     _buffers: dict[int, bytes] = field(default_factory=dict)
     _files: dict[Path, bytes] = field(default_factory=dict)
+    _unpacked_views: dict[int, bytes] = field(default_factory=dict)
+    _unpacked_accessors: dict[int, NDArray[Any]] = field(default_factory=dict)
 
     def entry(self, kind: str, index: int) -> dict[str, Any]:
         """Object `index` of one of the file's lists, such as nodes."""
@@ -57,7 +64,15 @@ class GltfFile:
         if not 0 <= count * width <= (_MAX_ITEMS if "bufferView" in accessor else _MAX_ITEMS_OF_NOTHING):
             raise InputError(f"{self.path}: an array of {count}x{width} numbers is announced; that is too large")
         dtype = np.dtype(_COMPONENTS[accessor["componentType"]])
-        if "bufferView" in accessor:
+        if index in self._unpacked_accessors:
+            values = self._unpacked_accessors[index]
+            if values.shape != (count, width):
+                raise InputError(
+                    f"{self.path}: {count}x{width} numbers are announced, its Draco-compressed geometry holds "
+                    f"{'x'.join(map(str, values.shape))}; export it again"
+                )
+            values = values.astype(dtype)
+        elif "bufferView" in accessor:
             values = self._strided(accessor["bufferView"], int(accessor.get("byteOffset", 0)), dtype, count, width)
         else:
             values = np.zeros((count, width), dtype=dtype)
@@ -78,8 +93,7 @@ class GltfFile:
         return values
 
     def _strided(self, view_index: int, offset: int, dtype: np.dtype[Any], count: int, width: int) -> NDArray[Any]:
-        view = self.entry("bufferViews", view_index)
-        data = self.view_bytes(view)
+        view, data = self.entry("bufferViews", view_index), self.view_bytes(view_index)
         row = dtype.itemsize * width
         stride = int(view.get("byteStride", row)) or row
         if offset < 0 or (count and (stride < row or offset + stride * (count - 1) + row > len(data))):
@@ -87,10 +101,32 @@ class GltfFile:
         shape, strides = (count, width), (stride, dtype.itemsize)
         return np.ndarray(shape, dtype, data, offset, strides) if count else np.zeros(shape, dtype)
 
-    def view_bytes(self, view: dict[str, Any]) -> memoryview:
-        """The bytes of a bufferView, not copied."""
-        if "EXT_meshopt_compression" in view.get("extensions", {}):
-            raise InputError(f"{self.path}: its geometry is meshopt-compressed; export it without compression")
+    def view_bytes(self, index: int) -> memoryview:
+        """The bytes of a bufferView, not copied; unpacked where meshopt has packed them."""
+        view = self.entry("bufferViews", index)
+        packed = next((view["extensions"][name] for name in MESHOPT if name in view.get("extensions", {})), None)
+        if packed is None:
+            return self._part_of_buffer(view)
+        if index not in self._unpacked_views:
+            room = _MAX_BUFFER - sum(map(len, self._unpacked_views.values()))
+            if int(packed["count"]) * int(packed["byteStride"]) > room:
+                raise InputError(f"{self.path}: more than {_MAX_BUFFER >> 20} MB when unpacked; export only the head")
+            self._unpacked_views[index] = meshopt_bytes(self.path, self._part_of_buffer(packed), packed)
+        return memoryview(self._unpacked_views[index])
+
+    def unpack(self, primitive: dict[str, Any]) -> None:
+        """Make the accessors of a Draco-compressed primitive readable; nothing for any other."""
+        draco = primitive.get("extensions", {}).get(DRACO)
+        attributes = primitive["attributes"]
+        if draco is None or "bufferView" in self.entry("accessors", attributes["POSITION"]):
+            return  # some files hold the plain numbers as well
+        named = {name: int(number) for name, number in draco["attributes"].items() if name in attributes}
+        arrays, indices = draco_arrays(self.path, self.view_bytes(draco["bufferView"]), named)
+        self._unpacked_accessors |= {attributes[name]: values for name, values in arrays.items()}
+        if "indices" in primitive:
+            self._unpacked_accessors[primitive["indices"]] = indices[:, None]
+
+    def _part_of_buffer(self, view: dict[str, Any]) -> memoryview:
         buffer = self._buffer(int(view["buffer"]))
         start, length = int(view.get("byteOffset", 0)), int(view["byteLength"])
         if start < 0 or length < 0 or start + length > len(buffer):
@@ -103,7 +139,7 @@ class GltfFile:
     def image_bytes(self, image: dict[str, Any]) -> bytes:
         """The bytes of an embedded or neighbouring picture file."""
         if "bufferView" in image:
-            return bytes(self.view_bytes(self.entry("bufferViews", image["bufferView"])))
+            return bytes(self.view_bytes(image["bufferView"]))
         return self._read_uri(str(image["uri"]))
 
     def _buffer(self, index: int) -> bytes:
@@ -129,7 +165,7 @@ class GltfFile:
         if not target.is_relative_to(folder):
             raise InputError(f"{self.path}: it asks for {name}, outside its own folder; put that file beside it")
         if not target.is_file():
-            raise InputError(f"{self.path}: it needs {name}, which is not beside it; copy that file too")
+            raise NotBesideError(f"{self.path}: it needs {name}, which is not beside it; copy that file too")
         if target not in self._files:
             self._files[target] = read_bytes(target, _MAX_BUFFER - sum(map(len, self._files.values())))
         return self._files[target]

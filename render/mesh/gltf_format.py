@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.mesh import MAX_FACES, MAX_PARTS, MAX_UVS, MAX_VERTICES, Mesh, MeshPart
 from render.mesh.gltf_buffers import GltfFile, damage_told, read_gltf_file
+from render.mesh.gltf_compression import DRACO, KTX2, MESHOPT
 from render.mesh.gltf_materials import linear_to_srgb, read_material, texture_info
-from render.mesh.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
+from render.mesh.gltf_scene import rest_positions, skin_transforms, transform_each, visible_nodes, world_matrices
 from render.mesh.pictures import Textures
 
 _LOG = logging.getLogger(__name__)
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
-_COMPRESSIONS = {
-    "KHR_draco_mesh_compression": "Draco",
-    "EXT_meshopt_compression": "meshopt",
-    "KHR_meshopt_compression": "meshopt",
-}
 _UNDERSTOOD = {
+    *MESHOPT,
+    DRACO,
+    KTX2,
     "KHR_mesh_quantization",
     "KHR_texture_transform",
     "KHR_materials_unlit",
@@ -61,7 +60,7 @@ class _Placed:
 
 
 def load_gltf(path: Path) -> Mesh:
-    """Read a .gltf or .glb file. Raises InputError, among others for compressed geometry."""
+    """Read a .gltf, .glb or .vrm file. Raises InputError, among others where compressed geometry needs a package."""
     with damage_told(path, "its glTF structure is"):
         gltf = read_gltf_file(path)
         _check_extensions(gltf)
@@ -76,9 +75,6 @@ def load_gltf(path: Path) -> Mesh:
 def _check_extensions(gltf: GltfFile) -> None:
     required = set(gltf.json.get("extensionsRequired", []))
     for name in sorted(required - _UNDERSTOOD):
-        how = _COMPRESSIONS.get(name)
-        if how:
-            raise InputError(f"{gltf.path}: its geometry is {how}-compressed ({name}); export it without compression")
         if not name.startswith("KHR_materials_") and not name.startswith("KHR_lights"):
             raise InputError(
                 f"{gltf.path}: it requires the glTF extension {name}, which is not supported; export without"
@@ -95,13 +91,9 @@ def _gather_node(gltf: GltfFile, index: int, world: dict[int, NDArray[np.float64
         if mode not in (_TRIANGLES, _STRIP, _FAN):
             _LOG.info("%s: points and lines of '%s' left out", gltf.path, mesh.get("name", node["mesh"]))
             continue
-        for name, how in _COMPRESSIONS.items():
-            if name in primitive.get("extensions", {}) and "POSITION" not in primitive.get("attributes", {}):
-                raise InputError(
-                    f"{gltf.path}: its geometry is {how}-compressed ({name}); export it without compression"
-                )
         accessor = primitive["attributes"]["POSITION"]
         _check_size(gltf, primitive, mode, accessor in placed, into)
+        gltf.unpack(primitive)
         if accessor not in placed:
             placed[accessor] = _gather_vertices(gltf, node, world[index], primitive, world, into)
         _gather_faces(gltf, primitive, mode, placed[accessor], uvs_from, into)
@@ -132,18 +124,15 @@ def _gather_vertices(
     world: dict[int, NDArray[np.float64]],
     into: _Gathered,
 ) -> _Placed:
-    points = gltf.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
+    points = rest_positions(gltf, node, primitive)
     transforms = skin_transforms(gltf, node, primitive, world, len(points))
-    placed = _Placed(into.vertex_count, len(points), _mirrors(T_world_node if transforms is None else transforms[0]))
-    moved = transform_each(T_world_node if transforms is None else transforms, points)
-    into.vertices.append(moved.astype(np.float32))
+    transform = T_world_node if transforms is None else transforms
+    first = transform if transforms is None else transforms[0]
+    placed = _Placed(into.vertex_count, len(points), bool(np.linalg.det(first[:3, :3]) < 0))
+    into.vertices.append(transform_each(transform, points).astype(np.float32))
     into.colors.append(_vertex_colors(gltf, primitive, len(points)))
     into.vertex_count += len(points)
     return placed
-
-
-def _mirrors(transform: NDArray[np.float64]) -> bool:
-    return bool(np.linalg.det(transform[:3, :3]) < 0)
 
 
 def _gather_faces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.mesh import Material
-from render.mesh.gltf_buffers import GltfFile
+from render.mesh.gltf_buffers import GltfFile, NotBesideError
+from render.mesh.gltf_compression import KTX2
 from render.mesh.pictures import Textures
+
+_LOG = logging.getLogger(__name__)
 
 
 def linear_to_srgb(linear: NDArray[Any]) -> NDArray[Any]:
@@ -47,12 +51,18 @@ def _texture(gltf: GltfFile, material: dict[str, Any], textures: Textures) -> ND
     if info is None:
         return None
     texture = gltf.entry("textures", info["index"])
-    source = texture.get("extensions", {}).get("EXT_texture_webp", {}).get("source", texture.get("source"))
+    stated = texture.get("extensions", {})
+    sources = (stated.get("EXT_texture_webp", {}), texture, stated.get(KTX2, {}))  # KTX2 last: it needs a package
+    source = next((each["source"] for each in sources if "source" in each), None)
     if source is None:
         raise InputError(
             f"{gltf.path}: the texture of material '{material.get('name')}' is in a format that is not supported "
-            f"({', '.join(texture.get('extensions', {})) or 'no source'}); export it with PNG or JPEG textures"
+            f"({', '.join(stated) or 'no source'}); export it with PNG or JPEG textures"
         )
     image = gltf.entry("images", source)
     label = f"{gltf.path}: texture '{image.get('name') or image.get('uri', source)}'"
-    return textures.load(source, gltf.image_bytes(image), label[:200])
+    try:
+        return textures.load(source, gltf.image_bytes(image), label[:200])
+    except NotBesideError as error:
+        _LOG.warning("%s; until then '%s' is shown in plain colour", error, material.get("name"))
+        return None

@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.mesh import MorphTargets
 from render.mesh.gltf_buffers import GltfFile, damage_told, read_gltf_file
-from render.mesh.gltf_scene import skin_transforms, transform_each, visible_nodes, world_matrices
+from render.mesh.gltf_scene import (
+    MOST_MORPH_NUMBERS,
+    rest_positions,
+    skin_transforms,
+    transform_each,
+    visible_nodes,
+    world_matrices,
+)
 
 _MOST_TARGETS = 1024
-_MOST_NUMBERS = 100_000_000  # of all targets together: 400 MB
 _TRIANGLES, _FAN = 4, 6
 
 
@@ -28,10 +34,10 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
         blocks = _blocks(gltf)
         names = tuple(dict.fromkeys(name for block in blocks for name in block.targets))
         count = sum(block.count for block in blocks)
-        if len(names) > _MOST_TARGETS or 3 * len(names) * count > _MOST_NUMBERS:
+        if len(names) > _MOST_TARGETS or 3 * len(names) * count > MOST_MORPH_NUMBERS:
             raise InputError(
                 f"{path}: {len(names)} morph targets of {count} vertices, at most {_MOST_TARGETS} targets and "
-                f"{_MOST_NUMBERS // 3} vertices in all can be read; export only those of the face"
+                f"{MOST_MORPH_NUMBERS // 3} vertices in all can be read; export only those of the face"
             )
         displacement = np.zeros((len(names), count, 3), dtype=np.float32)
         _fill(gltf, blocks, names, displacement)
@@ -83,8 +89,10 @@ def _fill(gltf: GltfFile, blocks: list[_Block], names: tuple[str, ...], displace
     world = world_matrices(gltf)
     first = 0
     for block in blocks:
-        points = gltf.accessor(block.primitive["attributes"]["POSITION"]).astype(np.float64)
-        skinned = skin_transforms(gltf, gltf.entry("nodes", block.node), block.primitive, world, len(points))
+        node = gltf.entry("nodes", block.node)
+        gltf.unpack(block.primitive)
+        points = rest_positions(gltf, node, block.primitive)
+        skinned = skin_transforms(gltf, node, block.primitive, world, len(points))
         transform = world[block.node] if skinned is None else skinned
         at_rest = transform_each(transform, points)
         for name, accessor in block.targets.items():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from render.mesh.gltf_buffers import GltfFile
 
+MOST_MORPH_NUMBERS = 100_000_000  # of all morph targets together: 400 MB
 _SKINNED_AT_ONCE = 1 << 16  # vertices: four matrices of each are there at a time
 
 
@@ -72,6 +73,29 @@ def transform_each(transform: NDArray[np.float64], points: NDArray[np.float64]) 
     """One [4, 4] for all points, or [V, 4, 4] one for each."""
     linear, offset = transform[..., :3, :3], transform[..., :3, 3]
     return np.asarray(np.einsum("...ij,...j->...i", linear, points) + offset)
+
+
+def rest_positions(gltf: GltfFile, node: dict[str, Any], primitive: dict[str, Any]) -> NDArray[np.float64]:
+    """[V, 3] a primitive's vertices with its morph targets as far in as the node, else its mesh, says they are at
+    rest; not transformed yet."""
+    points = gltf.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
+    weights = node.get("weights") or gltf.entry("meshes", node["mesh"]).get("weights") or []
+    pairs = zip(primitive.get("targets", []), map(float, weights), strict=False)
+    moved = [(target["POSITION"], weight) for target, weight in pairs if weight and "POSITION" in target]
+    if len(moved) * points.size > MOST_MORPH_NUMBERS:
+        raise InputError(
+            f"{gltf.path}: {len(moved)} morph targets of {len(points)} vertices are on at rest; export fewer"
+        )
+    for accessor, weight in moved:
+        if not np.isfinite(weight):
+            raise InputError(f"{gltf.path}: the weight of a morph target is {weight}; export it again")
+        displacement = gltf.accessor(accessor)
+        if displacement.shape != points.shape:
+            raise InputError(
+                f"{gltf.path}: a morph target has {len(displacement)} vertices for {len(points)}; export it again"
+            )
+        points += weight * displacement
+    return points
 
 
 def skin_transforms(

@@ -1,4 +1,4 @@
-"""Meshes from files: .obj, .ply, .glb, .gltf. Whatever comes out is whole: finite, indexed in range, oriented."""
+"""Meshes from files: .obj, .ply, .glb, .gltf, .vrm. Whatever comes out is whole: finite, indexed in range, oriented."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _LOADERS: dict[str, Callable[[Path], Mesh]] = {
     ".ply": load_ply,
     ".glb": load_gltf,
     ".gltf": load_gltf,
+    ".vrm": load_gltf,
 }
+_GLTF = (".glb", ".gltf", ".vrm")
 _MAX_FILE_BYTES = 1 << 30
 _FARTHEST = 1e9  # coordinates beyond it, of texture too, are damage: their squares leave what 32 bits can hold
 _WHITE = (1.0, 1.0, 1.0, 1.0)
@@ -42,9 +44,9 @@ def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bo
     with texture coordinates but no texture takes the picture beside it that carries its name, and the log says so.
 
     Args:
-        path: .obj (with .mtl), .ply, .glb or .gltf.
+        path: .obj (with .mtl), .ply, .glb, .gltf or .vrm.
         texture: a picture to use for every material that has none; where all have one, for the largest part's.
-        morphs: read the morph targets of a .glb or .gltf, too.
+        morphs: read the morph targets of a .glb, .gltf or .vrm, too.
 
     Raises InputError, one line, for anything that keeps the file from being a usable mesh.
     """
@@ -53,7 +55,11 @@ def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bo
     _check(path, mesh)
     mesh = _outward(mesh)
     if morphs:
-        mesh = _with_morphs(path, mesh)
+        if path.suffix.lower() not in _GLTF:
+            raise InputError(
+                f"{path}: expected a .glb, .gltf or .vrm file, only these hold morph targets; leave --morphs out"
+            )
+        mesh = replace(mesh, morphs=load_gltf_morphs(path))
     if texture is not None:
         return _with_stated_texture(path, mesh, Path(texture))
     if mesh.uvs is not None and all(material.texture is None for material in mesh.materials):
@@ -61,12 +67,6 @@ def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bo
     if mesh.vertex_colors is not None and path.suffix.lower() in (".obj", ".ply"):
         return _colors_alone(mesh)
     return mesh
-
-
-def _with_morphs(path: Path, mesh: Mesh) -> Mesh:
-    if path.suffix.lower() not in (".glb", ".gltf"):
-        raise InputError(f"{path}: expected a .glb or .gltf file, only these hold morph targets; leave --morphs out")
-    return replace(mesh, morphs=load_gltf_morphs(path))
 
 
 def _load_file(path: Path) -> Mesh:
@@ -111,7 +111,9 @@ def _check(path: Path, mesh: Mesh) -> None:
         raise InputError(
             f"{path}: a face refers to vertex {wrong} of {len(vertices)}; the file is damaged, export it again"
         )
-    _check_uv_range(path, mesh)
+    uvs, faces_uv = mesh.uvs, mesh.faces_uv
+    if uvs is not None and faces_uv is not None and (faces_uv.min() < 0 or faces_uv.max() >= len(uvs)):
+        raise InputError(f"{path}: a face refers to a texture coordinate outside the {len(uvs)} given; export it again")
     for what, values in (("positions", vertices), ("colours", mesh.vertex_colors), ("texture coordinates", mesh.uvs)):
         if values is not None and not _within(values).all():
             row = int(np.flatnonzero(~_within(values).all(axis=1))[0])
@@ -129,15 +131,6 @@ def _check(path: Path, mesh: Mesh) -> None:
 def _within(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which are finite and of a size that can be worked with."""
     return np.abs(values) <= _FARTHEST
-
-
-def _check_uv_range(path: Path, mesh: Mesh) -> None:
-    if mesh.uvs is None or mesh.faces_uv is None:
-        return
-    if mesh.faces_uv.min() < 0 or mesh.faces_uv.max() >= len(mesh.uvs):
-        raise InputError(
-            f"{path}: a face refers to a texture coordinate outside the {len(mesh.uvs)} given; export it again"
-        )
 
 
 def signed_volume(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> float:
@@ -182,7 +175,7 @@ def _with_found_texture(path: Path, mesh: Mesh) -> Mesh:
 
 
 def _upright(path: Path, mesh: Mesh, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if path.suffix.lower() in (".glb", ".gltf") and is_upside_down(mesh, picture):
+    if path.suffix.lower() in _GLTF and is_upside_down(mesh, picture):
         _LOG.info("%s: its texture fits the seams of its texture coordinates upside down: turned", path)
         return np.ascontiguousarray(picture[::-1])
     return picture

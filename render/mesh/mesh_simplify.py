@@ -173,7 +173,8 @@ def _candidates(
     end_corner = np.roll(state.corners, -1, axis=1).reshape(-1)
     free = ~state.locked & (state.tries < _TRIES)
     usable = np.flatnonzero(free[start])
-    error, length = _error(state, points, start[usable], end[usable]), _length(points, start[usable], end[usable])
+    error = _error(state, points, start[usable], end[usable])
+    length = np.linalg.norm(points[start[usable]] - points[end[usable]], axis=1)
     paint = np.abs(state.colors[start[usable]] - state.colors[end[usable]]).max(axis=1)
     cost = (
         error
@@ -211,10 +212,6 @@ def _error(
     x, y, z = points[end].T
     form = x * (xx * x + 2 * (xy * y + xz * z + xd)) + y * (yy * y + 2 * (yz * z + yd)) + z * (zz * z + 2 * zd) + dd
     return np.asarray(np.maximum(form, 0.0) / np.maximum(state.weight[start], 1e-300))
-
-
-def _length(points: NDArray[np.float64], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.norm(points[start] - points[end], axis=1))
 
 
 def _allowed(

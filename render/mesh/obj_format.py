@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.mesh import MAX_FACES, MAX_PARTS, MAX_VERTICES, Material, Mesh, MeshPart
+from core.mesh import MAX_FACES, Material, Mesh, MeshPart
 from core.untrusted import read_bytes
+from render.mesh.obj_lines import ObjLines, number_table, read_obj_lines, too_many
 from render.mesh.pictures import Textures
 
 _LOG = logging.getLogger(__name__)
-_LARGEST_INDEX = 1 << 31
 _LARGEST_LIBRARY = 4 << 20
 _MOST_WORDS = 32  # of a texture's name and the options before it
-
-
-@dataclass
-class _Statements:
-    """The lines of an OBJ file, sorted by kind; `face_part` says which (group, material) each face line belongs to."""
-
-    positions: list[bytes] = field(default_factory=list)
-    uvs: list[bytes] = field(default_factory=list)
-    faces: list[bytes] = field(default_factory=list)
-    face_part: list[int] = field(default_factory=list)
-    positions_before: list[int] = field(default_factory=list)  # vertices and uvs seen before each face line,
-    uvs_before: list[int] = field(default_factory=list)  # for indices that count from the end
-    part_keys: dict[tuple[str, str], int] = field(default_factory=dict)
-    libraries: list[str] = field(default_factory=list)
 
 
 def load_obj(path: Path) -> Mesh:
@@ -42,156 +26,61 @@ def load_obj(path: Path) -> Mesh:
 
     Polygons become fans of triangles. Raises InputError.
     """
-    statements = _sort_statements(path, path.read_bytes())
-    if not statements.positions:
+    lines = read_obj_lines(path, path.read_bytes())
+    if not lines.positions:
         raise InputError(f"{path}: not a mesh: no vertex lines (v x y z) in it; export it again as OBJ")
-    vertices, colors = _parse_positions(path, statements.positions)
-    uvs = _parse_numbers(path, "vt", statements.uvs, 2).astype(np.float32) if statements.uvs else None
-    corners, corners_uv, counts = _parse_corners(path, statements, len(vertices), 0 if uvs is None else len(uvs))
+    values = number_table(path, "v", lines.positions, lines.position_count, 3)
+    colors = values[:, 3:6].astype(np.float32) if values.shape[1] >= 6 else None
+    if colors is not None:
+        colors = (colors / np.float32(255.0 if colors.max(initial=0.0) > 1.0 else 1.0)).clip(0.0, 1.0)
+    uvs = number_table(path, "vt", lines.uvs, lines.uv_count, 2).astype(np.float32) if lines.uvs else None
+    corners, corners_uv, counts = _corners(path, lines)
     fan, owner = fan_triangles(counts)
-    part_of_face = np.array(statements.face_part, dtype=np.int64)[owner]
+    run_lines, run_part = np.array([run[:2] for run in lines.runs], dtype=np.int64).reshape(-1, 2).T
+    part_of_face = np.repeat(run_part, run_lines)[owner]
     order = np.argsort(part_of_face, kind="stable")
-    faces = corners[fan][order].astype(np.int32)
-    faces_uv = corners_uv[fan][order].astype(np.int32) if corners_uv is not None else None
-    materials = _load_libraries(path, statements.libraries)
-    parts, used = _make_parts(statements.part_keys, np.bincount(part_of_face, minlength=1), materials)
+    faces, faces_uv = corners[fan][order].astype(np.int32), None
+    if uvs is not None and corners_uv is not None:
+        faces_uv = corners_uv[fan][order].astype(np.int32)
+        uvs = _with_spare(path, uvs, faces_uv)
+    materials = _load_libraries(path, lines.libraries)
+    parts, used = _make_parts(path, lines.part_keys, np.bincount(part_of_face, minlength=1), materials)
+    vertices = values[:, :3].astype(np.float32)
     return Mesh(vertices, faces, uvs if faces_uv is not None else None, faces_uv, colors, parts, used)
 
 
-def _sort_statements(path: Path, data: bytes) -> _Statements:
-    found = _Statements()
-    group, material, part = "", "", -1
-    whole = data.replace(b"\r\n", b"\n").replace(b"\\\n", b" ").replace(b"\r", b"\n")
-    for line in io.BytesIO(whole):  # not all at once: a list of a billion empty lines takes eight gigabytes
-        kind, _, rest = line.strip().partition(b" ") if b"\t" not in line else _split_tab(line)
-        if kind == b"v":
-            found.positions.append(rest)
-        elif kind == b"f":
-            if part < 0:
-                part = found.part_keys.setdefault((group, material), len(found.part_keys))
-            _check_counts(path, found)
-            found.faces.append(rest.partition(b"#")[0])
-            found.face_part.append(part)
-            found.positions_before.append(len(found.positions))
-            found.uvs_before.append(len(found.uvs))
-        elif kind == b"vt":
-            found.uvs.append(rest)
-        elif kind in (b"g", b"o"):
-            group, part = rest.strip().decode("utf-8", "replace"), -1
-        elif kind == b"usemtl":
-            material, part = rest.strip().decode("utf-8", "replace"), -1
-        elif kind == b"mtllib":
-            found.libraries.append(rest.strip().decode("utf-8", "replace"))
-    return found
-
-
-def _check_counts(path: Path, found: _Statements) -> None:
-    vertices, parts = max(len(found.positions), len(found.uvs) // 2), len(found.part_keys)
-    if vertices > MAX_VERTICES or len(found.faces) >= MAX_FACES or parts > MAX_PARTS:
-        raise _too_many(path)
-
-
-def _too_many(path: Path) -> InputError:
-    return InputError(
-        f"{path}: at most {MAX_VERTICES} vertices, {MAX_FACES} faces and {MAX_PARTS} groups can be used; "
-        "simplify the mesh"
-    )
-
-
-def _split_tab(line: bytes) -> tuple[bytes, bytes, bytes]:
-    return line.replace(b"\t", b" ").strip().partition(b" ")
-
-
-def _read_text_numbers(text: bytes) -> NDArray[np.float64]:
-    """Numbers separated by blanks; none at all where something else stands between them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # older numpy only warns
-        try:
-            return np.fromstring(text, dtype=np.float64, sep=" ")
-        except (ValueError, DeprecationWarning):
-            return np.zeros(0)
-
-
-def _parse_numbers(path: Path, kind: str, lines: list[bytes], least: int) -> NDArray[np.float64]:
-    """[len(lines), at least `least`] float64: the numbers of each line, or the first ones where lines differ."""
-    values = _read_text_numbers(b" ".join(lines))
-    per_line = len(lines[0].split())
-    if per_line >= least and len(values) == per_line * len(lines):
-        return values.reshape(len(lines), per_line)
-    rows = np.empty((len(lines), least))
-    for number, line in enumerate(lines):
-        row = _read_text_numbers(line.partition(b"#")[0])
-        if len(row) < least:
-            raise InputError(
-                f"{path}: '{kind}' line {number + 1} of its kind: expected at least {least} numbers, "
-                f"got '{line.decode('utf-8', 'replace').strip()[:40]}'; the file is damaged, export it again"
-            )
-        rows[number] = row[:least]
-    return rows
-
-
-def _parse_positions(path: Path, lines: list[bytes]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    values = _parse_numbers(path, "v", lines, 3)
-    colors = values[:, 3:6].astype(np.float32) if values.shape[1] >= 6 else None
-    if colors is not None and colors.max(initial=0.0) > 1.0:
-        colors = colors / np.float32(255.0)
-    return values[:, :3].astype(np.float32), None if colors is None else colors.clip(0.0, 1.0)
-
-
-def _parse_corners(
-    path: Path, found: _Statements, vertex_count: int, uv_count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64]]:
-    """Zero-based corner indices of all face lines one after another, those into the uvs, and corners per line."""
-    counts = np.array([len(line.split()) for line in found.faces], dtype=np.int64)
-    if len(counts) and counts.min() < 3:
-        line = found.faces[int(counts.argmin())].decode("utf-8", "replace").strip()
-        raise InputError(f"{path}: a face needs at least three corners, got 'f {line[:40]}'; export the mesh again")
+def _corners(path: Path, lines: ObjLines) -> tuple[NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64]]:
+    """Zero-based corner indices of all face lines one after another; those into the uvs, as many as there are uvs where
+    a corner has none, or None where no corner has any; and corners per line."""
+    nothing = np.zeros(0, dtype=np.int64)
+    counts = np.concatenate(lines.corner_counts or [nothing])
     if counts.sum() - 2 * len(counts) > MAX_FACES:
-        raise _too_many(path)
-    table = _index_table(path, found.faces, int(counts.sum()))
-    with_uvs = uv_count > 0 and bool((table[:, 1] != 0).all())
-    before = np.repeat(np.array(found.positions_before, dtype=np.int64), counts)
-    corners = _zero_based(path, "vertex", table[:, 0], before, vertex_count)
-    if not with_uvs:
+        raise too_many(path)
+    table = np.concatenate(lines.corners or [nothing.reshape(0, 2)])
+    runs = np.array(lines.runs, dtype=np.int64).reshape(-1, 4)
+    in_run = np.add.reduceat(counts, np.cumsum(runs[:, 0]) - runs[:, 0]) if len(runs) else nothing
+    corners = _zero_based(path, "vertex", table[:, 0], np.repeat(runs[:, 2], in_run), lines.position_count)
+    bare = table[:, 1] == 0
+    if lines.uv_count == 0 or bare.all():
         return corners, None, counts
-    before = np.repeat(np.array(found.uvs_before, dtype=np.int64), counts)
-    return corners, _zero_based(path, "texture coordinate", table[:, 1], before, uv_count), counts
+    before = np.repeat(runs[:, 3], in_run)
+    corners_uv = np.full(len(table), lines.uv_count)
+    corners_uv[~bare] = _zero_based(path, "texture coordinate", table[~bare, 1], before[~bare], lines.uv_count)
+    return corners, corners_uv, counts
 
 
-def _index_table(path: Path, lines: list[bytes], corner_count: int) -> NDArray[np.int64]:
-    """[corner_count, 2] vertex and uv index as written, 0 where there is no uv index."""
-    table = np.zeros((corner_count, 2), dtype=np.int64)
-    if not lines:
-        return table
-    text = b" ".join(lines)
-    shape = lines[0].split()[0]
-    slashes = shape.count(b"/")
-    values = _read_text_numbers(text.replace(b"//", b" ").replace(b"/", b" "))
-    per_corner = len([number for number in shape.split(b"/") if number])
-    if text.count(b"/") == slashes * corner_count and len(values) == per_corner * corner_count:
-        columns = values.reshape(corner_count, per_corner).astype(np.int64)
-        table[:, 0] = columns[:, 0]
-        if per_corner > 1 and b"//" not in text:
-            table[:, 1] = columns[:, 1]
-        return table
-    for row, token in enumerate(text.split()):
-        table[row] = _corner(path, token)
-    return table
-
-
-def _corner(path: Path, token: bytes) -> tuple[int, int]:
-    numbers = token.split(b"/")
-    try:
-        vertex, uv = int(numbers[0]), int(numbers[1]) if len(numbers) > 1 and numbers[1] else 0
-        if max(abs(vertex), abs(uv)) > _LARGEST_INDEX:
-            raise ValueError
-        return vertex, uv
-    except ValueError:
-        written = token.decode("utf-8", "replace")[:40]
-        raise InputError(
-            f"{path}: face corner '{written}': expected indices such as 7 or 7/3 or 7/3/9; "
-            "the file is damaged, export it again"
-        ) from None
+def _with_spare(path: Path, uvs: NDArray[np.float32], faces_uv: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The texture coordinates with one more, zero, for corners that have none."""
+    bare = int((faces_uv == len(uvs)).any(axis=1).sum())
+    if bare:
+        _LOG.warning(
+            "%s: %d of %d faces lack texture coordinates: they take the texture's first corner",
+            path,
+            bare,
+            len(faces_uv),
+        )
+        return np.concatenate([uvs, np.zeros((1, 2), dtype=np.float32)])
+    return uvs
 
 
 def _zero_based(
@@ -217,15 +106,22 @@ def fan_triangles(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 
 
 def _make_parts(
-    keys: dict[tuple[str, str], int], face_counts: NDArray[np.int64], materials: dict[str, Material]
+    path: Path, keys: dict[tuple[str, str], int], face_counts: NDArray[np.int64], materials: dict[str, Material]
 ) -> tuple[tuple[MeshPart, ...], tuple[Material, ...]]:
+    """Faces before any usemtl take the only material there is."""
+    only = next(iter(materials)) if len(materials) == 1 else ""
     used: dict[str, int] = {}
     parts, first = [], 0
-    for (group, material), index in keys.items():
+    for (group, stated), index in keys.items():
+        material = stated or only
         slot = used.setdefault(material, len(used))
         count = int(face_counts[index])
         parts.append(MeshPart(group or material or "mesh", first, count, slot))
         first += count
+    if only and not all(stated for _, stated in keys):
+        _LOG.warning("%s states no material for some faces: they take '%s', the only one there is", path, only)
+    for name in [name for name in used if name and materials and name not in materials]:
+        _LOG.warning("%s: material '%s' is in none of its material files: shown in plain colour", path, name)
     made = [materials.get(name, Material(name or "default")) for name in used]
     return tuple(parts), tuple(made) or (Material(),)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from core.errors import InputError
 from core.untrusted import LARGEST_PIXELS, opened_picture
+from render.mesh.gltf_compression import KTX2_START, ktx2_pixels
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,22 +45,20 @@ def load_texture(source: Path | bytes, label: str, largest_pixels: int = LARGEST
     `label` names the picture in messages. Raises InputError where it is missing, of another format than FORMATS, larger
     than `largest_pixels` or cannot be read.
     """
+    if isinstance(source, bytes) and source.startswith(KTX2_START):
+        return ktx2_pixels(source, label, largest_pixels)
     with opened_picture(source, label, FORMATS, largest_pixels) as image:
         if max(image.size) > MAX_TEXTURE_SIDE:
             raise InputError(
                 f"{label}: the picture is {image.width}x{image.height}, at most {MAX_TEXTURE_SIDE} a side can be "
                 "used; save a smaller one"
             )
-        return _to_uint8(image)
-
-
-def _to_uint8(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        gray = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
-        return np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
-    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-    mode = "RGBA" if transparent else "RGB"
-    return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
+        if image.mode.startswith("I;16") or image.mode == "I":
+            gray = (np.asarray(image) >> 8).clip(0, 255).astype(np.uint8)
+            return np.ascontiguousarray(np.repeat(gray[..., None], 3, axis=2))
+        transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+        mode = "RGBA" if transparent else "RGB"
+        return np.array(image if image.mode == mode else image.convert(mode), dtype=np.uint8)
 
 
 def texture_beside(mesh_path: Path) -> Path | None:

@@ -150,7 +150,10 @@ def _read_element(body: _Body, element: PlyElement) -> tuple[Plain, Lists]:
         columns = body.table(element, lengths)
         if all((columns[f"#{name}"] == length).all() for name, length in lengths.items()):
             body.at += width * element.count
-            return _split(element, columns)
+            plain = {item.name: columns[item.name] for item in element.properties if item.count_dtype is None}
+            tables = {item.name: columns[item.name] for item in element.properties if item.count_dtype is not None}
+            rows = {name: np.full(len(table), table.shape[1], np.int64) for name, table in tables.items()}
+            return plain, {name: (table.reshape(-1), rows[name]) for name, table in tables.items()}
     if not lengths:
         raise body.truncated(element)
     return _read_one_by_one(body, element)
@@ -170,18 +173,6 @@ def _lengths_of_first_row(body: _Body, element: PlyElement) -> dict[str, int]:
             if lengths[item.name] < 0 or at > body.end:
                 raise body.truncated(element)
     return lengths
-
-
-def _split(element: PlyElement, columns: dict[str, NDArray[Any]]) -> tuple[Plain, Lists]:
-    plain: Plain = {}
-    lists: Lists = {}
-    for item in element.properties:
-        values = columns[item.name]
-        if item.count_dtype is None:
-            plain[item.name] = values
-        else:
-            lists[item.name] = (values.reshape(-1), np.full(len(values), values.shape[1], np.int64))
-    return plain, lists
 
 
 def _read_one_by_one(body: _Body, element: PlyElement) -> tuple[Plain, Lists]:

@@ -1,11 +1,13 @@
 """Stanford PLY: reading (ascii, binary of either byte order).
 
-Besides the usual properties, texture coordinates per vertex (s, t / u, v / texture_u, texture_v) and per face corner
-(`texcoord` lists) are read, and the parts this project writes: a face property `part` and comments `part N NAME`.
+Triangle strips (element `tristrips`) count as faces. Besides the usual properties, texture coordinates per vertex
+(s, t / u, v / texture_u, texture_v) and per face corner (`texcoord` lists) are read, and the parts this project writes:
+a face property `part` and comments `part N NAME`.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from render.mesh.ply_body import Lists, Plain, read_ply_body
 from render.mesh.ply_header import PlyHeader, read_ply_header
 
 _UV_NAMES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
+_STRIP_NAMES = ("tristrips", "tristrip", "triangle_strips")
 _LARGEST_PART = 1 << 31
 
 
@@ -28,16 +31,15 @@ def load_ply(path: Path) -> Mesh:
     data = path.read_bytes()
     header = read_ply_header(path, data)
     plain, lists = read_ply_body(path, header, data)
-    return _to_mesh(path, header, plain, lists)
-
-
-def _to_mesh(path: Path, header: PlyHeader, plain: dict[str, Plain], lists: dict[str, Lists]) -> Mesh:
     vertex, face = plain.get("vertex", {}), plain.get("face", {})
     if not {"x", "y", "z"} <= vertex.keys():
         raise InputError(f"{path}: expected vertices with x, y and z in it; export the mesh again")
     vertices = _columns(vertex, ("x", "y", "z"))
     face_lists = lists.get("face", {})
-    polygons = face_lists.get("vertex_indices", face_lists.get("vertex_index", (np.zeros(0), np.zeros(0, np.int64))))
+    polygons = _index_lists(face_lists)
+    for strips in (lists[name] for name in _STRIP_NAMES if name in lists):
+        triangles = _strip_triangles(*_index_lists(strips))
+        polygons = np.r_[polygons[0], triangles.reshape(-1)], np.r_[polygons[1], np.full(len(triangles), 3)]
     _check_polygons(path, *polygons, len(vertices))
     fan, owner = fan_triangles(polygons[1])
     faces = polygons[0].astype(np.int32)[fan]
@@ -46,6 +48,23 @@ def _to_mesh(path: Path, header: PlyHeader, plain: dict[str, Plain], lists: dict
     faces, faces_uv = faces[order], faces_uv[order] if faces_uv is not None else None
     colors = None if uvs is not None and _texture_name(header) else _colors(vertex)
     return Mesh(vertices, faces, uvs, faces_uv, colors, parts, _materials(path, header, parts))
+
+
+def _index_lists(lists: Lists) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Vertex numbers of an element's lists one after another, and how many each has."""
+    return lists.get("vertex_indices", lists.get("vertex_index", (np.zeros(0), np.zeros(0, np.int64))))
+
+
+def _strip_triangles(values: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[Any]:
+    """[F, 3] triangles of strips, each a list in which -1 begins a new one; every other triangle is turned round."""
+    begins = np.cumsum(lengths) - lengths
+    values = np.insert(values, begins, -1)
+    place = np.arange(len(values)) - np.maximum.accumulate(np.where(values == -1, np.arange(len(values)), 0))
+    triangles = np.stack([values[:-2], values[1:-1], values[2:]], axis=1)
+    turned = place[:-2] % 2 == 0  # counted from the -1 before the strip
+    triangles[turned] = triangles[turned][:, [1, 0, 2]]
+    a, b, c = triangles.T
+    return np.asarray(triangles[(triangles != -1).all(axis=1) & (a != b) & (b != c) & (c != a)])
 
 
 def _columns(plain: Plain, names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -93,7 +112,8 @@ def _parts(
     """Parts, and the order that puts the faces of each one together."""
     if part is None:
         return (MeshPart("mesh", 0, len(owner), 0),), np.arange(len(owner))
-    labels = {int(words[1]): " ".join(words[2:]) for words in map(str.split, comments) if _is_part_comment(words)}
+    named = [found for comment in comments if (found := re.fullmatch(r"part\s+(\d{1,9})\s+(\S.*)", comment.strip()))]
+    labels = {int(found[1]): " ".join(found[2].split()) for found in named}
     if not np.isfinite(part).all() or np.abs(part).max(initial=0) > _LARGEST_PART:
         raise InputError(f"{path}: expected small whole numbers as the parts of its faces; export it again")
     index = part.astype(np.int64)[owner]
@@ -104,10 +124,6 @@ def _parts(
     rows = zip(values.tolist(), first.tolist(), counts.tolist(), strict=True)
     parts = [MeshPart(labels.get(v, f"part{v}"), a, n, i) for i, (v, a, n) in enumerate(rows)]
     return tuple(parts), order
-
-
-def _is_part_comment(words: list[str]) -> bool:
-    return len(words) >= 3 and words[0] == "part" and words[1].isdecimal() and len(words[1]) < 10
 
 
 def _texture_name(header: PlyHeader) -> str | None:

@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from calib.survey.extent import check_extent
 from calib.survey.face_finder import FaceFinder
+from calib.survey.landmarks import find_landmarks
 from calib.survey.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
-from calib.survey.views import Studio
+from calib.survey.views import Studio, View
 from capture.synthetic import builtin_avatar_path
+from core.camera import Intrinsics
 from core.errors import InputError
+from core.face_regions import ALL_LANDMARKS
 from core.mesh import Mesh
 from core.rigid_motion import fit_similarity
 from render.mesh.mesh_io import load_mesh
@@ -49,6 +53,22 @@ def test_stated_axes_are_taken(finder: FaceFinder, lowpoly_path: Path) -> None:
         assert not placement.guessed
         with pytest.raises(InputError, match="no face"):
             place("head", mesh.vertices.astype(float), studio.look, finder, up="-z", front="-x")
+
+
+def test_a_face_that_every_view_shows_elsewhere_is_refused_for_that() -> None:
+    """Not for having been found in five of five views."""
+    rng = np.random.default_rng(0)
+
+    def look(T_camera_world: np.ndarray, intrinsics: Intrinsics) -> View:
+        shape = (intrinsics.height, intrinsics.width)
+        depth = np.full(shape, 8.0, np.float32)
+        return View(np.zeros((*shape, 3), np.uint8), depth, np.zeros(shape, np.int32), T_camera_world, intrinsics)
+
+    finder = SimpleNamespace(find=lambda _rgb: rng.uniform(100, 600, (ALL_LANDMARKS, 3)))
+    with pytest.raises(InputError) as refusal:
+        find_landmarks("cow.obj", look, finder)  # type: ignore[arg-type]
+    assert "5 of 5" not in str(refusal.value)
+    assert "apart from view to view" in str(refusal.value)
 
 
 @pytest.mark.parametrize(("up", "front"), [("w", None), (None, "up"), ("y", "-y"), ("x", "x")])
