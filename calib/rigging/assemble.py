@@ -95,7 +95,10 @@ def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
     """Triangles around mouth and eyes small enough to bend."""
     fine = _FINE * survey.mouth.width
     if not survey.by_hand:
-        return refine(work, _near_openings(work, survey), fine)
+        points, skin = work.points(), np.zeros(work.point_count, dtype=bool)
+        near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
+        skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
+        return refine(work, near & skin, fine)
     for opening in (survey.mouth, *survey.eyes):  # models of all kinds: triangles may be larger than the whole eye
         longest = min(fine, _FINE_EYE * opening.width)
         for _ in range(_ROUNDS):
@@ -116,15 +119,6 @@ def _touching(work: WorkMesh, survey: HeadSurvey, opening: Opening) -> NDArray[n
     near = np.zeros(work.point_count, dtype=bool)
     near[work.point_faces[touching]] = True
     return near
-
-
-def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
-    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend."""
-    points = work.points()
-    near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
-    skin = np.zeros(len(points), dtype=bool)
-    skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
-    return np.asarray(near & skin)
 
 
 def _around(opening: Opening, mouth: bool, points: NDArray[np.float64]) -> NDArray[np.bool_]:
