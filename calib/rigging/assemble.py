@@ -13,6 +13,7 @@ from calib.rig.controllers import Controllers, Role
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
 from calib.rigging.expression_transfer import carry_units
+from calib.rigging.neck import find_neck
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
 from calib.rigging.template_fit import fit_template
 from calib.rigging.template_head import load_template
@@ -86,6 +87,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
         _jaw_rig(survey, controllers, by_name),
+        find_neck(survey, full.vertices, len(work.vertices)),
         carry_units(template, fit_template(template, survey), survey, work, controllers, weights),
     )
     return mesh, rig
