@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from calib.avatar import Avatar
+from calib.framing import avatar_view
 from core.camera import look_at, transform_points
 from core.errors import InputError
 from render.window.viewer import Viewer
@@ -19,7 +20,7 @@ def save_picture(avatar: Avatar, path: Path) -> None:
 
     Makes an OpenGL context: main thread only. Raises InputError where the picture cannot be written.
     """
-    with Viewer(avatar.display_mesh, (_SIZE, _SIZE), headless=True) as viewer:
+    with Viewer(avatar.display_mesh, (_SIZE, _SIZE), headless=True, intrinsics=avatar_view(avatar)) as viewer:
         viewer.show(avatar.display_mesh.vertices, np.eye(4), None, "")
         picture = np.ascontiguousarray(viewer.read_rgb()[..., ::-1])
         camera = viewer.intrinsics

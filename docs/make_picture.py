@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from calib.avatar import prepare_avatar
+from calib.framing import avatar_view
 from capture.face.face_tracker import FaceTracker
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from capture.synthetic.performer.performer import PerformerSource
-from core.camera import AVATAR_VIEW
 from core.frame import FaceObservation
 from core.source import frames_of
 from engine.expression.expression_engine import ExpressionEngine
@@ -36,7 +36,7 @@ def main() -> None:
         avatar = prepare_avatar(builtin_avatar_path(name))
         engine, pictures = ExpressionEngine(avatar), []
         engine.calibrate(observations[0])
-        with Viewer(avatar.display_mesh, (SIZE, SIZE), headless=True, intrinsics=AVATAR_VIEW) as viewer:
+        with Viewer(avatar.display_mesh, (SIZE, SIZE), headless=True, intrinsics=avatar_view(avatar)) as viewer:
             for observation in observations:
                 pose = engine.animate(observation)
                 if pose.index in SHOWN:

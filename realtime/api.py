@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from calib import avatar as avatars
 from calib.avatar import Avatar
+from calib.framing import avatar_view
 from calib.preparation_options import PreparationOptions
 from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
-from core.camera import AVATAR_VIEW
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from core.source import RgbdSource, frames_of
@@ -114,7 +114,7 @@ class AvatarPictures:
     """
 
     def __init__(self, avatar: Avatar, size: tuple[int, int] = (960, 720)) -> None:
-        self._viewer = Viewer(avatar.display_mesh, size, headless=True, intrinsics=AVATAR_VIEW)
+        self._viewer = Viewer(avatar.display_mesh, size, headless=True, intrinsics=avatar_view(avatar))
 
     def __enter__(self) -> Self:
         return self

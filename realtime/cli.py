@@ -16,6 +16,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
+from calib.framing import avatar_view
 from calib.preparation_options import PreparationOptions
 from core.camera import AVATAR_VIEW, OrbitCamera
 from core.errors import InputError
@@ -99,7 +100,7 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
         viewer = resources.enter_context(_viewer(options, headless=options.headless, mirror=options.mirror))
         avatar = _prepared_for(options, viewer, stop)
         if avatar is not None:
-            viewer.set_mesh(avatar.display_mesh)
+            viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
             session.run(avatar, viewer, record)
 
 
@@ -160,7 +161,7 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
             engine = make_engine(options, avatar)
             person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
             with make_tracker() as tracker, _viewer(options, headless=True) as viewer:
-                viewer.set_mesh(avatar.display_mesh)
+                viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
                 pipeline = FramePipeline(tracker, engine, SectionTimes())
                 frames = offline.animate(make_source(), pipeline, avatar, viewer, out, progress)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")

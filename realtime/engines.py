@@ -12,6 +12,7 @@ from core.camera import transform_points
 from core.errors import InputError
 from engine.flow.ours.shipped import COMPACT_FILE
 from engine.flow.published.flow_options import SourceOptions
+from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import MotionEngine
 from realtime.config import MotionOptions
 
@@ -54,7 +55,7 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
 
     network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
     if network.head_motion:
-        return FlowEngine(avatar, network, options.flow, options.head_pose)
+        return FlowEngine(avatar, network, options.flow, options.head_pose, NeckBend(avatar.rig.neck, avatar.rig.rest))
     published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer")]
     if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")

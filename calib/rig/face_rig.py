@@ -78,6 +78,21 @@ class JawRig:
     upper: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class NeckRig:
+    """The neck, as far as the mesh has one. Arrays in avatar units.
+
+    Attributes:
+        base, top: [3] middle of the neck where it meets the shoulders, and where it meets the head.
+        share: [R] float32 how far each vertex goes along with the head: 1 on the head, 0 on the shoulders and below;
+            1 everywhere where the head ends at its neck.
+    """
+
+    base: NDArray[np.float64]
+    top: NDArray[np.float64]
+    share: NDArray[np.float32]
+
+
 Fields = dict[str, tuple[Any, ...]]
 _OPENING: Fields = {
     "frame": (np.float64, 3, 3),
@@ -94,6 +109,7 @@ _EYE = _OPENING | {
     "ball": (np.int64, None),
     "cover": (np.int64, None),
 }
+_NECK: Fields = {"base": (np.float64, 3), "top": (np.float64, 3), "share": (np.float32, None)}
 _JAW: Fields = {"hinge": (np.float64, 3), "vertices": (np.int64, None), "upper": (np.int64, None)}
 """Types and shapes of the parts' fields in files. Whole numbers are vertices."""
 
@@ -114,6 +130,7 @@ class FaceRig:
     mouth: MouthRig
     eyes: tuple[EyeRig, EyeRig]
     jaw: JawRig
+    neck: NeckRig
     basis: ExpressionBasis
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -125,8 +142,8 @@ class FaceRig:
             **self.basis.to_arrays(),
         }
         eyes = [(f"eye{number}", eye, _EYE) for number, eye in enumerate(self.eyes)]
-        parts: list[tuple[str, object, Fields]] = [("mouth", self.mouth, _MOUTH), ("jaw", self.jaw, _JAW), *eyes]
-        for prefix, part, fields in parts:
+        inside: list[tuple[str, object, Fields]] = [("mouth", self.mouth, _MOUTH), ("jaw", self.jaw, _JAW)]
+        for prefix, part, fields in [*inside, ("neck", self.neck, _NECK), *eyes]:
             for name, (kind, *_) in fields.items():
                 arrays[f"{prefix}_{name}"] = np.asarray(getattr(part, name), kind)
         return {f"rig_{name}": value for name, value in arrays.items()}
@@ -145,6 +162,7 @@ class FaceRig:
             MouthRig(**_part(a, "mouth", _MOUTH, count)),
             (EyeRig(**_part(a, "eye0", _EYE, count)), EyeRig(**_part(a, "eye1", _EYE, count))),
             JawRig(**_part(a, "jaw", _JAW, count)),
+            NeckRig(**_part(a, "neck", _NECK | {"share": (np.float32, count)}, count)),
             ExpressionBasis.from_arrays(a, count, moved),
         )
 

@@ -117,7 +117,8 @@ def attach_landmarks(
         above, below = faces_beside(opening, points, faces[seen])
         for chains, sign, side in ((upper, 1.0, above), (lower, -1.0, below)):
             own = mask(*(chain[1:-1] for chain in chains))
-            target[list(chains[-1][1:-1])] = _slid_to_rim(opening, target[list(chains[-1][1:-1])], sign)
+            rim = list(chains[-1][1:-1])
+            target[rim] = _rim_points(opening, np.clip(opening.flat(target[rim])[:, 0], 0.02, 0.98), sign, _RIM_OFFSET)
             target[own] = _beside_rim(opening, target[own], sign)
             allowed.append((own, seen[side]))
         for corner in (0, -1):
@@ -152,11 +153,6 @@ def faces_beside(
     if not opening.closed:
         outside &= sides.level[faces].mean(axis=1) > 0
     return outside & (above < below), outside & (below < above)
-
-
-def _slid_to_rim(opening: Opening, chain: NDArray[np.float64], sign: float) -> NDArray[np.float64]:
-    """A landmark chain [N, 3] without its corners, slid onto its side of the rim."""
-    return _rim_points(opening, np.clip(opening.flat(chain)[:, 0], 0.02, 0.98), sign, _RIM_OFFSET)
 
 
 def _rim_points(opening: Opening, along: NDArray[np.float64], sign: float, offset: float) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from calib.rig.controllers import Controllers, Role
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
 from calib.rigging.expression_transfer import carry_units
+from calib.rigging.neck import find_neck
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
 from calib.rigging.template_fit import fit_template
 from calib.rigging.template_head import load_template
@@ -86,6 +87,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
         _jaw_rig(survey, controllers, by_name),
+        find_neck(survey, full.vertices, len(work.vertices)),
         carry_units(template, fit_template(template, survey), survey, work, controllers, weights),
     )
     return mesh, rig
@@ -95,7 +97,10 @@ def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
     """Triangles around mouth and eyes small enough to bend."""
     fine = _FINE * survey.mouth.width
     if not survey.by_hand:
-        return refine(work, _near_openings(work, survey), fine)
+        points, skin = work.points(), np.zeros(work.point_count, dtype=bool)
+        near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
+        skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
+        return refine(work, near & skin, fine)
     for opening in (survey.mouth, *survey.eyes):  # models of all kinds: triangles may be larger than the whole eye
         longest = min(fine, _FINE_EYE * opening.width)
         for _ in range(_ROUNDS):
@@ -116,15 +121,6 @@ def _touching(work: WorkMesh, survey: HeadSurvey, opening: Opening) -> NDArray[n
     near = np.zeros(work.point_count, dtype=bool)
     near[work.point_faces[touching]] = True
     return near
-
-
-def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
-    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend."""
-    points = work.points()
-    near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
-    skin = np.zeros(len(points), dtype=bool)
-    skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
-    return np.asarray(near & skin)
 
 
 def _around(opening: Opening, mouth: bool, points: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from calib.rig.controllers import Controllers, Role
 from calib.rig.expression_basis import ExpressionBasis, template_topology
+from calib.rigging.skin import skin_faces
 from calib.rigging.template_fit import TemplateFit
 from calib.rigging.template_head import TemplateHead
 from calib.surgery.remesh import WorkMesh
@@ -18,7 +19,6 @@ from calib.surgery.seams import sides_of
 from calib.survey.closest import closest_bary, closest_on_faces, edge_distance
 from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
-from calib.survey.parts import Kind
 from calib.survey.surface import face_normals, point_normals
 from core.face_regions import FACE_LANDMARKS
 
@@ -54,7 +54,7 @@ def carry_units(
         work: refined and cut; its V' vertices come first among the R of the display mesh.
         controllers, weights: all K of them and [R, K] weights of the finished rig.
     """
-    skin = _skin_vertices(work, survey)
+    skin = np.unique(work.faces[skin_faces(work, survey)])
     places, trust = _places(fit, survey, work, skin)
     count = weights.shape[0]
     rows = sparse.csr_matrix((np.ones(len(skin)), (skin, np.arange(len(skin)))), shape=(count, len(skin)))
@@ -75,10 +75,6 @@ def carry_units(
         _clean(at_controllers[:, used]),
         _clean(weights - sparse.diags(share) @ weights @ own_way),
     )
-
-
-def _skin_faces(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
-    return np.asarray((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin])
 
 
 def _sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -105,10 +101,6 @@ def _side(opening: Opening, points: Points, faces: NDArray[np.int64]) -> NDArray
     return np.where(ruled & (above != below), np.where(above < below, 1.0, -1.0), 0.0)
 
 
-def _skin_vertices(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.int64]:
-    return np.unique(work.faces[_skin_faces(work, survey)])
-
-
 def _places(
     fit: TemplateFit, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
 ) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
@@ -118,7 +110,7 @@ def _places(
     reach = topology.ranges["skin"][1]
     template = topology.matrix[:reach] @ fit.base
     target = fit.to_template(work.vertices[skin])
-    own_side = _sides(survey, work.points(), work.point_faces[_skin_faces(work, survey)])[work.point[skin]]
+    own_side = _sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
     side = np.rint(_sides(survey, fit.to_avatar(template), faces)[faces].mean(axis=1))
     normal = (point_normals(work.points(), work.point_faces)[work.point] @ fit.rotation.T)[skin]
     outward = face_normals(template, faces)

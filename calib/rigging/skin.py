@@ -1,5 +1,7 @@
 """How the skin moves: controlling weights of every point of it."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -43,11 +45,12 @@ def build_controllers(work: WorkMesh, survey: HeadSurvey) -> tuple[Controllers, 
     controllers, every = landmark_controllers(anchors.positions(points, faces), survey.by_hand), anchors
     for more in extra:
         controllers = controllers.joined(more.anchors.positions(points, faces), more.role, more.eye, more.along)
-        every = _joined(every, more.anchors)
+        every = every.joined(more.anchors)
     walls = _walls(points, faces[skin], np.unique(faces[seen]), in_mouth, _WALL_FROM_LIPS * survey.mouth.width)
     free, tension = _freedom(points, faces, skin, every, in_mouth, in_socket, survey)
     free[walls] = True
-    return controllers, solve_weights(points, faces[skin], _renumbered(every, skin), free, tension, walls)
+    every = replace(every, face=(np.cumsum(skin) - 1)[every.face])  # in the numbering of the skin's faces
+    return controllers, solve_weights(points, faces[skin], every, free, tension, walls)
 
 
 def _walls(
@@ -136,18 +139,3 @@ def _freedom(
             sides = sides_of(eye, points)
             tension[sides.near & (sides.level < 0)] = _SQUASHED_TENSION
     return free, tension
-
-
-def _joined(one: Anchors, other: Anchors) -> Anchors:
-    return Anchors(
-        np.concatenate([one.face, other.face]),
-        np.concatenate([one.bary, other.bary]),
-        np.concatenate([one.distance, other.distance]),
-        np.concatenate([one.scale, other.scale]),
-    )
-
-
-def _renumbered(anchors: Anchors, kept: NDArray[np.bool_]) -> Anchors:
-    """The same places in the numbering of the kept faces."""
-    number = np.cumsum(kept) - 1
-    return Anchors(number[anchors.face], anchors.bary, anchors.distance, anchors.scale)

@@ -7,7 +7,7 @@ The energy is discretised as in Jacobson et al., "Bounded biharmonic weights" (2
 controllers and without their bounds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,11 @@ class Anchors:
     bary: NDArray[np.float64]
     distance: NDArray[np.float64]
     scale: NDArray[np.float64]
+
+    def joined(self, other: "Anchors") -> "Anchors":
+        """With those of `other` at the end."""
+        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return Anchors(*(np.concatenate(pair) for pair in pairs))
 
     def positions(self, points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
         """[K, 3]."""

@@ -120,7 +120,11 @@ def split_edges(work: WorkMesh, table: EdgeTable, where: NDArray[np.float64]) ->
     t = where[marked, None]
     ends = table.ends[marked]
     vertices = np.concatenate([work.vertices, points[ends[:, 0]] * (1 - t) + points[ends[:, 1]] * t])
-    colors = None if work.colors is None else _split_colors(work, ends, t)
+    colors = work.colors
+    if colors is not None:
+        of_point = np.zeros((work.point_count, 3))
+        of_point[work.point] = colors
+        colors = np.concatenate([colors, of_point[ends[:, 0]] * (1 - t) + of_point[ends[:, 1]] * t])
     corner_vertex = vertex_of_edge[table.of_face]
     uvs, corner_uv = _split_uvs(work, table, where)
     pieces, face_of_piece = _divide(work, corner_vertex, corner_uv, vertices)
@@ -164,13 +168,6 @@ def without_faces(work: WorkMesh, dropped: NDArray[np.bool_]) -> WorkMesh:
         origin=work.origin[keep],
         faces_uv=None if work.faces_uv is None else work.faces_uv[keep],
     )
-
-
-def _split_colors(work: WorkMesh, ends: NDArray[np.int64], t: NDArray[np.float64]) -> NDArray[np.float64]:
-    assert work.colors is not None
-    of_point = np.zeros((work.point_count, 3))
-    of_point[work.point] = work.colors
-    return np.concatenate([work.colors, of_point[ends[:, 0]] * (1 - t) + of_point[ends[:, 1]] * t])
 
 
 def _split_uvs(

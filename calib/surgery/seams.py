@@ -70,7 +70,10 @@ def cut_opening(work: WorkMesh, opening: Opening) -> WorkMesh:
         along = opening.flat(split.points())[:, 0]
         on_rim &= (along > -0.02) & (along < 1.02)
     below = _below(split, level, on_rim, opening)
-    return _part(split, _rim_edges(split, below, on_rim), below, opening)
+    parted = cut_along(split, _rim_edges(split, below, on_rim), edge_table(split), copies_for=below)
+    vertices = parted.vertices.copy()
+    vertices[len(split.vertices) :] -= _PART_GAP * opening.frame[1]
+    return replace(parted, vertices=vertices)
 
 
 def _snapped(points: NDArray[np.float64], sides: Sides, table: EdgeTable, width: float) -> NDArray[np.float64]:
@@ -101,11 +104,3 @@ def _rim_edges(work: WorkMesh, below: NDArray[np.bool_], on_rim: NDArray[np.bool
         some_below[table.of_face[below, k]] = True
         some_above[table.of_face[~below, k]] = True
     return np.asarray(on_rim[table.ends].all(axis=1) & some_below & some_above)
-
-
-def _part(work: WorkMesh, cut: NDArray[np.bool_], below: NDArray[np.bool_], opening: Opening) -> WorkMesh:
-    before = len(work.vertices)
-    parted = cut_along(work, cut, edge_table(work), copies_for=below)
-    vertices = parted.vertices.copy()
-    vertices[before:] -= _PART_GAP * opening.frame[1]
-    return replace(parted, vertices=vertices)

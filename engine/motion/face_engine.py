@@ -20,6 +20,7 @@ from engine.motion.easing import Easing, State
 from engine.motion.eyes import GAZE_FILTER, LID_FILTER, followed_gaze
 from engine.motion.face_mapping import FaceMapping
 from engine.motion.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
+from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 from engine.motion.retarget import Retargeter, UnitMotion
 from engine.motion.smoothing import OneEuro
@@ -92,6 +93,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self.head_pose: HeadPose = head_pose
         self._rig = rig
         self._retargeter = Retargeter(rig)
+        self._neck = NeckBend(rig.neck, rig.rest)
         self._lids, self._lips = lids, lips
         self._driver: Driver[Own] | None = None
         others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
@@ -128,7 +130,9 @@ class FaceEngine(MotionEngine, Generic[Own]):
         tracked, time_s = driver is not None, observation.timestamp_s
         live = self._easing.rest if driver is None else self._live(observation, driver)
         shown = self._easing.step(live, tracked, time_s)
-        return AvatarPose(self._vertices(shown), self._head(shown), time_s, observation.frame.index, tracked)
+        vertices, T = self._vertices(shown), self._head(shown)
+        self._neck.apply(vertices, T)
+        return AvatarPose(vertices, T, time_s, observation.frame.index, tracked)
 
     def _live(self, observation: FaceObservation, driver: Driver[Own]) -> FaceState:
         """The smoothed state of a tracked frame."""

@@ -18,8 +18,10 @@ class AvatarPose:
 
     Attributes:
         vertices: [R, 3] float32 deformed vertices in avatar units, before the head pose: the V vertices of the
-            user's file first, in file order, then those the preparation added (such as the mouth lining).
-        T_world_head: [4, 4] float64 rigid motion of the whole head in the avatar's world; identity at neutral.
+            user's file first, in file order, then those the preparation added (such as the mouth lining). A neck
+            is bent in them already, so that `T_world_head` leads shoulders back to where they stand.
+        T_world_head: [4, 4] float64 rigid motion of the whole head in the avatar's world, to be applied to all
+            vertices; identity at neutral.
         timestamp_s: capture time of the frame it answers.
         index: index of that frame.
         tracked: False when the frame had no face; the pose is then eased towards neutral.

@@ -31,9 +31,10 @@ POSE = np.dtype([("T_world_head", "<f8", (4, 4)), ("timestamps_s", "<f8"), ("tra
 class AnimationWriter:
     """Writes poses to disk as they come; closing makes one `.npz` of them, in place.
 
-    Arrays: `vertices` [T, V, 3] float32 in the file's coordinates, expression only; `T_world_head` [T, 4, 4] float64,
-    the rigid head motion in the same coordinates (apply it to the vertices; identity at neutral); `timestamps_s` [T]
-    float64 at capture; `tracked` [T] bool.
+    Arrays: `vertices` [T, V, 3] float32 in the file's coordinates, the expression and, below the chin, what keeps the
+    shoulders in their place while the head turns; `T_world_head` [T, 4, 4] float64, the rigid head motion in the same
+    coordinates (applied to the vertices it gives what was shown; identity at neutral); `timestamps_s` [T] float64 at
+    capture; `tracked` [T] bool.
 
     Until it is closed, vertices are in `animation.partial.npz` and all else in `poses.partial`, each pose after its
     vertices. Nothing waits in a buffer of ours: a killed process loses the pose it was writing, a power cut the last

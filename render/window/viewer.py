@@ -90,9 +90,13 @@ class Viewer(Closeable):
         self._screen: moderngl.Framebuffer | None = None
         self._T_world_head: NDArray[np.float64] = np.eye(4)
 
-    def set_mesh(self, mesh: Mesh, looks: Mapping[str, PartLook] | None = None) -> None:
-        """Show another mesh from here on, at rest until its first pose."""
+    def set_mesh(
+        self, mesh: Mesh, looks: Mapping[str, PartLook] | None = None, framing: Intrinsics | None = None
+    ) -> None:
+        """Show another mesh from here on, at rest until its first pose; `framing` replaces what the picture is sure to
+        show."""
         self._make_current()
+        self._framing = framing or self._framing
         if self._renderer is not None:
             self._renderer.release()
         detail = float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx

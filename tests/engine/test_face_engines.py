@@ -11,6 +11,7 @@ import pytest
 from calib.avatar import Avatar, prepare_avatar
 from capture.face.face_tracker import FaceTracker
 from capture.synthetic.performer.performer import PerformerSource
+from core.camera import transform_points
 from core.errors import InputError
 from core.frame import FaceObservation
 from core.source import frames_of
@@ -119,6 +120,18 @@ def test_a_lost_face_eases_to_rest_and_returns_without_a_jump(
         if number == 59:
             assert np.abs(previous - rest).max() < 0.2 * largest
     assert max(steps[30:]) < 0.6 * largest
+
+
+def test_shoulders_stay_where_they_are_while_the_head_turns(driven: list[AvatarPose], avatar: Avatar) -> None:
+    rest, share = avatar.rig.rest.astype(np.float64), avatar.rig.neck.share
+    head, shoulders = np.flatnonzero(share == 1), np.flatnonzero(share == 0)
+    assert len(shoulders) > 20
+    shown = [transform_points(pose.T_world_head, pose.vertices.astype(np.float64)) for pose in driven]
+    away = np.array([np.linalg.norm(points - rest, axis=1) for points in shown])
+    assert away[:, head].max() > 0.15, "the head did turn"
+    assert away[:, shoulders].max() < 0.25 * away[:, head].max()
+    turned = [np.ptp((points - rest)[shoulders], axis=0).max() for points in shown]
+    assert max(turned) < 1e-4, "shoulders give way, but never turn"
 
 
 def test_a_fixed_head_stays(make: MakeEngine, avatar: Avatar, observations: list[FaceObservation]) -> None:

@@ -20,7 +20,7 @@ from calib.published.published_rig import PublishedRig, SeenHead, _read, _write
 from calib.published.published_weights import PublishedControllers
 from calib.rig.controllers import landmark_controllers
 from calib.rig.expression_basis import ExpressionBasis, template_topology
-from calib.rig.face_rig import COLUMNS, PROFILE_BINS, EyeRig, FaceRig, JawRig, MouthRig
+from calib.rig.face_rig import COLUMNS, PROFILE_BINS, EyeRig, FaceRig, JawRig, MouthRig, NeckRig
 from calib.rigging.template_head import LANDMARK_FILE, read_landmarks
 from calib.survey.hand_landmarks import LANDMARK_OF, completed, load_hand_landmarks, save_hand_landmarks
 from calib.survey.hand_placement import place_by_hand
@@ -168,6 +168,7 @@ def _prepared() -> PreparedArrays:
         _matrix(count, FACE_LANDMARKS),
     )
     mouth, jaw = MouthRig(np.eye(3), 0.4, rim, rim, True), JawRig(np.zeros(3), np.arange(3), nothing)
+    neck = NeckRig(np.zeros(3), np.ones(3), np.ones(count, np.float32))
     weights = _matrix(count, FACE_LANDMARKS)
     side = PUBLISHED_INTRINSICS.width
     return PreparedArrays(
@@ -177,7 +178,7 @@ def _prepared() -> PreparedArrays:
         np.zeros((side, side, 3), np.uint8),
         np.zeros((side, side), np.float32),
         np.zeros((ALL_LANDMARKS, 3), np.float32),
-        FaceRig(mesh.vertices, controllers, weights, mouth, (eye, eye), jaw, basis),
+        FaceRig(mesh.vertices, controllers, weights, mouth, (eye, eye), jaw, neck, basis),
         "made up",
     )
 

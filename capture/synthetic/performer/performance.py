@@ -46,21 +46,19 @@ def make_performance(unit_names: tuple[str, ...]) -> Performance:
     for sounds in spoken:
         weights += speech_weights(sounds, times, unit_names)
     stress = [sound for sounds in spoken for sound in sounds if sound.stress]
-    _add_expressions(weights, times, unit_names)
+    for expression in EXPRESSIONS:
+        shape = envelope(times, expression)
+        for name, amount in expression.units.items():
+            weights[:, unit_names.index(name)] += amount * shape
     _add_brow_beats(weights, times, unit_names, stress)
     head = _head(times, stress, rng)
     gaze = _gaze(times, head, rng)
     _add_gaze(weights, gaze, unit_names)
     _add_blinks(weights, times, unit_names, rng)
     weights *= _curtain(times)[:, None]
-    return Performance(times, np.clip(weights, 0, 1), head, _breath(times))
-
-
-def _add_expressions(weights: Curve, times: Curve, unit_names: tuple[str, ...]) -> None:
-    for expression in EXPRESSIONS:
-        shape = envelope(times, expression)
-        for name, amount in expression.units.items():
-            weights[:, unit_names.index(name)] += amount * shape
+    phase = 14 * times / SECONDS % 1  # fourteen breaths in the minute, in faster than out
+    breath = np.where(phase < 0.4, min_jerk(phase / 0.4), 1 - min_jerk((phase - 0.4) / 0.6))
+    return Performance(times, np.clip(weights, 0, 1), head, breath)
 
 
 def envelope(times: Curve, expression: Expression) -> Curve:
@@ -172,22 +170,11 @@ def _add_blinks(weights: Curve, times: Curve, unit_names: tuple[str, ...], rng: 
 def blink(since: Curve, slower: float = 1.0) -> Curve:
     """[T] 0 open … 1 shut, `since` seconds after a blink began; `slower` stretches its opening."""
     closing, closed, opening = BLINK_S
-    return np.asarray(min_jerk(since / closing) * (1 - _slow_end((since - closing - closed) / (opening * slower))))
-
-
-def _slow_end(value: Curve) -> Curve:
-    """0 → 1, quick at first: lids snap open and settle."""
-    t = np.clip(value, 0, 1)
-    return np.asarray(1 - (1 - min_jerk(t**0.8)) ** 1.2)
+    opened = np.clip((since - closing - closed) / (opening * slower), 0, 1)
+    return np.asarray(min_jerk(since / closing) * (1 - min_jerk(opened**0.8)) ** 1.2)  # lids snap open and settle
 
 
 def _curtain(times: Curve) -> Curve:
     """[T] 0 while the face is to be exactly neutral, at the start and at the end."""
     start, end = QUIET_S
     return min_jerk((times - start) / 0.5) * (1 - min_jerk((times - end + 0.7) / 0.7))
-
-
-def _breath(times: Curve) -> Curve:
-    """[T] about fourteen breaths in the minute, in faster than out."""
-    phase = 14 * times / SECONDS % 1
-    return np.where(phase < 0.4, min_jerk(phase / 0.4), 1 - min_jerk((phase - 0.4) / 0.6))

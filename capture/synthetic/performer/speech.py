@@ -128,7 +128,7 @@ def speech_weights(sounds: list[Sound], times: NDArray[np.float64], unit_names: 
     weights = strength @ shapes / strength.sum(axis=1, keepdims=True)
     start, end = sounds[0].centre_s, sounds[-1].centre_s
     during = np.clip((times - start) / 0.1, 0, 1) * np.clip((end - times) / 0.12, 0, 1)
-    return np.asarray(weights * _eased(during)[:, None])
+    return np.asarray(weights * (during * during * (3 - 2 * during))[:, None])
 
 
 def _shape(sound: Sound, unit_names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -138,7 +138,3 @@ def _shape(sound: Sound, unit_names: tuple[str, ...]) -> NDArray[np.float64]:
         for name in (f"{unit}Left", f"{unit}Right") if unit in BOTH_SIDES else (unit,):
             weights[unit_names.index(name)] = weight * scale
     return weights
-
-
-def _eased(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    return value * value * (3 - 2 * value)

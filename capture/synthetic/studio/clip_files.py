@@ -75,7 +75,10 @@ def write_clip(
             pictures.add(shot)
             truth.add(shot)
             if flow:
-                _write_flow(partial / "flow", shot)
+                backward, mask = flow_to_neutral(shot)
+                (partial / "flow").mkdir(exist_ok=True)
+                file = partial / "flow" / f"{shot.number}.npz"
+                np.savez_compressed(file, flow=backward.astype(np.float16), mask=mask)
         pictures.close()
         (partial / CAMERA_FILE).write_text(json.dumps(_camera(plan, layout), indent=1))
         truth.save(partial / TRUTH_FILE)
@@ -238,12 +241,6 @@ class _Truth:
             size=np.array([plan.intrinsics.width, plan.intrinsics.height]),
             **rows,
         )
-
-
-def _write_flow(folder: Path, shot: ClipFrame) -> None:
-    folder.mkdir(exist_ok=True)
-    flow, mask = flow_to_neutral(shot)
-    np.savez_compressed(folder / f"{shot.number}.npz", flow=flow.astype(np.float16), mask=mask)
 
 
 def _depth(shot: ClipFrame) -> NDArray[np.float32]:

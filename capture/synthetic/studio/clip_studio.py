@@ -62,7 +62,9 @@ class ClipStudio(Closeable):
         vertices = plan.person.vertices(plan.weights[number])
         camera_m = posed_in_camera(plan, number, neck, vertices)
         shot = self._renderer.draw(camera_m, plan.intrinsics)
-        rgb = _with_noise(_over(shot.rgba, plan.background), plan.light.noise, plan.seed, number)
+        clear = 255 - shot.rgba[..., 3:].astype(np.uint16)  # colours are premultiplied
+        rgb = shot.rgba[..., :3] + ((plan.background * clear + 127) // 255).astype(np.uint8)
+        rgb = _with_noise(rgb, plan.light.noise, plan.seed, number)
         wall = shot.depth_m <= 0
         depth = np.where(wall, np.float32(plan.background_m), shot.depth_m).astype(np.float32)
         view = SurfaceView(depth, np.where(wall, 0.9, shot.cosine), np.where(wall, 0.5, shot.reflectivity))
@@ -87,12 +89,6 @@ def posed_in_camera(plan: ClipPlan, number: int, neck: NeckPose, vertices: NDArr
     """[n, 3] camera frame: a face's vertices (head frame) with the head turned as in frame `number` of the plan."""
     posed = neck.posed(vertices, plan.head_deg[number]) + plan.shift_m[number]
     return transform_points(plan.T_camera_body, posed).astype(np.float32)
-
-
-def _over(rgba: NDArray[np.uint8], behind: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Picture with (premultiplied) alpha over another."""
-    clear = 255 - rgba[..., 3:].astype(np.uint16)
-    return np.asarray(rgba[..., :3] + ((behind * clear + 127) // 255).astype(np.uint8), dtype=np.uint8)
 
 
 def _with_noise(rgb: NDArray[np.uint8], spread: float, seed: int, number: int) -> NDArray[np.uint8]:

@@ -154,7 +154,8 @@ def _random_hair(rng: np.random.Generator, male: bool) -> HairStyle | None:
 
 
 def _lips(rng: np.random.Generator, skin: Color, *, made_up: bool) -> Color:
-    natural = _mixed(_scaled(skin, (0.86, 0.64, 0.66)), (0.66, 0.34, 0.33), float(rng.uniform(0.1, 0.6)))
+    redder = (0.86 * skin[0], 0.64 * skin[1], 0.66 * skin[2])
+    natural = _mixed(redder, (0.66, 0.34, 0.33), float(rng.uniform(0.1, 0.6)))
     if not made_up:
         return natural
     return _mixed(natural, ((0.70, 0.12, 0.16), (0.72, 0.28, 0.38), (0.45, 0.14, 0.20))[rng.integers(0, 3)], 0.7)
@@ -167,11 +168,6 @@ def _between(colors: tuple[Color, ...], place: float) -> Color:
 
 def _mixed(color: Color, other: Color, share: float) -> Color:
     r, g, b = (float(one + share * (two - one)) for one, two in zip(color, other, strict=True))
-    return (r, g, b)
-
-
-def _scaled(color: Color, factor: Color) -> Color:
-    r, g, b = (float(one * by) for one, by in zip(color, factor, strict=True))
     return (r, g, b)
 
 

@@ -62,14 +62,19 @@ class DepthSensor:
         self._size = (max(8, round(intrinsics.width * scale)), max(8, round(intrinsics.height * scale)))
         self._full = (intrinsics.width, intrinsics.height)
         self._pixel_rad = 1.0 / (intrinsics.fx * scale)
-        self._wave = _systematic(np.random.default_rng([seed, 1]), *self._size)
+        coarse = np.random.default_rng([seed, 1]).standard_normal((7, 7)).astype(np.float32)
+        self._wave = cv2.resize(coarse, self._size, interpolation=cv2.INTER_CUBIC)  # of about unit spread; it stays
 
     def measure(self, view: SurfaceView, frame: int) -> Image:
         """[H, W] float32 metres as handed over; 0 where there is no reading."""
         if self.name == "ideal":
             return view.depth_m
         rng = np.random.default_rng([self._seed, 2, frame])
-        native = SurfaceView(*(self._sampled(image) for image in (view.depth_m, view.cosine, view.reflectivity)))
+        native = view
+        if self._size != self._full:  # single rays at the sensor's own resolution, so that edges stay edges
+            images = (view.depth_m, view.cosine, view.reflectivity)
+            rays = [cv2.resize(image, self._size, interpolation=cv2.INTER_NEAREST) for image in images]
+            native = SurfaceView(*(np.asarray(each, np.float32) for each in rays))
         ways: dict[str, Callable[..., Image]] = {"kinect": self._kinect, "truedepth": self._truedepth}
         return self._enlarged(ways[self.name](native, rng))
 
@@ -103,12 +108,6 @@ class DepthSensor:
         missing |= _uniform(rng, depth.shape) < np.where(view.reflectivity < 0.22, 0.12, 0.0)
         return _readings(1 / np.maximum(disparity, 0.1), missing)
 
-    def _sampled(self, image: Image) -> Image:
-        """The picture at the sensor's own resolution: single rays, so that edges stay edges."""
-        if self._size == self._full:
-            return image
-        return np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_NEAREST))
-
     def _enlarged(self, depth: Image) -> Image:
         """At the colour's resolution: blended on smooth surfaces, the nearest reading at edges and beside holes."""
         if self._size == self._full:
@@ -130,12 +129,6 @@ def _shadow(depth: Image) -> NDArray[np.bool_]:
     for shift in range(1, 6):
         shadow[:, shift:] |= depth[:, :-shift] < depth[:, shift:] - EDGE_M * (1 + shift)
     return shadow
-
-
-def _systematic(rng: np.random.Generator, width: int, height: int) -> Image:
-    """[h, w] a smooth field of about unit spread that does not change during the clip."""
-    coarse = rng.standard_normal((7, 7)).astype(np.float32)
-    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 def _readings(depth: NDArray[np.floating], missing: NDArray[np.bool_]) -> Image:

@@ -28,6 +28,7 @@ from engine.flow.published.flow_options import FlowOptions, RigOptions
 from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
 from engine.flow.published.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
 from engine.motion.easing import Easing, State
+from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 
 log = logging.getLogger(__name__)
@@ -69,10 +70,13 @@ class FlowEngine(MotionEngine):
         network: FlowNetwork,
         options: FlowOptions | None = None,
         head_pose: HeadPose = "follow",
+        neck: NeckBend | None = None,
     ) -> None:
-        """Raises InputError for an avatar that cannot be used."""
+        """`neck` bends with the head; the mesh turns as a whole, as published, where left out. Raises InputError for an
+        avatar that cannot be used."""
         options = options or FlowOptions()
         self.head_pose: HeadPose = head_pose
+        self._neck = neck
         self.quirks = options.quirks(released=network.released)
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
@@ -123,6 +127,8 @@ class FlowEngine(MotionEngine):
         T = np.eye(4)
         T[:3, :3], T[:3, 3] = rotation_matrix(state.turn), state.shift
         vertices = self._rest + state.delta.astype(np.float32)
+        if self._neck is not None:
+            self._neck.apply(vertices, T)
         return AvatarPose(vertices, T, now_s, observation.frame.index, tracked)
 
     def _live(self, observation: FaceObservation) -> FlowState:
