@@ -16,8 +16,8 @@ from benchmarks.likeness_cases import NEUTRAL_FRAME, Driver
 from benchmarks.likeness_heads import Head
 from calib.avatar import Avatar
 from calib.rig.controllers import Role
-from capture.face.face_tracker import SCORE_NAMES
 from core.camera import transform_points
+from core.expression_units import SCORE_NAMES
 from core.face_regions import FACE_LANDMARKS
 from engine.motion.retarget import Retargeter
 from realtime.config import EngineName, MotionOptions

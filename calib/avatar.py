@@ -22,7 +22,7 @@ from calib.rigging.morphs import arkit_morphs
 from calib.survey.extent import check_extent
 from calib.survey.hand_landmarks import Points, load_hand_landmarks
 from calib.survey.placement import check_axes
-from core.cache_folder import cache_folder, keep, kept
+from core.cache_folder import cache_folder, keep, reading
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.errors import InputError
 from core.mesh import Mesh
@@ -123,8 +123,9 @@ def prepare_avatar(
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
     by_hand = points is not None
-    if not refresh and (cached := kept(place, partial(_load, name=name, mesh=mesh, key=key), _KEPT)) is not None:
-        return replace(cached, by_hand=by_hand)
+    with reading(place, _KEPT):
+        if not refresh and place.is_file():
+            return replace(_load(place, name, mesh, key), by_hand=by_hand)
     survey = partial(_survey, str(path), mesh, options=options, points=points)
     tell = progress or (lambda _what, _done, _total: None)
     avatar = _prepare(name, mesh, key, survey, avatar_camera(options.eye, options.translation), tell)

@@ -14,18 +14,15 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 from platformdirs import user_cache_path
 
 from core.whole_file import remove_left_behind, whole_file
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _told: set[Path] = set()  # folders of which it was told that they cannot be written
@@ -72,15 +69,18 @@ def keep(path: Path, save: Callable[[Path], object], what: str) -> bool:
     return True
 
 
-def kept(path: Path, load: Callable[[Path], T], what: str) -> T | None:
-    """What `load` makes of an entry; None where there is none, or where it raises anything at all, which is logged."""
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Within this, an entry is read back. Whatever is raised then ends it, and is logged: the entry is made anew.
+
+    with reading(path, "the prepared avatar"):
+        if path.is_file():
+            avatar = load(path)
+    """
     try:
-        if not path.is_file():
-            return None
-        return load(path)
+        yield
     except Exception as error:  # whatever is wrong with an entry, it can be made anew
         log.warning("%s: %s kept there is damaged (%s); it is made anew", path, what, _reason(error))
-        return None
 
 
 def refusal(path: Path) -> str | None:

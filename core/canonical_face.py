@@ -15,48 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.face_regions import ALL_LANDMARKS, FACE_LANDMARKS, IRISES, SKULL_PARTS
 from core.untrusted import opened_zip, zip_entry
 
-LANDMARK_COUNT = 478
-MESH_COUNT = 468  # landmarks of the face surface; the rest are the irises
 AVERAGE_IPD_M = 0.063  # distance between the pupils of an average adult
 _LARGEST_FACE_M = 1.0
 _LARGEST_GEOMETRY = 4 << 20
 IRIS_RADIUS_M = 0.0059  # the visible iris is 11.7 mm across in nearly everybody
 
-RIGHT_IRIS = range(468, 473)  # centre, then towards image right, up, image left, down
-LEFT_IRIS = range(473, 478)
-_RIGHT_LIDS, _LEFT_LIDS = (33, 133, 159, 145), (263, 362, 386, 374)
+_LIDS = (33, 133, 159, 145), (263, 362, 386, 374)  # corners and middles, picture-left eye first
 _IRIS_ABOVE_LIDS_M = np.array([0.0, 0.001, 0.0])
-
-# Parts that stay with the skull whatever the face does, and how far to trust each. The outline is left out: its
-# landmarks follow the silhouette and slide over the head by centimetres as it turns (measured on rendered heads).
-# fmt: off
-_STABLE_PARTS: tuple[tuple[float, tuple[int, ...]], ...] = (
-    (1.0, (168, 6, 197, 195, 8, 193, 417, 122, 351, 196, 419, 174, 399, 245, 465, 188, 412)),  # bridge of the nose
-    (1.0, (33, 133, 263, 362, 243, 463, 244, 464, 112, 341)),  # corners of the eyes
-    (0.7, (10, 109, 338, 151, 108, 337, 69, 299, 9)),  # middle of the forehead
-    (0.3, (67, 297, 103, 332, 104, 333, 68, 298)),  # its sides
-    (0.2, (71, 301, 139, 368, 34, 264, 143, 372)),  # temples
-    (0.5, (5, 4, 1, 51, 281, 3, 248, 45, 275, 44, 274, 19, 94, 98, 327)),  # lower nose
-    (0.5, (47, 277, 114, 343, 126, 355, 128, 357)),  # flanks of the nose
-    (0.5, (117, 346, 118, 347, 111, 340, 35, 265, 226, 446, 31, 261)),  # cheekbones
-    (0.3, (100, 329, 101, 330, 119, 348, 120, 349, 116, 345)),  # below the eyes
-)
-# fmt: on
-
-INNER_UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
-INNER_LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
-OUTER_UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
-OUTER_LOWER_LIP = (146, 91, 181, 84, 17, 314, 405, 321, 375)
-# fmt: off
-RIGHT_LID_MARGIN = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_LID_MARGIN = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
-FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
-    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)
-# fmt: on
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +43,8 @@ class CanonicalFace:
     @cached_property
     def stable_weights(self) -> NDArray[np.float64]:
         """[478] trust in each landmark for the rigid head pose; 0 for what expressions move."""
-        weights = np.zeros(LANDMARK_COUNT)
-        for weight, indices in _STABLE_PARTS:
+        weights = np.zeros(ALL_LANDMARKS)
+        for weight, indices in SKULL_PARTS:
             weights[list(indices)] = weight
         return weights
 
@@ -93,9 +61,10 @@ def load_canonical_face(model_path: Path) -> CanonicalFace:
             f"{model_path}: expected a face landmarker bundle with {member}, could not read it ({error}); "
             "give the official face_landmarker.task"
         ) from None
-    if vertices.shape != (MESH_COUNT, 5) or indices.size % 3 or not ((indices >= 0) & (indices < MESH_COUNT)).all():
+    numbered = ((indices >= 0) & (indices < FACE_LANDMARKS)).all()
+    if vertices.shape != (FACE_LANDMARKS, 5) or indices.size % 3 or not numbered:
         raise InputError(
-            f"{model_path}: expected a canonical face of {MESH_COUNT} vertices, got {len(vertices)}; "
+            f"{model_path}: expected a canonical face of {FACE_LANDMARKS} vertices, got {len(vertices)}; "
             "give the official face_landmarker.task"
         )
     points = _with_irises(vertices[:, :3])
@@ -109,12 +78,12 @@ def load_canonical_face(model_path: Path) -> CanonicalFace:
 
 def _with_irises(mesh: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scale the mesh to an average pupil distance and add the irises: [478, 3]."""
-    eyes = mesh[list(_LEFT_LIDS[:2])].mean(axis=0) - mesh[list(_RIGHT_LIDS[:2])].mean(axis=0)
-    points = np.empty((LANDMARK_COUNT, 3))
+    eyes = mesh[list(_LIDS[1][:2])].mean(axis=0) - mesh[list(_LIDS[0][:2])].mean(axis=0)
+    points = np.empty((ALL_LANDMARKS, 3))
     with np.errstate(all="ignore"):  # eyes in one place, or nowhere: the caller refuses what comes out
-        points[:MESH_COUNT] = mesh * (AVERAGE_IPD_M / np.linalg.norm(eyes))
+        points[:FACE_LANDMARKS] = mesh * (AVERAGE_IPD_M / np.linalg.norm(eyes))
     ring = IRIS_RADIUS_M * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]])
-    for iris, lids in ((RIGHT_IRIS, _RIGHT_LIDS), (LEFT_IRIS, _LEFT_LIDS)):
+    for iris, lids in zip(IRISES, _LIDS, strict=True):
         points[list(iris)] = points[list(lids)].mean(axis=0) + _IRIS_ABOVE_LIDS_M + ring
     return points
 

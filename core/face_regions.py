@@ -34,6 +34,7 @@ LOWER_LIDS: Final = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (362, 382, 381,
 UPPER_LID_FOLDS: Final = ((247, 30, 29, 27, 28, 56, 190), (414, 286, 258, 257, 259, 260, 467))
 LOWER_LID_FOLDS: Final = ((25, 110, 24, 23, 22, 26, 112), (341, 256, 252, 253, 254, 339, 255))
 IRISES: Final = ((468, 469, 470, 471, 472), (473, 474, 475, 476, 477))
+"""Centre, then towards picture right, up, picture left, down."""
 BROWS: Final = (
     (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 156, 193, 124, 35),
     (300, 293, 334, 296, 336, 276, 283, 282, 295, 285, 383, 417, 353, 265),
@@ -91,6 +92,24 @@ RIGID: Final[tuple[tuple[float, tuple[int, ...]], ...]] = (
 )
 """Points the rigid pose is measured on, and how far to trust each: those that expressions move least, none of them at
 the outline of the face, where depth is worst."""
+
+
+# fmt: off
+SKULL_PARTS: Final[tuple[tuple[float, tuple[int, ...]], ...]] = (
+    (1.0, (168, 6, 197, 195, 8, 193, 417, 122, 351, 196, 419, 174, 399, 245, 465, 188, 412)),  # bridge of the nose
+    (1.0, (33, 133, 263, 362, 243, 463, 244, 464, 112, 341)),  # corners of the eyes
+    (0.7, (10, 109, 338, 151, 108, 337, 69, 299, 9)),  # middle of the forehead
+    (0.3, (67, 297, 103, 332, 104, 333, 68, 298)),  # its sides
+    (0.2, (71, 301, 139, 368, 34, 264, 143, 372)),  # temples
+    (0.5, (5, 4, 1, 51, 281, 3, 248, 45, 275, 44, 274, 19, 94, 98, 327)),  # lower nose
+    (0.5, (47, 277, 114, 343, 126, 355, 128, 357)),  # flanks of the nose
+    (0.5, (117, 346, 118, 347, 111, 340, 35, 265, 226, 446, 31, 261)),  # cheekbones
+    (0.3, (100, 329, 101, 330, 119, 348, 120, 349, 116, 345)),  # below the eyes
+)
+# fmt: on
+"""Parts that stay with the skull whatever the face does, and how far to trust each where a head's pose is found from
+the canonical face. The outline is left out: its landmarks follow the silhouette and slide over the head by centimetres
+as it turns (measured on rendered heads)."""
 
 
 def eye_corners(eye: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.face_tracker import SCORE_NAMES
+from core.expression_units import SCORE_NAMES
 from core.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE
 from core.frame import FaceObservation
 

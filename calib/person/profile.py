@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_data_dir
 
-from capture.face.face_tracker import SCORE_NAMES
 from core.errors import InputError
+from core.expression_units import SCORE_NAMES, UNIT_COUNT
 from core.face_regions import ALL_LANDMARKS, RIGID
 from core.frame import FaceObservation
 from core.rigid_motion import fit_similarity
@@ -20,7 +20,6 @@ from core.untrusted import read_json
 from core.whole_file import whole_file
 
 FORMAT_VERSION: Final = 1
-UNIT_COUNT: Final = 52
 GAIN_RANGE: Final = (0.7, 1.6)
 MISFIT_LIMIT: Final = 0.014
 """Of the face's height. Median faces of 40 frames against a neutral of the same person came to 0.003 to 0.011, those of

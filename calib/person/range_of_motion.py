@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.person.profile import GAIN_RANGE
-from calib.rigging.morphs import UNIT_NAMES
+from core.expression_units import UNIT_NAMES
 
 _SETTLE_S = 0.8  # at the beginning of a step, while the person reads it
 _SHOWN = 0.4  # of a full unit: less was not shown at all

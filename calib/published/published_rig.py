@@ -21,7 +21,7 @@ from calib.published.published_weights import (
     smoothing_weights,
 )
 from core.array_checks import expect
-from core.cache_folder import keep, kept
+from core.cache_folder import keep, reading
 from core.camera import Intrinsics, transform_points
 from core.errors import InputError
 from core.sparse_arrays import csr_from_arrays, csr_to_arrays
@@ -128,10 +128,11 @@ def _own(head: SeenHead, controllers: NDArray[np.float64], weights: csr_matrix, 
 def _kept_or_made(path: Path | None, head: SeenHead, make: Callable[[], PublishedRig]) -> PublishedRig:
     if path is None:
         return make()
-    rig = kept(path, lambda path: _read(path, head), _KEPT)
-    if rig is None:
-        rig = make()
-        keep(path, partial(_write, rig=rig), _KEPT)
+    with reading(path, _KEPT):
+        if path.is_file():
+            return _read(path, head)
+    rig = make()
+    keep(path, partial(_write, rig=rig), _KEPT)
     return rig
 
 

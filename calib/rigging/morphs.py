@@ -1,7 +1,7 @@
 """Morph targets that a file brings along, as the 52 expression units; used only where the user asks for it."""
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,13 @@ from scipy.sparse.linalg import splu
 
 from calib.survey.closest import closest_on_faces
 from calib.survey.surface import directed_edges, make_surface, undirected
-from capture.face.face_tracker import SCORE_NAMES
 from core.errors import InputError
+from core.expression_units import UNIT_NAMES
 from core.mesh import Mesh
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
 
-UNIT_NAMES: Final = (*SCORE_NAMES[1:], "tongueOut")  # the tracker has a score for "_neutral", and none for the tongue
-"""The 52 units in the order of every array of weights; "left" is the person's own, as in ARKit."""
 LEAST_UNITS = 20  # a face with fewer of them does not follow a driver
 _ESSENTIAL = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
 _SIDES = {"l": "left", "r": "right"}

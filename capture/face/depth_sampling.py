@@ -11,26 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.canonical_face import (
+from core.canonical_face import CanonicalFace
+from core.face_regions import (
+    ALL_LANDMARKS,
+    FACE_LANDMARKS,
     FACE_OVAL,
-    INNER_LOWER_LIP,
-    INNER_UPPER_LIP,
-    LANDMARK_COUNT,
-    LEFT_IRIS,
-    LEFT_LID_MARGIN,
-    OUTER_LOWER_LIP,
-    OUTER_UPPER_LIP,
-    RIGHT_IRIS,
-    RIGHT_LID_MARGIN,
-    CanonicalFace,
+    IRISES,
+    LOWER_LIDS,
+    LOWER_LIP,
+    UPPER_LIDS,
+    UPPER_LIP,
 )
-
-# Rings of the lips between the outer contour and the inner one, from image left to right.
-_UPPER_LIP_RINGS = (
-    (76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306),
-    (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292),
-)
-_LOWER_LIP_RINGS = ((77, 90, 180, 85, 16, 315, 404, 320, 307), (96, 89, 179, 86, 15, 316, 403, 319, 325))
 
 _WINDOW_M = 0.0025  # half the side of the patch read at each landmark
 _LARGEST_RADIUS_PX = 4
@@ -64,9 +55,9 @@ class DepthSampler:
         self._stable = np.flatnonzero(face.stable_weights >= 0.6)
         self._partner, self._inward = _sure_skin(face)
         self._reach = _reach(face.points)
-        self._readable = np.ones(LANDMARK_COUNT, dtype=bool)
+        self._readable = np.ones(ALL_LANDMARKS, dtype=bool)
         # Eyeballs are wet mirrors to a depth camera, and the lids' margins are thinner than its pixels.
-        self._readable[[*RIGHT_IRIS, *LEFT_IRIS, *RIGHT_LID_MARGIN, *LEFT_LID_MARGIN]] = False
+        self._readable[[i for chain in (*IRISES, *UPPER_LIDS, *LOWER_LIDS) for i in chain]] = False
 
     def distance_ratio(
         self, depth_m: NDArray[np.float32], px: NDArray[np.float64], predicted: NDArray[np.float64]
@@ -168,17 +159,15 @@ def _patches(depth_m: NDArray[np.float32], px: NDArray[np.float64], radius: int)
 
 def _sure_skin(face: CanonicalFace) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """For each landmark a partner [478] and how far towards it to read, as a share of the way [478]."""
-    partner, inward = np.arange(LANDMARK_COUNT), np.zeros(LANDMARK_COUNT)
+    partner, inward = np.arange(ALL_LANDMARKS), np.zeros(ALL_LANDMARKS)
     outline = np.array(FACE_OVAL)
-    inside = np.setdiff1d(np.arange(468), outline)
+    inside = np.setdiff1d(np.arange(FACE_LANDMARKS), outline)
     apart = np.linalg.norm(face.points[outline, None] - face.points[None, inside], axis=2)
     partner[outline], inward[outline] = inside[apart.argmin(axis=1)], _OUTLINE_INWARD
-    for inner, (middle_ring, inner_ring) in (
-        (INNER_UPPER_LIP, _UPPER_LIP_RINGS),
-        (INNER_LOWER_LIP, _LOWER_LIP_RINGS),
-    ):
-        partner[list(inner)], inward[list(inner)] = middle_ring, _LIP_INWARD
-        partner[list(inner_ring)], inward[list(inner_ring)] = middle_ring, _LIP_INWARD
+    within_lower = (chain[1:-1] for chain in LOWER_LIP)  # the corners are read with the upper lip
+    for _, middle, *inner in (UPPER_LIP, within_lower):
+        for chain in inner:
+            partner[list(chain)], inward[list(chain)] = middle, _LIP_INWARD
     return partner, inward
 
 
@@ -189,7 +178,6 @@ def _reach(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     apart = np.linalg.norm(points[:, None] - points[None], axis=2)
     near = np.exp(-0.5 * (apart / _NEAR_M) ** 2)
-    upper = [*OUTER_UPPER_LIP[1:-1], *INNER_UPPER_LIP[1:-1], *(i for ring in _UPPER_LIP_RINGS for i in ring[1:-1])]
-    lower = [*OUTER_LOWER_LIP, *INNER_LOWER_LIP, *(i for ring in _LOWER_LIP_RINGS for i in ring)]
+    upper, lower = ([i for chain in lip for i in chain[1:-1]] for lip in (UPPER_LIP, LOWER_LIP))
     near[np.ix_(upper, lower)] = near[np.ix_(lower, upper)] = 0.0
     return np.asarray(near + _FAR_WEIGHT * np.exp(-0.5 * (apart / _FAR_M) ** 2))

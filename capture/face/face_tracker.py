@@ -7,23 +7,11 @@ import numpy as np
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
-from core.canonical_face import LANDMARK_COUNT, load_canonical_face
+from core.canonical_face import load_canonical_face
 from core.closeable import Closeable
+from core.expression_units import SCORE_NAMES
+from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
-
-# fmt: off
-SCORE_NAMES = (
-    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
-    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight",
-    "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight",
-    "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight",
-    "mouthClose", "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
-    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker",
-    "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft",
-    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight",
-)
-# fmt: on
 
 
 class FaceTracker(Closeable):
@@ -67,6 +55,6 @@ class FaceTracker(Closeable):
 
 def untracked(frame: RgbdFrame) -> FaceObservation:
     """The observation of a frame without a face."""
-    flat = np.zeros((LANDMARK_COUNT, 2), np.float32)
-    solid = np.zeros((LANDMARK_COUNT, 3), np.float32)
+    flat = np.zeros((ALL_LANDMARKS, 2), np.float32)
+    solid = np.zeros((ALL_LANDMARKS, 3), np.float32)
     return FaceObservation(frame, False, 0.0, flat, solid, np.eye(4), np.zeros(len(SCORE_NAMES), np.float32))

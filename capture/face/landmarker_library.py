@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.canonical_face import LANDMARK_COUNT
 from core.closeable import Closeable
 from core.errors import InputError
+from core.expression_units import SCORE_NAMES
+from core.face_regions import ALL_LANDMARKS
 from core.untrusted import opened_zip, zip_entry
 
-SCORE_COUNT = 52
 DETECTOR_MEMBER = "face_detector.tflite"
 _LARGEST_DETECTOR = 16 << 20
 _NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: Created TensorFlow", "W0000", "I0000", "E0000")
@@ -101,9 +101,9 @@ class LandmarkNetwork(Closeable):
         points = np.array([(point.x, point.y, point.z) for point in found.face_landmarks[0]])
         listed = found.face_blendshapes[0] if self._scores else ()
         scores = np.array([category.score for category in listed], dtype=np.float32)
-        if points.shape != (LANDMARK_COUNT, 3) or not np.isfinite(points).all():
+        if points.shape != (ALL_LANDMARKS, 3) or not np.isfinite(points).all():
             return None
-        if scores.shape != (SCORE_COUNT if self._scores else 0,):
+        if scores.shape != (len(SCORE_NAMES) if self._scores else 0,):
             return None
         return NetworkAnswer(points, scores)
 

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
+from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
 from engine.expression.expression_features import ExpressionNeutral
-from engine.expression.expression_prior import UNIT_COUNT, ExpressionPrior
+from engine.expression.expression_prior import ExpressionPrior
 from engine.motion.closing import LidClosing, LipClosing
 from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.face_tracker import SCORE_NAMES
+from core.expression_units import SCORE_NAMES
 from core.face_regions import FACE_LANDMARKS, UPPER_LIDS, UPPER_LIP
 from core.frame import FaceObservation
 from core.rigid_motion import rotation_vector
@@ -60,7 +60,7 @@ class ExpressionNeutral:
         """Take this observation as neutral; `measured` as in `features`. Raises ValueError if no face is tracked."""
         face = make_neutral(observation)
         size_m = face_size(face.landmarks)
-        shape = (face.landmarks[:FACE_LANDMARKS] - _between_eyes(face.landmarks)) / size_m
+        shape = (face.landmarks[:FACE_LANDMARKS] - _eye_centres(face.landmarks).mean(axis=0)) / size_m
         turn = _turn(observation.T_camera_head)
         scores = observation.scores.astype(np.float64)
         has_depth = depth_measured(observation) if measured is None else measured
@@ -129,10 +129,6 @@ def depth_measured(observation: FaceObservation) -> bool:
 def _eye_centres(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     corners = [[lids[0], lids[-1]] for lids in UPPER_LIDS]
     return np.asarray(landmarks[corners].mean(axis=1))
-
-
-def _between_eyes(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(_eye_centres(landmarks).mean(axis=0))
 
 
 def _turn(T_camera_head: NDArray[np.float64]) -> NDArray[np.float64]:

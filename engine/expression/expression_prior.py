@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
 from core.untrusted import read_arrays
 from core.whole_file import whole_file
@@ -19,7 +20,6 @@ from engine.motion.driver_face import DriverMotion
 
 PRIOR_FILE: Final = Path(__file__).parents[1] / "data" / "expression_prior.npz"
 FORMAT: Final = 1
-UNIT_COUNT: Final = 52
 LARGEST_BYTES: Final = 16_000_000  # of the file, unpacked: ours has 3
 _LARGEST_OUTPUT: Final = 1e15
 FARTHEST_INPUT: Final = 6.0  # standard deviations; what lies further out says no more
@@ -98,7 +98,7 @@ class PriorWeights:
         hidden = inputs
         for number, (matrix, bias) in enumerate(self.layers):
             if number:
-                hidden = _silu(hidden)
+                hidden = hidden / (1 + np.exp(np.minimum(-hidden, 80)))  # SiLU; beyond, floats overflow
             hidden = matrix @ hidden + bias
         return hidden + self.linear @ inputs
 
@@ -130,10 +130,6 @@ class ExpressionPrior:
         if vector.shape != (FEATURE_COUNT,):
             raise ValueError(f"expected a feature vector of {FEATURE_COUNT}, got shape {vector.shape}")
         return self._weights.outputs(self._weights.inputs(vector)).astype(np.float64)
-
-
-def _silu(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(values / (1 + np.exp(np.minimum(-values, 80))), dtype=np.float32)  # beyond, floats overflow
 
 
 def reduced_count(displacement_components: int, shape_components: int) -> int:

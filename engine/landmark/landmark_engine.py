@@ -29,11 +29,14 @@ class LandmarkEngine(FaceEngine[None]):
 
     def __init__(self, avatar: Avatar, head_pose: HeadPose = "follow") -> None:
         rig = avatar.rig
+        groups = np.zeros(FACE_LANDMARKS, dtype=np.int64)
+        for number, chain in enumerate(_GROUPS, start=1):
+            groups[mask(chain)] = number
         super().__init__(
             rig,
             head_pose,
             np.zeros((FACE_LANDMARKS, 3)),
-            OneEuro(*_LANDMARK_FILTER, groups=_filter_groups()),
+            OneEuro(*_LANDMARK_FILTER, groups=groups),
             (LidContact(rig, 0), LidContact(rig, 1)),
             LipContact(rig),
         )
@@ -44,23 +47,11 @@ class LandmarkEngine(FaceEngine[None]):
     def _seen(
         self, _observation: FaceObservation, motion: DriverMotion, driver: Driver[None]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return _limited(driver.mapping(motion.displacement)), motion.lids - [1.0, 0.0]
+        moved = driver.mapping(motion.displacement)
+        length = np.sqrt(np.einsum("nd,nd->n", moved, moved))[:, None]
+        return moved * np.minimum(1.0, _MAX_DISPLACEMENT / np.maximum(length, 1e-9)), motion.lids - [1.0, 0.0]
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
         moved = np.zeros(self._rig.controllers.rest.shape)
         moved[:FACE_LANDMARKS] = face
         return moved, None
-
-
-def _filter_groups() -> NDArray[np.int64]:
-    """[468] landmarks that move together share one smoothing."""
-    groups = np.zeros(FACE_LANDMARKS, dtype=np.int64)
-    for number, chain in enumerate(_GROUPS, start=1):
-        groups[mask(chain)] = number
-    return groups
-
-
-def _limited(displacement: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Displacements no longer than anything in a face moves: guards against wild landmarks."""
-    length = np.sqrt(np.einsum("nd,nd->n", displacement, displacement))
-    return np.asarray(displacement * np.minimum(1.0, _MAX_DISPLACEMENT / np.maximum(length, 1e-9))[:, None])

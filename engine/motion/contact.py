@@ -22,7 +22,9 @@ from core.face_regions import (
 
 _SHUT_BELOW, _TRUE_ABOVE = 0.06, 0.30  # openness: shut under the first, as measured over the second
 _OVERLAP = 0.02  # of the aperture: shut lids pass each other by so much, so that no slit stays between them
-_MEET_FROM, _MEET_MOST = (0.7, 1.2), 0.42  # apertures over an eye's width between which the lower lid does its share
+_MEET_FROM, _MEET_MOST = (0.7, 1.2), 0.42
+"""Shut lids meet at the lower lid in human eyes, and nearer to the middle in eyes so high that the upper lid could not
+stretch that far: apertures over an eye's width from where to where, and how high over the lower lid at most."""
 LIP_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
 LIP_SHARES = (0.15, 0.4, 0.75, 1.0)  # of a correction of the rims, on the landmark chains from the outline to the rim
 _LIP_RELEASE = 0.05  # of the mouth's width: lips farther apart than this move freely sideways and in depth
@@ -42,7 +44,8 @@ class LidContact:
             _LidRim(rig, eye, Role.UPPER_LID, UPPER_LIDS[eye][1:-1]),
             _LidRim(rig, eye, Role.LOWER_LID, LOWER_LIDS[eye][1:-1]),
         ]
-        self._meet = _meeting_height(rig, eye)
+        high = float(rig.eyes[eye].aperture.max()) / self._width
+        self._meet = float(np.interp(high, _MEET_FROM, (0.0, _MEET_MOST)))  # over the lower lid, in apertures
         opened = self._lids[0].moved(1.0, 0.0)
         self._lift = max(float((opened @ self._up).mean()), 0.0)  # of eyes that are shut in the file
 
@@ -61,13 +64,6 @@ class LidContact:
         moved[self._folds] += (_FOLD_SHARE * self._lift * min(openness, 1.0)) * self._up
 
 
-def _meeting_height(rig: FaceRig, eye: int) -> float:
-    """Where shut lids meet, in apertures over the lower one: at the lower lid in human eyes, nearer to the middle in
-    eyes so high that the upper lid could not stretch that far."""
-    high = float(rig.eyes[eye].aperture.max()) / rig.eyes[eye].width
-    return float(np.interp(high, _MEET_FROM, (0.0, _MEET_MOST)))
-
-
 class _LidRim:
     """The controllers on one lid's rim."""
 
@@ -80,7 +76,9 @@ class _LidRim:
         self.along = np.clip(np.concatenate([of_landmark, controllers.along[dense]]), 0, 1)
         self._frame, self._centre = own.frame, own.centre
         self._is_upper = role == Role.UPPER_LID
-        self._upper, self._lower = (_along(rim, place, self.along) for rim in (own.upper, own.lower))
+        self._upper, self._lower = (
+            np.asarray([np.interp(self.along, place, axis) for axis in rim.T]).T for rim in (own.upper, own.lower)
+        )
         self._aperture = np.interp(self.along, place, own.aperture)
         self._lower_rest = np.interp(self.along, place, own.lower_rest)
         self._distances = [np.linalg.norm(rim - own.centre, axis=1) for rim in (self._lower, self._upper)]
@@ -94,7 +92,8 @@ class _LidRim:
             target += (beside - (beside @ self._frame[1])[:, None] * self._frame[1]) * min(max(openness, 0.0), 1.0)
         near, far = self._distances
         share = min(max(openness, 0.0), 1.0) if self._is_upper else 0.0
-        return self._on_ball(target, near + (far - near) * share) - (self._upper if self._is_upper else self._lower)
+        rest = self._upper if self._is_upper else self._lower
+        return np.asarray(self._on_ball(target, near + (far - near) * share) - rest)
 
     def _on_ball(self, target: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points taken forwards or backwards to a distance from the eyeball's centre."""
@@ -104,10 +103,6 @@ class _LidRim:
         aside = np.einsum("nd,nd->n", offset, offset) - depth**2
         height = np.sqrt(np.maximum(distance**2 - aside, (0.3 * distance) ** 2))
         return np.asarray(target + (height - depth)[:, None] * out)
-
-
-def _along(rim: NDArray[np.float64], place: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack([np.interp(at, place, rim[:, axis]) for axis in range(3)], axis=1)
 
 
 def close_fully(openness: float) -> float:
@@ -135,7 +130,12 @@ class LipContact:
             dense, inner = controllers.of(role), chain[1:-1]
             of_landmark = along_mouth(mouth, controllers.rest[inner])
             along = np.clip(np.concatenate([controllers.along[dense], of_landmark]), 0.0, 1.0)
-            rim = _Rim(np.concatenate([dense, inner]), _spline(_LIP_PLACES, along), np.interp(along, place, gap), sign)
+            rim = _Rim(
+                np.concatenate([dense, inner]),
+                np.asarray(CubicSpline(_LIP_PLACES, np.eye(len(_LIP_PLACES)), bc_type="natural")(along)),
+                np.interp(along, place, gap),
+                sign,
+            )
             self._rims.append(rim)
         self._gap = np.interp(_LIP_PLACES, place, gap)
 
@@ -169,11 +169,6 @@ class _Rim:
     spline: NDArray[np.float64]
     gap: NDArray[np.float64]
     sign: float
-
-
-def _spline(knots: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N, K] matrix of the natural cubic spline that takes values at the knots to values at `at`."""
-    return np.asarray(CubicSpline(knots, np.eye(len(knots)), bc_type="natural")(at))
 
 
 def along_mouth(mouth: MouthRig, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,7 +68,9 @@ class Easing(Generic[AnyState]):
         """The state to show at `time_s`; `live` is the rest state while nothing is tracked."""
         step_s = 0.0 if self._time_s is None else max(time_s - self._time_s, 0.0)
         self._time_s = time_s
-        self._offset = self._offset * self._left(step_s)
+        before, self._easing_for_s = self._easing_for_s, self._easing_for_s + step_s
+        left = _away(self._easing_for_s / self._ease_s) / max(_away(before / self._ease_s), 1e-9)
+        self._offset = self._offset * left
         if tracked != self._was_tracked or (tracked and self._recalibrated):
             self._ease_s = _LOST_S if not tracked else _RECALIBRATE_S if self._recalibrated else _RESUME_S
             self._easing_for_s = 0.0
@@ -85,13 +87,8 @@ class Easing(Generic[AnyState]):
         self._was_tracked, self._recalibrated, self._time_s = True, False, time_s
         return live
 
-    def _left(self, step_s: float) -> float:
-        """Share of the offset that a step leaves: gone after `_ease_s`, gently at both ends."""
-        before, self._easing_for_s = self._easing_for_s, self._easing_for_s + step_s
-        return _away(self._easing_for_s / self._ease_s) / max(_away(before / self._ease_s), 1e-9)
-
 
 def _away(t: float) -> float:
-    """1 at 0 and before, 0 from 1 on."""
+    """1 at 0 and before, 0 from 1 on, gently at both ends."""
     t = min(t, 1.0)
     return 1.0 - t * t * (3.0 - 2.0 * t)

@@ -51,9 +51,9 @@ class OneEuro:
             return self._value
         self._time_s = time_s
         raw_speed = (value - self._value) / step_s
-        self._speed = self._speed + _share(self._speed_cutoff_hz, step_s) * (raw_speed - self._speed)
+        self._speed = self._speed + _share(np.array(self._speed_cutoff_hz), step_s) * (raw_speed - self._speed)
         cutoff = self._min_cutoff_hz + self._beta * self._pace(self._speed)
-        self._value = self._value + _shares(cutoff, step_s)[:, None] * (value - self._value)
+        self._value = self._value + _share(cutoff, step_s)[:, None] * (value - self._value)
         return self._value
 
     def _pace(self, speed: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,10 +65,6 @@ class OneEuro:
         return np.asarray(np.maximum(pace, 1.5 * np.sqrt(mean_square)[self._groups]))
 
 
-def _share(cutoff_hz: float, step_s: float) -> float:
+def _share(cutoff_hz: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
     """How much of the way to the new value a low-pass filter goes in one step."""
-    return 1.0 / (1.0 + 1.0 / (2.0 * math.pi * cutoff_hz * step_s))
-
-
-def _shares(cutoff_hz: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + 1.0 / (2.0 * math.pi * step_s * cutoff_hz)))

@@ -21,7 +21,7 @@ def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
     if has_truth(options.data):
         from engine.training.flow.pair_samples import PairSamples
 
-        pairs = PairSamples(options.data, options.stage, seed=options.seed, augment=options.augment)
+        pairs = PairSamples(options.data, options.stage, options.samples)
         if pairs.image_size != config.image_size:
             raise InputError(
                 f"{options.data}: pictures of {pairs.image_size} pixels, the network works on {config.image_size}; "
@@ -32,12 +32,4 @@ def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
 
     if not config.head_motion:
         log.warning("%s: the network is made for cuts that stay on the head, which rendered pairs have", options.data)
-    return ClipSamples(
-        options.data,
-        size=config.image_size,
-        channels=options.channels,
-        normalisation=options.normalisation,
-        static_source=options.static_source,
-        seed=options.seed,
-        augment=options.augment,
-    )
+    return ClipSamples(options.data, config.image_size, options.samples)

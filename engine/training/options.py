@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from core.errors import InputError
+from engine.training.flow.sample_options import SampleOptions
 from engine.training.flow.stage_options import StageOptions
-from engine.training.loop.names import Normalisation, SizeName, StageName
+from engine.training.loop.names import SizeName, StageName
 from engine.training.loop.plan import TrainingPlan
 
 
@@ -47,20 +47,7 @@ class TrainOptions:
     vgg: Path | None = None
     """torchvision's VGG19 state dict for the perceptual loss. Without it: VGG16 of the package stlpips-pytorch."""
 
-    normalisation: Normalisation = "live"
-    """How colours reach the network: as when it runs live, or as the released training code has them."""
-
-    channels: Literal[3, 4] = 4
-    """3 for clips without depth."""
-
-    static_source: Path | None = None
-    """One picture folder whose first frame is the source of every sample, instead of each clip's own first frame."""
-
-    augment: bool = True
-    """Vary colours, place and side, alike for both pictures of a sample."""
-
-    seed: int = 0
-    """Of the weights and of everything that is drawn."""
+    samples: tyro.conf.OmitArgPrefixes[SampleOptions] = field(default_factory=SampleOptions)
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import InputError
 from engine.flow.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint
@@ -38,12 +38,14 @@ def train(options: TrainOptions, stop: Callable[[], bool] = lambda: False) -> Pa
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
+    torch.manual_seed(options.samples.seed)
     with team(options.device) as own:
         network = _network(options)
         samples = open_samples(options, network.config)
+        unseen = options.stage == "code" or not options.learning.weights.perceptual
+        perceptual = None if unseen else PerceptualLoss(load_vgg(options.vgg))
         learning = replace(options.learning, freeze_lia=options.lia is not None)
-        model = StageModel(network, options.stage, learning, _perceptual(options), _importance(options))
+        model = StageModel(network, options.stage, learning, perceptual, _importance(options))
         if options.find_batch:
             find_batch(model.to(own.device), samples, options.plan.precision, own)
             return None
@@ -55,8 +57,10 @@ def _train(
 ) -> Path | None:
     options.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(model, samples, options.plan, options.out, own, settings=asdict(options), stop=stop)
-    if not (options.resume and trainer.resume()):
-        _refuse_overwriting(options)
+    if not options.resume and any(options.out.glob("*.pt")):
+        raise InputError(f"{options.out}: holds a training run already; go on with --resume, or give another folder")
+    if options.resume:
+        trainer.resume()
     done = trainer.run()
     if done < options.plan.steps or not own.leads:
         return None
@@ -70,9 +74,13 @@ def _train(
 def _network(options: TrainOptions) -> FaceNetwork:
     if options.init is not None:
         network = load_checkpoint(options.init).network
-        _check_channels(network.config, options)
+        if (takes := network.config.input_channels) != options.samples.channels:
+            raise InputError(
+                f"{options.init}: takes {takes} channels, --channels says {options.samples.channels}; give "
+                f"--channels {takes}"
+            )
         return network
-    sizes = {**_SIZES[options.size].to_dict(), "input_channels": options.channels}
+    sizes = {**_SIZES[options.size].to_dict(), "input_channels": options.samples.channels}
     network = FaceNetwork(NetworkConfig.from_dict(sizes))
     if options.size == "compact":
         start_at_rest(network)
@@ -104,14 +112,6 @@ def start_at_rest(network: FaceNetwork) -> None:
     conv.modulation.weight.zero_()
 
 
-def _check_channels(config: NetworkConfig, options: TrainOptions) -> None:
-    if config.input_channels != options.channels:
-        raise InputError(
-            f"{options.init}: takes {config.input_channels} channels, --channels says {options.channels}; give "
-            f"--channels {config.input_channels}"
-        )
-
-
 def _importance(options: TrainOptions) -> Tensor | None:
     """[M] how much each unit counts where the truth is known; raises InputError where it is needed and is not."""
     if has_truth(options.data):
@@ -125,14 +125,3 @@ def _importance(options: TrainOptions) -> Tensor | None:
             "made by python -m engine.training.flow.make_pairs"
         )
     return None
-
-
-def _perceptual(options: TrainOptions) -> nn.Module | None:
-    if options.stage == "code" or not options.learning.weights.perceptual:
-        return None
-    return PerceptualLoss(load_vgg(options.vgg))
-
-
-def _refuse_overwriting(options: TrainOptions) -> None:
-    if not options.resume and any(options.out.glob("*.pt")):
-        raise InputError(f"{options.out}: holds a training run already; go on with --resume, or give another folder")

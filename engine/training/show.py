@@ -32,12 +32,8 @@ def sheet(model: StageModel, batch: Batch) -> NDArray[np.uint8]:
 
 
 def _grid(columns: list[list[Tensor]]) -> NDArray[np.uint8]:
-    pictures = [_rgb(picture) for picture in columns[0]]
+    pictures = [p[:, :3] if p.shape[1] >= 3 else p.expand(-1, 3, -1, -1) for p in columns[0]]
     lines = torch.cat(pictures, dim=3)  # [B, 3, N, sum of N]
     tall = torch.cat(list(lines), dim=1).permute(1, 2, 0)
     shown: NDArray[np.uint8] = ((tall.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     return shown
-
-
-def _rgb(picture: Tensor) -> Tensor:
-    return picture[:, :3] if picture.shape[1] >= 3 else picture.expand(-1, 3, -1, -1)

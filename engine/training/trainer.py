@@ -64,15 +64,12 @@ class Trainer:
         self._samples, self._stop = samples, stop
         self._settings = _plain({**(settings or {}), "stage": model.stage, "plan": asdict(plan)})
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = self._optimizer()
+        if plan.optimizer == "muon":
+            self.optimizer: torch.optim.Optimizer = Muon(self._trained, lr=plan.rate)
+        else:
+            self.optimizer = torch.optim.Adam(self._trained, lr=plan.rate, betas=(plan.momentum, _SECOND_DECAY))
         self.average = MovingAverage.of(model.network, plan.ema) if plan.ema else None
         self.step = 0
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        plan = self.plan
-        if plan.optimizer == "muon":
-            return Muon(self._trained, lr=plan.rate)
-        return torch.optim.Adam(self._trained, lr=plan.rate, betas=(plan.momentum, _SECOND_DECAY))
 
     @property
     def network(self) -> FaceNetwork:
@@ -109,7 +106,9 @@ class Trainer:
                 self._check(values)
                 if board is not None:
                     board.scalars(self.step, values | tick.report(self.step, plan.batch) | {"rate": self._rate()})
-                    log.info("step %d: %s", self.step, _told(values))
+                    log.info(
+                        "step %d: %s", self.step, ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+                    )
             if board is not None and self.step % plan.show_every == 0:
                 board.picture(self.step, "samples", sheet(self.model, batch))
             ends = self.team.any(self._stop())
@@ -191,10 +190,6 @@ class _Stopwatch:
         values = {"samples_per_s": steps * batch / elapsed, "waiting_share": self._waited / elapsed}
         self._waited, self._since, self._step = 0.0, now, step
         return values
-
-
-def _told(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def _plain(values: Any) -> Any:

@@ -12,6 +12,7 @@ from calib.person.neutral import NeutralPicker
 from calib.person.profile import PersonalProfile, ProfileCheck, load_profile, save_profile
 from calib.person.range_of_motion import RangeOfMotion
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
 from engine.motion.protocol import MotionEngine
 
@@ -141,7 +142,7 @@ class PersonalCalibration:
             self._save()
 
     def _gains(self) -> NDArray[np.float64]:
-        return np.ones(52) if self._profile is None else self._profile.gains.copy()
+        return np.ones(UNIT_COUNT) if self._profile is None else self._profile.gains.copy()
 
     def _save(self) -> None:
         assert self._profile is not None

@@ -1,7 +1,6 @@
 """Avatars and rigs kept from an earlier start: a damaged one is never shown, it is made anew."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from calib import avatar as avatar_module
 from calib.avatar import Avatar, _load, _save, prepare_avatar
 from calib.published.published_rig import SeenHead, own_rig, published_rig
-from core.cache_folder import kept
+from core.cache_folder import reading
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -24,8 +23,9 @@ def entry(lowpoly: Avatar, tmp_path: Path) -> Path:
 
 
 def read(path: Path, avatar: Avatar) -> Avatar | None:
-    load = partial(_load, name=avatar.name, mesh=avatar.file_mesh, key=avatar.content_key)
-    return kept(path, load, "the prepared avatar")
+    with reading(path, "the prepared avatar"):
+        return _load(path, avatar.name, avatar.file_mesh, avatar.content_key)
+    return None
 
 
 def change(path: Path, **changes: Callable[[Any], Any] | None) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.rigging.morphs import UNIT_NAMES, MorphUnits, arkit_morphs, extended, unit_of
+from calib.rigging.morphs import MorphUnits, arkit_morphs, extended, unit_of
 from capture.synthetic.head.head_model import HeadModel
 from core.errors import InputError
+from core.expression_units import UNIT_NAMES
 from core.mesh import Mesh, MorphTargets
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from calib.person.neutral import NeutralPicker, best_neutral, deviation
-from capture.face.face_tracker import SCORE_NAMES
 from core.camera import Intrinsics
+from core.expression_units import SCORE_NAMES
 from core.frame import FaceObservation, RgbdFrame
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)

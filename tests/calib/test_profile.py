@@ -18,12 +18,11 @@ from calib.person.profile import (
     save_profile,
 )
 from calib.person.range_of_motion import STEPS, RangeOfMotion
-from calib.rigging.morphs import UNIT_NAMES
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
 from core.errors import InputError
+from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from core.frame import FaceObservation, RgbdFrame
 
 PICTURE = np.zeros((4, 4, 3), np.uint8)

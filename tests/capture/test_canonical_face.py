@@ -7,23 +7,15 @@ import numpy as np
 import pytest
 
 from capture.face.face_model_file import find_face_model
-from core.canonical_face import (
-    AVERAGE_IPD_M,
-    FACE_OVAL,
-    INNER_LOWER_LIP,
-    INNER_UPPER_LIP,
-    LEFT_IRIS,
-    RIGHT_IRIS,
-    CanonicalFace,
-    load_canonical_face,
-)
+from core.canonical_face import AVERAGE_IPD_M, CanonicalFace, load_canonical_face
 from core.errors import InputError
+from core.face_regions import FACE_OVAL, IRISES, LOWER_MOUTH_LINE, UPPER_MOUTH_LINE
 
 
 def test_it_has_the_size_and_the_axes_of_a_face(face: CanonicalFace) -> None:
     points = face.points
     assert points.shape == (478, 3)
-    assert np.linalg.norm(points[LEFT_IRIS[0]] - points[RIGHT_IRIS[0]]) == pytest.approx(AVERAGE_IPD_M, rel=0.02)
+    assert np.linalg.norm(points[IRISES[1][0]] - points[IRISES[0][0]]) == pytest.approx(AVERAGE_IPD_M, rel=0.02)
     assert points[263, 0] > 0 > points[33, 0]  # the person's left eye is at image right
     assert points[10, 1] > points[152, 1]  # forehead above chin
     assert points[1, 2] > points[234, 2] + 0.05  # nose in front of the ears
@@ -44,7 +36,7 @@ def test_triangles_form_one_sheet_seen_from_the_front(face: CanonicalFace) -> No
 
 
 def test_stable_weights_are_on_bone_only(face: CanonicalFace) -> None:
-    moving = [*INNER_UPPER_LIP, *INNER_LOWER_LIP, *FACE_OVAL[9:28], 145, 159, 374, 386, *RIGHT_IRIS, *LEFT_IRIS]
+    moving = [*UPPER_MOUTH_LINE, *LOWER_MOUTH_LINE[1:-1], *FACE_OVAL[9:28], 145, 159, 374, 386, *IRISES[0], *IRISES[1]]
     assert (face.stable_weights[moving] == 0).all()
     assert face.stable_weights[[168, 33, 263, 9]].min() > 0
     assert (face.stable_weights > 0).sum() > 60

@@ -9,13 +9,14 @@ from capture.face.face_depth import draw_depth
 from capture.face.face_landmarker import FaceLandmarks
 from capture.face.face_lifting import FaceLifter, LiftedFace
 from core.camera import Intrinsics
-from core.canonical_face import INNER_LOWER_LIP, INNER_UPPER_LIP, CanonicalFace
+from core.canonical_face import CanonicalFace
+from core.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE
 
 CAMERA = Intrinsics(600.0, 600.0, 320.0, 240.0, 640, 480)
 DISTANCE_M = 0.6
 WALL_M = 1.5
-LOWER = np.array([*INNER_LOWER_LIP, 16, 17, 85, 315, 84, 314, 86, 316, 15, 152, 199, 200, 18])
-MOUTH_EDGE = [*INNER_UPPER_LIP[2:-2], *INNER_LOWER_LIP[1:-1]]
+LOWER = np.array([*LOWER_MOUTH_LINE[1:-1], 16, 17, 85, 315, 84, 314, 86, 316, 15, 152, 199, 200, 18])
+MOUTH_EDGE = [*UPPER_MOUTH_LINE[2:-2], *LOWER_MOUTH_LINE[2:-2]]
 
 
 def posed(points: NDArray[np.float64], yaw_deg: float, distance_m: float = DISTANCE_M) -> NDArray[np.float64]:
@@ -98,10 +99,10 @@ def test_depth_shows_a_shape_the_average_face_lacks(face: CanonicalFace) -> None
 
 def test_lips_do_not_fall_into_the_open_mouth(face: CanonicalFace) -> None:
     points = posed(with_open_mouth(face), 0.0)
-    inside = {*INNER_UPPER_LIP, *INNER_LOWER_LIP}
+    inside = {*UPPER_MOUTH_LINE, *LOWER_MOUTH_LINE[1:-1]}
     skin = np.array([tri for tri in face.triangles.tolist() if not set(tri) <= inside], np.int32)
     depth_m = sensor(face, points, skin)
-    opening = CAMERA.project(points[[*INNER_UPPER_LIP, *INNER_LOWER_LIP[::-1]]]).astype(int)
+    opening = CAMERA.project(points[[*UPPER_MOUTH_LINE, *LOWER_MOUTH_LINE[-2:0:-1]]]).astype(int)
     mouth = cv2.fillConvexPoly(np.zeros(depth_m.shape, np.uint8), opening, 1)
     depth_m[(mouth > 0) & (depth_m == WALL_M)] = points[13, 2] + 0.04  # the throat
     lifted = FaceLifter(face).lift(seen(points), CAMERA, depth_m)

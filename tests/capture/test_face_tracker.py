@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from capture.face.face_tracker import SCORE_NAMES, FaceTracker
+from capture.face.face_tracker import FaceTracker
 from capture.recordings.video_file import decode_video
 from core.camera import assumed_intrinsics
 from core.canonical_face import CanonicalFace
+from core.expression_units import SCORE_NAMES
 from core.frame import FaceObservation, RgbdFrame
 
 

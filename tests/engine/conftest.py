@@ -7,9 +7,9 @@ import pytest
 
 from calib.avatar import Avatar
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
+from core.expression_units import SCORE_NAMES
 from core.frame import FaceObservation, RgbdFrame
 
 MakeObservation = Callable[..., FaceObservation]

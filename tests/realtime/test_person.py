@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from calib.person.profile import PersonalProfile, load_profile, save_profile
-from calib.rigging.morphs import UNIT_NAMES
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
+from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 from realtime.live.person import PersonalCalibration

@@ -10,21 +10,24 @@ from pathlib import Path
 import pytest
 
 from core import cache_folder
-from core.cache_folder import keep, kept, make_folder, refusal, temporary_folder
+from core.cache_folder import keep, make_folder, reading, refusal, temporary_folder
 from core.whole_file import whole_file
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
 
 
-def text_of(path: Path) -> str:
-    return path.read_text()
+def text_of(path: Path) -> str | None:
+    with reading(path, "the entry"):
+        if path.is_file():
+            return path.read_text()
+    return None
 
 
 def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "new" / "entry.txt"
-    assert kept(path, text_of, "the entry") is None
+    assert text_of(path) is None
     assert keep(path, lambda partial: partial.write_text("whole"), "the entry")
-    assert kept(path, text_of, "the entry") == "whole"
+    assert text_of(path) == "whole"
     assert list(path.parent.iterdir()) == [path], "nothing half-written is left"
 
 
@@ -62,7 +65,7 @@ def test_a_cache_that_cannot_be_written_is_told_once(
     (tmp_path / "file").write_text("not a folder")
     for name in ("one", "two"):
         assert not keep((tmp_path / place).with_name(name), lambda partial: partial.write_text("x"), "the entry")
-        assert kept(tmp_path / place, text_of, "the entry") is None
+        assert text_of(tmp_path / place) is None
     assert caplog.text.count("the entry is not kept") == 1
 
 
@@ -94,10 +97,8 @@ def test_a_damaged_entry_is_told_and_made_anew(
     path = tmp_path / "entry.txt"
     path.write_text("damaged")
 
-    def refuse(_: Path) -> str:
+    with reading(path, "the entry"):
         raise error("faces out of range")
-
-    assert kept(path, refuse, "the entry") is None
     assert caplog.text.count("made anew") == 1
     assert str(path) in caplog.text
 

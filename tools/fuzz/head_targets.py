@@ -25,11 +25,11 @@ from calib.rigging.template_head import LANDMARK_FILE, read_landmarks
 from calib.survey.hand_landmarks import LANDMARK_OF, completed, load_hand_landmarks, save_hand_landmarks
 from calib.survey.hand_placement import place_by_hand
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
-from core.cache_folder import kept
+from core.cache_folder import reading
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.canonical_face import load_canonical_face
 from core.errors import InputError
+from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS, FACE_LANDMARKS
 from core.mesh import Mesh, MeshPart
 from tools.fuzz.target import Target
@@ -226,10 +226,10 @@ def _load_rig(path: Path) -> None:
 
 def _accepted(path: Path, load: Callable[[Path], Any]) -> Any:
     """What the cache makes of an entry. Raises InputError where it is to be made anew."""
-    found = kept(path, load, "the entry")
-    if found is None:
-        raise InputError(f"{path}: is made anew")
-    return found
+    with reading(path, "the entry"):
+        if path.is_file():
+            return load(path)
+    raise InputError(f"{path}: is made anew")
 
 
 def _all_finite(*arrays: NDArray[Any] | None) -> None:

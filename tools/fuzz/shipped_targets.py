@@ -13,7 +13,8 @@ from capture.face.face_model_file import BUNDLE_MEMBERS, find_face_model
 from capture.recordings.playback import RecordedSource
 from capture.synthetic.head.head_data import MASK_NAMES, PART_NAMES, load_head_data, save_head_data
 from capture.synthetic.performer.performer import INTRINSICS, PerformerClip, write_outline
-from core.canonical_face import MESH_COUNT, load_canonical_face
+from core.canonical_face import load_canonical_face
+from core.face_regions import FACE_LANDMARKS
 from core.source import frames_of
 from tools.assets.film import pack
 from tools.assets.performer_studio import Shot
@@ -31,8 +32,8 @@ def _face_model_seeds(folder: Path) -> list[Path]:
 
 def _geometry() -> bytes:
     """mediapipe's message of the canonical mesh: 468 vertices x y z u v, and corners."""
-    vertices = np.random.default_rng(0).normal(size=(MESH_COUNT, 5)).astype("<f4")
-    corners = b"".join(map(_varint, range(MESH_COUNT)))
+    vertices = np.random.default_rng(0).normal(size=(FACE_LANDMARKS, 5)).astype("<f4")
+    corners = b"".join(map(_varint, range(FACE_LANDMARKS)))
     mesh = _field(3, vertices.tobytes()) + _field(4, corners)
     return _varint(2 << 3) + _varint(7) + _field(1, mesh)
 

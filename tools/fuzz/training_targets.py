@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.canonical_face import LANDMARK_COUNT
+from core.face_regions import ALL_LANDMARKS
 from engine.training.expression.clip_record import VIEWS, ClipRecord, load_records
 from engine.training.flow.clip_samples import ClipSamples
 from engine.training.flow.clip_writer import ClipWriter
@@ -19,6 +19,7 @@ from engine.training.flow.pair_samples import PairSamples
 from engine.training.flow.pairs import PairFolder
 from engine.training.flow.preprocess import REPORT_NAME, read_reports
 from engine.training.flow.preprocess_clip import ClipReport
+from engine.training.flow.sample_options import SampleOptions
 from tools.fuzz.target import Target
 
 _SIDE, _FRAMES = 16, 3
@@ -45,8 +46,8 @@ def _picture_seeds(folder: Path) -> list[Path]:
     return [folder / "pictures"]
 
 
-def _load_clips(path: Path, channels: int) -> None:
-    samples = ClipSamples(path, size=_SIDE, channels=channels, normalisation="published")
+def _load_clips(path: Path, channels: Literal[3, 4]) -> None:
+    samples = ClipSamples(path, size=_SIDE, options=SampleOptions(channels=channels, normalisation="published"))
     for clip in samples.clips:
         for number in range(clip.count):
             clip.read(number)
@@ -83,7 +84,7 @@ def _load_pairs(path: Path) -> None:
 def _record_seeds(folder: Path) -> list[Path]:
     shape = (_FRAMES, len(VIEWS))
     record = ClipRecord(
-        np.zeros((*shape, LANDMARK_COUNT, 3), np.float32),
+        np.zeros((*shape, ALL_LANDMARKS, 3), np.float32),
         np.broadcast_to(np.eye(4), (*shape, 4, 4)).copy(),
         np.zeros((_FRAMES, 52), np.float32),
         np.ones(shape, bool),

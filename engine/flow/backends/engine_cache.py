@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cache_folder import keep, kept, refusal
+from core.cache_folder import keep, reading, refusal
 from core.untrusted import parse_json
 from engine.flow.backends.native_library import aligned
 
@@ -43,11 +43,14 @@ class CacheEntry:
         if self.path.exists() and (reason := refusal(self.path)):
             log.warning("%s: not used, because %s; it is made anew", self.path, reason)
             return None
-        return kept(self.path, self._read, "the compiled network")
+        with reading(self.path, "the compiled network"):
+            if self.path.is_file():
+                return self._read()
+        return None
 
-    def _read(self, path: Path) -> NDArray[np.uint8]:
-        with path.open("rb") as file:
-            size = path.stat().st_size
+    def _read(self) -> NDArray[np.uint8]:
+        with self.path.open("rb") as file:
+            size = self.path.stat().st_size
             held = aligned(-(-size // 4)).view(np.uint8)[:size]
             if file.readinto(held.data) != size or size < _LENGTH_BYTES:
                 raise ValueError("it ends too early")

@@ -8,7 +8,6 @@ strongly typed; lower precision is asked for by torch-tensorrt's autocast, which
 import copy
 import logging
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,13 +50,19 @@ class TensorRtBackend:
         if module is None:
             module = self._built(vendor, request, inputs)
             if entry:
-                entry.write(lambda path: _save(vendor, module, path, inputs))
+                entry.write(
+                    lambda path: vendor.save(
+                        module, str(path), output_format="exported_program", arg_inputs=list(inputs)
+                    )
+                )
         return TensorRtMotion(module, self._device)
 
     def _entry(self, vendor: Any, request: CompileRequest) -> CacheEntry | None:
         """An engine belongs to the weights and avatar baked into it, and to the GPU and software it was tuned for."""
         if request.cache_dir is None:
             return None
+        import tensorrt
+
         facts = {
             "backend": self.name,
             "precision": self.precision,
@@ -66,7 +71,7 @@ class TensorRtBackend:
             "graph": GRAPH_VERSION,
             "gpu": str(self._cuda.get_device_name()),
             "capability": str(self._cuda.get_device_capability()),
-            "tensorrt": _tensorrt_version(),
+            "tensorrt": str(tensorrt.__version__),
             "torch_tensorrt": str(vendor.__version__),
             "torch": torch.__version__,
             "cuda": str(torch.version.cuda),
@@ -144,20 +149,10 @@ def _vendor() -> Any:
     return torch_tensorrt
 
 
-def _tensorrt_version() -> str:
-    import tensorrt
-
-    return str(tensorrt.__version__)
-
-
 def _driver_version() -> str:
     """CUDA driver version as PyTorch reports it."""
     query = getattr(torch._C, "_cuda_getDriverVersion", None)
     return str(query()) if query else "unknown"
-
-
-def _save(vendor: Any, module: Any, path: Path, inputs: tuple[torch.Tensor, ...]) -> None:
-    vendor.save(module, str(path), output_format="exported_program", arg_inputs=list(inputs))
 
 
 def _last_line(error: Exception) -> str:

@@ -142,17 +142,15 @@ def check_layout(state: Mapping[str, Tensor], network: FaceNetwork, path: Path) 
     if broken := [n for n in same if not torch.isfinite(state[n].float()).all()]:
         faults.append(f"{len(broken)} with values that are not finite ({_listed(broken)})")
     filters = {f"{n}.kernel": m.gain for n, m in network.named_modules() if isinstance(m, Blur | Upsample | Downsample)}
-    if kernels := [n for n in same if n in filters and not _is_filter(state[n], filters[n])]:
+    if kernels := [
+        n for n in same if n in filters and not torch.allclose(state[n].float(), fir_kernel(filters[n]), atol=1e-6)
+    ]:
         faults.append(f"{len(kernels)} with another low-pass filter than (1, 3, 3, 1) ({_listed(kernels)})")
     if faults:
         raise CheckpointError(
             f"{path}: expected {len(layout)} entries of the network layout, got {len(state)}: {'; '.join(faults)}. "
             "Pass a VFA checkpoint of the published sizes or one saved by this program"
         )
-
-
-def _is_filter(kernel: Tensor, gain: float) -> bool:
-    return torch.allclose(kernel.float(), fir_kernel(gain), atol=1e-6)
 
 
 def _fits_first_channels(given: Tensor, own: Tensor) -> bool:

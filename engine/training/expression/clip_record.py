@@ -7,22 +7,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.face_tracker import SCORE_NAMES
 from core.array_checks import expect
 from core.camera import Intrinsics
-from core.canonical_face import LANDMARK_COUNT
 from core.errors import InputError
+from core.expression_units import SCORE_NAMES, UNIT_COUNT
+from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
 from core.untrusted import read_arrays
 from core.whole_file import whole_file
-from engine.expression.expression_prior import UNIT_COUNT
 
 COMMAND: Final = "python -m engine.training.expression.expression_dataset"
 VIEWS: Final = ("colour", "sensor")  # every frame is seen without depth and with the clip's depth sensor
 _LARGEST_RECORD = 1 << 28
 _LARGEST_NUMBER = 1e4  # metres, shares of a unit: no face comes near it
 _RECORD: dict[str, tuple[Any, ...]] = {
-    "landmarks": (np.float32, len(VIEWS), LANDMARK_COUNT, 3),
+    "landmarks": (np.float32, len(VIEWS), ALL_LANDMARKS, 3),
     "T_camera_head": (np.float64, len(VIEWS), 4, 4),
     "scores": (np.float32, len(SCORE_NAMES)),
     "measured": (np.bool_, len(VIEWS)),
@@ -78,7 +77,7 @@ class ClipRecord:
         """One look as the engine would get it, but without the picture: tell `features` what was measured."""
         T = self.T_camera_head[frame, view]
         camera = (self.landmarks[frame, view].astype(np.float64) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
-        flat = np.zeros((LANDMARK_COUNT, 2), np.float32)
+        flat = np.zeros((ALL_LANDMARKS, 2), np.float32)
         return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame])
 
 

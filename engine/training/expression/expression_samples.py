@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
 from capture.synthetic.head.head_model import HeadModel
 from core.canonical_face import load_canonical_face
+from core.expression_units import SCORE_NAMES
 from engine.expression.expression_features import FEATURE_COUNT, ExpressionNeutral, features, section
 from engine.training.expression.clip_record import VIEWS, ClipRecord
 from engine.training.expression.expression_dataset import unit_displacements

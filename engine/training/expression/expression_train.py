@@ -18,15 +18,9 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.expression_units import UNIT_COUNT
 from engine.expression.expression_features import SECTIONS, section
-from engine.expression.expression_prior import (
-    FARTHEST_INPUT,
-    PRIOR_FILE,
-    UNIT_COUNT,
-    PriorWeights,
-    read_weights,
-    write_weights,
-)
+from engine.expression.expression_prior import FARTHEST_INPUT, PRIOR_FILE, PriorWeights, read_weights, write_weights
 from engine.training.expression.clip_record import load_records
 from engine.training.expression.expression_samples import Samples, make_mirror, make_samples, unit_metric
 from engine.training.expression.expression_score import score

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from capture.face.preprocess import network_input
 from core.errors import InputError
 from engine.training.flow.clip_reader import FrameReader, find_clips
+from engine.training.flow.sample_options import SampleOptions
 from engine.training.loop.jitter import Picture, draw_jitter, mirrored
 from engine.training.loop.names import Normalisation
 
@@ -29,8 +30,6 @@ class ClipSamples:
 
     Args:
         size: side of the network's pictures.
-        channels: 4 with depth, 3 colour alone.
-        static_source: a folder of clips whose first frame is everyone's source.
 
     Raises InputError where there are no clips, and when a sample is asked for whose clip cannot be read.
     """
@@ -38,26 +37,22 @@ class ClipSamples:
     def __init__(
         self,
         root: Path,
-        *,
         size: int,
-        channels: int = 4,
-        normalisation: Normalisation = "live",
-        static_source: Path | None = None,
-        seed: int = 0,
-        augment: bool = True,
+        options: SampleOptions | None = None,
     ) -> None:
-        self.clips = find_clips(root, depth=channels == 4)
-        self._size, self._channels, self._normalisation = size, channels, normalisation
-        self._static = find_clips(static_source, depth=channels == 4)[0] if static_source is not None else None
-        self._seed, self._augment = seed, augment
+        self._options = options = options or SampleOptions()
+        with_depth = options.channels == 4
+        self.clips = find_clips(root, depth=with_depth)
+        self._size, static = size, options.static_source
+        self._static = find_clips(static, depth=with_depth)[0] if static is not None else None
         self._firsts: dict[str, Picture] = {}
 
     def __call__(self, number: int) -> dict[str, NDArray[Any]]:
-        rng = np.random.default_rng([self._seed, number])
+        rng = np.random.default_rng([self._options.seed, number])
         clip, frame = self._choose(rng)
         source = self._first(self._static or clip)
         driving = self._picture(clip, frame)
-        if self._augment:
+        if self._options.augment:
             jitter = draw_jitter(rng, self._size, strength=_STRENGTH).without_noise()
             source, driving = (mirrored(jitter.apply(picture, rng), jitter.mirrored) for picture in (source, driving))
         return {"source": source, "driving": driving, "target": driving}
@@ -83,7 +78,7 @@ class ClipSamples:
             shape = (self._size, self._size)
             rgb = np.asarray(cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA), np.uint8)
             depth = None if depth is None else cv2.resize(depth, shape, interpolation=cv2.INTER_NEAREST)
-        return normalised(rgb, depth, self._normalisation)[: self._channels]
+        return normalised(rgb, depth, self._options.normalisation)[: self._options.channels]
 
 
 def normalised(rgb: NDArray[np.uint8], depth: NDArray[Any] | None, way: Normalisation) -> Picture:

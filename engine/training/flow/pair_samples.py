@@ -10,6 +10,7 @@ from capture.face.head_crop import EMPTY
 from capture.synthetic.head.head_data import load_head_data
 from core.errors import InputError
 from engine.training.flow.pairs import PairFolder, from_bytes, from_words, pair_folders
+from engine.training.flow.sample_options import SampleOptions
 from engine.training.loop.jitter import Jitter, Picture, draw_jitter, mirrored
 from engine.training.loop.names import StageName
 
@@ -25,12 +26,12 @@ class PairSamples:
     """Samples of a folder made by `make_pairs`, for one stage.
 
     Args:
-        augment: vary cameras, cuts and colours; without it, samples are as they were rendered.
+        options: only what is drawn and how it is varied counts here; not varied, samples are as they were rendered.
 
     Raises InputError where there are none.
     """
 
-    def __init__(self, root: Path, stage: StageName, *, seed: int = 0, augment: bool = True) -> None:
+    def __init__(self, root: Path, stage: StageName, options: SampleOptions | None = None) -> None:
         self.people: list[PairFolder] = pair_folders(root)
         if stage != "code":
             self.people = [person for person in self.people if person.has_avatar]
@@ -38,7 +39,8 @@ class PairSamples:
             raise InputError(
                 f"{root}: holds drivers only, stage {stage} needs avatars; run make_pairs without --drivers"
             )
-        self._stage, self._seed, self._augment = stage, seed, augment
+        options = options or SampleOptions()
+        self._stage, self._seed, self._augment = stage, options.seed, options.augment
         self.image_size = self.people[0].side
         if other := next((person for person in self.people if person.side != self.image_size), None):
             raise InputError(f"{other.folder}: pictures of {other.side}, others have {self.image_size}; keep one size")

@@ -49,7 +49,10 @@ def score(network: FaceNetwork, people: list[PairFolder]) -> dict[str, float]:
     importance = unit_importance().astype(np.float64)
     for person in people:
         true = person.weights.astype(np.float64) - person.weights[0]
-        codes = {of: _codes(network, from_words(np.array(person[of]))) for of in ("driver", "color_only")}
+        codes = {}
+        for of in ("driver", "color_only"):
+            alpha = network.enc.motion(torch.from_numpy(from_words(np.array(person[of]))))
+            codes[of] = alpha - alpha[:1]  # relative to the neutral
         for of, code in codes.items():
             explained[f"code_{of}"].add(code.double().numpy(), true, importance)
         if person.has_avatar:
@@ -57,12 +60,6 @@ def score(network: FaceNetwork, people: list[PairFolder]) -> dict[str, float]:
             for of, code in codes.items():
                 _add_motion(network, person, code, explained[f"flow_{of}"], explained[f"depth_{of}"])
     return {name: each.figure() for name, each in explained.items() if not np.isnan(each.figure())}
-
-
-def _codes(network: FaceNetwork, pictures: NDArray[np.float32]) -> Tensor:
-    """[T, M] relative to frame 0."""
-    alpha = network.enc.motion(torch.from_numpy(pictures))
-    return alpha - alpha[:1]
 
 
 def _add_motion(network: FaceNetwork, person: PairFolder, code: Tensor, flow: _Explained, depth: _Explained) -> None:

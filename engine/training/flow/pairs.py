@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.untrusted import mapped_array
 
 DRIVER_ARRAYS = ("driver", "color_only", "weights")
@@ -29,7 +30,7 @@ AVATAR_ARRAYS = ("source", "target", "offset", "known")
 _LAYOUT: dict[str, tuple[Any, ...]] = {
     "driver": (np.int16, "T", 4, "N", "N"),
     "color_only": (np.int16, "T", 4, "N", "N"),
-    "weights": (np.float32, "T", 52),
+    "weights": (np.float32, "T", UNIT_COUNT),
     "source": (np.int16, 1, 4, "N", "N"),
     "target": (np.int16, "T", 4, "N", "N"),
     "offset": (np.float16, "T", "N", "N", 2),

@@ -55,7 +55,10 @@ class RayExecutor:
     address: str | None = None
 
     def run(self, jobs: list[ClipJob]) -> Iterator[ClipReport]:
-        ray = _ray()
+        try:
+            import ray
+        except ImportError:
+            raise InputError("--engine ray: needs the package ray; pip install 'vfa-live[ray]'") from None
         own = {"num_cpus": self.workers, "include_dashboard": False} if self.address is None else {}
         ray.init(address=self.address, log_to_driver=False, configure_logging=False, **own)
         try:
@@ -66,14 +69,6 @@ class RayExecutor:
                 yield from ray.get(done)
         finally:
             ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise InputError("--engine ray: needs the package ray; pip install 'vfa-live[ray]'") from None
-    return ray
 
 
 def find_recordings(inputs: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
@@ -92,7 +87,8 @@ def find_recordings(inputs: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    if _is_frames(folder):
+    pictures = (next((folder / name).glob("*.[jp][pn]*g"), None) for name in ("rgb", "color"))
+    if any(picture is not None for picture in pictures) and (folder / "depth").is_dir():
         yield folder
         return
     for path in sorted(folder.iterdir()):
@@ -101,11 +97,6 @@ def _below(folder: Path) -> Iterator[Path]:
                 yield from _below(path)
         elif path.suffix.lower() in _RECORDINGS and path.name not in _OURS:
             yield path
-
-
-def _is_frames(folder: Path) -> bool:
-    pictures = [next((folder / name).glob("*.[jp][pn]*g"), None) for name in ("rgb", "color")]
-    return any(picture is not None for picture in pictures) and (folder / "depth").is_dir()
 
 
 def _named(recording: Path, root: Path) -> tuple[str, str]:
@@ -146,7 +137,7 @@ def preprocess(
     skipped = set() if retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
     due = [job for job in jobs if not job.finished and job.recording not in skipped]
     reports: list[ClipReport] = []
-    with progress() if progress is not None else nullcontext(_silent) as tell:
+    with progress() if progress is not None else nullcontext(lambda _doing, _done, _total: None) as tell:
         tell("preprocessing", len(jobs) - len(due), len(jobs))
         for report in executor.run(due):
             with (out / REPORT_NAME).open("a") as file:
@@ -193,7 +184,3 @@ def _check_names(jobs: list[ClipJob]) -> None:
             raise InputError(
                 f"{job.recording} and {other}: both would become {job.person}/{job.name}; give each a folder"
             )
-
-
-def _silent(_doing: str, _done: int, _total: int | None) -> None:
-    pass

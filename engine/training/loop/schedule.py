@@ -29,12 +29,10 @@ class Schedule:
 
     def rate(self, step: int) -> float:
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        return self.peak * rise * self._share(step)
-
-    def _share(self, step: int) -> float:
-        if self.name == "published":
-            return float(PUBLISHED_DROP ** (step // (PUBLISHED_EVERY * self.scheduler_every)))
-        if self.name == "constant":
-            return 1.0
         done = min(1.0, max(0.0, (step - self.warmup) / max(1, self.steps - self.warmup)))
-        return 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2
+        share = {
+            "published": float(PUBLISHED_DROP ** (step // (PUBLISHED_EVERY * self.scheduler_every))),
+            "cosine": 0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2,
+            "constant": 1.0,
+        }[self.name]
+        return self.peak * rise * share

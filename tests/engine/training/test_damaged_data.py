@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from calib.rigging.template_head import LANDMARK_FILE, read_landmarks
-from core.canonical_face import LANDMARK_COUNT
 from core.errors import InputError
+from core.face_regions import ALL_LANDMARKS
 from engine.expression.expression_prior import PRIOR_FILE, ExpressionPrior
 from engine.training.expression.clip_record import VIEWS, ClipRecord, load_records
 from engine.training.flow.clip_reader import PictureClip, VideoClip
@@ -20,6 +20,7 @@ from engine.training.flow.clip_writer import ClipWriter
 from engine.training.flow.pair_samples import PairSamples
 from engine.training.flow.pairs import PairFolder, pair_folders
 from engine.training.flow.preprocess import REPORT_NAME, read_reports
+from engine.training.flow.sample_options import SampleOptions
 
 Array = np.ndarray[Any, Any]
 
@@ -104,7 +105,7 @@ def test_damaged_landmarks_of_the_template(changes: dict[str, Array | None], tmp
 def record(frames: int = 2) -> ClipRecord:
     shape = (frames, len(VIEWS))
     return ClipRecord(
-        np.zeros((*shape, LANDMARK_COUNT, 3), np.float32),
+        np.zeros((*shape, ALL_LANDMARKS, 3), np.float32),
         np.zeros((*shape, 4, 4)),
         np.zeros((frames, 52), np.float32),
         np.ones(shape, bool),
@@ -185,7 +186,9 @@ def test_pairs_with_numbers_that_are_none(name: str, tmp_path: Path) -> None:
     arrays = pairs()
     arrays[name] = arrays[name] + NAN.astype(arrays[name].dtype)
     PairFolder.write(tmp_path / "ann", **arrays)
-    refusal(lambda: PairSamples(tmp_path, "generator", augment=False)(0), tmp_path / "ann", "finite")
+    refusal(
+        lambda: PairSamples(tmp_path, "generator", options=SampleOptions(augment=False))(0), tmp_path / "ann", "finite"
+    )
 
 
 def test_pairs_of_different_sizes(tmp_path: Path) -> None:

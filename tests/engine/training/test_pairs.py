@@ -16,6 +16,7 @@ from engine.training.expression.expression_dataset import StillTracker
 from engine.training.flow import make_pairs
 from engine.training.flow.pair_samples import FRAMES_OF_ONE, PairSamples, mirrored_units, unit_importance
 from engine.training.flow.pairs import DRIVER_ARRAYS, PairFolder, from_words, pair_folders
+from engine.training.flow.sample_options import SampleOptions
 
 FRAMES = 5
 
@@ -76,7 +77,7 @@ def test_drivers_have_depth_from_the_sensor_or_from_the_face(root: Path) -> None
 
 
 def test_a_sample_repeats_and_its_mirror_image_is_as_true(root: Path) -> None:
-    samples = PairSamples(root, "generator", seed=3)
+    samples = PairSamples(root, "generator", options=SampleOptions(seed=3))
     seen_flip = False
     for number in range(12):
         one, again = samples(number), samples(number)
@@ -87,13 +88,13 @@ def test_a_sample_repeats_and_its_mirror_image_is_as_true(root: Path) -> None:
             continue
         still = warped_error(one["source"], np.zeros_like(one["offset"]), one["target"], weight)
         assert warped_error(one["source"], one["offset"], one["target"], weight) < 0.8 * still
-        plain = PairSamples(root, "generator", seed=3, augment=False)(number)
+        plain = PairSamples(root, "generator", options=SampleOptions(seed=3, augment=False))(number)
         seen_flip |= not np.array_equal(one["code"], plain["code"])
     assert seen_flip
 
 
 def test_the_code_stage_shows_several_frames_of_one_person(root: Path) -> None:
-    value = PairSamples(root, "code", seed=1)(7)
+    value = PairSamples(root, "code", options=SampleOptions(seed=1))(7)
     assert value["frames"].shape == (FRAMES_OF_ONE, 4, COMPACT.image_size, COMPACT.image_size)
     assert not value["units"][0].any()
     assert value["units"][1:].any()

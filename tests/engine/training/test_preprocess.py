@@ -19,6 +19,7 @@ from engine.training.flow.clip_reader import VideoClip, find_clips
 from engine.training.flow.clip_samples import ClipSamples, normalised
 from engine.training.flow.preprocess import LocalExecutor, RayExecutor, find_recordings, preprocess, summary
 from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
+from engine.training.flow.sample_options import SampleOptions
 
 FRAMES = 10
 
@@ -190,7 +191,7 @@ def test_two_recordings_of_one_name_are_told(tmp_path: Path) -> None:
 
 def test_samples_are_a_first_frame_and_another_one(clips: tuple[Path, list[ClipReport]]) -> None:
     out, _ = clips
-    samples = ClipSamples(out, size=64, augment=False)
+    samples = ClipSamples(out, size=64, options=SampleOptions(augment=False))
     assert len(samples.clips) == 2
     first, again, other = samples(5), samples(5), samples(6)
     assert all(np.array_equal(first[name], again[name]) for name in first)
@@ -209,7 +210,7 @@ def test_both_pictures_of_a_sample_are_augmented_alike(
         [performer[0], RgbdFrame(performer[0].rgb, performer[0].depth_m, performer[0].intrinsics, 0.1, 1)],
     )
     samples = ClipSamples(tmp_path, size=64)
-    plain = ClipSamples(tmp_path, size=64, augment=False)(0)["source"]
+    plain = ClipSamples(tmp_path, size=64, options=SampleOptions(augment=False))(0)["source"]
     for number in range(4):
         sample = samples(number)
         assert np.array_equal(sample["source"], sample["driving"])  # both frames show the same

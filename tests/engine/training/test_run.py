@@ -17,6 +17,7 @@ from engine.flow.network.layers import identity_grid
 from engine.flow.network.network import FaceNetwork
 from engine.training.find_batch import find_batch
 from engine.training.flow.clip_samples import ClipSamples
+from engine.training.flow.sample_options import SampleOptions
 from engine.training.flow.stage_options import LossWeights, StageOptions
 from engine.training.flow.stages import StageModel, offset_of
 from engine.training.loop.distributed import Team
@@ -103,7 +104,7 @@ def test_options_that_make_no_sense_are_told(clip: Path, tmp_path: Path) -> None
         options("generator", tmp_path / "missing", tmp_path)
     with pytest.raises(InputError, match="takes 4 channels"):
         path = train(options("generator", clip, tmp_path / "four", steps=1))
-        train(options("generator", clip, tmp_path / "three", init=path, channels=3))
+        train(options("generator", clip, tmp_path / "three", init=path, samples=SampleOptions(channels=3)))
 
 
 def test_it_starts_at_rest() -> None:
