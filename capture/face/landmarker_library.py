@@ -27,7 +27,7 @@ from core.untrusted import opened_zip, zip_entry
 SCORE_COUNT = 52
 DETECTOR_MEMBER = "face_detector.tflite"
 _LARGEST_DETECTOR = 16 << 20
-_NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: Created TensorFlow", "W0000", "I0000", "E0000")
+_NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: ", "W0000", "I0000", "E0000")
 
 log = logging.getLogger(__name__)
 _lock = threading.RLock()
