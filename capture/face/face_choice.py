@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.face_finder import SeenFace
+from capture.face.face_detector import SeenFace
 
 PATIENCE_S = 3.0  # for so long after a loss only the driver is taken, and nobody known to be another
 _FORGOTTEN_S = 10.0  # another face that was not seen for so long

@@ -1,7 +1,7 @@
 """The face landmarker on a stream of pictures, forgiving about time and picture size, and true to one person.
 
 Landmarks are followed within a window of the picture. Which face that is on, and where to look for it after a loss, is
-found out by `face_finder` and decided by `face_choice`; while all is well that costs two milliseconds twice a second.
+found out by `face_detector` and decided by `face_choice`; while all is well that costs two milliseconds twice a second.
 """
 
 import threading
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_choice import FaceChoice
-from capture.face.face_finder import FaceFinder, SeenFace, Window
-from capture.face.landmarker_library import DetectionNetwork, LandmarkNetwork
+from capture.face.face_detector import FaceDetector, SeenFace, Window
+from capture.face.landmarker_library import LandmarkNetwork
 from core.closeable import Closeable
 
 _LARGEST_STEP_MS = 1000  # a longer gap between frames is told to the tracker as this
@@ -56,8 +56,7 @@ class Landmarker(Closeable):
 
     def __init__(self, model_path: Path) -> None:
         self._network = LandmarkNetwork(model_path, video=True, scores=True)
-        self._detector = DetectionNetwork(model_path)
-        self._finder, self._choice = FaceFinder(self._detector), FaceChoice()
+        self._detector, self._choice = FaceDetector(model_path), FaceChoice()
         self._next_wanted = threading.Event()
         self._clock_ms = 0
         self._look_due_ms = 0
@@ -140,19 +139,19 @@ class Landmarker(Closeable):
         assert self._place is not None
         if self._next_wanted.is_set():
             self._next_wanted.clear()
-            seen = self._finder.search(rgb, everywhere=True)
+            seen = self._detector.search(rgb, everywhere=True)
             return self._choice.pin_next(seen, self._place, self._clock_ms / 1000)
         if self._clock_ms < self._look_due_ms:
             return None
         self._look_due_ms = self._clock_ms + _LOOK_EVERY_MS
-        return self._choice.better(self._finder.look(rgb), self._place, rgb, self._clock_ms / 1000)
+        return self._choice.better(self._detector.look(rgb), self._place, rgb, self._clock_ms / 1000)
 
     def _search(self, rgb: NDArray[np.uint8]) -> FaceLandmarks | None:
         """Look for the driver, at first everywhere, so that a recording's first frame counts."""
         if self._window is not None:
             self._choice.lose()
             self._window, self._place, self._searches = None, None, 0
-        seen = self._finder.search(rgb, everywhere=self._searches == 0)
+        seen = self._detector.search(rgb, everywhere=self._searches == 0)
         self._searches += 1
         for face in self._choice.candidates(seen, rgb, self._clock_ms / 1000):
             found = self._land(rgb, face, [other for other in seen if other is not face])

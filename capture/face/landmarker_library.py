@@ -146,7 +146,8 @@ class DetectionNetwork(Closeable):
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""
-        self._detector.close()
+        with _lock, _native_messages_logged():  # it says good-bye
+            self._detector.close()
 
     def run(self, rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """The faces in `rgb` [H, W, 3], the surest first."""

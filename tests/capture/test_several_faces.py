@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from capture.face.face_choice import PATIENCE_S, FaceChoice
-from capture.face.face_finder import SeenFace, _parts
+from capture.face.face_detector import SeenFace, _parts
 from capture.face.face_tracker import FaceTracker
 from core.camera import assumed_intrinsics
 from core.frame import RgbdFrame

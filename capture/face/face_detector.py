@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.landmarker_library import DetectionNetwork
+from core.closeable import Closeable
 
 _SMALLEST_TILED = 480  # shorter side of a picture, below which parts of it show no more than the whole
 _TILES_A_LOOK = 3
@@ -43,12 +45,19 @@ class SeenFace:
         return near and max(self.side, other.side) <= ratio * min(self.side, other.side)
 
 
-class FaceFinder:
-    """Looks for faces with the detector, which sees 128×128 pixels of whatever it is given: so in parts, too."""
+class FaceDetector(Closeable):
+    """Looks for faces with a network that sees 128×128 pixels of whatever it is given: so in parts, too.
 
-    def __init__(self, detector: DetectionNetwork) -> None:
-        self._detector = detector
+    Owned by one thread. Raises InputError where the model cannot be loaded.
+    """
+
+    def __init__(self, model_path: Path) -> None:
+        self._network = DetectionNetwork(model_path)
         self._turn = 0
+
+    def close(self) -> None:
+        """Let go of the model. May be called twice."""
+        self._network.close()
 
     def look(self, rgb: NDArray[np.uint8]) -> list[SeenFace]:
         """The faces that show in the whole of a picture [H, W, 3] and in two of its parts, other ones from call to
@@ -81,7 +90,7 @@ class FaceFinder:
         sightings = []
         for window in windows:
             part = rgb[window.y : window.y + window.height, window.x : window.x + window.width]
-            for (x, y, width, height), score in self._detector.run(part):
+            for (x, y, width, height), score in self._network.run(part):
                 sightings.append((score, (x + window.x, y + window.y, width, height)))
         kept: list[tuple[float, float, float, float]] = []
         for _, box in sorted(sightings, reverse=True):
