@@ -15,7 +15,8 @@ from core.frame import FaceObservation, RgbdFrame
 
 
 class FaceTracker(Closeable):
-    """Follows the one face of a stream of frames. Owned by one thread; a context manager.
+    """Follows one face of a stream of frames, of several the larger one that moves. Owned by one thread; a context
+    manager.
 
     Frames may have any size, and timestamps may jump or run backwards (a loop, a seek). The size of the person's face
     is learned from the first frames with depth; apart from that a frame's result depends on the tracker's own
@@ -35,6 +36,10 @@ class FaceTracker(Closeable):
     def close(self) -> None:
         """Let go of the model. May be called twice."""
         self._landmarker.close()
+
+    def follow_next(self) -> None:
+        """Follow another face, if there is one, from the next frame on: from left to right. From any thread."""
+        self._landmarker.follow_next()
 
     def track(self, frame: RgbdFrame) -> FaceObservation:
         """The face of `frame`; `tracked` is False where there is none."""

@@ -27,7 +27,7 @@ from core.untrusted import opened_zip, zip_entry
 
 DETECTOR_MEMBER = "face_detector.tflite"
 _LARGEST_DETECTOR = 16 << 20
-_NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: Created TensorFlow", "W0000", "I0000", "E0000")
+_NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: ", "W0000", "I0000", "E0000")
 
 log = logging.getLogger(__name__)
 _lock = threading.RLock()
@@ -146,7 +146,8 @@ class DetectionNetwork(Closeable):
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""
-        self._detector.close()
+        with _lock, _native_messages_logged():  # it says good-bye
+            self._detector.close()
 
     def run(self, rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """The faces in `rgb` [H, W, 3], the surest first."""

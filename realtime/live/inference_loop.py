@@ -106,6 +106,11 @@ class InferenceLoop:
         """Follow the driver's head, or keep it still; whether it follows now. No effect before there is an engine."""
         return self._pipeline is None or self._pipeline.toggle_head_pose()
 
+    def follow_next_face(self) -> None:
+        """Follow another of several faces. No effect before there is a tracker."""
+        if self._pipeline is not None:
+            self._pipeline.follow_next_face()
+
     # --- inference thread -----------------------------------------------------------------------------------------
 
     def _answer_frames(self, pipeline: FramePipeline) -> None:

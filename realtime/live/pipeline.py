@@ -60,6 +60,10 @@ class FramePipeline:
         observation = untracked(replace(last, timestamp_s=timestamp_s))
         return PosedFrame(observation, self._engine.animate(observation))
 
+    def follow_next_face(self) -> None:
+        """Follow another of several faces. May be called from any thread."""
+        self._tracker.follow_next()
+
     def toggle_head_pose(self) -> bool:
         """Follow the driver's head, or keep it still; whether it follows now. May be called from any thread."""
         self._engine.head_pose = "fixed" if self._engine.head_pose == "follow" else "follow"

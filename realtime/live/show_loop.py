@@ -136,6 +136,9 @@ class ShowLoop:
             self._viewer.notify("taking your face as neutral")
         elif command is ViewerCommand.RANGE:
             self._person.request_range()
+        elif command is ViewerCommand.NEXT_FACE:
+            self._inference.follow_next_face()
+            self._viewer.notify("following another face, if there is one")
         elif command is ViewerCommand.PAUSE:
             self._viewer.notify("paused" if self._inference.toggle_pause() else "going on")
             self._status_due_s = 0.0

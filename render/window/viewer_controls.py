@@ -15,6 +15,7 @@ class ViewerCommand(Enum):
 
     NEUTRAL = "neutral"  # take the next good frame as the neutral face
     RANGE = "range"  # ask the driver for the range of motion
+    NEXT_FACE = "next_face"  # follow another of several faces
     PAUSE = "pause"  # stop or go on following the driver
     RECORD = "record"  # start or stop recording
     SCREENSHOT = "screenshot"
@@ -26,6 +27,7 @@ class ViewerCommand(Enum):
 _COMMAND_KEYS = {
     "N": ViewerCommand.NEUTRAL,
     "G": ViewerCommand.RANGE,
+    "F": ViewerCommand.NEXT_FACE,
     "SPACE": ViewerCommand.PAUSE,
     "V": ViewerCommand.RECORD,
     "X": ViewerCommand.SCREENSHOT,
@@ -51,6 +53,7 @@ _ZOOM_PER_NOTCH = 1.1
 KEY_HELP = [
     ("N", "take your face as neutral"),
     ("G", "show how far your face goes (20 s)"),
+    ("F", "follow another face"),
     ("Space", "pause, go on"),
     ("V", "record, stop recording"),
     ("X", "save a screenshot"),

@@ -27,6 +27,10 @@ class ClosedTracker(Tracker):
     """Notes that it was closed."""
 
     closed = False
+    asked = 0
+
+    def follow_next(self) -> None:
+        self.asked += 1
 
     def __exit__(self, *_: object) -> None:
         self.closed = True
@@ -77,6 +81,16 @@ def test_inference_without_an_avatar_only_closes_the_tracker() -> None:
     own.made().run()
     assert own.tracker.closed
     assert not own.ready.is_set()
+
+
+def test_the_wish_for_another_face_reaches_the_tracker() -> None:
+    own = Inference()
+    own.loop.follow_next_face()  # too early, no effect
+    own.frames.put(frame(0))
+    own.frames.close()
+    own.loop.run()
+    own.loop.follow_next_face()
+    assert own.tracker.asked == 1
 
 
 def test_while_paused_frames_go_by_unanswered() -> None:

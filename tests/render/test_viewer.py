@@ -31,6 +31,7 @@ def viewer(ctx, toy_head):
     ("key", "command"),
     [
         ("N", ViewerCommand.NEUTRAL),
+        ("F", ViewerCommand.NEXT_FACE),
         ("SPACE", ViewerCommand.PAUSE),
         ("V", ViewerCommand.RECORD),
         ("X", ViewerCommand.SCREENSHOT),
