@@ -47,6 +47,7 @@ _FACING = 0.3  # of a normal, out of the face
 _BESIDE_HIGH = 0.3  # in widths: at least so far beyond the rims of eyes higher than any human's
 _NEIGHBOURS = 8
 _FOLLOW_FULL, _FOLLOW_END = 0.12, 0.5  # avatar units: followers so near the skin go along fully, so far not at all
+_RESTS = 0.02  # avatar units: a thing rests on skin not much farther away than the nearest
 _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
@@ -193,11 +194,14 @@ def _part_weights(work: WorkMesh, survey: HeadSurvey, point_weights: sparse.csr_
         distance, nearest = tree.query(work.vertices[followers])
         near = np.clip((_FOLLOW_END - distance) / (_FOLLOW_END - _FOLLOW_FULL), 0, 1)
         weights[followers] = sparse.diags(near * near * (3 - 2 * near)) @ own[nearest]
-    component = survey.parts.component
-    for number in np.unique(component[survey.parts.kind == Kind.RIGID]):
-        members = np.flatnonzero((component == number) & (survey.parts.kind == Kind.RIGID))
-        _, nearest = tree.query(work.vertices[members])
-        weights[members] = sparse.vstack([sparse.csr_matrix(own[nearest].mean(axis=0))] * len(members))
+    whole = survey.parts.whole
+    for number in np.unique(whole[survey.parts.kind == Kind.RIGID]):
+        members = np.flatnonzero((whole == number) & (survey.parts.kind == Kind.RIGID))
+        distance, nearest = tree.query(work.vertices[members])
+        rests = np.exp((distance.min() - distance) / _RESTS)  # it goes with what it rests on, as one
+        near = float(np.clip((_FOLLOW_END - distance.min()) / (_FOLLOW_END - _FOLLOW_FULL), 0, 1))
+        mean = sparse.csr_matrix(near * rests / rests.sum()) @ own[nearest]
+        weights[members] = sparse.csr_matrix(np.ones((len(members), 1))) @ mean
     return weights.tocsr()
 
 

@@ -11,9 +11,10 @@ from calib.surgery.piece_textures import EYEBALL_EDGE
 from calib.surgery.pieces import Piece, grid_faces
 from calib.surgery.remesh import WorkMesh
 from calib.surgery.seams import sides_of
+from calib.survey.eyeballs import Eyeball
 from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
-from calib.survey.parts import Eyeball, Kind
+from calib.survey.parts import Kind
 
 RADIUS = 0.47  # of the eye's width, where there is no eyeball to measure
 _MOST_SKIN_BACK = 0.35  # in widths: how far an added eyeball is moved back to clear the lids

@@ -13,7 +13,8 @@ from calib.survey.hand_landmarks import Points, completed
 from calib.survey.hand_placement import on_surface, place_by_hand
 from calib.survey.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components, topology_landmarks
 from calib.survey.openings import Opening, trace_opening
-from calib.survey.parts import Kind, Parts, recognise_parts
+from calib.survey.parts import THINGS, Kind, Parts, recognise_parts, skin_pieces
+from calib.survey.piece_names import named_pieces
 from calib.survey.placement import FACE_HEIGHT, Placement, moved, place
 from calib.survey.surface import Surface, directed_edges, make_surface
 from calib.survey.views import Studio, front_camera
@@ -23,12 +24,12 @@ from core.mesh import Mesh
 _CLOSE_UP_PIXELS = 640
 _CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
 _CLOSE_UP_ROOM = 1.3  # and at least so many times the height of an opening that is higher than wide
-_SKIN_LANDMARKS = 8  # a component that so many landmarks see is skin
+_RIGHT_BEHIND, _HIDES = 0.35, 0.7  # avatar units; share of a piece's landmarks with skin right behind it
 _MOUTH_CLOSED, _EYES_CLOSED = 0.09, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
 _SHOWN_PARTS = (
     ("eyeballs", (Kind.EYE_LEFT, Kind.EYE_RIGHT)),
     ("teeth or tongue", (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)),
-    ("lashes, brows or hair", (Kind.FOLLOWER,)),
+    ("lashes, brows or hair", (Kind.FOLLOWER, Kind.STILL)),
     ("accessories", (Kind.RIGID,)),
 )
 _PEEP_DEPTH, _PEEP_ACROSS = 0.06, 0.25  # in widths: behind the rims of an opening, and beside them
@@ -127,15 +128,10 @@ def survey_landmarked(
     vertices = moved(mesh.vertices.astype(np.float64), T)
     surface = make_surface(vertices, mesh.faces)
     component = surface.components()[surface.point_of_vertex]
-    seen = landmark_components(look, landmarks, component[mesh.faces[:, 0]])
-    skin = np.flatnonzero(seen >= min(_SKIN_LANDMARKS, seen.max()))
-    parts = recognise_parts(mesh, vertices, component, skin, landmarks)
+    parts = _parts(mesh, look, vertices, component, landmarks, T)
     kind = parts.kind[mesh.faces[:, 0]]
-    bare = mesh.faces.copy()
-    hidden = (kind == Kind.FOLLOWER) | (kind == Kind.RIGID)
-    bare[hidden] = bare[hidden][:, :1]  # shrunk to nothing, so that the others keep their numbers
     visible = np.zeros(len(mesh.faces), dtype=bool)
-    with Studio(replace(mesh, faces=bare)) as bare_studio:
+    with Studio(_without(mesh, np.isin(kind, THINGS))) as bare_studio:
         look_bare = partial(bare_studio.look, T)
         mouth, eyes = _openings(look_bare, landmarks, surface, kind == Kind.SKIN)
         for yaw, pitch in views:
@@ -146,6 +142,39 @@ def survey_landmarked(
         visible &= ~_peeped_at(opening, middle)
     visible &= _in_large_patch(surface.point_of_vertex[mesh.faces], visible)
     return HeadSurvey(mesh, placement, vertices, surface, landmarks, mouth, eyes, parts, visible)
+
+
+def _parts(
+    mesh: Mesh,
+    look: LookWorld,
+    vertices: NDArray[np.float64],
+    component: NDArray[np.int64],
+    landmarks: NDArray[np.float64],
+    T_world_file: NDArray[np.float64],
+) -> Parts:
+    """What the pieces are. What landmarks fall on is skin, unless its name or skin right behind it says otherwise."""
+    owner = component[mesh.faces[:, 0]]
+    seen, shown = landmark_components(look, landmarks, owner)
+    names = named_pieces(mesh, component)
+    skin, said = skin_pieces(names, seen)
+    if len(skin) > 1:
+        most = skin[seen[skin].argmax()]
+        with Studio(_without(mesh, owner != most)) as alone:
+            _, bare = landmark_components(partial(alone.look, T_world_file), landmarks, owner)
+        behind = bare.depth - shown.depth
+        hides = (bare.component == most) & (behind > 0) & (behind < _RIGHT_BEHIND)
+        covered = np.zeros(len(seen), dtype=bool)
+        for number in skin[skin != most]:
+            covered[number] = hides[shown.component == number].mean() > _HIDES
+        skin, said = skin_pieces(names, seen, covered)
+    return recognise_parts(mesh, vertices, component, skin, said, landmarks)
+
+
+def _without(mesh: Mesh, hidden: NDArray[np.bool_]) -> Mesh:
+    """The mesh with some faces [F] shrunk to nothing, so that the others keep their numbers."""
+    faces = mesh.faces.copy()
+    faces[hidden] = faces[hidden][:, :1]
+    return replace(mesh, faces=faces)
 
 
 def _in_large_patch(faces: NDArray[np.int64], visible: NDArray[np.bool_]) -> NDArray[np.bool_]:

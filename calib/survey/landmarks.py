@@ -1,6 +1,7 @@
 """The driver's landmarks found on the avatar itself, on its surface."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ from core.rigid_motion import fit_similarity
 
 LookWorld = Callable[[NDArray[np.float64], Intrinsics], View]
 """Renders the placed head: (T_camera_world, intrinsics) → View."""
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarksSeen:
+    """What landmarks [L] see from the front: the number of a component (-1: nothing), and its depth."""
+
+    component: NDArray[np.int64]
+    depth: NDArray[np.float32]
+
 
 DETECT_PIXELS = 768
 _MAX_SPREAD = 0.02  # avatar units; faces come out at 0.004 to 0.008, a cow at 0.04
@@ -92,10 +102,13 @@ def topology_landmarks(mesh: Mesh, vertices: NDArray[np.float64], finder: FaceFi
 
 def landmark_components(
     look: LookWorld, landmarks: NDArray[np.float64], component_of_face: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """[C] how many face landmarks, those of lids and lips aside, see each connected component from the front."""
+) -> tuple[NDArray[np.int64], LandmarksSeen]:
+    """[C] how many face landmarks, those of lids and lips aside, see each connected component from the front, and what
+    each of them sees."""
     plain = ~mask(*UPPER_LIDS, *LOWER_LIDS, *UPPER_LID_FOLDS, *LOWER_LID_FOLDS, *UPPER_LIP, *LOWER_LIP)
     view = look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS))
     pixel = np.floor(view.project(landmarks[:FACE_LANDMARKS][plain])).astype(int).clip(0, DETECT_PIXELS - 1)
     face = view.face_id[pixel[:, 1], pixel[:, 0]]
-    return np.bincount(component_of_face[face[face >= 0]], minlength=int(component_of_face.max()) + 1)
+    on = np.where(face >= 0, component_of_face[face], -1)
+    counts = np.bincount(on[on >= 0], minlength=int(component_of_face.max()) + 1)
+    return counts, LandmarksSeen(on, view.depth[pixel[:, 1], pixel[:, 0]])

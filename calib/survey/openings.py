@@ -23,6 +23,7 @@ _OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
 _REACH = 0.30  # and up and down, in widths
 _ROOM = 1.15  # and farther, where the landmarks go beyond that
 _PARTED_SHARE = 0.7
+_BRIDGED = 3
 PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
 _FOLD_SLACK, _SHOWN_SLACK = 0.07, 0.22  # in widths: how far from the landmarks a rim may be, by what shows it
 _HIGH = 0.8  # in widths: human eyes stay below 0.6
@@ -121,7 +122,7 @@ def trace_opening(
     inner = (grid.along > 0.2) & (grid.along < 0.8)
     parted = bool(np.isfinite(top[inner]).mean() >= _PARTED_SHARE)
     if parted:
-        start, end = _corners(np.isfinite(top))
+        start, end = _corners(np.isfinite(top), inner)
         behind = float(shown[start : end + 1].mean())
     else:
         start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
@@ -221,20 +222,14 @@ def _breaks(grid: _Grid, surface: Surface, skin: NDArray[np.bool_], width: float
     return breaks
 
 
-def _corners(found: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last column of the run of found columns around the middle; gaps of up to three columns are bridged."""
-    middle = len(found) // 2
-    ends = []
-    for step in (-1, 1):
-        column, misses, last = middle, 0, middle
-        while 0 <= column < len(found) and misses <= 3:
-            if found[column]:
-                last, misses = column, 0
-            else:
-                misses += 1
-            column += step
-        ends.append(last)
-    return ends[0], ends[1]
+def _corners(found: NDArray[np.bool_], inner: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and last found column [C] of an opening: of those `inner` [C] some may be missing, as behind a strand of
+    hair; beyond them a gap of more than `_BRIDGED` columns ends it."""
+    columns = np.flatnonzero(found | inner)
+    runs = np.split(columns, np.flatnonzero(np.diff(columns) > _BRIDGED + 1) + 1)
+    own = np.concatenate([run for run in runs if inner[run].any()])
+    own = own[found[own]]
+    return int(own[0]), int(own[-1])
 
 
 def _rims_by_picture(

@@ -1,15 +1,20 @@
-"""What the separate pieces of a head are: eyeballs, teeth, tongue, and things that go along with the skin.
+"""What the separate pieces of a head are: eyeballs, teeth, tongue, things that go along with the skin, and things that
+stay as they are.
 
-Names in the file decide where they say something; otherwise place and shape do.
+Names in the file decide where they say something (`calib.survey.piece_names`); otherwise place and shape do.
 """
 
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
+from calib.survey.closest import closest_on_faces
+from calib.survey.eyeballs import Eyeball, find_eyeballs
 from core.face_regions import LIP_MIDDLES, eye_corners
 from core.mesh import Mesh
 
@@ -22,30 +27,23 @@ class Kind(IntEnum):
     EYE_RIGHT = 2
     UPPER_MOUTH = 3  # stays with the skull
     LOWER_MOUTH = 4  # goes with the jaw
-    FOLLOWER = 5  # lashes, brows, hair: goes with the skin next to it
-    RIGID = 6  # glasses, jewellery: goes with the skin next to it as one piece
+    FOLLOWER = 5  # lashes, brows, beards: goes with the skin next to it
+    RIGID = 6  # glasses, jewellery: goes with the skin that it rests on, as one piece
+    STILL = 7  # hair, hats: stays with the skull
 
 
-_NAMES: tuple[tuple[str, str], ...] = (
-    (r"lash|cilia|brow|hair|beard|moustache|mustache|fur\b", "follower"),
-    (r"glasses|spectacle|ear.?ring|jewel|piercing|hat\b|cap\b|helmet|headset", "rigid"),
-    (r"tongue", "tongue"),
-    (r"(upper|top).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(upper|top)", "upper"),
-    (r"(lower|bottom).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(lower|bottom)", "lower"),
-    (r"teeth|tooth|dent(al|ure)|gum(s|\b|_)", "teeth"),
-    (r"eye(?!.?(lid|socket|shadow|wear))|cornea|iris|sclera|pupil", "eye"),
-)
-
+THINGS = (Kind.FOLLOWER, Kind.RIGID, Kind.STILL)
+"""What is no part of the face, and may hide it."""
 
 _LEAST_TEETH = 30  # vertices
-
-
-@dataclass(frozen=True, eq=False)
-class Eyeball:
-    """A sphere fitted to an eye, avatar units."""
-
-    centre: NDArray[np.float64]
-    radius: float
+_LEAST_LANDMARKS = 8  # a piece that so many landmarks see may be skin
+_WELL_SEEN = 0.5  # of the landmarks that the most seen piece has
+_LIES_ON = 0.09  # avatar units: what is nowhere farther from the skin lies on it, as a beard or brow does
+_LARGEST_THING = 3.0  # avatar units, of which a face is 1.3 high
+_SAMPLES = 400
+_TOUCHING = 0.02  # avatar units
+_MOST_ASKED = 10_000  # vertices: whether pieces touch
+_BAG = 0.5  # of the depth of teeth: where they hang together only behind this, both rows may part
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +54,39 @@ class Parts:
         kind: [V] Kind of each mesh vertex.
         component: [V] connected component of each mesh vertex.
         eyeballs: those found as pieces of their own, picture-left first; None where there is none.
+        whole: [V] number of the thing each vertex belongs to; one number moves as one.
     """
 
     kind: NDArray[np.int64]
     component: NDArray[np.int64]
     eyeballs: tuple[Eyeball | None, Eyeball | None]
+    whole: NDArray[np.int64]
 
     def has(self, *kinds: Kind) -> bool:
         return bool(np.isin(self.kind, kinds).any())
+
+
+def skin_pieces(
+    names: dict[int, tuple[str, str]], seen: NDArray[np.int64], covered: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Numbers of the components that are skin, and what names say of the others.
+
+    Args:
+        names: what they say of each component, and the part that says so, see `named_pieces`.
+        seen: [C] how many landmarks see each component.
+        covered: [C] components that lie before skin, as far as that is known.
+    """
+    said = {number: found for number, (found, _) in names.items()}
+    unnamed = np.array([number not in said for number in range(len(seen))])
+    first = int(seen.argmax())
+    if first in said and not (seen[unnamed] >= _WELL_SEEN * seen[first]).any():
+        nonsense = names[first][1]  # "head with glasses" as the name of everything
+        said = {number: found for number, (found, name) in names.items() if name != nonsense and number != first}
+        unnamed = np.array([number not in said for number in range(len(seen))])
+    skin = unnamed & (seen >= min(_LEAST_LANDMARKS, seen[unnamed].max()))
+    if covered is not None:
+        skin &= ~covered
+    return np.flatnonzero(skin), said
 
 
 def recognise_parts(
@@ -71,6 +94,7 @@ def recognise_parts(
     vertices: NDArray[np.float64],
     component_of_vertex: NDArray[np.int64],
     skin: NDArray[np.int64],
+    said: dict[int, str],
     landmarks: NDArray[np.float64],
 ) -> Parts:
     """Tell the pieces of a mesh.
@@ -78,89 +102,124 @@ def recognise_parts(
     Args:
         vertices: [V, 3] avatar units.
         component_of_vertex: [V] connected components of the surface; skin: numbers of those that are skin.
+        said: what names say of components.
         landmarks: [478, 3].
     """
-    hints = _hints(mesh, component_of_vertex)
     kind = np.full(len(vertices), Kind.SKIN, dtype=np.int64)
-    order = np.argsort(component_of_vertex, kind="stable")
-    numbers, starts = np.unique(component_of_vertex[order], return_index=True)
-    members = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
-    others = [number for number in members if number not in set(skin.tolist())]
-    eyeballs: list[Eyeball | None] = [None, None]
-    for eye in range(2):
-        found = [n for n in others if _is_eyeball(vertices[members[n]], landmarks, eye, hints.get(n))]
-        if found:
-            largest = max(found, key=lambda n: float(np.ptp(vertices[members[n]], axis=0).max()))
-            eyeballs[eye] = fit_sphere(vertices[members[largest]])
-    for number in others:
-        kind[members[number]] = _kind_of(vertices[members[number]], landmarks, eyeballs, hints.get(number))
+    members = _grouped(component_of_vertex, np.arange(len(vertices)))
+    faces_of = _grouped(component_of_vertex[mesh.faces[:, 0]], np.arange(len(mesh.faces)))
+    is_skin = set(skin.tolist())
+    others = {number: own for number, own in members.items() if number not in is_skin}
+    pieces = {}
+    local = np.zeros(len(vertices), dtype=np.int64)
+    for number, own in others.items():
+        local[own] = np.arange(len(own))
+        if number in faces_of:
+            pieces[number] = vertices[own], local[mesh.faces[faces_of[number]]]
+    eyes = find_eyeballs(pieces, said, landmarks)
+    balls = [None if eye is None else eye[1] for eye in eyes]
+    skin_faces = mesh.faces[np.isin(component_of_vertex[mesh.faces[:, 0]], skin)].astype(np.int64)
+    for number, own in others.items():
+        chosen = next((eye for eye, found in enumerate(eyes) if found is not None and found[0] == number), None)
+        if chosen is not None:
+            kind[own] = Kind.EYE_LEFT + chosen
+            continue
+        faces = pieces[number][1] if number in pieces else np.zeros((0, 3), dtype=np.int64)
+        kind[own] = _kind_of(vertices[own], faces, landmarks, balls, said.get(number), (vertices, skin_faces))
     in_mouth = np.isin(kind, (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH))
     if in_mouth.any() and not _are_teeth(vertices[in_mouth], landmarks):
         kind[in_mouth] = Kind.RIGID
-    return Parts(kind, component_of_vertex, (eyeballs[0], eyeballs[1]))
+    whole = _wholes(mesh, vertices, component_of_vertex, kind, said, _tiny(landmarks))
+    kind[np.isin(whole, whole[kind == Kind.RIGID]) & (kind == Kind.FOLLOWER)] = Kind.RIGID
+    return Parts(kind, component_of_vertex, (balls[0], balls[1]), whole)
 
 
-def fit_sphere(points: NDArray[np.float64]) -> Eyeball:
-    """Least-squares sphere through points [N, 3] (algebraic, so it needs no start)."""
-    middle = points.mean(axis=0)
-    local = points - middle
-    design = np.column_stack([2 * local, np.ones(len(local))])
-    solution, *_ = np.linalg.lstsq(design, (local**2).sum(axis=1), rcond=None)
-    centre = solution[:3]
-    return Eyeball(centre + middle, float(np.sqrt(max(solution[3] + centre @ centre, 0.0))))
+def _tiny(landmarks: NDArray[np.float64]) -> float:
+    """Extent below which moving as one cannot be told from bending."""
+    return 0.25 * float(np.linalg.norm(np.subtract(*landmarks[list(eye_corners(0))])))
 
 
-def _hints(mesh: Mesh, component_of_vertex: NDArray[np.int64]) -> dict[int, str]:
-    """What names in the file say about each component."""
-    hints: dict[int, str] = {}
-    for part in mesh.parts:
-        label = f"{part.name} {mesh.materials[part.material].name}".lower()
-        said = next((meaning for pattern, meaning in _NAMES if re.search(pattern, label)), None)
-        if said is not None:
-            corners = mesh.faces[part.first_face : part.first_face + part.face_count]
-            hints.update(dict.fromkeys(np.unique(component_of_vertex[corners]).tolist(), said))
-    return hints
-
-
-def _is_eyeball(points: NDArray[np.float64], landmarks: NDArray[np.float64], eye: int, hint: str | None) -> bool:
-    """Whether a piece is the ball of this eye: near it, of its size, and round."""
-    if hint not in (None, "eye") or len(points) < 8:
-        return False
-    left, right = landmarks[list(eye_corners(eye))]
-    middle, width = (left + right) / 2, float(np.linalg.norm(right - left))
-    centre, extent = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points, axis=0)
-    near = np.abs(centre[:2] - middle[:2]).max() < 0.6 * width and centre[2] < middle[2] + 0.2 * width
-    sized = 0.4 * width < extent[:2].max() < 3.0 * width
-    if not (near and sized):
-        return False
-    ball = fit_sphere(points)
-    off = np.abs(np.linalg.norm(points - ball.centre, axis=1) - ball.radius)
-    return hint == "eye" or bool(0.25 * width < ball.radius < 1.5 * width and off.mean() < 0.12 * ball.radius)
+def _grouped(number: NDArray[np.int64], values: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Values [N] by their numbers [N]."""
+    order = np.argsort(number, kind="stable")
+    numbers, starts = np.unique(number[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(values[order], starts[1:]), strict=True))
 
 
 def _kind_of(
     points: NDArray[np.float64],
+    faces: NDArray[np.int64],
     landmarks: NDArray[np.float64],
     eyeballs: list[Eyeball | None],
     hint: str | None,
+    skin: tuple[NDArray[np.float64], NDArray[np.int64]],
 ) -> NDArray[np.int64]:
-    """[N] Kind of each vertex of one piece."""
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    """[N] Kind of each vertex of one piece; `skin`: vertices and faces of the skin."""
+    kinds = {"follower": Kind.FOLLOWER, "rigid": Kind.RIGID, "still": Kind.STILL, "upper": Kind.UPPER_MOUTH}
+    kinds |= {"tongue": Kind.LOWER_MOUTH, "lower": Kind.LOWER_MOUTH}
+    if hint in kinds:
+        return np.full(len(points), kinds[hint])
     if hint in (None, "eye"):
         for eye, ball in enumerate(eyeballs):
-            if ball is not None and _inside_ball(points, ball, 1.2 if hint is None else 1.6):
+            share = 1.2 if hint is None else 1.6
+            if ball is not None and _inside_ball(points, ball, share):
                 return np.full(len(points), Kind.EYE_LEFT + eye)
-    if hint in ("tongue", "lower"):
-        return np.full(len(points), Kind.LOWER_MOUTH)
-    if hint == "upper":
-        return np.full(len(points), Kind.UPPER_MOUTH)
     if hint == "teeth" or (hint is None and _in_mouth(points, landmarks)):
-        return _mouth_kinds(points, landmarks)
-    if hint == "rigid" or (hint is None and _is_small(points, landmarks)):
+        return _mouth_kinds(points, faces, landmarks)
+    if hint == "eye" and points[:, 2].mean() > landmarks[list(LIP_MIDDLES), 2].min() - 1.0:
         return np.full(len(points), Kind.RIGID)
-    if hint == "eye" and centre[2] > landmarks[list(LIP_MIDDLES), 2].min() - 1.0:
+    if float(np.ptp(points, axis=0).max()) < _tiny(landmarks):
         return np.full(len(points), Kind.RIGID)
-    return np.full(len(points), Kind.FOLLOWER)
+    large = float(np.ptp(points, axis=0).max()) > _LARGEST_THING  # a body or its clothes: goes along where they meet
+    return np.full(len(points), Kind.FOLLOWER if large or _lies_on_skin(points, *skin) else Kind.RIGID)
+
+
+def _lies_on_skin(points: NDArray[np.float64], vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> bool:
+    if not len(faces):
+        return True
+    asked = points[:: max(1, len(points) // _SAMPLES)]
+    _, _, distance = closest_on_faces(asked, vertices, faces, np.arange(len(faces)))
+    return bool(np.quantile(distance, 0.95) < _LIES_ON)
+
+
+def _wholes(
+    mesh: Mesh,
+    vertices: NDArray[np.float64],
+    component: NDArray[np.int64],
+    kind: NDArray[np.int64],
+    said: dict[int, str],
+    tiny: float,
+) -> NDArray[np.int64]:
+    """[V] number of the whole each vertex belongs to: frame and lenses of glasses must not move apart.
+
+    One are pieces of a part whose name says that they are rigid, and pieces that touch a rigid one, unless their name
+    says otherwise, or they are bodies, or `tiny`: lashes made of single hairs touch each other.
+    """
+    joins = [np.zeros((0, 2), dtype=np.int64)]
+    named = np.array([number for number, meant in said.items() if meant == "rigid"], dtype=np.int64)
+    for part in mesh.parts:
+        own = np.unique(component[mesh.faces[part.first_face : part.first_face + part.face_count]])
+        own = own[np.isin(own, named)]
+        joins.append(np.stack([own[:-1], own[1:]], axis=1))
+    count = int(component.max()) + 1
+    order = np.argsort(component, kind="stable")
+    starts = np.searchsorted(component[order], np.arange(count))
+    extent = np.zeros(count)
+    if len(order):
+        high, low = (ufunc.reduceat(vertices[order], starts) for ufunc in (np.maximum, np.minimum))
+        extent = (high - low).max(axis=1)
+    free = np.array([said.get(number) in (None, "rigid") for number in range(count)])
+    free &= (extent > tiny) & (extent < _LARGEST_THING)
+    members = np.flatnonzero(np.isin(kind, (Kind.RIGID, Kind.FOLLOWER)) & free[component])
+    members = members[:: max(1, len(members) // _MOST_ASKED)]
+    if len(members) > 1:
+        pairs = cKDTree(vertices[members]).query_pairs(_TOUCHING, output_type="ndarray")
+        one, other = members[pairs[:, 0]], members[pairs[:, 1]]
+        touching = (component[one] != component[other]) & ((kind[one] == Kind.RIGID) | (kind[other] == Kind.RIGID))
+        joins.append(np.stack([component[one[touching]], component[other[touching]]], axis=1))
+    every = np.concatenate(joins)
+    graph = sparse.coo_matrix((np.ones(len(every)), (every[:, 0], every[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1][component], dtype=np.int64)
 
 
 def _inside_ball(points: NDArray[np.float64], ball: Eyeball, share: float) -> bool:
@@ -177,14 +236,21 @@ def _in_mouth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bo
     return bool(beside and between and points[:, 2].max() < lips[:, 2].max() and centre[2] < lips[:, 2].mean())
 
 
-def _mouth_kinds(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Upper or lower, as one if the piece lies on one side of the lips' line, else vertex by vertex."""
+def _mouth_kinds(
+    points: NDArray[np.float64], faces: NDArray[np.int64], landmarks: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Upper or lower: as one if the piece lies on one side of the lips' line, or if its front hangs together across
+    that line, which would be stretched over the open mouth; else vertex by vertex."""
     line = float(landmarks[[13, 14], 1].mean())
     low, high = points[:, 1].min(), points[:, 1].max()
     share = (high - line) / max(high - low, 1e-12)
     size = (high - low) / max(abs(float(landmarks[291, 0] - landmarks[61, 0])), 1e-12)
+    above = points[:, 1] > line
     if size > 0.45 and 0.3 < share < 0.7:
-        return np.where(points[:, 1] > line, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
+        crossing = points[faces[above[faces].any(axis=1) & ~above[faces].all(axis=1)].reshape(-1), 2]
+        front = points[:, 2].max() - _BAG * float(np.ptp(points[:, 2]))
+        if not len(crossing) or crossing.max() < front:
+            return np.where(above, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
     return np.full(len(points), Kind.UPPER_MOUTH if share > 0.5 else Kind.LOWER_MOUTH)
 
 
@@ -192,9 +258,3 @@ def _are_teeth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> b
     """Whether what lies behind the lips is enough to be teeth or a tongue, and no scrap of a scan."""
     width = abs(float(landmarks[291, 0] - landmarks[61, 0]))
     return len(points) >= _LEAST_TEETH and bool(np.ptp(points[:, 0]) > 0.25 * width)
-
-
-def _is_small(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:
-    """Whether a piece is so small that moving as one cannot be told from bending."""
-    eye = float(np.linalg.norm(landmarks[133] - landmarks[33]))
-    return float(np.ptp(points, axis=0).max()) < 0.25 * eye

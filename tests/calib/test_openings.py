@@ -7,11 +7,15 @@ import pytest
 
 from calib.rig.controllers import Role
 from calib.rigging.assemble import assemble
+from calib.survey.eyeballs import fit_sphere
 from calib.survey.face_finder import FaceFinder
 from calib.survey.head_survey import HeadSurvey, survey_head
-from calib.survey.parts import Kind, fit_sphere
-from calib.survey.views import Studio
+from calib.survey.openings import trace_opening
+from calib.survey.parts import Kind
+from calib.survey.surface import make_surface
+from calib.survey.views import Studio, front_camera
 from capture.synthetic import builtin_avatar_path
+from core.mesh import Mesh
 from render.mesh.mesh_io import load_mesh
 
 
@@ -92,3 +96,24 @@ def test_a_sphere_is_recovered() -> None:
     ball = fit_sphere([1, 2, 3] + 0.7 * direction[direction[:, 2] > 0.3])
     np.testing.assert_allclose(ball.centre, [1, 2, 3], atol=1e-9)
     assert ball.radius == pytest.approx(0.7)
+
+
+def test_an_eye_behind_a_strand_of_hair_is_open_from_corner_to_corner() -> None:
+    """The strand crosses its middle and hangs together with the skin above and below, as on drawn heads."""
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, 101), np.linspace(0.35, -0.35, 71))
+    vertices = np.stack([x, y, np.zeros_like(x)], axis=-1).reshape(-1, 3)
+    corner = (np.arange(70)[:, None] * 101 + np.arange(100)).reshape(-1)
+    faces = np.concatenate([corner[:, None] + [0, 101, 1], corner[:, None] + [1, 101, 102]])
+    middle = vertices[faces].mean(axis=1)
+    hole = (np.abs(middle[:, 0]) < 0.25) & (np.abs(middle[:, 1]) < 0.08) & (np.abs(middle[:, 0]) > 0.02)
+    mesh = Mesh(vertices.astype(np.float32), faces[~hole].astype(np.int32))
+    surface = make_surface(mesh.vertices, mesh.faces)
+    chain = np.stack([np.linspace(-0.25, 0.25, 9), 0.08 * np.sin(np.linspace(0, np.pi, 9)), np.zeros(9)], axis=1)
+    with Studio(mesh) as studio:
+        view = studio.look(np.eye(4), *front_camera(np.zeros(3), 0.4, 640))
+    skin = np.ones(len(mesh.faces), dtype=bool)
+    found = trace_opening(view, surface, skin, chain, chain * [1, -1, 1], closed=False)
+    assert found.parted
+    assert found.width == pytest.approx(0.5, rel=0.05)
+    assert found.gap()[8] == pytest.approx(0.16, rel=0.1)
+    assert found.gap()[24] == pytest.approx(0.16, rel=0.1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.survey.parts import fit_sphere
+from calib.survey.eyeballs import fit_sphere
 from core.face_regions import CHIN, FACE_LANDMARKS
 from core.frame import FaceObservation
 from engine.landmark.landmark_engine import LandmarkEngine
