@@ -30,14 +30,15 @@ _NAMES: tuple[tuple[str, str], ...] = (
     (r"lash|cilia|brow|hair|beard|moustache|mustache|fur\b", "follower"),
     (r"glasses|spectacle|ear.?ring|jewel|piercing|hat\b|cap\b|helmet|headset", "rigid"),
     (r"tongue", "tongue"),
-    (r"(upper|top).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(upper|top)", "upper"),
-    (r"(lower|bottom).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(lower|bottom)", "lower"),
+    (r"(upper|top|up).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(upper|top|up)", "upper"),
+    (r"(lower|bottom|down).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(lower|bottom|down)", "lower"),
     (r"teeth|tooth|dent(al|ure)|gum(s|\b|_)", "teeth"),
     (r"eye(?!.?(lid|socket|shadow|wear))|cornea|iris|sclera|pupil", "eye"),
 )
 
 
 _LEAST_TEETH = 30  # vertices
+_ROW_DEPTH, _ROW_HEIGHT = 0.25, 0.13  # in mouth widths: front of a row of teeth, and what lies beyond the lips' line
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,14 +179,15 @@ def _in_mouth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bo
 
 
 def _mouth_kinds(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Upper or lower, as one if the piece lies on one side of the lips' line, else vertex by vertex."""
+    """Upper or lower, as one if what stands behind the lips is one row, else vertex by vertex: the assembly then cuts
+    the rows apart. Only the front tells: a palate or a throat behind a row may reach far to the other side."""
     line = float(landmarks[[13, 14], 1].mean())
-    low, high = points[:, 1].min(), points[:, 1].max()
-    share = (high - line) / max(high - low, 1e-12)
-    size = (high - low) / max(abs(float(landmarks[291, 0] - landmarks[61, 0])), 1e-12)
-    if size > 0.45 and 0.3 < share < 0.7:
+    width = max(abs(float(landmarks[291, 0] - landmarks[61, 0])), 1e-12)
+    front = points[points[:, 2] > points[:, 2].max() - _ROW_DEPTH * width, 1]
+    above, below = (front.max() - line) / width, (line - front.min()) / width
+    if min(above, below) > _ROW_HEIGHT:
         return np.where(points[:, 1] > line, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
-    return np.full(len(points), Kind.UPPER_MOUTH if share > 0.5 else Kind.LOWER_MOUTH)
+    return np.full(len(points), Kind.UPPER_MOUTH if above > below else Kind.LOWER_MOUTH)
 
 
 def _are_teeth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:
