@@ -10,11 +10,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from calib.rig.controllers import Controllers, Role
+from calib.rig.expression_basis import ExpressionBasis
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
 from calib.rigging.expression_transfer import carry_units
 from calib.rigging.neck import find_neck
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
+from calib.rigging.strain import relaxing_rows
 from calib.rigging.template_fit import fit_template
 from calib.rigging.template_head import load_template
 from calib.surgery.cutting import extend_rim
@@ -49,6 +51,9 @@ _NEIGHBOURS = 8
 _FOLLOW_FULL, _FOLLOW_END = 0.12, 0.5  # avatar units: followers so near the skin go along fully, so far not at all
 _RESTS = 0.02  # avatar units: a thing rests on skin not much farther away than the nearest
 _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
+_DRAWN = 1.3  # mouth widths from its middle, in which no edge may be drawn out
+_SHORTEST = 1e-4  # in mouth widths: the ends of shorter edges move as one
+_EYES = ("eye_left", "eye_right")
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
 
@@ -60,8 +65,10 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     for opening in (survey.mouth, *survey.eyes):
         if not opening.parted and (opening is survey.mouth or not opening.painted_high):
             work = cut_opening(work, opening)
-    if _mouth_needs_inside(survey):
-        work = _without_cavity(work, survey)
+    work = _rows_apart(work, survey)
+    new_mouth = _mouth_needs_inside(work, survey)
+    if new_mouth:
+        work = _without_cavity(_without_membrane(work, survey), survey)
     tell(STEPS[1])
     controllers, point_weights = build_controllers(work, survey)
     weights = _part_weights(work, survey, point_weights)
@@ -71,7 +78,12 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     controllers = controllers.joined(jaw.corners, Role.JAW)
     weights = sparse.hstack([weights, sparse.csr_matrix((weights.shape[0], 4), dtype=np.float32)]).tocsr()
     shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
-    pieces = _pieces(work, survey, weights, jaw, shapes)
+    pieces = _mouth_pieces(work, survey, weights, jaw) if new_mouth else []
+    pieces += [
+        eyeball_piece(name, shape.ball, len(controllers.rest))
+        for name, shape in zip(_EYES, shapes, strict=True)
+        if shape.added
+    ]
     full, parts, materials, numbers = with_pieces(work, survey.mesh.parts, survey.mesh.materials, pieces)
     weights = sparse.vstack([weights, *(piece.weights for piece in pieces)]).tocsr().astype(np.float32)
     mesh, _ = display_mesh(full, parts, materials)
@@ -81,6 +93,8 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     template = load_template()
     tell(STEPS[3])
     mouth = survey.mouth
+    basis = carry_units(template, fit_template(template, survey), survey, work, controllers, weights)
+    basis, weights = _not_drawn_out(basis, weights, full, work, survey)
     rig = FaceRig(
         mesh.vertices,
         controllers,
@@ -89,9 +103,26 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         (eyes[0], eyes[1]),
         _jaw_rig(survey, controllers, by_name),
         find_neck(survey, full.vertices, len(work.vertices)),
-        carry_units(template, fit_template(template, survey), survey, work, controllers, weights),
+        basis,
     )
     return mesh, rig
+
+
+def _not_drawn_out(
+    basis: ExpressionBasis, weights: sparse.csr_matrix, full: WorkMesh, work: WorkMesh, survey: HeadSurvey
+) -> tuple[ExpressionBasis, sparse.csr_matrix]:
+    """Basis and weights with which no triangle around the mouth is drawn out; see `calib.rigging.strain`."""
+    mouth = survey.mouth
+    faces = work.faces[skin_faces(work, survey)]
+    near = np.linalg.norm(work.vertices - mouth.centre, axis=1) < _DRAWN * mouth.width
+    faces = faces[near[faces].all(axis=1)]
+    rows = relaxing_rows(basis, full.vertices, full.point, faces, _SHORTEST * mouth.width)
+    relaxed = replace(
+        basis,
+        vertices=(rows @ basis.vertices).tocsr().astype(np.float32),
+        corrections=(rows @ basis.corrections).tocsr().astype(np.float32),
+    )
+    return relaxed, (rows @ weights).tocsr().astype(np.float32)
 
 
 def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
@@ -133,6 +164,15 @@ def _around(opening: Opening, mouth: bool, points: NDArray[np.float64]) -> NDArr
     inside = (flat[:, 0] > -beyond) & (flat[:, 0] < 1 + beyond)
     inside &= np.abs(flat[:, 1] - line) < max(beside, half + _BESIDE_HIGH)
     return np.asarray(inside & (np.abs(flat[:, 2] - opening.depth_at(flat)) < 0.5))
+
+
+def _rows_apart(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
+    """Teeth of both jaws in one piece, cut where they meet: a face between them would be drawn out like a curtain."""
+    kind = np.full(len(work.vertices), Kind.SKIN)
+    kind[: len(survey.vertices)] = survey.parts.kind
+    corners = kind[work.faces]
+    between = (corners == Kind.UPPER_MOUTH).any(axis=1) & (corners == Kind.LOWER_MOUTH).any(axis=1)
+    return without_faces(work, between) if between.any() else work
 
 
 def _without_cavity(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
@@ -205,35 +245,41 @@ def _part_weights(work: WorkMesh, survey: HeadSurvey, point_weights: sparse.csr_
     return weights.tocsr()
 
 
-def _pieces(
-    work: WorkMesh,
-    survey: HeadSurvey,
-    weights: sparse.csr_matrix,
-    jaw: JawFrame,
-    shapes: tuple[EyeShape, EyeShape],
-) -> list[Piece]:
-    controllers = weights.shape[1]
-    pieces: list[Piece] = []
-    if _mouth_needs_inside(survey):
-        seen = survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)
-        if survey.by_hand:  # seen from steeply below and beside, too: a throat is no face to stay behind
-            seen &= face_normals(survey.vertices, survey.mesh.faces.astype(np.int64))[:, 2] > _FACING
-        rims = _rim_weights(work, survey, weights)
-        room = room_below(survey.mouth, survey.landmarks[CHIN[0]])
-        pieces.append(lining_piece(survey.mouth, rims, jaw, survey.vertices[np.unique(survey.mesh.faces[seen])], room))
-        if survey.mouth.closed:  # else a surface in one piece shows its own teeth between the lips
-            pieces += teeth_pieces(survey.mouth, jaw, controllers, room)
-            pieces.append(tongue_piece(survey.mouth, jaw, controllers, room))
-    for name, shape in zip(("eye_left", "eye_right"), shapes, strict=True):
-        if shape.added:
-            pieces.append(eyeball_piece(name, shape.ball, controllers))
-    return pieces
+def _mouth_pieces(work: WorkMesh, survey: HeadSurvey, weights: sparse.csr_matrix, jaw: JawFrame) -> list[Piece]:
+    """A mouth's inside: lining, teeth, tongue."""
+    mouth, controllers = survey.mouth, weights.shape[1]
+    seen = survey.visible & (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)
+    if survey.by_hand:  # seen from steeply below and beside, too: a throat is no face to stay behind
+        seen &= face_normals(survey.vertices, survey.mesh.faces.astype(np.int64))[:, 2] > _FACING
+    rims = _rim_weights(work, survey, weights)
+    room = room_below(mouth, survey.landmarks[CHIN[0]])
+    lining = lining_piece(mouth, rims, jaw, survey.vertices[np.unique(survey.mesh.faces[seen])], room)
+    return [lining, *teeth_pieces(mouth, jaw, controllers, room), tongue_piece(mouth, jaw, controllers, room)]
 
 
-def _mouth_needs_inside(survey: HeadSurvey) -> bool:
-    """No teeth or tongue behind lips that meet or are one piece: what cavity there is, is no mouth to look into."""
+def _mouth_needs_inside(work: WorkMesh, survey: HeadSurvey) -> bool:
+    """No teeth or tongue, and lips that meet or are one piece: what cavity there is, is no mouth to look into. Or an
+    open mouth with nothing behind it at all, as in masks."""
     mouth = survey.mouth
-    return (mouth.closed or not mouth.parted) and not survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
+    if survey.parts.has(Kind.UPPER_MOUTH, Kind.LOWER_MOUTH):
+        return False
+    return mouth.closed or not mouth.parted or float(depth_in_mouth(work, survey).max()) < _INNER_LIP
+
+
+def _without_membrane(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
+    """Take away what a surface in one piece has between lips that are apart: it has been cut loose, and would hang
+    before the teeth."""
+    mouth = survey.mouth
+    if mouth.parted or mouth.closed:
+        return work
+    skin, count = skin_faces(work, survey), work.point_count
+    edges = directed_edges(work.point_faces[skin])
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    part = connected_components(graph, directed=False)[1][work.point_faces[:, 0]]
+    sides = sides_of(mouth, work.vertices[work.faces].mean(axis=1))
+    between = skin & sides.near & (sides.level < 0)
+    loose = np.bincount(part[between], minlength=count) > 0.5 * np.bincount(part[skin], minlength=count)
+    return without_faces(work, skin & loose[part])
 
 
 def _rim_weights(
@@ -268,7 +314,7 @@ def _eye_rig(
     aperture = open_aperture(place) * opening.width if shape.shut else opening.gap()
     lower_rest = -lower_drop(place) * opening.width if shape.shut else np.zeros(len(place))
     kind = Kind.EYE_LEFT if eye == 0 else Kind.EYE_RIGHT
-    ball = pieces.get(("eye_left", "eye_right")[eye], np.flatnonzero(survey.parts.kind == kind))
+    ball = pieces.get(_EYES[eye], np.flatnonzero(survey.parts.kind == kind))
     cover = cover_vertices(work, survey, opening, shape.ball)
     profile = outer_profile(shape.ball, survey.vertices[survey.parts.kind == kind])
     return EyeRig(

@@ -13,11 +13,12 @@ from calib.survey.openings import Opening
 
 # Rings of the lining from the lips inwards, in mouth widths: depth in the middle and at the corners, height above and
 # below, breadth, and how much of the lip's own motion it takes; the rest is the skull's above and the jaw's below.
-_DEPTH = np.array([0.006, 0.06, 0.13, 0.26, 0.44, 0.64])
-_CORNER_DEPTH = np.array([0.006, 0.05, 0.13, 0.26, 0.44, 0.64])
-_HEIGHT = np.array([0.004, 0.06, 0.15, 0.22, 0.20, 0.10])
+_DEPTH = np.array([0.015, 0.06, 0.13, 0.26, 0.44, 0.64])
+_CORNER_DEPTH = np.array([0.015, 0.05, 0.13, 0.26, 0.44, 0.64])
+_HEIGHT = np.array([-0.012, 0.06, 0.15, 0.22, 0.20, 0.16])  # first behind the other lip: nothing shines through a slit
+_LOWER_HEIGHT = np.array([-0.012, 0.06, 0.15, 0.22, 0.26, 0.26])
 _BREADTH = np.array([1.0, 0.99, 1.0, 1.0, 0.9, 0.60])
-_PINCHED = np.array([0.0, 0.05, 0.20, 0.45, 0.55, 0.60])  # height at the corners beside that in the middle
+_PINCHED = np.array([0.0, 0.08, 0.20, 0.45, 0.60, 0.75])  # height at the corners beside that in the middle
 _LIP_SHARE = np.array([1.0, 0.94, 0.55, 0.15, 0.0, 0.0])
 _CORNER_SHARE = np.array([1.0, 0.98, 0.88, 0.60, 0.25, 0.1])
 _SKIN_RELIEF = 0.3  # points so much deeper than their neighbours are no face
@@ -25,7 +26,8 @@ _UNDER_SKIN = np.array([0.0, 0.04, 0.07, 0.10, 0.10, 0.10])  # at least so far b
 _TOOTH_COLUMNS, _TOOTH_ROWS = 145, 12
 _ARCH_WIDTH, _ARCH_DEPTH = 1.06, 0.70  # in mouth widths
 _BEHIND_LIPS = 0.11
-_UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.045)  # root and edge over the lips' line, in mouth widths
+_UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.020)  # root and edge over the lips' line, in mouth widths
+_PARTED_LIPS = 0.12  # in mouth widths: lips of an open mouth that are no farther apart bare teeth that meet
 _HUMAN_JAW = 0.5  # in mouth widths: from the lips down to the chin there is at least so much in people
 _GUM_SLOPE = 0.10  # how far the root end of a row lies behind its teeth, in mouth widths
 
@@ -76,6 +78,7 @@ def lining_piece(
     tree = cKDTree(skin[:, :2])
     bulge = _bulge(mouth.flat(mouth.upper)[:, 0])
     share = (_CORNER_SHARE[:, None] + (_LIP_SHARE - _CORNER_SHARE)[:, None] * bulge).reshape(-1)
+    rim_weights = _joined_at_corners(rim_weights)
     halves, weights = [], []
     for rim, sign, rim_weight in ((mouth.upper, 1.0, rim_weights[0]), (mouth.lower, -1.0, rim_weights[1])):
         points = _lining_half(mouth, rim, sign if sign > 0 else -room)
@@ -99,7 +102,8 @@ def lining_piece(
     back = np.stack([last, np.roll(last, -1), np.full(around, middle)], axis=1)
     vertices = np.concatenate([vertices, vertices[last].mean(axis=0, keepdims=True)])
     depth = np.append(np.repeat(np.linspace(0, 1, rings), around), 1.0)
-    every = sparse.vstack([sparse.vstack(weights).tocsr()[stacked], sparse.csr_matrix((1, controllers))])
+    every = sparse.vstack(weights).tocsr()[stacked]
+    every = sparse.vstack([every, sparse.csr_matrix(every[last].mean(axis=0))])
     return Piece(
         "mouth_lining",
         vertices,
@@ -107,6 +111,27 @@ def lining_piece(
         np.stack([np.full(len(depth), 0.5), 1 - depth], axis=1),
         every.tocsr().astype(np.float32),
     )
+
+
+def _joined_at_corners(
+    rim_weights: tuple[sparse.csr_matrix, sparse.csr_matrix],
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Both rims' weights with the same ones at their ends, where the lips are one."""
+    count = rim_weights[0].shape[0]
+    middle = np.ones(count)
+    middle[[0, -1]] = 0.5
+    at_ends = sparse.diags(1 - middle)
+    upper, lower = (sparse.diags(middle) @ weights for weights in rim_weights)
+    return (upper + at_ends @ rim_weights[1]).tocsr(), (lower + at_ends @ rim_weights[0]).tocsr()
+
+
+def _teeth_lines(mouth: Opening) -> tuple[float, float]:
+    """Heights in the middle, in widths, at which the upper and the lower row end: the lips' line; in a mouth that is
+    open at rest they part as far as its lips do beyond what bares the teeth."""
+    flat = [mouth.flat(rim) for rim in (mouth.upper, mouth.lower)]
+    upper, lower = (float(np.interp(0.5, rim[:, 0], rim[:, 1])) for rim in flat)
+    bared = min(max(upper - lower, 0.0), _PARTED_LIPS) / 2
+    return upper - bared, lower + bared
 
 
 def _bulge(along: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,7 +145,8 @@ def _lining_half(mouth: Opening, rim: NDArray[np.float64], sign: float) -> NDArr
     bulge = _bulge(flat[:, 0])
     pinch = _PINCHED[:, None] + (1 - _PINCHED[:, None]) * bulge
     along = 0.5 + (flat[:, 0] - 0.5) * _BREADTH[:, None]
-    across = flat[:, 1] + sign * _HEIGHT[:, None] * pinch
+    height = _HEIGHT if sign > 0 else _LOWER_HEIGHT
+    across = flat[:, 1] + sign * height[:, None] * pinch
     out = flat[:, 2] - _CORNER_DEPTH[:, None] - (_DEPTH - _CORNER_DEPTH)[:, None] * bulge
     return np.asarray(
         mouth.upper[0] + mouth.width * np.stack([along, across, out], axis=-1).reshape(-1, 3) @ mouth.frame
@@ -148,7 +174,7 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 
     v = np.linspace(0, 1, rows)[:, None]  # tip to root
     half_width = 0.24 * np.sqrt(np.clip(1 - (1 - v / 0.45) ** 2 * (v < 0.45), 0, 1))
     rim = mouth.flat((mouth.upper + mouth.lower) / 2)
-    front, line = (float(np.interp(0.5, rim[:, 0], rim[:, axis])) for axis in (2, 1))
+    front, line = float(np.interp(0.5, rim[:, 0], rim[:, 2])), _teeth_lines(mouth)[1]
     along = 0.5 + half_width * u
     arch = (1 - u**2) * 0.10 - 0.02 * (1 - np.abs(u)) ** 4
     rise = arch * np.minimum(1, half_width / 0.2) + 0.16 * np.clip(v - 0.2, 0, 1) ** 1.3
@@ -164,8 +190,9 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 
 
 def teeth_pieces(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 1.0) -> list[Piece]:
     """An upper row that stays with the skull and a lower row that goes with the jaw."""
-    upper = _tooth_row(mouth, _UPPER_SPAN, shrink=1.0)
-    lower = _tooth_row(mouth, (room * _LOWER_SPAN[0], room * _LOWER_SPAN[1]), shrink=0.93)
+    line = _teeth_lines(mouth)
+    upper = _tooth_row(mouth, line[0], _UPPER_SPAN, shrink=1.0)
+    lower = _tooth_row(mouth, line[1], (room * _LOWER_SPAN[0], room * _LOWER_SPAN[1]), shrink=0.93)
     faces = grid_faces(_TOOTH_ROWS, _TOOTH_COLUMNS)
     along, down = np.linspace(0, 1, _TOOTH_COLUMNS), np.linspace(1, 0, _TOOTH_ROWS)
     uvs = np.stack(np.meshgrid(along, down), axis=-1).reshape(-1, 2)
@@ -177,7 +204,7 @@ def teeth_pieces(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 
     ]
 
 
-def _tooth_row(mouth: Opening, span: tuple[float, float], shrink: float) -> NDArray[np.float64]:
+def _tooth_row(mouth: Opening, line: float, span: tuple[float, float], shrink: float) -> NDArray[np.float64]:
     """[rows · columns, 3] a curved band with a bulge and a rounded edge for each tooth; roots in the first row."""
     u = np.linspace(-1, 1, _TOOTH_COLUMNS)[None, :]
     v = np.linspace(0, 1, _TOOTH_ROWS)[:, None]
@@ -185,7 +212,7 @@ def _tooth_row(mouth: Opening, span: tuple[float, float], shrink: float) -> NDAr
     bulge = np.abs(np.sin((u + 1) / 2 * TEETH * np.pi)) ** 0.5
     enamel = np.clip((v - GUM_SHARE) / (1 - GUM_SHARE), 0, 1)
     rim = mouth.flat((mouth.upper + mouth.lower) / 2)
-    front, line = (float(np.interp(0.5, rim[:, 0], rim[:, axis])) for axis in (2, 1))
+    front = float(np.interp(0.5, rim[:, 0], rim[:, 2]))
     along = 0.5 + 0.5 * shrink * _ARCH_WIDTH * np.sin(angle) + 0 * v
     depth = _BEHIND_LIPS + shrink * _ARCH_DEPTH * (1 - np.cos(angle)) + _GUM_SLOPE * (1 - v) ** 2
     depth = depth - 0.010 * bulge * np.sin(np.pi * np.clip(v, 0.1, 0.95))

@@ -34,7 +34,7 @@ def eye_texture() -> NDArray[np.uint8]:
 def lining_texture() -> NDArray[np.uint8]:
     """Red behind the lips, nearly black in the depth."""
     share = np.linspace(0, 1, 64)[:, None]
-    near, deep = np.array([128.0, 46.0, 42.0]), np.array([26.0, 8.0, 8.0])
+    near, deep = np.array([94.0, 36.0, 33.0]), np.array([26.0, 8.0, 8.0])
     rows = near + (deep - near) * share**0.6
     return np.repeat(rows[:, None, :], 8, axis=1).astype(np.uint8)
 

@@ -43,7 +43,7 @@ _LARGEST_THING = 3.0  # avatar units, of which a face is 1.3 high
 _SAMPLES = 400
 _TOUCHING = 0.02  # avatar units
 _MOST_ASKED = 10_000  # vertices: whether pieces touch
-_BAG = 0.5  # of the depth of teeth: where they hang together only behind this, both rows may part
+_ROW_DEPTH, _ROW_HEIGHT = 0.25, 0.13  # in mouth widths: front of a row of teeth, and what lies beyond the lips' line
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +124,7 @@ def recognise_parts(
         if chosen is not None:
             kind[own] = Kind.EYE_LEFT + chosen
             continue
-        faces = pieces[number][1] if number in pieces else np.zeros((0, 3), dtype=np.int64)
-        kind[own] = _kind_of(vertices[own], faces, landmarks, balls, said.get(number), (vertices, skin_faces))
+        kind[own] = _kind_of(vertices[own], landmarks, balls, said.get(number), (vertices, skin_faces))
     in_mouth = np.isin(kind, (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH))
     if in_mouth.any() and not _are_teeth(vertices[in_mouth], landmarks):
         kind[in_mouth] = Kind.RIGID
@@ -148,7 +147,6 @@ def _grouped(number: NDArray[np.int64], values: NDArray[np.int64]) -> dict[int, 
 
 def _kind_of(
     points: NDArray[np.float64],
-    faces: NDArray[np.int64],
     landmarks: NDArray[np.float64],
     eyeballs: list[Eyeball | None],
     hint: str | None,
@@ -165,7 +163,7 @@ def _kind_of(
             if ball is not None and _inside_ball(points, ball, share):
                 return np.full(len(points), Kind.EYE_LEFT + eye)
     if hint == "teeth" or (hint is None and _in_mouth(points, landmarks)):
-        return _mouth_kinds(points, faces, landmarks)
+        return _mouth_kinds(points, landmarks)
     if hint == "eye" and points[:, 2].mean() > landmarks[list(LIP_MIDDLES), 2].min() - 1.0:
         return np.full(len(points), Kind.RIGID)
     if float(np.ptp(points, axis=0).max()) < _tiny(landmarks):
@@ -236,22 +234,16 @@ def _in_mouth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bo
     return bool(beside and between and points[:, 2].max() < lips[:, 2].max() and centre[2] < lips[:, 2].mean())
 
 
-def _mouth_kinds(
-    points: NDArray[np.float64], faces: NDArray[np.int64], landmarks: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Upper or lower: as one if the piece lies on one side of the lips' line, or if its front hangs together across
-    that line, which would be stretched over the open mouth; else vertex by vertex."""
+def _mouth_kinds(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Upper or lower, as one if what stands behind the lips is one row, else vertex by vertex: the assembly then cuts
+    the rows apart. Only the front tells: a palate or a throat behind a row may reach far to the other side."""
     line = float(landmarks[[13, 14], 1].mean())
-    low, high = points[:, 1].min(), points[:, 1].max()
-    share = (high - line) / max(high - low, 1e-12)
-    size = (high - low) / max(abs(float(landmarks[291, 0] - landmarks[61, 0])), 1e-12)
-    above = points[:, 1] > line
-    if size > 0.45 and 0.3 < share < 0.7:
-        crossing = points[faces[above[faces].any(axis=1) & ~above[faces].all(axis=1)].reshape(-1), 2]
-        front = points[:, 2].max() - _BAG * float(np.ptp(points[:, 2]))
-        if not len(crossing) or crossing.max() < front:
-            return np.where(above, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
-    return np.full(len(points), Kind.UPPER_MOUTH if share > 0.5 else Kind.LOWER_MOUTH)
+    width = max(abs(float(landmarks[291, 0] - landmarks[61, 0])), 1e-12)
+    front = points[points[:, 2] > points[:, 2].max() - _ROW_DEPTH * width, 1]
+    above, below = (front.max() - line) / width, (line - front.min()) / width
+    if min(above, below) > _ROW_HEIGHT:
+        return np.where(points[:, 1] > line, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
+    return np.full(len(points), Kind.UPPER_MOUTH if above > below else Kind.LOWER_MOUTH)
 
 
 def _are_teeth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:

@@ -44,7 +44,7 @@ def _under_lids(eye: EyeShape) -> Points:
 def teeth_colors(teeth: Teeth, palette: Palette) -> Points:
     """[n, 3] sRGB: yellower at the gum, darker where teeth meet and towards the back."""
     warm = np.array([1.0, 0.96, 0.88]) + (np.array([0.99, 1.0, 1.0]) - [1.0, 0.96, 0.88]) * teeth.height[:, None]
-    tooth = np.array(palette.teeth) * warm * (1 - 0.45 * teeth.rim[:, None] ** 4)
+    tooth = np.array(palette.teeth) * warm * (1 - 0.22 * teeth.rim[:, None] ** 4)
     color = np.where(teeth.gum[:, None] > 0.5, np.array(GUM), tooth)
     return np.asarray(color * (1 - 0.72 * smoothstep(0.12, 0.75, teeth.depth))[:, None])
 

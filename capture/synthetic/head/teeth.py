@@ -91,7 +91,7 @@ def _borders(widths: tuple[float, ...]) -> NDArray[np.float64]:
 def _tooth(cage: _Cage, start: float, end: float) -> Teeth:
     centre, reach = (start + end) / 2, (end - start) / 2
     across, down = (field.ravel() for field in np.meshgrid(ACROSS, DOWN))
-    narrowing = np.where(down < 1.2, 0.9, 0.985) - 0.06 * (np.abs(down - 2) < 0.15)
+    narrowing = np.where(down < 1.2, 0.96, 1.015) - 0.05 * (np.abs(down - 2) < 0.15)  # neighbours touch: no slits
     rounding = 0.16 * np.abs(across) ** 3 * (np.abs(down - 2) < 0.15)
     bulge = np.where(down <= 2, 0.13, -0.1) * (1 - across**2) - 0.03
     bulge *= np.clip(np.abs(down - 2) * 4 + 0.25, 0, 1)
