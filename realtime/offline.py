@@ -1,10 +1,11 @@
 """`vfa animate`: the live pipeline without a clock. Every frame is answered, and the result repeats."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from calib.avatar import Avatar
-from calib.person.neutral import best_neutral
+from calib.person.neutral import NeutralEstimate
 from capture.face.face_tracker import FaceTracker
 from core.errors import InputError
 from core.frame import FaceObservation
@@ -15,6 +16,8 @@ from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorder import write_pose
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from render.window.viewer import Viewer
+
+log = logging.getLogger(__name__)
 
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 
@@ -29,23 +32,25 @@ def find_neutral(
     neutral_frame: str,
     progress: Progress,
 ) -> FaceObservation:
-    """The observation to calibrate with: frame N, or for "auto" the most neutral one of a sample of the clip.
+    """The observation to calibrate with: frame N, or for "auto" an estimate out of a sample of the clip.
 
     Raises InputError when there is no such frame or no face in what was looked at.
     """
     if neutral_frame != "auto":
         return _observe_frame(source, make_tracker, int(neutral_frame))
     step = max(1, (source.frame_count or 0) // NEUTRAL_CANDIDATES)
-    candidates: list[FaceObservation] = []
+    estimate = NeutralEstimate()
     with make_tracker() as tracker:
         for frame in frames_of(source):
             if frame.index % step == 0:
-                candidates.append(tracker.track(frame))
-                candidates = [best] if (best := best_neutral(candidates)) is not None else []
+                estimate.offer(tracker.track(frame))
             progress("looking for a neutral face", frame.index + 1, source.frame_count)
-    if not candidates:
+    neutral = estimate.neutral()
+    if neutral is None:
         raise InputError(f"{source.name}: expected a face, found none in any frame looked at; check that it shows one")
-    return candidates[0]
+    if reason := estimate.poor_because.replace("your ", "the driver's "):
+        log.warning("%s: shows no neutral face (%s); --neutral-frame N names one", source.name, reason)
+    return neutral
 
 
 def _observe_frame(source: RgbdSource, make_tracker: Callable[[], FaceTracker], index: int) -> FaceObservation:

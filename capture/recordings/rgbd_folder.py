@@ -1,22 +1,31 @@
-"""A folder of RGBD frames: `color/N.jpg|png` or `rgb/N.jpg`, `depth/N.png` (uint16 millimetres) or `N.exr` (metres).
+"""A folder of frames: `color/N.jpg|png` or `rgb/N.jpg`, `depth/N.png` (uint16 millimetres) or `N.exr` (metres).
+
+Without `depth/` it is color only, and its pictures may lie in the folder itself.
 
 Depth that is smaller than the colour but shows the same view is enlarged to it.
 """
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from capture.recordings.camera_file import read_camera_file, recording_intrinsics, same_shape
+from capture.recordings.frame_files import (
+    TUM_COLOR,
+    TUM_DEPTH,
+    FrameFile,
+    frame_files,
+    listed_files,
+    paired,
+    usual_step_s,
+)
 from capture.recordings.playback import ClipFrame, ClipPicture
 from core.camera import Intrinsics
 from core.errors import InputError
@@ -29,106 +38,106 @@ COLOR_SUFFIXES = (".jpg", ".jpeg", ".png")
 COLOR_FORMATS = ("JPEG", "PNG")  # Pillow's names; whatever the suffix says, nothing else is tried
 DEPTH_SUFFIXES = (".png", ".exr")
 DEFAULT_FPS = 30.0
+MILLIMETRES_PER_METRE, TUM_PER_METRE = 1000.0, 5000.0
 _FARTHEST_M = 100.0  # beyond this a reading is not one
-_TOLD = 3  # missing numbers named in an error
 
 _Reading = TypeVar("_Reading", np.float32, np.uint16)
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    color: Path
-    depth: Path
-
-
 class RgbdFolder:
-    """The frames of a folder, in the order of their numbers. A `Clip`.
+    """The frames of a folder, in order; without depth where it holds none. A `Clip`.
 
     An optional `camera.json` gives intrinsics and rate (`camera_file`); without it they are assumed, and the
-    rate is 30.
+    rate is that of the times in the names (`frame_files`), or 30.
 
-    Raises SourceError where colour or depth is missing for some frame, or sizes do not fit.
+    Raises SourceError where depth is missing for some frame, or sizes do not fit.
     """
 
     def __init__(self, folder: Path, fov_deg: float | None = None) -> None:
         self.name = str(folder)
-        self._pairs = _pairs(folder)
+        self._pairs, self._depth_per_metre = _pairs(folder)
         self.frame_count: int | None = len(self._pairs)
         camera = read_camera_file(folder)
-        self.fps = camera.fps if camera is not None and camera.fps is not None else DEFAULT_FPS
-        with _opened(self._pairs[0].color, COLOR_FORMATS) as picture:
-            check_picture_size(str(self._pairs[0].color), *picture.size)
-            self._size = picture.size
+        first = self._pairs[0][0]
+        step_s = usual_step_s([color for color, _ in self._pairs])
+        stated = camera.fps if camera is not None else None
+        self.fps = stated or (1 / step_s if step_s else DEFAULT_FPS)
+        self._first_s = first.time_s if step_s else None
+        with _opened_color(first.path) as picture:
+            self._size = picture.size if self._pairs[0][1] is not None else ImageOps.exif_transpose(picture).size
         self._intrinsics = recording_intrinsics(camera, *self._size, fov_deg)
-        self._load(self._pairs[0])  # whether the first frame can be read is told at once
+        self._load(*self._pairs[0])  # whether the first frame can be read is told at once
 
     def frames(self) -> Iterator[ClipFrame]:
-        for index, pair in enumerate(self._pairs):
-            yield ClipFrame(index, index / self.fps, partial(self._load, pair))
+        for index, (color, depth) in enumerate(self._pairs):
+            timed = self._first_s is not None and color.time_s is not None
+            time_s = color.time_s - self._first_s if timed else index / self.fps  # type: ignore[operator]
+            yield ClipFrame(index, time_s, partial(self._load, color, depth))
 
-    def _load(self, pair: _Pair) -> ClipPicture:
-        rgb = _read_color(pair.color, self._size)
-        return ClipPicture(rgb, _read_depth(pair.depth, self._intrinsics), self._intrinsics)
+    def _load(self, color: FrameFile, depth: FrameFile | None) -> ClipPicture:
+        if depth is None:
+            return ClipPicture(_read_upright(color.path, self._size), None, self._intrinsics)
+        rgb = _read_color(color.path, self._size)
+        depth_m = _read_depth(depth.path, self._intrinsics, self._depth_per_metre)
+        return ClipPicture(rgb, depth_m, self._intrinsics)
 
 
-def _pairs(folder: Path) -> list[_Pair]:
-    color = _color_files(folder)
+def _pairs(folder: Path) -> tuple[list[tuple[FrameFile, FrameFile | None]], float]:
+    """Colour and depth of every frame, and the number that stands for a metre."""
+    if (folder / TUM_COLOR).is_file():
+        color, per_metre = listed_files(folder / TUM_COLOR, COLOR_SUFFIXES), TUM_PER_METRE
+    else:
+        places = (folder / name for name in (*COLOR_FOLDERS, "."))
+        color = next((files for place in places if (files := frame_files(place, COLOR_SUFFIXES))), [])
+        per_metre = MILLIMETRES_PER_METRE
     if not color:
         raise SourceError(
-            f"{folder}: expected numbered pictures in color/ or rgb/ and depth in depth/, found none; "
+            f"{folder}: expected numbered pictures in color/ or rgb/ (and depth in depth/), found none; "
             "give the folder that holds them"
         )
-    depth = _numbered(folder / "depth", DEPTH_SUFFIXES)
-    missing = sorted(color.keys() - depth.keys())
-    if missing:
-        where = folder / "depth"
-        if not depth:
-            raise SourceError(f"{where}: expected depth N.png (uint16 millimetres) or N.exr (metres), found none")
+    if (folder / TUM_COLOR).is_file() and (folder / TUM_DEPTH).is_file():
+        depth = listed_files(folder / TUM_DEPTH, DEPTH_SUFFIXES)
+        log.info("%s: a list of the TUM benchmark: %g in its depth pictures are a metre", folder, per_metre)
+    else:
+        depth = frame_files(folder / "depth", DEPTH_SUFFIXES)
+        if not depth and not (folder / "depth").is_dir():
+            log.info("%s: holds no depth; its pictures are color only", folder)
+            return [(file, None) for file in color], per_metre
+    if not depth:
         raise SourceError(
-            f"{where}: expected depth for each of the {len(color)} color frames, missing for "
-            f"{len(missing)} of them ({_listed(missing)}); add them or remove those color frames"
+            f"{folder / 'depth'}: expected depth N.png (uint16 millimetres) or N.exr (metres), found none; "
+            "without the folder its pictures are color only"
         )
-    if len(depth) > len(color):
-        log.warning("%s: %d depth frames have no color and are left out", folder, len(depth) - len(color))
-    return [_Pair(color[number], depth[number]) for number in sorted(color)]
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:_TOLD])) + (", …" if len(numbers) > _TOLD else "")
-
-
-def _color_files(folder: Path) -> dict[int, Path]:
-    for name in COLOR_FOLDERS:
-        if files := _numbered(folder / name, COLOR_SUFFIXES):
-            return files
-    return {}
-
-
-def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
-    """Files by the last number in their name."""
-    files: dict[int, Path] = {}
-    if not folder.is_dir():
-        return files
-    for path in sorted(folder.iterdir()):
-        number = re.search(r"(\d+)\D*$", path.stem)
-        if number is None or path.suffix.lower() not in suffixes:
-            continue
-        if other := files.get(int(number[1])):
-            raise SourceError(f"{folder}: expected one file per frame, found {other.name} and {path.name}; remove one")
-        files[int(number[1])] = path
-    return files
+    return list(paired(folder, color, depth)), per_metre
 
 
 def _read_color(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with _opened(path, COLOR_FORMATS) as picture:
+    """A picture to which depth is aligned, pixel by pixel."""
+    with _opened_color(path) as picture:
         if picture.size != size:
             raise SourceError(
                 f"{path}: expected {size[0]}x{size[1]} as the frames before it, got "
                 f"{picture.size[0]}x{picture.size[1]}; give frames of one size"
             )
         return np.array(picture.convert("RGB"))
+
+
+def _read_upright(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture that stands for itself: turned as its camera says, and fitted into the size of the first one."""
+    with _opened_color(path) as picture:
+        upright = ImageOps.exif_transpose(picture).convert("RGB")
+        return np.array(upright if upright.size == size else ImageOps.pad(upright, size))
+
+
+@contextmanager
+def _opened_color(path: Path) -> Iterator[Image.Image]:
+    with _opened(path, COLOR_FORMATS) as picture:
+        check_picture_size(str(path), *picture.size)
+        if picture.mode.startswith(("I", "F")):
+            raise SourceError(f"{path}: expected a color picture, got one of 16 bits, as depth is; give the colors too")
+        yield picture
 
 
 @contextmanager
@@ -142,8 +151,8 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         raise SourceError(str(error)) from None
 
 
-def _read_depth(path: Path, intrinsics: Intrinsics) -> NDArray[np.float32]:
-    depth_m = _read_exr(path) if path.suffix.lower() == ".exr" else _read_depth_png(path)
+def _read_depth(path: Path, intrinsics: Intrinsics, per_metre: float) -> NDArray[np.float32]:
+    depth_m = _read_exr(path) if path.suffix.lower() == ".exr" else _read_depth_png(path, per_metre)
     height, width = depth_m.shape
     if not same_shape((width, height), (intrinsics.width, intrinsics.height)):
         raise SourceError(
@@ -162,7 +171,7 @@ def enlarged(depth: NDArray[_Reading], width: int, height: int) -> NDArray[_Read
     return np.asarray(depth[rows[:, None], columns[None, :]])
 
 
-def _read_depth_png(path: Path) -> NDArray[np.float32]:
+def _read_depth_png(path: Path, per_metre: float) -> NDArray[np.float32]:
     with _opened(path, ("PNG",)) as picture:
         check_depth_size(str(path), *picture.size)
         if not picture.mode.startswith("I"):
@@ -170,8 +179,8 @@ def _read_depth_png(path: Path) -> NDArray[np.float32]:
                 f"{path}: expected 16-bit depth in millimetres, got a picture of mode {picture.mode}; "
                 "save depth as 16-bit PNG or as EXR"
             )
-        millimetres = np.array(picture)
-    return cleaned_depth(millimetres.astype(np.float32) * np.float32(0.001))
+        values = np.array(picture)
+    return cleaned_depth(values.astype(np.float32) * np.float32(1 / per_metre))
 
 
 def _read_exr(path: Path) -> NDArray[np.float32]:

@@ -78,9 +78,11 @@ class PersonalCalibration:
         if self._recapture.is_set():
             self._recapture.clear()
             self._picker.request()
-        if self._picker.offer(observation):
-            engine.calibrate(observation)
-            self._keep(engine, observation)
+        if (neutral := self._picker.offer(observation)) is not None:
+            engine.calibrate(neutral)
+            self._keep(engine, neutral)
+        if warning := self._picker.take_warning():
+            self._tell(warning)
         if self._check is not None and (hint := self._check.offer(observation)):
             self._tell(hint)
 

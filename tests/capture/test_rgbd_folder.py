@@ -1,6 +1,8 @@
 """Folders of RGBD frames: every way to write one, and every way to get it wrong."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -115,9 +117,129 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     fails(tmp_path, "color/")
 
 
-def test_no_depth_at_all(tmp_path: Path) -> None:
+def test_an_empty_depth_folder(tmp_path: Path) -> None:
     write_color(tmp_path, [0, 1])
+    (tmp_path / "depth").mkdir()
     fails(tmp_path, "depth", "found none")
+
+
+@pytest.mark.parametrize("name", ["color/{}.png", "rgb/shot {}.jpg", "{}.png", "IMG_{:04d}.jpg"])
+def test_pictures_without_depth_are_color_only(tmp_path: Path, name: str) -> None:
+    write_color(tmp_path, [8, 9, 10], name)
+    frames = all_frames(tmp_path)
+    assert [int(frame.rgb[0, 0, 0]) for frame in frames] == pytest.approx([8, 9, 10], abs=2)
+    assert all(frame.depth_m is None for frame in frames)
+
+
+def test_color_only_pictures_of_another_size_are_fitted_and_stand_upright(tmp_path: Path) -> None:
+    write_color(tmp_path, [0], "{}.jpg")
+    write_color(tmp_path, [1], "{}.jpg", size=(640, 160))
+    sideways = Image.new("RGB", (48, 64), (200, 0, 0))
+    exif = sideways.getexif()
+    exif[0x0112] = 6  # the camera lay on its side
+    sideways.save(tmp_path / "2.jpg", exif=exif)
+    frames = all_frames(tmp_path)
+    assert [frame.rgb.shape for frame in frames] == [(48, 64, 3)] * 3
+    assert frames[2].rgb[..., 0].min() > 190  # turned, it fills the picture
+
+
+def test_depth_alone_is_not_taken_for_color(tmp_path: Path) -> None:
+    for number in range(2):
+        Image.fromarray(DEPTH_MM).save(tmp_path / f"{number}.png")
+    fails(tmp_path, "16 bits")
+
+
+def stamped(folder: Path, names: dict[str, int], at: str = "color") -> None:
+    """Pictures by name whose red, or depth in centimetres, tells a number."""
+    (folder / at).mkdir(exist_ok=True)
+    for name, number in names.items():
+        depth_mm = np.full((48, 64), 10 * number, np.uint16)
+        picture = Image.fromarray(depth_mm) if at == "depth" else Image.new("RGB", (64, 48), (number, 0, 0))
+        picture.save(folder / at / f"{name}.png")
+
+
+def numbers_of(frames: list[RgbdFrame]) -> list[tuple[int, int]]:
+    return [(int(frame.rgb[0, 0, 0]), round(float(frame.depth_m[0, 0]) * 100)) for frame in frames]
+
+
+TIMES_S = [1305031102.9753, 1305031103.0086, 1305031103.0419, 1305031103.9]  # last digits shuffle them
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda time_s: f"{time_s:.6f}",
+        lambda time_s: f"rgb_{time_s:.4f}_left2",
+        lambda time_s: f"{round(time_s * 1e3)}",
+        lambda time_s: f"{round(time_s * 1e6)}",
+        lambda time_s: f"cam0-{round(time_s * 1e6)}000",
+        lambda time_s: f"{time_s - 1305031100:.4f}",
+    ],
+)
+def test_names_that_tell_times_order_pair_and_time_the_frames(tmp_path: Path, spell: Callable[[float], str]) -> None:
+    stamped(tmp_path, {spell(time_s): 10 + number for number, time_s in enumerate(TIMES_S)})
+    late = {spell(time_s + 0.004): 10 + number for number, time_s in enumerate(TIMES_S)}
+    stamped(tmp_path, {**late, spell(TIMES_S[2] + 0.3): 99}, at="depth")
+    frames = all_frames(tmp_path)
+    assert numbers_of(frames) == [(10, 10), (11, 11), (12, 12), (13, 13)]
+    np.testing.assert_allclose([frame.timestamp_s for frame in frames], np.array(TIMES_S) - TIMES_S[0], atol=2e-3)
+    assert open_source(str(tmp_path), realtime=False).fps == pytest.approx(30, abs=2)
+
+
+def test_a_frame_without_depth_in_time_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stamped(tmp_path, {f"{time_s:.6f}": 10 + number for number, time_s in enumerate(TIMES_S)})
+    stamped(tmp_path, {f"{time_s + 0.004:.6f}": 10 + number for number, time_s in enumerate(TIMES_S[:3])}, at="depth")
+    assert numbers_of(all_frames(tmp_path)) == [(10, 10), (11, 11), (12, 12)]
+    assert "1 of 4 color frames have no depth" in caplog.text
+
+
+def test_times_that_are_nowhere_near_are_told(tmp_path: Path) -> None:
+    stamped(tmp_path, {f"{time_s:.6f}": 1 for time_s in TIMES_S})
+    stamped(tmp_path, {f"{time_s + 500:.6f}": 1 for time_s in TIMES_S}, at="depth")
+    fails(tmp_path, "no two times are")
+
+
+@pytest.mark.parametrize(
+    ("color", "depth"),
+    [
+        ("20240501_12{:04d}_{:03d}", "20240501_12{:04d}_{:03d}"),  # date, time, milliseconds
+        ("camera1_{:04d}_{:03d}", "camera2_{:04d}_{:03d}"),
+        ("take{:d}-shot{:d}", "take{:d}-shot{:d}"),
+    ],
+)
+def test_all_numbers_of_a_name_count(tmp_path: Path, color: str, depth: str) -> None:
+    shots = [(5, 900), (6, 100), (6, 800), (10, 200)]
+    stamped(tmp_path, {color.format(*shot): 10 + number for number, shot in enumerate(shots)})
+    stamped(tmp_path, {depth.format(*shot): 10 + number for number, shot in enumerate(shots)}, at="depth")
+    assert numbers_of(all_frames(tmp_path)) == [(10, 10), (11, 11), (12, 12), (13, 13)]
+
+
+def write_lists(folder: Path, *, depth: bool = True) -> None:
+    for at in ("rgb", "depth") if depth else ("rgb",):
+        later_s = 0.003 if at == "depth" else 0.0
+        names = [f"{time_s + later_s:.6f}" for time_s in TIMES_S]
+        stamped(folder, {name: 10 + number for number, name in enumerate(names)}, at=at)
+        lines = ["# timestamp filename", *(f"{name} {at}/{name}.png" for name in reversed(names))]
+        (folder / f"{at}.txt").write_text("\n".join(lines) + "\n\n")
+
+
+def test_lists_of_the_tum_benchmark(tmp_path: Path) -> None:
+    write_lists(tmp_path)
+    frames = all_frames(tmp_path)
+    assert numbers_of(frames) == [(10, 2), (11, 2), (12, 2), (13, 3)]  # 5000 are a metre there
+    np.testing.assert_allclose([frame.timestamp_s for frame in frames], np.array(TIMES_S) - TIMES_S[0], atol=1e-5)
+    (tmp_path / "depth.txt").unlink()
+    shutil.rmtree(tmp_path / "depth")
+    assert all(frame.depth_m is None for frame in all_frames(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "line", ["soon rgb/1.png", "nan rgb/1.png", "1.5 ../../etc/passwd", "1.5 /etc/shadow.png", "1.5"]
+)
+def test_lists_that_lead_nowhere_are_told_by_line(tmp_path: Path, line: str) -> None:
+    write_lists(tmp_path)
+    (tmp_path / "rgb.txt").write_text(f"# times\n{line}\n")
+    fails(tmp_path, "rgb.txt", "line 2")
 
 
 def test_depth_missing_for_some(tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""A person's neutral face out of many frames: lids and mouth by their own quantiles, the rest by the calmest frames.
+
+No single frame need be neutral throughout: people blink, look down and talk while they settle. Each landmark is a
+median over the frames that show its part of the face at rest (robust statistics: half of those may be wrong).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.face.face_tracker import SCORE_NAMES
+from core.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE, eye_corners
+from core.frame import FaceObservation
+
+_CALM_SHARE = 0.33  # of the frames: those that the face as a whole is taken from
+_OPEN_QUANTILE, _OPEN_WITHIN = 0.03, 0.05  # lids: blinks no more than this beyond the least, but for a few frames
+_SHUT_QUANTILE, _SHUT_WITHIN = 0.10, 0.02  # lips: gaps, in mouth widths, likewise
+_EYE_REACH, _MOUTH_REACH = 0.9, 0.9  # in widths of the eye and of the mouth: how far a part of the face goes
+_DROOPING, _GAPING, _TURNED_RAD, _RESTLESS = 0.25, 0.20, 0.35, 1.5  # beyond that, a neutral is poor
+
+_BLINKS = [SCORE_NAMES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+_EYE_SCORES = np.array([name.startswith("eye") for name in SCORE_NAMES])
+_MOUTH_SCORES = np.array([name.startswith(("mouth", "jaw")) for name in SCORE_NAMES])
+
+
+@dataclass(frozen=True, eq=False)
+class NeutralSight:
+    """What is kept of a tracked frame.
+
+    Attributes:
+        landmarks: [478, 3] float32 metres, head frame.
+        scores: [52] float32.
+        unrest: how far the face is from neutral, its lids left out (`calib.person.neutral.deviation`).
+        turned_rad: of the head, from looking straight into the camera.
+        time_s: of the frame.
+    """
+
+    landmarks: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    unrest: float
+    turned_rad: float
+    time_s: float
+
+    @property
+    def blink(self) -> float:
+        """The tracker's score of lids that shut, mean of both."""
+        return float(self.scores[_BLINKS].mean())
+
+    @property
+    def gape(self) -> float:
+        """How far the lips are apart, in mouth widths."""
+        return gape(self.landmarks)
+
+
+def gape(landmarks: NDArray[np.floating]) -> float:
+    """How far the lips of landmarks [478, 3] in the head frame are apart, in mouth widths; 0 where they meet."""
+    gap = (landmarks[list(UPPER_MOUTH_LINE)] - landmarks[list(LOWER_MOUTH_LINE)])[:, 1].max()
+    width = float(np.linalg.norm(landmarks[61] - landmarks[291]))
+    return max(float(gap), 0.0) / max(width, 1e-6)
+
+
+def estimate_neutral(sights: Sequence[NeutralSight], anchor: FaceObservation) -> FaceObservation:
+    """The neutral face of a person of whom `sights` were seen, as if it stood where `anchor`, one of them, does."""
+    if len(sights) < 2:
+        return anchor
+    calm = _calmest(sights)
+    opened, shut = _calmest(_with_open_lids(sights)), _calmest(_with_lips_shut(sights))
+    whole, eyes, mouth = (
+        np.median([sight.landmarks for sight in part], axis=0).astype(np.float64) for part in (calm, opened, shut)
+    )
+    landmarks = whole.copy()
+    for corners, reach, part in (
+        (eye_corners(0), _EYE_REACH, eyes),
+        (eye_corners(1), _EYE_REACH, eyes),
+        ((61, 291), _MOUTH_REACH, mouth),
+    ):
+        landmarks += _near(whole, corners, reach)[:, None] * (part - whole)
+    scores = np.median([sight.scores for sight in calm], axis=0)
+    scores[_EYE_SCORES] = np.median([sight.scores for sight in opened], axis=0)[_EYE_SCORES]
+    scores[_MOUTH_SCORES] = np.median([sight.scores for sight in shut], axis=0)[_MOUTH_SCORES]
+    T = anchor.T_camera_head
+    placed = landmarks @ T[:3, :3].T + T[:3, 3]
+    return replace(anchor, landmarks_m=placed.astype(np.float32), scores=scores.astype(np.float32))
+
+
+def poor_because(sights: Sequence[NeutralSight]) -> str:
+    """What keeps these frames from showing a neutral face, in words for the person; empty where nothing does."""
+    blinks, gapes = np.array([sight.blink for sight in sights]), np.array([sight.gape for sight in sights])
+    reasons = []
+    if np.quantile(blinks, _OPEN_QUANTILE) > _DROOPING:
+        reasons.append("your eyes were half shut")
+    if np.quantile(gapes, _SHUT_QUANTILE) > _GAPING:
+        reasons.append("your mouth was open")
+    calm = _calmest(sights)
+    if np.median([sight.turned_rad for sight in calm]) > _TURNED_RAD:
+        reasons.append("your head was turned away")
+    if not reasons and np.median([sight.unrest for sight in calm]) > _RESTLESS:
+        reasons.append("your face was not at rest")
+    return " and ".join(reasons)
+
+
+def _calmest(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
+    return sorted(sights, key=lambda sight: sight.unrest)[: max(1, round(_CALM_SHARE * len(sights)))]
+
+
+def _with_open_lids(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
+    blinks = np.array([sight.blink for sight in sights])
+    most = np.quantile(blinks, _OPEN_QUANTILE) + _OPEN_WITHIN
+    return [sight for sight, blink in zip(sights, blinks, strict=True) if blink <= most]
+
+
+def _with_lips_shut(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
+    gapes = np.array([sight.gape for sight in sights])
+    most = np.quantile(gapes, _SHUT_QUANTILE) + _SHUT_WITHIN
+    return [sight for sight, gap in zip(sights, gapes, strict=True) if gap <= most]
+
+
+def _near(points: NDArray[np.float64], corners: tuple[int, int], reach: float) -> NDArray[np.float64]:
+    """[478] 1 at the middle between two corners, fading out `reach` times their distance away from it."""
+    start, end = points[list(corners)]
+    width = max(float(np.linalg.norm(end - start)), 1e-6)
+    away = np.linalg.norm(points - (start + end) / 2, axis=1) / (reach * width)
+    return np.asarray(np.exp(-(away**6)))
