@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.face_tracker import SCORE_NAMES
+from core.expression_units import SCORE_NAMES
 from core.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE, eye_corners
 from core.frame import FaceObservation
 

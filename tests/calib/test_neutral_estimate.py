@@ -9,9 +9,9 @@ import pytest
 from calib.person.neutral import NeutralEstimate, NeutralPicker
 from calib.person.neutral_estimate import gape
 from capture.face.face_model_file import find_face_model
-from capture.face.face_tracker import SCORE_NAMES
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
+from core.expression_units import SCORE_NAMES
 from core.face_regions import LOWER_LIDS, LOWER_LIP, UPPER_LIDS, UPPER_LIP
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.driver_face import make_neutral, measure
