@@ -158,16 +158,6 @@ def test_what_lies_before_skin_is_none() -> None:
     assert skin.tolist() == [0, 2]
 
 
-def test_teeth_in_one_piece_are_not_torn_apart(landmarks: np.ndarray, face: Piece) -> None:
-    """Both rows joined in front: stretched from jaw to jaw they would hang in the mouth like a curtain."""
-    lips = landmarks[[13, 14]].mean(axis=0)
-    x, y = np.meshgrid(np.linspace(-0.2, 0.2, 9), np.linspace(-0.13, 0.13, 7))
-    rows = lips + np.stack([x, y, -0.1 - 2.0 * x**2], axis=-1)
-    _, kinds = told(head(face, ("piece", *grid(rows))), landmarks)
-    assert len(kinds(1)) == 1
-    assert kinds(1) <= {Kind.UPPER_MOUTH, Kind.LOWER_MOUTH}
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [
