@@ -13,6 +13,7 @@ from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import PARTS, make_topology
 from capture.synthetic.head.identity import Identity, detail_names, random_identity, with_details
 from capture.synthetic.head.lips import REST_OVERLAP, LipContact
+from capture.synthetic.head.teeth import ACROSS, DOWN, make_teeth
 from core.errors import InputError
 
 DATA = load_head_data()
@@ -278,3 +279,29 @@ def test_colors_tell_the_parts_apart(head):
     eye = colors[head.part("eye_left")]
     assert eye.min() < 0.05
     assert eye.max() > 0.7
+
+
+@pytest.mark.parametrize("jaw", ["upper", "lower"])
+def test_neighbouring_teeth_touch(jaw: str) -> None:
+    """No slit is left between them, through which the dark behind would show."""
+    teeth = make_teeth(DATA, jaw)
+    points = np.asarray(teeth.matrix @ DATA.vertices.astype(np.float64))
+    per_tooth = len(ACROSS) * len(DOWN)
+    rows = points[: int((teeth.gum == 0).sum())].reshape(-1, len(DOWN), len(ACROSS), 3)
+    assert len(rows) * per_tooth == (teeth.gum == 0).sum()
+    belly = rows[:, DOWN.tolist().index(1.65)]
+    along = belly[1:].mean(axis=1) - belly[:-1].mean(axis=1)
+    gaps = ((belly[1:, 0] - belly[:-1, -1]) * along).sum(axis=1) / np.linalg.norm(along, axis=1)
+    assert gaps.max() < 0
+
+
+def test_the_lower_teeth_meet_the_upper_ones_behind_them(head: HeadModel) -> None:
+    points = head.vertices()
+    front = {jaw: points[head.part(f"teeth_{jaw}")] for jaw in ("upper", "lower")}
+    front = {jaw: each[np.abs(each[:, 0]) < 0.006] for jaw, each in front.items()}
+    assert front["lower"][:, 1].max() > front["upper"][:, 1].min() + 0.0005
+    edges = {
+        "upper": front["upper"][front["upper"][:, 1].argmin()],
+        "lower": front["lower"][front["lower"][:, 1].argmax()],
+    }
+    assert edges["lower"][2] < edges["upper"][2] - 0.001

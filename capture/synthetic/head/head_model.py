@@ -24,7 +24,10 @@ from core.mesh import Material, Mesh, MeshPart
 
 SIDES = ("left", "right")
 # The artists' mouth leaves the upper teeth behind the lip in every expression and fills the cavity with the tongue.
-TEETH_OFFSETS_M = {"teeth_upper": (0.0, -0.0033, -0.001), "teeth_lower": (0.0, -0.0008, -0.002)}  # behind the upper
+TEETH_OFFSETS_M = {
+    "teeth_upper": (0.0, -0.0033, -0.001),
+    "teeth_lower": (0.0, -0.0008, -0.0028),
+}  # behind the upper ones
 TONGUE_TOP_M, TONGUE_LOWERED_M, TONGUE_FLATTENED, TONGUE_BACK_M = -0.0566, 0.012, 0.6, 0.004
 TONGUE_ROOT_DROP = 0.2  # of the distance behind the tip
 TONGUE_NARROWED = 0.82
