@@ -19,6 +19,7 @@ from calib.published.bfm import bfm_mesh
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
 from calib.rigging.morphs import arkit_morphs
+from calib.survey.coarse_mesh import MOST_FACES, Binding, coarsened
 from calib.survey.extent import check_extent
 from calib.survey.hand_landmarks import Points, load_hand_landmarks
 from calib.survey.placement import check_axes
@@ -49,6 +50,8 @@ class Avatar:
         file_mesh: as loaded, in file coordinates.
         display_mesh: what is drawn, in avatar units: the file's V vertices first, in file order, then those added where
             the mesh was too coarse or closed, for the mouth's inside and for eyeballs.
+        binding: for files of too many triangles to be worked out: a coarse mesh stands in for the file's, its vertices
+            come first in `display_mesh`, and this is how the file's follow them.
         T_world_file: [4, 4] similarity from file coordinates to avatar units.
         intrinsics, T_camera_world: the avatar's camera, as published unless stated.
         source_rgb: [256, 256, 3] uint8 and source_depth: [256, 256] float32 (0 where empty), seen by that camera.
@@ -72,6 +75,7 @@ class Avatar:
     description: str
     content_key: str
     by_hand: bool = False
+    binding: Binding | None = None
     _T_file_world: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +92,9 @@ class Avatar:
 
     def to_file(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
         """Vertices [R, 3] in avatar units → the file's own V vertices in file order and coordinates."""
+        if self.binding is not None:
+            moved = self.binding.spread(vertices - self.rig.rest)
+            return np.asarray(self.file_mesh.vertices + moved @ self._T_file_world[:3, :3].T.astype(np.float32))
         own = vertices[: len(self.file_mesh.vertices)].astype(np.float64)
         return (own @ self._T_file_world[:3, :3].T + self._T_file_world[:3, 3]).astype(np.float32)
 
@@ -126,7 +133,7 @@ def prepare_avatar(
     with reading(place, _KEPT):
         if not refresh and place.is_file():
             return replace(_load(place, name, mesh, key), by_hand=by_hand)
-    survey = partial(_survey, str(path), mesh, options=options, points=points)
+    survey = partial(_survey, str(path), options=options, points=points)
     tell = progress or (lambda _what, _done, _total: None)
     avatar = _prepare(name, mesh, key, survey, avatar_camera(options.eye, options.translation), tell)
     keep(place, partial(_save, avatar=avatar), _KEPT)
@@ -189,16 +196,22 @@ def _prepare(
     name: str,
     mesh: Mesh,
     key: str,
-    look_at_head: Callable[["Studio"], "HeadSurvey"],
+    look_at_head: Callable[[Mesh, "Studio"], "HeadSurvey"],
     T_camera_world: NDArray[np.float64],
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
     from calib.survey.views import Studio
 
+    worked, binding, size = mesh, None, ""
+    if len(mesh.faces) > MOST_FACES:
+        tell("fewer triangles", 0, len(STEPS) + 1)
+        worked, binding = coarsened(mesh)
+        size = f"; of {len(mesh.faces):,} triangles {len(worked.faces):,} are worked out and shown, the others follow"
+        log.info("%s%s", name, size)
     tell("the face", 0, len(STEPS) + 1)
-    with Studio(mesh) as studio:
-        survey = look_at_head(studio)
+    with Studio(worked) as studio:
+        survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
     return Avatar(
@@ -212,8 +225,9 @@ def _prepare(
         source_depth=source.depth,
         landmarks=survey.landmarks.astype(np.float32),
         rig=rig,
-        description=f"{survey.placement.describe()}; {survey.describe()}",
+        description=f"{survey.placement.describe()}; {survey.describe()}{size}",
         content_key=key,
+        binding=binding,
     )
 
 
@@ -245,6 +259,7 @@ def _save(path: Path, avatar: Avatar) -> None:
         landmarks=avatar.landmarks,
         rig=avatar.rig,
         description=avatar.description,
+        binding=avatar.binding,
     ).save(path, avatar.file_mesh)
 
 
@@ -263,4 +278,5 @@ def _load(path: Path, name: str, mesh: Mesh, key: str) -> Avatar:
         rig=found.rig,
         description=found.description,
         content_key=key,
+        binding=found.binding,
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from calib.rig.face_rig import FaceRig
 from calib.surgery.pieces import piece_material
+from calib.survey.coarse_mesh import Binding
 from core.array_checks import expect
 from core.camera import PUBLISHED_INTRINSICS
 from core.face_regions import ALL_LANDMARKS
@@ -19,6 +20,7 @@ from core.untrusted import parse_json, read_arrays
 _LARGEST_BYTES = 4 << 30  # a scan of a million vertices takes some four hundred megabytes
 _LARGEST_TEXT = 1 << 20
 _PLACED = 1e-3  # avatar units: where the file's vertices lie, give or take
+_BOUND = 0.1  # of the reach: vertices that follow coarse ones lie near these
 _RIGID = 1e-6
 
 
@@ -34,6 +36,7 @@ class PreparedArrays:
     landmarks: NDArray[np.float32]
     rig: FaceRig
     description: str
+    binding: Binding | None = None
 
     def save(self, path: Path, file_mesh: Mesh) -> None:
         """Write them; materials of `file_mesh` are left out. Raises OSError."""
@@ -48,7 +51,8 @@ class PreparedArrays:
         added = [material.name for material in mesh.materials[len(file_mesh.materials) :]]
         arrays["text"] = np.array(json.dumps({"parts": parts, "added": added, "description": self.description}))
         with path.open("wb") as file:
-            np.savez(file, **(arrays | self.rig.to_arrays()))
+            bound = {} if self.binding is None else self.binding.to_arrays()
+            np.savez(file, **(arrays | self.rig.to_arrays() | bound))
 
     @staticmethod
     def load(path: Path, file_mesh: Mesh) -> "PreparedArrays":
@@ -61,11 +65,13 @@ class PreparedArrays:
         parts, added, description = _text(arrays["text"], path)
         materials = (*file_mesh.materials, *(piece_material(name) for name in added))
         display = _display_mesh(arrays, parts, materials)
-        _check_placed(display, file_mesh, plain["T_world_file"])
+        bound = any(name.startswith("binding_") for name in arrays)
+        binding = Binding.from_arrays(arrays, len(file_mesh.vertices)) if bound else None
+        _check_placed(display, file_mesh, plain["T_world_file"], binding)
         rig = FaceRig.from_arrays(arrays)
         if rig.rest.shape != display.vertices.shape:
             raise ValueError(f"the rig has {len(rig.rest)} vertices, the mesh {len(display.vertices)}")
-        return PreparedArrays(display, **plain, rig=rig, description=description)
+        return PreparedArrays(display, **plain, rig=rig, description=description, binding=binding)
 
 
 _MESH = {
@@ -127,12 +133,13 @@ def _check_transforms(T_world_file: NDArray[np.float64], T_camera_world: NDArray
             raise ValueError(f"{name} is no placement")
 
 
-def _check_placed(display: Mesh, file_mesh: Mesh, T_world_file: NDArray[np.float64]) -> None:
-    """The file's vertices come first, where the placement puts them."""
-    count = len(file_mesh.vertices)
+def _check_placed(display: Mesh, file_mesh: Mesh, T_world_file: NDArray[np.float64], binding: Binding | None) -> None:
+    """The file's vertices come first, where the placement puts them; or coarse ones, which lie among them."""
+    count = len(file_mesh.vertices) if binding is None else len(binding.representative)
     if len(display.vertices) < count:
-        raise ValueError(f"expected at least the file's {count} vertices, got {len(display.vertices)}")
+        raise ValueError(f"expected at least {count} vertices, got {len(display.vertices)}")
     placed = file_mesh.vertices @ T_world_file[:3, :3].T + T_world_file[:3, 3]
     reach = 1 + float(np.abs(placed).max(initial=0.0))
-    if not (np.abs(display.vertices[:count] - placed) <= _PLACED * reach).all():
+    own = display.vertices[:count] if binding is None else binding.spread(display.vertices)
+    if not (np.abs(own - placed) <= (_PLACED if binding is None else _BOUND) * reach).all():
         raise ValueError("the vertices do not lie where the file's do")

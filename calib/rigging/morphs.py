@@ -79,6 +79,8 @@ class MorphUnits:
     def __init__(self, avatar: "Avatar") -> None:
         """Raises InputError where the file's morph targets are too few."""
         units, displacement = arkit_morphs(avatar.name, avatar.file_mesh)
+        if avatar.binding is not None:
+            displacement = displacement[:, avatar.binding.representative]
         self._columns = np.array([UNIT_NAMES.index(unit) for unit in units])
         moved = np.einsum("ij,mvj->mvi", avatar.T_world_file[:3, :3], displacement.astype(np.float64))
         rest, faces = avatar.rig.rest.astype(np.float64), avatar.display_mesh.faces.astype(np.int64)

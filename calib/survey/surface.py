@@ -78,7 +78,7 @@ def make_surface(vertices: NDArray[np.floating[Any]], faces: NDArray[np.int32]) 
     """Zip a mesh of vertices [V, 3] and faces [F, 3] into its surface. Vertices no face uses stay on their own."""
     points = np.asarray(vertices, dtype=np.float64)
     corners = np.asarray(faces, dtype=np.int64)
-    point_of_vertex = _zip_boundaries(points, corners)
+    point_of_vertex = zipped_points(points, corners)
     count = int(point_of_vertex.max(initial=-1)) + 1
     first = np.full(count, -1, dtype=np.int64)
     first[point_of_vertex[::-1]] = np.arange(len(points))[::-1]
@@ -121,13 +121,15 @@ def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDAr
     return np.flatnonzero(proper & first_of_kind)
 
 
-def _zip_boundaries(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[V] surface point of each vertex: the two ends of matching boundary edges are joined."""
-    place = _places(points)
+def zipped_points(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[V] surface point of each vertex [V, 3]: the two ends of matching boundary edges of faces [F, 3] are joined."""
     edges, owner = _boundary_edges(faces)
-    pairs = _matching_edges(place[edges], owner, face_normals(points, faces))
+    ends, number = np.unique(edges, return_inverse=True)
+    tolerance = RELATIVE_TOLERANCE * float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) else 0.0
+    place = _places(points[ends], tolerance)[number.reshape(edges.shape)]
+    pairs = _matching_edges(place, face_normals(points, faces[owner]))
     one, other = edges[pairs[:, 0]], edges[pairs[:, 1]]
-    crossed = place[one[:, 0]] != place[other[:, 0]]
+    crossed = place[pairs[:, 0], 0] != place[pairs[:, 1], 0]
     other = np.where(crossed[:, None], other[:, ::-1], other)
     joins = np.concatenate([np.stack([one[:, k], other[:, k]], axis=1) for k in range(2)])
     count = len(points)
@@ -135,11 +137,10 @@ def _zip_boundaries(points: NDArray[np.float64], faces: NDArray[np.int64]) -> ND
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _places(points: NDArray[np.float64]) -> NDArray[np.int64]:
+def _places(points: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
     """[V] number of the position each vertex has, equal for vertices within the tolerance."""
     if not len(points):
         return np.zeros(0, dtype=np.int64)
-    tolerance = RELATIVE_TOLERANCE * float(np.linalg.norm(np.ptp(points, axis=0)))
     rows = np.ascontiguousarray(points + 0.0).view(np.dtype((np.void, 3 * points.itemsize))).reshape(-1)
     _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     unique = points[first]
@@ -156,10 +157,9 @@ def _boundary_edges(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArra
     return edges[alone], alone % max(len(faces), 1)
 
 
-def _matching_edges(
-    place: NDArray[np.int64], owner: NDArray[np.int64], normals: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """[P, 2] pairs of boundary edges that lie on each other; `place` [B, 2] numbers the positions of their ends.
+def _matching_edges(place: NDArray[np.int64], normals: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[P, 2] pairs of boundary edges that lie on each other; `place` [B, 2] numbers the positions of their ends, and
+    `normals` [B, 3] are those of their faces.
 
     Where more than two lie together (closed lips of separate triangles) the pair that bends least is taken first.
     """
@@ -171,7 +171,7 @@ def _matching_edges(
     doubles = starts[sizes == 2]
     pairs = [np.stack([order[doubles], order[doubles + 1]], axis=1)]
     for start, size in zip(starts[sizes > 2], sizes[sizes > 2], strict=True):
-        pairs.append(_least_bent_pairs(order[start : start + size], place, normals[owner]))
+        pairs.append(_least_bent_pairs(order[start : start + size], place, normals))
     return np.concatenate(pairs).astype(np.int64)
 
 
