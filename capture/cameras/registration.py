@@ -73,15 +73,15 @@ class DepthRegistration:
 
     Every reading is projected on its own; the nearer of two that meet wins. That needs no comparison: readings are
     written in an order in which later ones are always nearer, which exists for any pair of views (McMillan and Bishop,
-    "Plenoptic Modeling", SIGGRAPH 1995). Where the colour camera's pixels are finer than the depth camera's, gaps stay
+    "Plenoptic Modeling", SIGGRAPH 1995). For cameras that stand side by side it is column by column; for others, such
+    as those of pictures that were aligned already, readings are sorted. Where the colour camera's pixels are finer than
+    the depth camera's, gaps stay
     between readings; they are closed (`close_gaps`).
 
     Args:
         calibration: what the factory measured.
         lens: True for depth aligned to the colour picture as captured; False (what the live path uses) for depth
             aligned to the colour picture after `LensCamera.undistortion_maps`, which a pinhole describes exactly.
-
-    Raises ValueError where the cameras do not sit side by side.
     """
 
     def __init__(self, calibration: RgbdCalibration, *, lens: bool = False) -> None:
@@ -89,7 +89,7 @@ class DepthRegistration:
         self.intrinsics = color.intrinsics
         self._shape = (depth.intrinsics.height, depth.intrinsics.width)
         rotation, offset = calibration.T_color_depth[:3, :3], calibration.T_color_depth[:3, 3]
-        self._reverse_columns = _nearer_is_to_the_left(depth, rotation, offset)
+        self._sorted, self._reverse_columns = _column_order(depth, rotation, offset)
         rays = depth.rays()
         directions = np.concatenate([rays, np.ones((*self._shape, 1))], axis=-1) @ rotation.T
         self._directions = [self._ordered(directions[..., axis] * TICKS_PER_M) for axis in range(3)]
@@ -110,9 +110,18 @@ class DepthRegistration:
             raise ValueError(f"expected {self._shape} float32 depth as calibrated, got {depth_m.shape} {depth_m.dtype}")
         readings = self._ordered(depth_m)
         self._buffer.fill(0)
+        unordered: list[tuple[NDArray[np.intp], NDArray[np.uint16]]] = []
         for start in range(0, readings.size, CHUNK):
             targets = self._pixels(readings, slice(start, min(start + CHUNK, readings.size)))
-            self._buffer[targets] = self._scratch[2][: len(targets)].astype(np.uint16)
+            distances = self._scratch[2][: len(targets)]
+            if self._sorted:
+                self._buffer[targets] = distances.astype(np.uint16)
+            else:
+                unordered.append((targets, np.where(distances > 0, distances, 0).astype(np.uint16)))
+        if unordered:
+            all_targets, all_distances = (np.concatenate(parts) for parts in zip(*unordered, strict=True))
+            order = np.argsort(all_distances, kind="stable")[::-1]  # radix sort: three milliseconds
+            self._buffer[all_targets[order]] = all_distances[order]
         self._buffer[self._missing] = 0
         ticks = np.ascontiguousarray(self._buffer.reshape(self._padded)[1:-1, 1:-1])
         close_gaps(ticks)
@@ -213,16 +222,12 @@ def close_gaps(depth: NDArray[np.uint16]) -> None:
     cv2.copyTo(surface, in_gap, depth)
 
 
-def _nearer_is_to_the_left(depth: LensCamera, rotation: NDArray[np.float64], offset: NDArray[np.float64]) -> bool:
-    """Whether, of two readings that meet in the colour picture, the nearer comes from further left in the depth one.
+def _column_order(depth: LensCamera, rotation: NDArray[np.float64], offset: NDArray[np.float64]) -> tuple[bool, bool]:
+    """Whether the nearer of two readings that meet in the colour picture always comes from one side of the depth one,
+    and whether that is its left.
 
-    The column order is valid while the colour camera's centre lies beside the depth camera's field of view.
+    So it is while the colour camera's centre lies beside the depth camera's field of view.
     """
     x, _, z = -rotation.T @ offset  # the colour camera seen from the depth camera
     half_view = max(depth.intrinsics.cx, depth.intrinsics.width - depth.intrinsics.cx) / depth.intrinsics.fx
-    if abs(x) <= abs(z) * half_view:
-        raise ValueError(
-            f"expected depth and colour camera side by side, got the colour camera {x * 1000:.1f} mm beside and "
-            f"{z * 1000:.1f} mm before the depth camera"
-        )
-    return bool(x < 0)
+    return bool(abs(x) > abs(z) * half_view), bool(x < 0)

@@ -1,8 +1,10 @@
 """Face tracking: one frame in, landmarks in pixels and metres, head pose and coefficients out."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
@@ -12,6 +14,11 @@ from core.closeable import Closeable
 from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
+
+
+_SIDEWAYS_FRAMES = 30
+
+log = logging.getLogger(__name__)
 
 
 class FaceTracker(Closeable):
@@ -32,6 +39,7 @@ class FaceTracker(Closeable):
         path = find_face_model(model_path)
         self._lifter = FaceLifter(load_canonical_face(path))
         self._landmarker = Landmarker(path)
+        self._sideways: int | None = 0  # frames so far; None once the face stood upright, or it was told
 
     def close(self) -> None:
         """Let go of the model. May be called twice."""
@@ -47,6 +55,7 @@ class FaceTracker(Closeable):
         if found is None:
             return untracked(frame)
         lifted = self._lifter.lift(found, frame.intrinsics, frame.depth_m)
+        self._notice_roll(lifted.T_camera_head)
         return FaceObservation(
             frame,
             True,
@@ -56,6 +65,17 @@ class FaceTracker(Closeable):
             lifted.T_camera_head,
             found.scores,
         )
+
+    def _notice_roll(self, T_camera_head: NDArray[np.float64]) -> None:
+        """Tell when the face has been lying on its side, or upside down, from the start."""
+        if self._sideways is None:
+            return
+        up = T_camera_head[:2, 1]  # of the head, in the picture; upright is (0, -1)
+        quarters = round(float(np.degrees(np.arctan2(up[0], -up[1]))) / 90) % 4
+        self._sideways = self._sideways + 1 if quarters else None
+        if self._sideways == _SIDEWAYS_FRAMES:
+            log.warning("the face does not stand upright: --rotate %d turns the pictures", 360 - 90 * quarters)
+            self._sideways = None
 
 
 def untracked(frame: RgbdFrame) -> FaceObservation:

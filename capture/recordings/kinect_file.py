@@ -1,6 +1,7 @@
 """Azure Kinect recordings (`.mkv`), read without the vendor's library: they play on any machine.
 
 Matroska with a JPEG (or raw) colour track, a 16-bit big-endian depth track, and the factory calibration attached.
+Tracks that were encoded anew since, such as colour to H.264 or depth to FFV1, are decoded as what they are now.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from capture.cameras.device import DamagedPictureError
 from capture.cameras.kinect_calibration import COLOR_MODES, DEPTH_MODES, parse_calibration
 from capture.cameras.kinect_picture import KinectDecoder, KinectPicture
+from capture.recordings.camera_file import same_shape
 from capture.recordings.playback import ClipFrame, ClipPicture
 from capture.recordings.video_file import open_container
 from core.source import SourceError
@@ -29,6 +31,7 @@ MOST_WAITING = 64  # packets of one track without a partner in the other
 LARGEST_CALIBRATION = 1 << 20
 LONGEST_DELAY_S = 1.0
 _RATES = (5, 15, 30)
+_DEPTH_PIXELS = ("gray16be", "gray16le")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,6 @@ class _Tracks:
 
     color: int
     depth: int
-    color_format: str
     color_mode: str
     depth_mode: str
     calibration: str
@@ -74,10 +76,10 @@ class KinectClip:
         """Every capture that has both pictures, undecoded, stamped with seconds of the device's own clock."""
         with _opened(self._path) as container:
             streams = [container.streams[number] for number in (self._tracks.color, self._tracks.depth)]
-            waiting: tuple[deque[Any], deque[Any]] = (deque(), deque())
+            waiting: _Waiting = (deque(), deque())
             tolerance_s = 0.5 / (self.fps or 30)
             for packet in _packets(self._path, container, streams):
-                waiting[packet.stream_index == self._tracks.depth].append(packet)
+                waiting[packet.stream_index == self._tracks.depth].extend(self._taken(packet))
                 while all(waiting):
                     yield from self._pair(waiting, tolerance_s)
                 for queue in waiting:
@@ -90,26 +92,32 @@ class KinectClip:
             first_s = picture.timestamp_s if first_s is None else first_s
             yield ClipFrame(index, picture.timestamp_s - first_s, lambda picture=picture: self._load(picture))  # type: ignore[misc]
 
-    def _pair(self, waiting: tuple[deque[Any], deque[Any]], tolerance_s: float) -> Iterator[KinectPicture]:
-        """The two oldest packets if they belong together; otherwise the older one is given up."""
+    def _taken(self, packet: Any) -> list[_Taken]:
+        """What a packet holds, in the order of time; where it has to be decoded, nothing yet, or several pictures."""
+        import av
+
+        if packet.pts is not None and _kept_as_it_is(packet.stream):
+            return [_Taken(float(packet.pts * packet.time_base), packet)]
+        if packet.size and _kept_as_it_is(packet.stream):
+            return []
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            log.warning("%s: a picture is damaged and left out (%s)", self.name, error)
+            return []
+        return [_Taken(float(frame.pts * frame.time_base), frame) for frame in frames if frame.pts is not None]
+
+    def _pair(self, waiting: _Waiting, tolerance_s: float) -> Iterator[KinectPicture]:
+        """The two oldest pictures if they belong together; otherwise the older one is given up."""
         color, depth = waiting[0][0], waiting[1][0]
-        apart_s = _time_s(depth) - self._tracks.depth_delay_s - _time_s(color)
+        apart_s = depth.time_s - self._tracks.depth_delay_s - color.time_s
         if abs(apart_s) <= tolerance_s:
             waiting[0].popleft()
             waiting[1].popleft()
-            yield KinectPicture(self._color(color), _depth_mm(depth), _time_s(color))
+            size = COLOR_MODES[self._tracks.color_mode].size
+            yield KinectPicture(_color(color.content, size), _depth_mm(depth.content), color.time_s)
         else:
             waiting[apart_s < 0].popleft()
-
-    def _color(self, packet: Any) -> NDArray[np.uint8]:
-        if self._tracks.color_format == "MJPG":
-            return np.frombuffer(bytes(packet), np.uint8)
-        import av
-
-        try:
-            return np.asarray(packet.decode()[0].to_ndarray(format="bgra"), np.uint8)
-        except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-            raise SourceError(f"{self.name}: is damaged at {_time_s(packet):.2f} s ({error}); record again") from None
 
     def _load(self, picture: KinectPicture) -> ClipPicture:
         try:
@@ -119,6 +127,17 @@ class KinectClip:
                 f"{self.name}: is damaged at {picture.timestamp_s:.2f} s: {error}; record again"
             ) from error
         return ClipPicture(rgb, depth_m, self._decoder.intrinsics)
+
+
+class _Taken(NamedTuple):
+    """A picture that was read, and when it was taken: a packet kept as it is, or a decoded frame."""
+
+    time_s: float
+    content: Any
+
+
+_Waiting = tuple[deque[_Taken], deque[_Taken]]
+"""Colour and depth that have no partner yet, oldest first."""
 
 
 def is_kinect_recording(path: Path) -> bool:
@@ -140,12 +159,14 @@ def _opened(path: Path) -> Any:
 
 
 def _packets(path: Path, container: Any, streams: list[Any]) -> Iterator[Any]:
-    """Packets with content, in file order; a file that was cut short ends where it was cut."""
+    """Packets in file order, and at the end one for each decoder that lets out what it holds back; a file that was cut
+    short ends where it was cut.
+    """
     import av
 
     try:
         for packet in container.demux(*streams):
-            if packet.size and packet.pts is not None:
+            if packet.size or not _kept_as_it_is(packet.stream):
                 yield packet
     except (av.error.FFmpegError, OSError) as error:
         log.warning("%s: damaged or cut short (%s)", path, error)
@@ -161,14 +182,19 @@ def _tracks(path: Path, container: Any) -> _Tracks:
         raise SourceError(
             f"{path}: expected color and depth of an Azure Kinect, found no {missing}; record with both on"
         )
-    color_format, _, color_mode = color.metadata["K4A_COLOR_MODE"].partition("_")
+    color_mode = color.metadata["K4A_COLOR_MODE"].partition("_")[2]
     depth_mode = depth.metadata["K4A_DEPTH_MODE"]
     _check_size(path, color, COLOR_MODES.get(color_mode))
     _check_size(path, depth, DEPTH_MODES.get(depth_mode))
+    pixels = depth.codec_context.pix_fmt
+    if not _kept_as_it_is(depth) and pixels not in _DEPTH_PIXELS:
+        raise SourceError(
+            f"{path}: expected depth of 16 bits, its track was encoded anew with pixels of {pixels}, which keeps no "
+            "distances; use the recording it was made from"
+        )
     return _Tracks(
         color.index,
         depth.index,
-        color_format,
         color_mode,
         depth_mode,
         _calibration(path, container),
@@ -187,10 +213,17 @@ def _delay_s(path: Path, nanoseconds: str) -> float:
     return delay_s
 
 
+def _kept_as_it_is(stream: Any) -> bool:
+    """Whether packets of a track are what the camera sent: `KinectDecoder` or `_depth_mm` takes them."""
+    name = stream.codec_context.name
+    return bool(name == "mjpeg") or bool(name == "rawvideo" and "K4A_DEPTH_MODE" in stream.metadata)
+
+
 def _check_size(path: Path, stream: Any, mode: Any) -> None:
     context = stream.codec_context
     size = (context.width, context.height) if context is not None else (0, 0)
-    if mode is None or mode.size != size:
+    scaled = context is not None and "K4A_COLOR_MODE" in stream.metadata and not _kept_as_it_is(stream)
+    if mode is None or (mode.size != size and not (scaled and min(size) > 0 and same_shape(mode.size, size))):
         raise SourceError(
             f"{path}: expected a picture size of an Azure Kinect's modes, got {size[0]}x{size[1]} as "
             f"{stream.metadata.get('K4A_COLOR_MODE') or stream.metadata.get('K4A_DEPTH_MODE')}; record again"
@@ -210,13 +243,25 @@ def _calibration(path: Path, container: Any) -> str:
     )
 
 
-def _time_s(packet: Any) -> float:
-    return float(packet.pts * packet.time_base)
+def _color(content: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """JPEG [n] as it came, or BGRA [H, W, 4] of the size the camera is calibrated for."""
+    if not _is_decoded(content):
+        return np.frombuffer(bytes(content), np.uint8)
+    return np.asarray(content.reformat(*size, "bgra").to_ndarray(), np.uint8)
 
 
-def _depth_mm(packet: Any) -> NDArray[np.uint16]:
-    context = packet.stream.codec_context
-    data = bytes(packet)
+def _is_decoded(content: Any) -> bool:
+    import av
+
+    return isinstance(content, av.VideoFrame)
+
+
+def _depth_mm(content: Any) -> NDArray[np.uint16]:
+    if _is_decoded(content):
+        return np.asarray(content.to_ndarray(format="gray16le"), np.uint16)
+    context = content.stream.codec_context
+    data = bytes(content)
     if len(data) != context.width * context.height * 2:
         return np.zeros((context.height, context.width), np.uint16)
-    return np.frombuffer(data, ">u2").reshape(context.height, context.width).astype(np.uint16)
+    order = "<u2" if context.pix_fmt == "gray16le" else ">u2"
+    return np.frombuffer(data, order).reshape(context.height, context.width).astype(np.uint16)

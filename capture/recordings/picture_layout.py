@@ -29,6 +29,7 @@ class PictureLayout:
         coded: width and height as decoded.
         square: width and height once its pixels are square.
         transposed, rows_flipped, columns_flipped: what the display matrix does to the array [H, W, …], in this order.
+        slanting: whether the matrix asks for more than quarter turns and mirrors; then this is the nearest of those.
     """
 
     coded: tuple[int, int]
@@ -36,13 +37,11 @@ class PictureLayout:
     transposed: bool = False
     rows_flipped: bool = False
     columns_flipped: bool = False
+    slanting: bool = False
 
     @staticmethod
     def of(picture: av.VideoFrame, aspect: Fraction | None) -> PictureLayout:
-        """Of a decoded picture of a stream whose pixels are `aspect` times as wide as high (None or 0: not told).
-
-        Raises ValueError where the file asks for anything but quarter turns and mirrors.
-        """
+        """Of a decoded picture of a stream whose pixels are `aspect` times as wide as high (None or 0: not told)."""
         coded = width, height = picture.width, picture.height
         if aspect and _ASPECTS[0] <= aspect <= _ASPECTS[1] and abs(aspect - 1) > _SQUARE:
             width, height = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
@@ -56,12 +55,10 @@ class PictureLayout:
         straight, across = max(abs(a), abs(d)), max(abs(b), abs(c))
         if straight == across == 0:  # written by programs that mean nothing by it
             return self
-        if min(straight, across) > _SKEW * max(straight, across) or 0 in ((a, d) if straight > across else (b, c)):
-            shown = ", ".join(f"{number / 65536:.2f}" for number in (a, b, c, d))
-            raise ValueError(f"its display matrix ({shown}) is neither a quarter turn nor a mirror")
+        slanting = min(straight, across) > _SKEW * max(straight, across)
         if straight > across:
-            return replace(self, rows_flipped=d < 0, columns_flipped=a < 0)
-        return replace(self, transposed=True, rows_flipped=b < 0, columns_flipped=c < 0)
+            return replace(self, rows_flipped=d < 0, columns_flipped=a < 0, slanting=slanting)
+        return replace(self, transposed=True, rows_flipped=b < 0, columns_flipped=c < 0, slanting=slanting)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -95,7 +95,7 @@ class RecordedSource(RgbdSource):
         self._last_timestamp_s = -math.inf
         self._damaged_in_a_row = 0
         self._check, self._times = FrameCheck(clip.name), RecordedTimes(self.fps)
-        self._told_late = False
+        self._delays, self._delayed_s, self._told_late = 0, 0.0, False
 
     @property
     def state(self) -> DeviceState:
@@ -107,7 +107,7 @@ class RecordedSource(RgbdSource):
         self.skipped, self._start_s, self._last_timestamp_s = 0, None, -math.inf
         self.damaged = self._damaged_in_a_row = 0
         self._check, self._times = FrameCheck(self.name), RecordedTimes(self.fps)
-        self._told_late = False
+        self._delays, self._delayed_s = 0, 0.0
         self._frames = self._clip.frames()
         try:
             if self._peek() is None:
@@ -145,6 +145,9 @@ class RecordedSource(RgbdSource):
 
     def close(self) -> None:
         """Close the files. May be called at any time."""
+        if self._delays:
+            log.warning("%s: went on late %d times, %.1f s in all", self.name, self._delays, self._delayed_s)
+        self._delays = 0
         frames, self._frames, self._next = self._frames, None, None
         if isinstance(frames, Generator):
             try:
@@ -180,7 +183,11 @@ class RecordedSource(RgbdSource):
         self._next = None
         while (late_s := self._late_s(frame)) > 1 / (self.fps or 30.0):
             if self._clock() - began_s > _HOPELESS_S:
-                self._tell_late(late_s)
+                self._delays += 1
+                self._delayed_s += late_s
+                if not self._told_late:  # once, however often it is opened
+                    log.warning("%s: cannot be read at its own rate; goes on late, and the total is told", self.name)
+                self._told_late = True
                 self._start_s = (self._start_s or 0.0) + late_s
                 break
             following = self._peek()
@@ -217,8 +224,3 @@ class RecordedSource(RgbdSource):
 
     def _unreadable(self, reason: str) -> SourceError:
         return SourceError(f"{self.name}: is damaged ({' '.join(reason.split())[:300]}); record it again")
-
-    def _tell_late(self, late_s: float) -> None:
-        if not self._told_late:
-            log.warning("%s: cannot be read at its own rate; goes on %.1f s late", self.name, late_s)
-        self._told_late = True

@@ -29,6 +29,7 @@ LARGEST_TEXT = 64 << 20
 LARGEST_ENTRY = 32 << 20
 LARGEST_PIXELS = 4096 * 4096
 _DAMAGED = "export it from Record3D again"
+_NOTHING_PACKED = (b"", b"bvx$", b"bvx-\0\0\0\0bvx$")  # ways to write nothing with LZFSE
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,7 @@ class R3dClip:
         rgb = self._rgb(archive, number)
         height, width = rgb.shape[:2]
         depth = self._plane(archive, f"rgbd/{number}.depth", np.dtype("<f4")).astype(np.float32)
-        confidence = np.zeros((0, 0), np.uint8)
-        if f"rgbd/{number}.conf" in archive.NameToInfo:
-            confidence = self._plane(archive, f"rgbd/{number}.conf", np.dtype(np.uint8))
+        confidence = self._confidence(archive, f"rgbd/{number}.conf")
         fx, fy, cx, cy = self._metadata.intrinsics[min(number, len(self._metadata.intrinsics) - 1)]
         try:
             pinhole = stated_intrinsics(fx, fy, cx, cy, *self._metadata.size).resized(width, height)
@@ -109,6 +108,12 @@ class R3dClip:
             raise SourceError(f"{self.name}: frame {number}: {error}; {_DAMAGED}") from error
         depth_m = resized_depth(trusted_depth(depth, confidence), width, height)
         return ClipPicture(*rotated(rgb, depth_m, pinhole, self._rotation))
+
+    def _confidence(self, archive: zipfile.ZipFile, name: str) -> NDArray[np.uint8]:
+        """[h, w], or empty where the sensor gave none: no file, an empty one, or one that holds nothing."""
+        if name not in archive.NameToInfo or self._entry(archive, name) in _NOTHING_PACKED:
+            return np.zeros((0, 0), np.uint8)
+        return self._plane(archive, name, np.dtype(np.uint8))
 
     def _rgb(self, archive: zipfile.ZipFile, number: int) -> NDArray[np.uint8]:
         name = f"{self.name}: rgbd/{number}.jpg"

@@ -59,7 +59,10 @@ class PairClip:
                 f"{depth}: expected 16-bit gray depth, got pixels of type {depth_info.pixel_format}; "
                 "encode depth as FFV1 gray16le"
             )
-        if not same_shape((info.width, info.height), (depth_info.width, depth_info.height)):
+        aligned = same_shape((info.width, info.height), (depth_info.width, depth_info.height))
+        if not aligned and not same_shape(
+            info.stored, depth_info.stored
+        ):  # only the colour says how wide its pixels are
             raise SourceError(
                 f"{depth}: expected depth aligned to the color of {info.width}x{info.height} in {color}, "
                 f"got {depth_info.width}x{depth_info.height}; register it to the color first"

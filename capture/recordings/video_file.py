@@ -98,6 +98,8 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
             before, layout = layout, _layout(path, picture, stream)
             if before is None:
                 size = layout.size
+                if layout.slanting:
+                    log.warning("%s: asks for a turn that is no quarter; the nearest one is made", path)
             elif layout.size != before.size:
                 told = "%s: its pictures change from %dx%d to %dx%d at frame %d; they are fitted into %dx%d"
                 log.warning(told, path, *before.size, *layout.size, index, *size)
@@ -108,10 +110,7 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
 
 
 def _layout(path: Path, picture: "av.VideoFrame", stream: "VideoStream") -> PictureLayout:
-    try:
-        layout = PictureLayout.of(picture, stream.sample_aspect_ratio)
-    except ValueError as error:
-        raise SourceError(f"{path}: {error}; convert it with a program that turns the pictures themselves") from None
+    layout = PictureLayout.of(picture, stream.sample_aspect_ratio)
     check_picture_size(str(path), *layout.size)
     return layout
 

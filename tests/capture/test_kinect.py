@@ -1,8 +1,10 @@
 """Azure Kinect: options, calibration, recordings. Live cameras and the vendor's library: test_kinect_library.py."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from capture.cameras.kinect_picture import KinectDecoder, KinectPicture
 from capture.open_source import open_source
 from capture.recordings.kinect_file import KinectClip, is_kinect_recording
 from core.errors import InputError
-from core.source import SourceError
+from core.source import SourceError, frames_of
 from tests.fakes.native_kinect import calibration_json
 
 
@@ -119,3 +121,92 @@ def test_the_calibration_text_is_json_with_a_trailing_nul() -> None:
     parse_calibration(calibration_json(), "NFOV_2X2BINNED", "2160P", name="it")
     with pytest.raises(InputError, match="record with both cameras on"):
         parse_calibration(calibration_json(), "PASSIVE_IR", "720P", name="it")
+
+
+def write_recording(
+    path: Path,
+    jpegs: list[np.ndarray],
+    *,
+    color: str = "mjpeg",
+    depth: str = "rawvideo",
+    color_size: tuple[int, int] = (1280, 720),
+    calibration: str | None = None,
+) -> Path:
+    """As the camera's recorder does, or with tracks encoded anew; depth is 500 mm, and 10 more in each frame."""
+    with av.open(str(path), "w", options={"allow_raw_vfw": "1"}) as container:
+        tracks = (
+            (color, color_size, "yuvj420p" if color == "mjpeg" else "yuv420p", "K4A_COLOR_MODE", "MJPG_720P"),
+            (depth, (640, 576), "gray16be" if depth == "rawvideo" else "gray16le", "K4A_DEPTH_MODE", "NFOV_UNBINNED"),
+        )
+        streams = []
+        for codec, size, pixels, key, mode in tracks:
+            stream = container.add_stream(codec, rate=30)
+            stream.width, stream.height = size
+            stream.pix_fmt = pixels
+            stream.metadata[key] = mode
+            streams.append(stream)
+        text = (calibration or calibration_json()).encode()
+        container.add_attachment("calibration.json", "application/octet-stream", text)
+        for number, jpeg in enumerate(jpegs):
+            rgb = cv2.resize(cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB), color_size)
+            mm = np.full((576, 640), 500 + 10 * number, np.uint16)
+            for stream, array, kind in ((streams[0], rgb, "rgb24"), (streams[1], mm, "gray16le")):
+                frame = av.VideoFrame.from_ndarray(array, format=kind)
+                frame.pts, frame.time_base = number, Fraction(1, 30)
+                container.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+def shades(count: int = 12) -> list[np.ndarray]:
+    """JPEGs of 720p, each of one brightness that tells its number: 15·n."""
+    return [cv2.imencode(".jpg", np.full((720, 1280, 3), 15 * n, np.uint8))[1].ravel() for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("color", "depth", "color_size"),
+    [
+        ("mjpeg", "rawvideo", (1280, 720)),
+        ("libx264", "rawvideo", (1280, 720)),  # with frames that are stored out of order
+        ("libx264", "ffv1", (640, 360)),
+        ("mpeg4", "rawvideo", (1280, 720)),
+    ],
+)
+def test_a_made_up_recording_plays_also_when_it_was_encoded_anew(
+    tmp_path: Path, color: str, depth: str, color_size: tuple[int, int]
+) -> None:
+    path = write_recording(tmp_path / "k.mkv", shades(), color=color, depth=depth, color_size=color_size)
+    frames = list(frames_of(open_source(str(path), realtime=False)))
+    assert len(frames) == 12
+    for number, frame in enumerate(frames):
+        assert frame.rgb.shape == (720, 1280, 3)
+        assert frame.rgb.mean() == pytest.approx(15 * number, abs=4)
+        assert frame.depth_m is not None
+        assert np.median(frame.depth_m[frame.depth_m > 0]) == pytest.approx(0.5 + 0.01 * number, abs=2e-3)
+        assert frame.timestamp_s == pytest.approx(number / 30, abs=2e-3)
+
+
+def test_cameras_at_one_place_are_taken(tmp_path: Path) -> None:
+    text = calibration_json().replace("-0.032", "0.0")
+    path = write_recording(tmp_path / "k.mkv", shades(2), calibration=text)
+    frames = list(frames_of(open_source(str(path), realtime=False)))
+    assert len(frames) == 2
+    assert frames[0].depth_m is not None
+    assert frames[0].depth_m[360, 640] == pytest.approx(0.5, abs=2e-3)
+
+
+def test_depth_that_lost_its_bits_is_refused(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "k.mkv", shades(2))
+    other = tmp_path / "lossy.mkv"
+    with av.open(str(path)) as source, av.open(str(other), "w") as container:
+        kept = container.add_stream_from_template(source.streams.video[0])
+        kept.metadata["K4A_COLOR_MODE"] = "MJPG_720P"
+        lossy = container.add_stream("libx264", rate=30)
+        lossy.width, lossy.height, lossy.pix_fmt = 640, 576, "yuv420p"
+        lossy.metadata["K4A_DEPTH_MODE"] = "NFOV_UNBINNED"
+        container.add_attachment("calibration.json", "application/octet-stream", calibration_json().encode())
+        container.mux(lossy.encode(av.VideoFrame.from_ndarray(np.zeros((576, 640, 3), np.uint8), format="rgb24")))
+        container.mux(lossy.encode(None))
+    with pytest.raises(SourceError, match="keeps no distances"):
+        open_source(str(other), realtime=False)

@@ -133,6 +133,13 @@ def test_files_that_decode_too_slowly_play_on_late_instead_of_hanging(caplog: py
     assert len(frames) > 5
     assert frames[-1][0] >= 88
     assert "own rate" in caplog.text
+    source.open()
+    read_all(source)
+    source.close()
+    assert caplog.text.count("own rate") == 1  # also when it is opened again
+    totals = [line for line in caplog.messages if " s in all" in line]
+    assert len(totals) == 2
+    assert not any(" 0 times" in line or " 0.0 s" in line for line in totals)
     times = [time_s for _, time_s in frames]
     assert times == sorted(set(times))
 

@@ -19,7 +19,7 @@ from capture.open_source import open_source
 from capture.recordings.playback import RecordedSource
 from capture.recordings.r3d_archive import R3dClip, unpacked_size
 from core.errors import InputError
-from core.source import SourceError
+from core.source import SourceError, frames_of
 from tests.capture.conftest import VideoWriter
 
 FOCAL_OF_FRONT_CAMERA = 30 / 43.27  # of the picture's diagonal: the 30 mm that the file states for a 35 mm film
@@ -96,6 +96,28 @@ def test_times_and_cameras_of_each_frame_are_used_and_pictures_turned(archive: P
     picture = next(frame.load() for frame in clip.frames() if frame.index == 1)
     assert picture.rgb.shape == (72, 96, 3)
     assert (picture.intrinsics.fy, picture.intrinsics.cx) == (71, 96 - 48)
+
+
+@pytest.mark.parametrize("empty", [b"", liblzfse.compress(b"") or b"", b"bvx$"])
+def test_an_empty_confidence_is_none(archive: Path, tmp_path: Path, empty: bytes) -> None:
+    other = tmp_path / "other.r3d"
+    with zipfile.ZipFile(archive) as good, zipfile.ZipFile(other, "w") as bare:
+        for entry in good.namelist():
+            bare.writestr(entry, empty if entry.endswith(".conf") else good.read(entry))
+    pictures = [frame.load() for frame in R3dClip(other).frames()]
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert picture.depth_m is not None
+        assert set(np.unique(picture.depth_m)) == {np.float32(0.6), np.float32(0.9)}
+
+
+def test_an_archive_is_known_by_its_content(archive: Path, tmp_path: Path) -> None:
+    renamed = archive.rename(tmp_path / "it.zip")
+    assert len(list(frames_of(open_source(str(renamed), realtime=False)))) == 3
+    with zipfile.ZipFile(tmp_path / "frames.zip", "w") as other:
+        other.writestr("color/0.png", b"")
+    with pytest.raises(SourceError, match="ZIP archive, but not Record3D's"):
+        open_source(str(tmp_path / "frames.zip"), realtime=False)
 
 
 @pytest.mark.parametrize(

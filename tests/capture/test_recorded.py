@@ -3,6 +3,7 @@
 import colorsys
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,16 @@ def test_depth_of_another_shape(write_video: WriteVideo, tmp_path: Path) -> None
     write_video(tmp_path / "depth" / "X.nut", [np.ones((48, 48), np.uint16)], codec="ffv1", pixel_format="gray16le")
     with pytest.raises(SourceError, match="48x48"):
         open_source(str(tmp_path), realtime=False)
+
+
+def test_depth_beside_color_whose_pixels_are_not_square(write_video: WriteVideo, tmp_path: Path) -> None:
+    write_pair(write_video, tmp_path, millimetres(3))
+    color = [np.full((48, 64, 3), 90, np.uint8)] * 3
+    write_video(tmp_path / "color" / "X.mp4", color, aspect=Fraction(4, 3))
+    frame = all_frames(tmp_path)[0]
+    assert frame.rgb.shape == (48, 85, 3)
+    assert frame.depth_m is not None
+    assert frame.depth_m.shape == (48, 85)
 
 
 def test_eight_bit_depth(write_video: WriteVideo, tmp_path: Path) -> None:

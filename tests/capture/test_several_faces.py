@@ -205,3 +205,15 @@ def test_a_rendered_person_is_tracked_where_they_are(driver: RenderedFace) -> No
     np.testing.assert_allclose(driver.intrinsics.project(seen.landmarks_m), seen.landmarks_px, atol=0.01)
     assert 0.45 < seen.T_camera_head[2, 3] < 0.56  # rendered at half a metre
     assert 0.080 < np.linalg.norm(seen.landmarks_head_m()[33] - seen.landmarks_head_m()[263]) < 0.105
+
+
+@pytest.mark.parametrize(("turns", "told"), [(0, []), (1, ["--rotate 90"]), (3, ["--rotate 270"])])
+def test_a_face_on_its_side_is_told_once(
+    driver: RenderedFace, turns: int, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rgb = np.ascontiguousarray(np.rot90(driver.rgb, turns))
+    camera = assumed_intrinsics(rgb.shape[1], rgb.shape[0])
+    with FaceTracker() as tracker:
+        for step in range(40):
+            assert tracker.track(RgbdFrame(rgb, None, camera, step / 30, step)).tracked
+    assert [message.split(": ")[1].split(" turns")[0] for message in caplog.messages] == told

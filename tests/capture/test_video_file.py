@@ -135,10 +135,12 @@ def test_all_eight_ways_to_turn_and_mirror_come_out_upright(
     assert upright.shape == (info.height, info.width, 3)
 
 
-def test_a_slanting_display_matrix_is_refused(write_video: Callable[..., Path], tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3, matrix=(0.7, 0.7, -0.7, 0.7))
-    with pytest.raises(SourceError, match="neither a quarter turn nor a mirror"):
-        probe_video(path)
+def test_a_slanting_display_matrix_is_told_and_taken_as_the_nearest_turn(
+    write_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_video(tmp_path / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3, matrix=(0.5, 0.87, -0.87, 0.5))
+    assert next(decode_video(path)).rgb().shape == (64, 48, 3)
+    assert "no quarter" in caplog.text
 
 
 @pytest.mark.parametrize(
