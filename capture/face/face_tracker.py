@@ -15,7 +15,6 @@ from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
 
-
 _SIDEWAYS_FRAMES = 30
 
 log = logging.getLogger(__name__)
