@@ -88,9 +88,10 @@ class LandmarkNetwork(Closeable):
         """The face in `rgb` [H, W, 3], or None. `time_ms` has to increase from picture to picture of a video."""
         if self._warm:
             return self._answer(rgb, time_ms)
-        with _lock, _native_messages_logged():  # some messages come with the first picture only
-            self._warm = True
-            return self._answer(rgb, time_ms)
+        with _lock, _native_messages_logged():  # some messages come only with the first picture, or the first face
+            answer = self._answer(rgb, time_ms)
+            self._warm = answer is not None
+            return answer
 
     def _answer(self, rgb: NDArray[np.uint8], time_ms: int) -> NetworkAnswer | None:
         image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
