@@ -27,6 +27,7 @@ from core.untrusted import opened_zip, zip_entry
 
 DETECTOR_MEMBER = "face_detector.tflite"
 _LARGEST_DETECTOR = 16 << 20
+_TALKATIVE_RUNS = 50  # of the detector, which says at some time in the beginning how its memory lies
 _NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: ", "W0000", "I0000", "E0000")
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,10 @@ class LandmarkNetwork(Closeable):
         """The face in `rgb` [H, W, 3], or None. `time_ms` has to increase from picture to picture of a video."""
         if self._warm:
             return self._answer(rgb, time_ms)
-        with _lock, _native_messages_logged():  # some messages come with the first picture only
-            self._warm = True
-            return self._answer(rgb, time_ms)
+        with _lock, _native_messages_logged():  # some messages come only with the first picture, or the first face
+            answer = self._answer(rgb, time_ms)
+            self._warm = answer is not None
+            return answer
 
     def _answer(self, rgb: NDArray[np.uint8], time_ms: int) -> NetworkAnswer | None:
         image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
@@ -125,6 +127,7 @@ class DetectionNetwork(Closeable):
     def __init__(self, model_path: Path, least_confidence: float = 0.5) -> None:
         with opened_zip(model_path) as bundle:
             model = zip_entry(bundle, DETECTOR_MEMBER, str(model_path), _LARGEST_DETECTOR)
+        self._runs = 0
         with _lock:
             self._library = _import_library()
             vision = self._library.vision
@@ -136,7 +139,6 @@ class DetectionNetwork(Closeable):
             try:
                 with _native_messages_logged():
                     self._detector = vision.FaceDetector.create_from_options(options)
-                    self._found(np.zeros((128, 128, 3), np.uint8))  # some messages come with the first picture only
             except (ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise InputError(
@@ -151,7 +153,12 @@ class DetectionNetwork(Closeable):
 
     def run(self, rgb: NDArray[np.uint8]) -> list[DetectedFace]:
         """The faces in `rgb` [H, W, 3], the surest first."""
-        detections = self._found(rgb)
+        self._runs += 1
+        if self._runs > _TALKATIVE_RUNS:
+            detections = self._found(rgb)
+        else:
+            with _lock, _native_messages_logged():
+                detections = self._found(rgb)
         boxes = (detection.bounding_box for detection in detections)
         places = ((float(box.origin_x), float(box.origin_y), float(box.width), float(box.height)) for box in boxes)
         scores = (float(detection.categories[0].score) for detection in detections)

@@ -60,9 +60,8 @@ class PairClip:
                 "encode depth as FFV1 gray16le"
             )
         aligned = same_shape((info.width, info.height), (depth_info.width, depth_info.height))
-        if not aligned and not same_shape(
-            info.stored, depth_info.stored
-        ):  # only the colour says how wide its pixels are
+        # often only the colour says how wide its pixels are
+        if not aligned and not same_shape(info.stored, depth_info.stored):
             raise SourceError(
                 f"{depth}: expected depth aligned to the color of {info.width}x{info.height} in {color}, "
                 f"got {depth_info.width}x{depth_info.height}; register it to the color first"

@@ -173,8 +173,8 @@ def _film(path: Path, container: "InputContainer") -> "VideoStream":
     beside = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     films = [stream for stream in container.streams.video if not stream.disposition & beside]
     if not films:
-        holds = "only a cover picture" if container.streams.video else "no pictures"
-        raise SourceError(f"{path}: expected a video, found {holds}; give another file")
+        found = "only a cover picture" if container.streams.video else "a file without pictures"
+        raise SourceError(f"{path}: expected a video, found {found}; give another one")
     known = [stream for stream in films if stream.codec_context is not None]
     if not known:
         raise SourceError(f"{path}: its video is in a format that is not known; convert it to H.264 in an .mp4")

@@ -253,7 +253,7 @@ def test_sound_alone_is_told(tmp_path: Path) -> None:
         frame.rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(SourceError, match="found no pictures"):
+    with pytest.raises(SourceError, match="without pictures"):
         probe_video(path)
 
 

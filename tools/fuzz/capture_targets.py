@@ -42,7 +42,9 @@ def _depth_m(height: int = _HEIGHT, width: int = _WIDTH) -> NDArray[np.float32]:
 
 
 def _folder_seeds(folder: Path) -> list[Path]:
-    """One with PNG depth and a camera file, one with EXR depth of half the size and what Record3D writes."""
+    """One with PNG depth and a camera file, one with EXR depth of half the size and what Record3D writes, and one with
+    the lists of the TUM benchmark.
+    """
     import OpenEXR
 
     millimetres, metres = folder / "millimetres", folder / "metres"
@@ -60,7 +62,14 @@ def _folder_seeds(folder: Path) -> list[Path]:
             file.write(str(metres / "depth" / f"{number}.exr"))
     (millimetres / "camera.json").write_text(json.dumps(_CAMERA))
     (metres / "metadata.json").write_text(json.dumps({"K": _COLUMNS, "w": _WIDTH, "h": _HEIGHT, "fps": 60}))
-    return [millimetres, metres]
+    listed = folder / "listed"
+    for at in ("rgb", "depth"):
+        (listed / at).mkdir(parents=True)
+        for number in range(2):
+            deep = Image.fromarray((_depth_m() * 5000).astype(np.uint16))
+            (deep if at == "depth" else Image.fromarray(_picture(number))).save(listed / at / f"{number}.png")
+        (listed / f"{at}.txt").write_text(f"# time file\n1305031102.175 {at}/0.png\n1305031102.208 {at}/1.png\n")
+    return [millimetres, metres, listed]
 
 
 def _camera_seeds(folder: Path) -> list[Path]:
@@ -167,14 +176,19 @@ def calibration_json() -> str:
 
 
 def _kinect_seeds(folder: Path) -> list[Path]:
-    """What the Azure Kinect's recorder writes: a JPEG track, a big-endian depth track and the factory calibration."""
+    """What the Azure Kinect's recorder writes: a JPEG track, a big-endian depth track and the factory calibration; and
+    the same with its colour encoded anew.
+    """
+    return [_kinect_seed(folder / "kinect.mkv", "mjpeg"), _kinect_seed(folder / "anew.mkv", "libx264")]
+
+
+def _kinect_seed(path: Path, codec: str) -> Path:
     import av
 
-    path = folder / "kinect.mkv"
     with av.open(str(path), "w", options={"allow_raw_vfw": "1"}) as container:
         container.metadata["K4A_DEPTH_DELAY_NS"] = "0"
-        color: Any = container.add_stream("mjpeg", rate=30)
-        color.width, color.height, color.pix_fmt = 1280, 720, "yuvj420p"
+        color: Any = container.add_stream(codec, rate=30)
+        color.width, color.height, color.pix_fmt = 1280, 720, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         color.metadata["K4A_COLOR_MODE"] = "MJPG_720P"
         depth: Any = container.add_stream("rawvideo", rate=30)
         depth.width, depth.height, depth.pix_fmt = 320, 288, "gray16be"
@@ -186,7 +200,7 @@ def _kinect_seeds(folder: Path) -> list[Path]:
         container.mux(depth.encode(millimetres.reformat(format="gray16be")))
         container.mux(color.encode(None))
         container.mux(depth.encode(None))
-    return [path]
+    return path
 
 
 TARGETS = [
