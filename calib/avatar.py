@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PREPARATION_VERSION = 18  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
+_ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int | None], None]
@@ -135,7 +136,18 @@ def prepare_avatar(
             return replace(_load(place, name, mesh, key), by_hand=by_hand)
     survey = partial(_survey, str(path), options=options, points=points)
     tell = progress or (lambda _what, _done, _total: None)
-    avatar = _prepare(name, mesh, key, survey, avatar_camera(options.eye, options.translation), tell)
+    T_camera_world = avatar_camera(options.eye, options.translation)
+    try:
+        avatar = _prepare(name, mesh, key, survey, T_camera_world, tell)
+    except InputError:
+        raise
+    except _ODD_HEAD as error:  # a face was found on it, but its surface is like no head's that was thought of
+        log.debug("%s: preparation failed", path, exc_info=True)
+        raise InputError(
+            f"{path}: a face was found on it, but its mesh cannot be worked out ({type(error).__name__}: {error}); "
+            "repair the mesh (holes, stray and doubled triangles), or place its landmarks by hand: "
+            "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+        ) from error
     keep(place, partial(_save, avatar=avatar), _KEPT)
     log.info("%s: %s", path, avatar.description)
     return replace(avatar, by_hand=by_hand)

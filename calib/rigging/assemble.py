@@ -212,6 +212,8 @@ def _with_apron(work: WorkMesh, weights: sparse.csr_matrix, opening: Opening) ->
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
     offset = _APRON * opening.width * outward @ opening.frame
     lids = np.setdiff1d(work.faces[sides.near[work.faces].all(axis=1) & ~patch], work.faces[patch])
+    if not len(lids):
+        return work, weights
     normal = point_normals(work.points(), work.point_faces)[work.point]
     _, nearest = cKDTree(work.vertices[lids]).query(work.vertices + offset)
     over = np.einsum("vd,vd->v", work.vertices + offset - work.vertices[lids[nearest]], normal[lids[nearest]])

@@ -24,7 +24,7 @@ from core.mesh import Mesh
 _CLOSE_UP_PIXELS = 640
 _CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
 _CLOSE_UP_ROOM = 1.3  # and at least so many times the height of an opening that is higher than wide
-_RIGHT_BEHIND, _HIDES = 0.35, 0.7  # avatar units; share of a piece's landmarks with skin right behind it
+_RIGHT_BEHIND, _HIDES = 0.6, 0.7  # avatar units; share of a piece's landmarks with skin right behind it
 _MOUTH_CLOSED, _EYES_CLOSED = 0.09, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
 _SHOWN_PARTS = (
     ("eyeballs", (Kind.EYE_LEFT, Kind.EYE_RIGHT)),

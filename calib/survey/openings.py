@@ -130,7 +130,12 @@ def trace_opening(
         behind = 0.0
     columns = np.linspace(start, end, COLUMNS)
     rows_top, rows_bottom = _smooth_rims(top, bottom, start, end, columns, parted)
-    rims = [_lift_rim(view, grid, columns, rows, skin_face, side) for rows, side in ((rows_top, -1), (rows_bottom, 1))]
+    forward, back = view.T_camera_world[2, :3], view.T_camera_world[2, 3]
+    elsewhere = float(np.concatenate([upper, lower]).mean(axis=0) @ forward + back)
+    rims = [
+        _lift_rim(view, grid, columns, rows, skin_face, side, elsewhere)
+        for rows, side in ((rows_top, -1), (rows_bottom, 1))
+    ]
     for corner in (0, -1):
         rims[0][corner] = rims[1][corner] = (rims[0][corner] + rims[1][corner]) / 2
     frame, width = _frame(rims[0])
@@ -306,9 +311,11 @@ def _lift_rim(
     rows: NDArray[np.float64],
     skin_face: NDArray[np.bool_],
     side: int,
+    elsewhere: float,
 ) -> NDArray[np.float64]:
     """[N, 3] points under grid positions, with the depth of the nearest skin outside the opening: upwards in the
-    picture (side −1) or downwards (1). Between the rims one may look past them, far inside."""
+    picture (side −1) or downwards (1). Between the rims one may look past them, far inside. `elsewhere`: depth where
+    nothing is seen at all."""
     skin = (grid.face >= 0) & skin_face[grid.face]
     last_row, last_column = grid.face.shape[0] - 1, grid.face.shape[1] - 1
     start = grid.pixels[0, 0].astype(np.float64)
@@ -322,6 +329,8 @@ def _lift_rim(
         at = int(outside[np.abs(outside - row).argmin()]) if len(outside) else int(row)
         x, y = np.floor(grid.pixels[at, column]).astype(int)
         depth[index] = view.depth[min(max(y, 0), limit[0]), min(max(x, 0), limit[1])]
+    known = depth > 0  # where the head is missing, as on half a scan, its rim lies as far away as beside
+    depth = np.interp(columns, columns[known], depth[known]) if known.any() else np.full(len(depth), elsewhere)
     camera = view.intrinsics.unproject(pixels, median_filter(depth, size=7, mode="nearest"))
     rotation, translation = view.T_camera_world[:3, :3], view.T_camera_world[:3, 3]
     return np.asarray((camera - translation) @ rotation)
