@@ -24,8 +24,9 @@ class NeckBend:
         self._neck = neck
         self._still = np.flatnonzero(neck.share <= 0)
         self._bent = np.flatnonzero((neck.share > 0) & (neck.share < 1))
-        self._share = neck.share[self._bent].astype(np.float32)
-        self._still_rest = rest[self._still] - neck.base.astype(np.float32)
+        self._share = neck.share[self._bent, None]
+        self._base = neck.base.astype(np.float32)
+        self._still_rest = rest[self._still] - self._base
         self._reach = np.maximum(_LEAN * float(np.linalg.norm(neck.top - neck.base)), 1e-9)
 
     def apply(self, vertices: NDArray[np.float32], T_world_head: NDArray[np.float64]) -> None:
@@ -37,21 +38,19 @@ class NeckBend:
         lean = rotation @ top + shift - top
         body = lean - self._reach * np.tanh(lean / self._reach)  # how far the shoulders come along
         carried = rotation @ base + shift - base - body  # how far the head would take the neck's lower end from them
-        back, start = rotation.astype(np.float32), (base + body - shift).astype(np.float32)
-        vertices[self._still] = (self._still_rest + start) @ back
-        offset = vertices[self._bent] - base.astype(np.float32)
-        offset = _turned(offset, rotation_vector(rotation), self._share)
-        offset += self._share[:, None] * carried.astype(np.float32)
-        vertices[self._bent] = (offset + start) @ back
+        start = (base + body - shift).astype(np.float32) @ rotation.astype(np.float32)
+        vertices[self._still] = self._still_rest @ rotation.astype(np.float32) + start
+        parts = (vertices[self._bent] - self._base) @ _turning(rotation)
+        angle = float(np.linalg.norm(rotation_vector(rotation))) * self._share
+        bent = parts[:, :3] + np.cos(angle) * parts[:, 3:6] + np.sin(angle) * parts[:, 6:]
+        vertices[self._bent] = bent + self._share * (carried @ rotation).astype(np.float32) + start
 
 
-def _turned(points: NDArray[np.float32], turn: NDArray[np.float64], share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points [N, 3] turned about one axis, each by its `share` [N] of a rotation vector [3] (Rodrigues)."""
-    angle = float(np.linalg.norm(turn))
-    if angle < 1e-9:
-        return points
-    x, y, z = (turn / angle).astype(np.float32)
-    across = points @ np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]], dtype=np.float32)
-    along = np.outer(points @ np.array([x, y, z]), np.array([x, y, z]))
-    sine, cosine = np.sin(angle * share)[:, None], np.cos(angle * share)[:, None]
-    return np.asarray(points * cosine + across * sine + along * (1 - cosine), dtype=np.float32)
+def _turning(rotation: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[3, 9] three matrices: points times the first, plus cos(a) and sin(a) times that of the others, are turned by an
+    angle a about the rotation's axis (Rodrigues), and then by the inverse of the rotation [3, 3]."""
+    turn = rotation_vector(rotation)
+    x, y, z = turn / max(float(np.linalg.norm(turn)), 1e-12)
+    along = np.outer([x, y, z], [x, y, z])
+    across = np.array([[0, z, -y], [-z, 0, x], [y, -x, 0]])
+    return np.hstack([along @ rotation, (np.eye(3) - along) @ rotation, across @ rotation]).astype(np.float32)

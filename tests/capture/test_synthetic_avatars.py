@@ -12,6 +12,7 @@ from core.frame import RgbdFrame
 from render.gl.gl_context import create_context, release_context
 from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.rgbd import RgbdCamera
 from render.mesh.mesh_io import load_mesh
 
 INNER_PARTS = {"eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue"}
@@ -102,3 +103,17 @@ def frontal_picture(name: str) -> RgbdFrame:
         return RgbdFrame(target.rgb(), None, intrinsics, 0.0, 0)
     finally:
         release_context(context)
+
+
+@pytest.mark.parametrize("name", BUILTIN_AVATARS)
+def test_no_tooth_shows_between_closed_lips(name: str) -> None:
+    mesh = load_mesh(builtin_avatar_path(name))
+    teeth = np.zeros(len(mesh.faces), dtype=bool)
+    for part in mesh.parts:
+        teeth[part.first_face : part.first_face + part.face_count] = part.name.startswith("teeth")
+    size, at = 512, mesh.vertices[mesh.faces[teeth]].mean(axis=(0, 1)).astype(np.float64)
+    focal = size / 2 * 0.6 / 0.04  # four centimetres to either side from 0.6 m
+    intrinsics = Intrinsics(focal, focal, size / 2, size / 2, size, size)
+    with RgbdCamera(mesh) as camera:
+        seen = camera.take(look_at(at + np.array([0, 0, 0.6]), at), intrinsics).face_id
+    assert not teeth[seen[seen >= 0]].any()

@@ -20,6 +20,7 @@ from tools.assets.decimate import decimate
 SKIN_FACES, TONGUE_FACES = 1250, 60
 EYE_SEGMENTS, EYE_RINGS = 9, (9.0, 10.5, 23.5, 26.0, 44.0, 75.0, 120.0)
 BROW_LIFT_M = 0.0042
+LIP_RIMS, LIP_OVERLAP_M = 3, 0.0008
 MOUTH = (0.30, 0.10, 0.10)
 MATERIAL = "faceted"  # the viewer shades a material of this name flat
 
@@ -50,6 +51,7 @@ def _skin(model: HeadModel) -> Painted:
     number[used] = np.arange(len(used))
     quads = number[kept]
     vertices = model.vertices()
+    _overlap_lips(vertices, model, number)
     fixed = _border(quads, len(vertices))
     twin = np.full(len(vertices), -1)
     twin[: len(used)] = number[used[cKDTree(data.vertices[used]).query(data.vertices[used] * [-1, 1, 1])[1]]]
@@ -58,6 +60,16 @@ def _skin(model: HeadModel) -> Painted:
     middle = int(topology.faces["skin"].max())  # of the fine bust's cap
     faces = np.concatenate([faces, _fan(faces, fixed, middle)])
     return vertices, faces, _skin_colors(model, faces)
+
+
+def _overlap_lips(vertices: Points, model: HeadModel, number: NDArray[np.int32]) -> None:
+    """Let the lips' inner rims pass each other a little, in place: between few vertices they would gape."""
+    for ring in model.data.lip_rings[:LIP_RIMS]:
+        x = model.data.vertices[ring, 0].astype(np.float64)
+        left = int(np.argmax(x))
+        shift = LIP_OVERLAP_M * np.sqrt(np.clip(1 - (x / np.abs(x).max()) ** 2, 0, 1))
+        shift[: left + 1] *= -1  # the upper lip comes first
+        vertices[number[ring], 1] += shift
 
 
 def _importance(model: HeadModel, number: NDArray[np.int32]) -> Points:

