@@ -14,6 +14,7 @@ from calib.rigging.strain import POSES
 from calib.rigging.template_head import load_template
 from calib.survey.head_survey import HeadSurvey, survey_landmarked
 from calib.survey.parts import Kind, recognise_parts
+from calib.survey.piece_names import named_pieces
 from calib.survey.placement import Placement
 from calib.survey.views import Studio
 from capture.face.face_model_file import find_face_model
@@ -189,7 +190,9 @@ def teeth_kinds(name: str, low: float, high: float, palate: tuple[float, float] 
         [np.arange(len(vertices) - 2), np.arange(1, len(vertices) - 1), np.arange(2, len(vertices))], axis=1
     )
     mesh = colored(vertices, faces, name)
-    parts = recognise_parts(mesh, vertices, np.zeros(len(vertices), int), np.array([7]), LANDMARKS)
+    component = np.zeros(len(vertices), int)
+    said = {number: meant for number, (meant, _) in named_pieces(mesh, component).items()}
+    parts = recognise_parts(mesh, vertices, component, np.array([7]), said, LANDMARKS)
     return parts.kind
 
 
