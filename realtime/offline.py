@@ -1,5 +1,7 @@
 """`vfa animate`: the live pipeline without a clock. Every frame is answered, and the result repeats."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorder import write_pose
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from render.window.viewer import Viewer
+
+log = logging.getLogger(__name__)
 
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 
@@ -77,9 +81,11 @@ def animate(
     """
     animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
     preview = PreviewWriter(out / PREVIEW_NAME)
+    troubles: Counter[str] = Counter()
     try:
         for frame in frames_of(source):
             pose = pipeline.process(frame).pose
+            troubles[pose.trouble] += 1
             write_pose(animation, avatar, pose)
             viewer.show(pose.vertices, pose.T_world_head, None, "")
             preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
@@ -90,4 +96,7 @@ def animate(
         raise
     animation.close()
     preview.close()
+    for trouble, frames in troubles.items():
+        if trouble:
+            log.warning("%d of %d frames: %s", frames, animation.frames, trouble)
     return animation.frames

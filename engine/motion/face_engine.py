@@ -94,6 +94,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self._retargeter = Retargeter(rig)
         self._lids, self._lips = lids, lips
         self._driver: Driver[Own] | None = None
+        self._trouble = ""  # an engine's own, see `AvatarPose.trouble`
         others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
         self._filters = (face_filter, *others)  # in the order of a state's parts
         still = np.zeros((1, 3))
@@ -128,7 +129,8 @@ class FaceEngine(MotionEngine, Generic[Own]):
         tracked, time_s = driver is not None, observation.timestamp_s
         live = self._easing.rest if driver is None else self._live(observation, driver)
         shown = self._easing.step(live, tracked, time_s)
-        return AvatarPose(self._vertices(shown), self._head(shown), time_s, observation.frame.index, tracked)
+        trouble = self._trouble if tracked else ""
+        return AvatarPose(self._vertices(shown), self._head(shown), time_s, observation.frame.index, tracked, trouble)
 
     def _live(self, observation: FaceObservation, driver: Driver[Own]) -> FaceState:
         """The smoothed state of a tracked frame."""
