@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.tearing import TORN, EdgeGrowth, stretched_by_units
 from calib.avatar import Avatar
-from calib.close_up import CloseUp
+from calib.close_up import CloseUp, network_picture
+from capture.face.head_crop import EMPTY
 from core.errors import InputError
 from core.frame import FaceObservation
 from engine.flow.backends.compiled import MotionFields
@@ -23,6 +24,7 @@ from engine.flow.network.checkpoint_file import CheckpointError
 from engine.flow.network.motion_network import MotionNetwork
 from engine.flow.ours.compact_flow_engine import UNTRUSTED, CompactFlowEngine
 from engine.flow.ours.flow_following import flesh_side
+from engine.flow.ours.shipped import COMPACT_FILE
 from engine.flow.published.flow_engine import FlowEngine
 from engine.flow.published.flow_options import FlowOptions
 from engine.motion.protocol import AvatarPose
@@ -247,6 +249,26 @@ def test_the_live_graph_knows_what_avatars_look_like() -> None:
     torch.testing.assert_close(
         MotionNetwork(network, source, usual).source_alpha, network.enc.fc(0 * code), atol=1e-5, rtol=0
     )
+
+
+def test_the_shipped_network_keeps_a_plain_white_head_at_rest(prepared: Avatar) -> None:
+    """Such as a mask without a texture, whose neutral face it bent by a dozen pixels on average."""
+    loaded = load_checkpoint(COMPACT_FILE)
+    own = network_picture(prepared, head_motion=False)
+    white = np.where(own[3] < EMPTY, np.float32(1), np.float32(-1))
+    source = torch.from_numpy(np.stack([white, white, white, own[3]]))[None]
+    home = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1)
+
+    def bent_px(appearance: Appearance | None) -> float:
+        live = MotionNetwork(loaded.network, source, appearance)
+        driver = torch.from_numpy(own)[None]
+        offset = live.neutral_offset(live(driver, torch.zeros_like(live.source_alpha))[2])
+        places = (live(driver, offset)[0].numpy() + 1) * SIZE / 2
+        return float(np.linalg.norm(places - home, axis=-1)[own[3] < EMPTY].mean())
+
+    with torch.no_grad():
+        assert bent_px(None) > 5.0
+        assert bent_px(loaded.appearance) < 1.0
 
 
 def test_a_checkpoint_keeps_it(tmp_path: Any) -> None:
