@@ -56,10 +56,10 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
     network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
     if network.head_motion:
         return FlowEngine(avatar, network, options.flow, options.head_pose, NeckBend(avatar.rig.neck, avatar.rig.rest))
-    published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer")]
+    published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer", "--guard")]
     if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
-    return CompactFlowEngine(avatar, network, options.head_pose)
+    return CompactFlowEngine(avatar, network, options.head_pose, guard=options.flow.guard != "off")
 
 
 def with_source(avatar: Avatar, options: SourceOptions) -> Avatar:

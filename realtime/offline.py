@@ -1,6 +1,7 @@
 """`vfa animate`: the live pipeline without a clock. Every frame is answered, and the result repeats."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,9 +83,11 @@ def animate(
     """
     animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
     preview = PreviewWriter(out / PREVIEW_NAME)
+    troubles: Counter[str] = Counter()
     try:
         for frame in frames_of(source):
             pose = pipeline.process(frame).pose
+            troubles[pose.trouble] += 1
             write_pose(animation, avatar, pose)
             viewer.show(pose.vertices, pose.T_world_head, None, "")
             preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
@@ -95,4 +98,7 @@ def animate(
         raise
     animation.close()
     preview.close()
+    for trouble, frames in troubles.items():
+        if trouble:
+            log.warning("%d of %d frames: %s", frames, animation.frames, trouble)
     return animation.frames

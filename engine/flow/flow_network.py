@@ -104,7 +104,7 @@ def live_network(source: Array, loaded: "Checkpoint") -> "MotionNetwork":
     size = loaded.network.config.picture_size
     if source.shape != (4, size, size):
         raise InputError(f"avatar: its picture is {source.shape[1:]}, the checkpoint works on {size}x{size}")
-    return MotionNetwork(loaded.network, torch.from_numpy(source)[None])
+    return MotionNetwork(loaded.network, torch.from_numpy(source)[None], loaded.appearance)
 
 
 def digest_of(source: Array) -> str:

@@ -96,6 +96,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self._neck = NeckBend(rig.neck, rig.rest)
         self._lids, self._lips = lids, lips
         self._driver: Driver[Own] | None = None
+        self._trouble = ""  # an engine's own, see `AvatarPose.trouble`
         others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
         self._filters = (face_filter, *others)  # in the order of a state's parts
         still = np.zeros((1, 3))
@@ -132,7 +133,8 @@ class FaceEngine(MotionEngine, Generic[Own]):
         shown = self._easing.step(live, tracked, time_s)
         vertices, T = self._vertices(shown), self._head(shown)
         self._neck.apply(vertices, T)
-        return AvatarPose(vertices, T, time_s, observation.frame.index, tracked)
+        trouble = self._trouble if tracked else ""
+        return AvatarPose(vertices, T, time_s, observation.frame.index, tracked, trouble)
 
     def _live(self, observation: FaceObservation, driver: Driver[Own]) -> FaceState:
         """The smoothed state of a tracked frame."""

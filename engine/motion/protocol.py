@@ -25,6 +25,7 @@ class AvatarPose:
         timestamp_s: capture time of the frame it answers.
         index: index of that frame.
         tracked: False when the frame had no face; the pose is then eased towards neutral.
+        trouble: why the avatar does less than the driver although there is a face, in a few words; else empty.
     """
 
     vertices: NDArray[np.float32]
@@ -32,6 +33,7 @@ class AvatarPose:
     timestamp_s: float
     index: int
     tracked: bool
+    trouble: str = ""
 
 
 class MotionEngine(Protocol):

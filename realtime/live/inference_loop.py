@@ -146,5 +146,6 @@ class InferenceLoop:
         if self.rate.count == 0:
             self.startup_s = seconds_since_process_start()
         self.rate.tick(now_s)
-        self._states.enter(DeviceState.STREAMING.value if posed.pose.tracked else NO_FACE, now_s)
+        state = posed.pose.trouble or DeviceState.STREAMING.value
+        self._states.enter(state if posed.pose.tracked else NO_FACE, now_s)
         self._publish(posed)

@@ -3,12 +3,14 @@
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from core.frame import RgbdFrame
+from core.frame import FaceObservation, RgbdFrame
 from core.source import DeviceState
+from engine.motion.protocol import AvatarPose
 from realtime.live.capture_loop import SILENCE_S, SILENT_FRAMES, CaptureLoop
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
@@ -47,10 +49,10 @@ class Inference:
         self.ready, self.states = threading.Event(), StateClock()
         self.loop = self.made()
 
-    def made(self) -> InferenceLoop:
+    def made(self, engine: Any = None) -> InferenceLoop:
         return InferenceLoop(
             lambda: self.tracker,  # type: ignore[arg-type,return-value]
-            lambda _: Engine(),  # type: ignore[arg-type,return-value]
+            lambda _: engine or Engine(),  # type: ignore[arg-type,return-value]
             self.avatar,
             PersonalCalibration(),
             frames=self.frames,
@@ -72,6 +74,21 @@ def test_inference_answers_what_it_is_given_and_ends_with_it() -> None:
     assert (own.loop.rate.count, own.loop.engine_name, own.states.current) == (1, "test", "streaming")
     assert own.ready.is_set()
     assert own.tracker.closed
+
+
+class TroubledEngine(Engine):
+    """Cannot do what the driver does."""
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        return replace(super().animate(observation), tracked=True, trouble="this head is too strange")
+
+
+def test_the_state_says_why_an_avatar_does_less_than_its_driver() -> None:
+    own = Inference()
+    own.frames.put(frame(0))
+    own.frames.close()
+    own.made(TroubledEngine()).run()
+    assert own.states.current == "this head is too strange"
 
 
 def test_inference_without_an_avatar_only_closes_the_tracker() -> None:

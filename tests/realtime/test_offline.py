@@ -1,5 +1,6 @@
 """Offline runs: every frame through the live pipeline, in order, and both files or neither."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -57,8 +58,16 @@ class Follower:
         return AvatarPose(VERTICES + np.float32(frame.index), np.eye(4), frame.timestamp_s, frame.index, True)
 
 
-def run(clip: Clip, out: Path, times: SectionTimes | None = None) -> int:
-    pipeline = FramePipeline(Tracker(), Follower(), times or SectionTimes())  # type: ignore[arg-type]
+class Troubled(Follower):
+    """Cannot do what the driver does in every other frame."""
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        trouble = "this head is too strange" if observation.frame.index % 2 else ""
+        return replace(super().animate(observation), trouble=trouble)
+
+
+def run(clip: Clip, out: Path, times: SectionTimes | None = None, engine: Follower | None = None) -> int:
+    pipeline = FramePipeline(Tracker(), engine or Follower(), times or SectionTimes())  # type: ignore[arg-type]
     with Viewer(MESH, (64, 48), headless=True) as viewer:
         return offline.animate(clip, pipeline, AVATAR, viewer, out, lambda *_: None)  # type: ignore[arg-type]
 
@@ -72,6 +81,13 @@ def test_every_frame_is_answered_once_in_order(tmp_path: Path) -> None:
     with av.open(str(tmp_path / PREVIEW_NAME)) as film:
         assert sum(1 for _ in film.decode(video=0)) == 7
     assert set(times.summary_ms()) == {"track", "animate"}, "the stages of the live pipeline"
+
+
+def test_what_the_avatar_could_not_do_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(Clip(2), tmp_path)
+    assert caplog.text == ""
+    run(Clip(7), tmp_path, engine=Troubled())
+    assert "3 of 7 frames: this head is too strange" in caplog.text
 
 
 def test_a_recording_that_breaks_leaves_neither_file(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from core.errors import InputError
 from core.whole_file import whole_file
+from engine.flow.network.appearance import Appearance
 from engine.flow.network.checkpoint_file import CheckpointError, read_checkpoint
 from engine.flow.network.config import PUBLISHED, NetworkConfig
 from engine.flow.network.layers import Blur, Downsample, Upsample, fir_kernel
@@ -35,12 +36,14 @@ class Checkpoint:
         released: True for the published layout, whose pipeline quirks then apply by default (PIPELINE.md).
         key: sha256 of the weights and sizes; part of every cache key made from them.
         step: training step stored with it, or None.
+        appearance: of the avatars it was trained on, or None where that is not known.
     """
 
     network: FaceNetwork
     released: bool
     key: str
     step: int | None = None
+    appearance: Appearance | None = None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -58,14 +61,24 @@ def load_checkpoint(path: Path) -> Checkpoint:
     check_layout(state, network, path)
     network.load_state_dict(state, assign=True)
     network.eval().requires_grad_(False)
-    step = content.get("step")
-    return Checkpoint(network, not own, weights_key(network), step if type(step) is int else None)
+    step, appearance = content.get("step"), None
+    if own and isinstance(kept := content.get("appearance"), dict):
+        try:
+            appearance = Appearance.of_content(kept, config.style_dim)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}; save it again with this version") from None
+    key = weights_key(network, appearance)
+    return Checkpoint(network, not own, key, step if type(step) is int else None, appearance)
 
 
-def save_checkpoint(path: Path, network: FaceNetwork, *, step: int | None = None) -> None:
+def save_checkpoint(
+    path: Path, network: FaceNetwork, *, step: int | None = None, appearance: Appearance | None = None
+) -> None:
     """Write this project's own format: weights with their sizes and a format version, whole or not at all."""
     content = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "config": network.config.to_dict(), "step": step}
     content["gen"] = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    if appearance is not None:
+        content["appearance"] = appearance.to_content()
     with whole_file(path) as partial:
         torch.save(content, partial)
 
@@ -92,12 +105,14 @@ def load_lia_weights(network: FaceNetwork, path: Path) -> list[str]:
     return sorted(set(own) - set(shared))
 
 
-def weights_key(network: FaceNetwork) -> str:
+def weights_key(network: FaceNetwork, appearance: Appearance | None = None) -> str:
     """sha256 over sizes, names and values: equal exactly when the networks compute the same thing."""
     digest = hashlib.sha256(repr(sorted(network.config.to_dict().items())).encode())
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    if appearance is not None:
+        digest.update(appearance.usual.numpy().tobytes() + repr(appearance.reach).encode())
     return digest.hexdigest()
 
 

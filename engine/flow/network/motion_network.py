@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.flow.network.appearance import Appearance
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.folded import LiveEncoder, LiveHeads, LiveStudent, LiveStyledConv
 from engine.flow.network.generator import DepthMotion, FlowHead
@@ -41,14 +42,18 @@ class MotionNetwork(nn.Module):
     first_matrix: Tensor
     first_bias: Tensor
 
-    def __init__(self, network: FaceNetwork, source: Tensor) -> None:
-        """`source` [1, 4, N, N]: the avatar's picture and depth in [-1, 1], N being `config.picture_size`."""
+    def __init__(self, network: FaceNetwork, source: Tensor, appearance: Appearance | None = None) -> None:
+        """`source` [1, 4, N, N]: the avatar's picture and depth in [-1, 1], N being `config.picture_size`;
+        `appearance`: of the avatars of the training, to which the source's is brought back."""
         super().__init__()
         self.config: NetworkConfig = network.config
         self.pixel_scale = network.config.pixel_scale
         dec = network.dec
         with torch.no_grad():
             h, alpha, features = network.enc(shrunk(source, self.pixel_scale))
+            if appearance is not None:
+                h = appearance.brought_back(h)
+                alpha = network.enc.fc(h)
             last = len(features) - 1
             self.encoder = LiveEncoder(network)
             self.first = LiveStyledConv(dec.conv1)

@@ -16,8 +16,9 @@ from calib.avatar import Avatar
 from calib.close_up import CloseUp
 from capture.face.head_crop import HeadCropper
 from core.frame import FaceObservation
+from engine.flow.flow_guard import FlowGuard, GuardedMotion, controller_units
 from engine.flow.flow_network import FlowNetwork
-from engine.flow.ours.flow_following import FlowFollower, MotionPicture
+from engine.flow.ours.flow_following import FlowFollower, MotionPicture, flesh_side
 from engine.motion.closing import LidClosing, LipClosing
 from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 _CONTROLLER_FILTER = (4.0, 30.0)  # hertz at rest, hertz per avatar unit a second
 _SHUT_RANGE = (-0.3, 1.0)  # wide open … shut
+_TRUSTED, _TRUSTED_AGAIN = 0.5, 0.6  # shares of the controllers
+_FADE_S = 0.3
+UNTRUSTED = "the network's flow does not fit this head: its expression is at rest"
+"""What is told while too little of the flow is trusted; head, gaze and lids, which are the tracker's, go on."""
 
 CodeOffset = NDArray[np.float32]
 """[1, M] what is added to motion codes, so that the driver's neutral has the code of the avatar's picture."""
@@ -40,17 +45,24 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
         avatar: prepared by `calib.avatar.prepare_avatar`.
         network: of this avatar, without head motion, see `engine.flow.flow_network`.
         head_pose: "follow" turns the avatar with the driver, "fixed" keeps it still; may be changed while running.
+        guard: believe flow only as far as the avatar's skin can do what it says (`engine.flow.flow_guard`).
     """
 
     name = "flow"
     keeps_neutral = False  # its neutral is a picture, and none is kept
 
-    def __init__(self, avatar: Avatar, network: FlowNetwork, head_pose: HeadPose = "follow") -> None:
+    def __init__(
+        self, avatar: Avatar, network: FlowNetwork, head_pose: HeadPose = "follow", *, guard: bool = True
+    ) -> None:
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._avatar = avatar
         self._cropper = HeadCropper()
         self._follower: FlowFollower | None = None
+        self._guarded = guard
+        self._guard: FlowGuard | None = None  # made with the follower
+        self._trusted = np.zeros(avatar.rig.controllers.rest.shape)  # the last motion that was
+        self._belief, self._believed_s = 1.0, 0.0
         super().__init__(
             avatar.rig,
             head_pose,
@@ -66,15 +78,34 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
         offset = self._source_alpha - start
         if self._follower is None:  # a neutral face shows the source's own code, whoever's it is
             self._follower = self._following(self._picture(neutral, offset))
+            if self._guarded:
+                controllers = self._avatar.rig.controllers
+                units, told = controller_units(self._avatar.rig.basis), self._follower.followed
+                self._guard = FlowGuard(controllers.rest, units, flesh_side(controllers), told)
+        self._belief, self._believed_s, self._trouble = 1.0, neutral.timestamp_s, ""
+        self._trusted = np.zeros_like(self._trusted)
         return offset
 
     def _seen(
         self, observation: FaceObservation, motion: DriverMotion, driver: Driver[CodeOffset]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         assert self._follower is not None
-        moved, _ = self._follower.displacement(self._picture(observation, driver.own))
+        moved, known = self._follower.displacement(self._picture(observation, driver.own))
+        if self._guard is not None:
+            moved = self._believed(self._guard(moved, known & self._follower.steady), observation.timestamp_s)
         shut = np.clip(1 - motion.lids[:, 0], *_SHUT_RANGE)
         return moved, np.stack([-shut, np.zeros(2)], axis=1)
+
+    def _believed(self, motion: GuardedMotion, time_s: float) -> NDArray[np.float64]:
+        """[K, 3] what is shown of a guarded motion: where too little is trusted, the last trusted one fades away."""
+        trusted = motion.share >= (_TRUSTED_AGAIN if self._trouble else _TRUSTED)
+        self._trouble = "" if trusted else UNTRUSTED
+        step_s = min(max(time_s - self._believed_s, 0.0), _FADE_S)
+        self._believed_s = time_s
+        if trusted:
+            self._trusted = motion.moved
+        self._belief = float(np.clip(self._belief + (step_s if trusted else -step_s) / _FADE_S, 0.0, 1.0))
+        return self._belief * self._trusted
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
         return face.copy(), None

@@ -32,6 +32,7 @@ _HIDDEN = 0.08  # avatar units behind what the picture shows: what is deeper is 
 _NEIGHBOURS, _SOFTENING = 6, 0.02  # avatar units
 _ACROSS = 0.4  # added to the distance of controllers on the other side of an opening
 _FARTHEST = 0.6  # avatar units: nothing in a face moves farther
+_AT_HOME_PX = 6.0  # what lands farther off even at rest says nothing of how the face moves
 
 Points = NDArray[np.float64]
 
@@ -52,6 +53,10 @@ class MotionPicture:
 
 class FlowFollower:
     """Follows one avatar's controllers through its network's flow.
+
+    Attributes:
+        followed: [K] which controllers the avatar's picture shows, and flow should tell of.
+        steady: [K] those of them that flow leaves where they are while the face is at rest.
 
     Args:
         controllers: of the avatar's rig, avatar units.
@@ -75,13 +80,17 @@ class FlowFollower:
         places = close_up.intrinsics.project(points)
         places = places + _INTO_FLESH_PX * _into_flesh(controllers)
         followed = _follows_skin(controllers) & _seen(places, points[:, 2], shown)
-        self._where = where = np.flatnonzero(followed)
+        self.followed, self._where = followed, np.flatnonzero(followed)
+        where = self._where
         self._rest_px, self._rest_depth = places[where], points[where, 2]
         pixels, self._pixel_of = np.unique(np.floor(places[where]).astype(np.int64), axis=0, return_inverse=True)
         self._landing = FlowLanding(pixels, shown.shape[0])
         self._affinity = _affinity(controllers.rest, where, side)
         at, landed = self._landing(rest.shown_flow())
         self._rest_at = np.where(landed[:, None], at, pixels)
+        steady = landed & (np.abs(at - pixels).max(axis=1) < _AT_HOME_PX)
+        self.steady = np.zeros(len(followed), bool)
+        self.steady[where] = steady[self._pixel_of]
         self._lip = np.zeros(len(pixels), bool)
         self._lip[self._pixel_of[np.isin(side[where], (1, 2))]] = True
         self._rest_channel = self._channel(rest, self._rest_at)

@@ -13,16 +13,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
 
 from calib.close_up import Pictured
 from calib.published.published_rig import PublishedRig, SeenHead, own_rig, published_rig
 from calib.published.published_weights import NEIGHBOURS
 from calib.rig.controllers import Controllers
+from calib.rig.face_rig import FaceRig
 from capture.face.preprocess import NetworkCropper
 from core.frame import FaceObservation
 from core.mesh import Mesh
 from core.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
 from engine.flow.backends.compiled import MotionFields
+from engine.flow.flow_guard import FlowGuard, vertex_units
 from engine.flow.flow_network import FlowNetwork
 from engine.flow.published.flow_options import FlowOptions, RigOptions
 from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
@@ -47,6 +50,8 @@ class FlowAvatar(Pictured, Protocol):
     def controllers(self) -> Controllers: ...  # these two for `RigOptions.weights` "geodesic" only
     @property
     def weights(self) -> csr_matrix: ...
+    @property
+    def rig(self) -> FaceRig: ...  # for `FlowOptions.guard` only
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +107,11 @@ class FlowEngine(MotionEngine):
         points = camera.unproject(centres, controllers.depth)
         rotation, translation = avatar.T_camera_world[:3, :3], avatar.T_camera_world[:3, 3]
         self._controllers_at = (points - translation) @ rotation  # [K, 3] world
+        self._guard: FlowGuard | None = None
+        if options.guard == "on":
+            nearest = cKDTree(self._rest).query(self._controllers_at)[1]
+            units, told = vertex_units(avatar.rig.basis, nearest), np.ones(len(nearest), bool)
+            self._guard = FlowGuard(self._controllers_at, units, np.zeros(len(nearest), np.int64), told)
         self._unbound = np.flatnonzero(np.diff(rig.weights.indptr) == 0)  # eyes, teeth: parts without a controller
 
     @property
@@ -151,6 +161,8 @@ class FlowEngine(MotionEngine):
         if apart:
             moved = self._controllers_at + displacement
             displacement = (moved - T[:3, 3]) @ T[:3, :3] - self._controllers_at
+            if self._guard is not None:
+                displacement, tracked = self._guard(displacement, tracked).moved, np.ones_like(tracked)
         delta = self._retarget.vertices_delta(displacement, tracked)
         if not apart:
             loose = self._rest[self._unbound]

@@ -84,6 +84,10 @@ class FlowOptions(RigOptions, SourceOptions):
     backend: BackendName | None = None
     """What runs the network: auto picks by device, proves it against eager and says why. auto when not given."""
 
+    guard: Literal["on", "off"] | None = None
+    """on: flow moves the avatar only as far as its skin can do what the flow says. When not given, on for this
+    project's networks and off for published ones, which off repeats exactly."""
+
     smoothing: float | None = None
     """Share of its neighbours in a vertex's displacement, 0 to 1, each round. 0.6 when not given."""
 
@@ -104,6 +108,8 @@ class FlowOptions(RigOptions, SourceOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.guard == "on" and (self.unprojection == "published" or self.rigid == "deform"):
+            raise InputError("--guard on: works with --unprojection pinhole and --rigid apart; leave both out")
         if self.smoothing is not None and not 0 <= self.smoothing <= 1:
             raise InputError(f"--smoothing {self.smoothing:g}: expected 0 to 1; the published value is 0.6")
         if self.smoothing_rounds is not None and not 0 <= self.smoothing_rounds <= MOST_ROUNDS:
@@ -112,6 +118,9 @@ class FlowOptions(RigOptions, SourceOptions):
             )
 
     def quirks(self, *, released: bool) -> Quirks:
-        """What was chosen, and for the rest the checkpoint's own."""
+        """What was chosen, and for the rest the checkpoint's own; guarded motion has to be the true one."""
         chosen = {quirk.name: value for quirk in fields(Quirks) if (value := getattr(self, quirk.name)) is not None}
-        return replace(RELEASED if released else CORRECTED, **chosen)
+        own = RELEASED if released else CORRECTED
+        if self.guard == "on":
+            own = replace(CORRECTED, driving_channel_order=own.driving_channel_order)
+        return replace(own, **chosen)

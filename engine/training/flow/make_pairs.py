@@ -27,7 +27,7 @@ from engine.training.flow.avatar_shots import AvatarStage, averaged
 from engine.training.flow.pairs import PairFolder, to_bytes, to_words
 
 _SIZE = 128
-_AVATARS_FROM = 500_000  # seeds: nobody is driver and avatar
+AVATARS_FROM = 500_000  # seeds: nobody is driver and avatar
 _BENT_SHARE, _ACTED_SHARE = 0.25, 0.4
 _LEAST_FRAMES = 0.5  # of those asked for, in which the tracker must have found the face
 
@@ -102,7 +102,7 @@ def shoot_avatar(
 ) -> dict[str, NDArray[Any]] | None:
     """A random avatar with unit weights [T, 52]; None where no face is found on it."""
     rng = np.random.default_rng([number, 11])
-    person = random_person(_AVATARS_FROM + number, split, float(rng.choice([1.0, 1.6])), bust=True)
+    person = random_person(AVATARS_FROM + number, split, float(rng.choice([1.0, 1.6])), bust=True)
     try:
         with AvatarStage(person, finder, rng, _SIZE) as stage:
             shots = [stage.shoot(row) for row in weights]
