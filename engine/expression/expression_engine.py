@@ -1,5 +1,7 @@
 """The engine that understands the face: a learned prior names what the driver does, the avatar does the same."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,6 +76,13 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         if gains.shape != (UNIT_COUNT,) or not np.isfinite(gains).all():
             raise ValueError(f"expected {UNIT_COUNT} finite gains, got {gains}")
         self._gains = gains
+
+    def posed(self, weights: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
+        """[R, 3] the head as it looks with these weights [52] and this gaze [2, 2] (yaw and pitch of each eye in
+        radians), as `animate` would show it: nobody drives, nothing is smoothed or eased."""
+        face, shut = np.clip(weights, *_WEIGHT_RANGE), np.clip(weights[self._blinks], *_LID_RANGE)
+        lids = np.stack([-shut, np.zeros(2)], axis=1)
+        return self._vertices(replace(self._easing.rest, face=face[:, None], lids=lids, gaze=gaze))
 
     def _remember(self, neutral: FaceObservation) -> ExpressionNeutral:
         return ExpressionNeutral.of(neutral)
