@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.face_regions import LIP_MIDDLES, eye_corners
 from core.mesh import Mesh
+from core.sphere import Sphere, fit_sphere
 
 
 class Kind(IntEnum):
@@ -41,26 +42,19 @@ _LEAST_TEETH = 30  # vertices
 
 
 @dataclass(frozen=True, eq=False)
-class Eyeball:
-    """A sphere fitted to an eye, avatar units."""
-
-    centre: NDArray[np.float64]
-    radius: float
-
-
-@dataclass(frozen=True, eq=False)
 class Parts:
     """What the pieces of a head are.
 
     Attributes:
         kind: [V] Kind of each mesh vertex.
         component: [V] connected component of each mesh vertex.
-        eyeballs: those found as pieces of their own, picture-left first; None where there is none.
+        eyeballs: spheres fitted to those found as pieces of their own, avatar units, picture-left first; None where
+            there is none.
     """
 
     kind: NDArray[np.int64]
     component: NDArray[np.int64]
-    eyeballs: tuple[Eyeball | None, Eyeball | None]
+    eyeballs: tuple[Sphere | None, Sphere | None]
 
     def has(self, *kinds: Kind) -> bool:
         return bool(np.isin(self.kind, kinds).any())
@@ -86,7 +80,7 @@ def recognise_parts(
     numbers, starts = np.unique(component_of_vertex[order], return_index=True)
     members = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
     others = [number for number in members if number not in set(skin.tolist())]
-    eyeballs: list[Eyeball | None] = [None, None]
+    eyeballs: list[Sphere | None] = [None, None]
     for eye in range(2):
         found = [n for n in others if _is_eyeball(vertices[members[n]], landmarks, eye, hints.get(n))]
         if found:
@@ -98,16 +92,6 @@ def recognise_parts(
     if in_mouth.any() and not _are_teeth(vertices[in_mouth], landmarks):
         kind[in_mouth] = Kind.RIGID
     return Parts(kind, component_of_vertex, (eyeballs[0], eyeballs[1]))
-
-
-def fit_sphere(points: NDArray[np.float64]) -> Eyeball:
-    """Least-squares sphere through points [N, 3] (algebraic, so it needs no start)."""
-    middle = points.mean(axis=0)
-    local = points - middle
-    design = np.column_stack([2 * local, np.ones(len(local))])
-    solution, *_ = np.linalg.lstsq(design, (local**2).sum(axis=1), rcond=None)
-    centre = solution[:3]
-    return Eyeball(centre + middle, float(np.sqrt(max(solution[3] + centre @ centre, 0.0))))
 
 
 def _hints(mesh: Mesh, component_of_vertex: NDArray[np.int64]) -> dict[int, str]:
@@ -141,7 +125,7 @@ def _is_eyeball(points: NDArray[np.float64], landmarks: NDArray[np.float64], eye
 def _kind_of(
     points: NDArray[np.float64],
     landmarks: NDArray[np.float64],
-    eyeballs: list[Eyeball | None],
+    eyeballs: list[Sphere | None],
     hint: str | None,
 ) -> NDArray[np.int64]:
     """[N] Kind of each vertex of one piece."""
@@ -163,7 +147,7 @@ def _kind_of(
     return np.full(len(points), Kind.FOLLOWER)
 
 
-def _inside_ball(points: NDArray[np.float64], ball: Eyeball, share: float) -> bool:
+def _inside_ball(points: NDArray[np.float64], ball: Sphere, share: float) -> bool:
     return bool((np.linalg.norm(points - ball.centre, axis=1) < share * ball.radius).mean() > 0.95)
 
 

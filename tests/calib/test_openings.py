@@ -9,9 +9,10 @@ from calib.rig.controllers import Role
 from calib.rigging.assemble import assemble
 from calib.survey.face_finder import FaceFinder
 from calib.survey.head_survey import HeadSurvey, survey_head
-from calib.survey.parts import Kind, fit_sphere
+from calib.survey.parts import Kind
 from calib.survey.views import Studio
 from capture.synthetic import builtin_avatar_path
+from core.sphere import fit_sphere
 from render.mesh.mesh_io import load_mesh
 
 
