@@ -13,6 +13,7 @@ from calib.rig.controllers import Controllers, Role
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
 from calib.rigging.expression_transfer import carry_units
+from calib.rigging.lids import make_lids
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
 from calib.rigging.template_fit import fit_template
 from calib.rigging.template_head import load_template
@@ -63,12 +64,13 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     tell(STEPS[1])
     controllers, point_weights = build_controllers(work, survey)
     weights = _part_weights(work, survey, point_weights)
+    shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
+    lids = make_lids(work, survey, 0, shapes[0]), make_lids(work, survey, 1, shapes[1])
     for opening in survey.eyes:
         work, weights = _with_apron(work, weights, opening)
     jaw = JawFrame(jaw_corners(survey.mouth), len(controllers.rest))
     controllers = controllers.joined(jaw.corners, Role.JAW)
     weights = sparse.hstack([weights, sparse.csr_matrix((weights.shape[0], 4), dtype=np.float32)]).tocsr()
-    shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
     pieces = _pieces(work, survey, weights, jaw, shapes)
     full, parts, materials, numbers = with_pieces(work, survey.mesh.parts, survey.mesh.materials, pieces)
     weights = sparse.vstack([weights, *(piece.weights for piece in pieces)]).tocsr().astype(np.float32)
@@ -87,6 +89,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         (eyes[0], eyes[1]),
         _jaw_rig(survey, controllers, by_name),
         carry_units(template, fit_template(template, survey), survey, work, controllers, weights),
+        lids,
     )
     return mesh, rig
 

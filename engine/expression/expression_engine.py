@@ -11,9 +11,10 @@ from calib.rigging.morphs import MorphUnits
 from core.frame import FaceObservation
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import UNIT_COUNT, ExpressionPrior
-from engine.motion.closing import LidClosing, LipClosing
+from engine.motion.closing import LipClosing
 from engine.motion.driver_face import DriverMotion
-from engine.motion.face_engine import Driver, FaceEngine
+from engine.motion.face_engine import Driver, FaceEngine, FaceState
+from engine.motion.lids import finished
 from engine.motion.protocol import HeadPose
 from engine.motion.retarget import UnitMotion
 from engine.motion.smoothing import OneEuro
@@ -55,7 +56,6 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
             head_pose,
             np.zeros((UNIT_COUNT, 1)),
             OneEuro(*_UNIT_FILTER),
-            (LidClosing(avatar.rig, 0), LidClosing(avatar.rig, 1)),
             LipClosing(avatar.rig),
         )
 
@@ -99,8 +99,16 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         return units[:, None], np.stack([-shut, np.zeros(2)], axis=1)
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], UnitMotion]:
-        units = self._units.displacement(face[:, 0])
+        weights = face[:, 0].copy()
+        if not self._units.shut_lids:
+            weights[self._blinks] = 0.0
+        units = self._units.displacement(weights)
         return units[1].astype(np.float64), units
+
+    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
+        """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished."""
+        shut = -shown.lids[:, 0]
+        return np.stack([finished(shut) if self._units.shut_lids else shut, np.zeros(2)], axis=1)
 
 
 def _shut(measured: NDArray[np.float64], named: NDArray[np.float64]) -> NDArray[np.float64]:

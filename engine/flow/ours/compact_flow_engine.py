@@ -18,9 +18,10 @@ from capture.face.head_crop import HeadCropper
 from core.frame import FaceObservation
 from engine.flow.flow_network import FlowNetwork
 from engine.flow.ours.flow_following import FlowFollower, MotionPicture
-from engine.motion.closing import LidClosing, LipClosing
+from engine.motion.closing import LipClosing
 from engine.motion.driver_face import DriverMotion
-from engine.motion.face_engine import Driver, FaceEngine
+from engine.motion.face_engine import Driver, FaceEngine, FaceState
+from engine.motion.lids import finished
 from engine.motion.protocol import HeadPose
 from engine.motion.smoothing import OneEuro
 
@@ -56,7 +57,6 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
             head_pose,
             np.zeros(avatar.rig.controllers.rest.shape),
             OneEuro(*_CONTROLLER_FILTER),
-            (LidClosing(avatar.rig, 0), LidClosing(avatar.rig, 1)),
             LipClosing(avatar.rig),
         )
 
@@ -78,6 +78,10 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
         return face.copy(), None
+
+    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
+        """The flow moves lids itself; only the last of the way is finished."""
+        return np.stack([finished(-shown.lids[:, 0]), np.zeros(2)], axis=1)
 
     def _picture(self, observation: FaceObservation, offset: CodeOffset) -> MotionPicture:
         fields = self.backend.run(self._crop(observation), offset)
