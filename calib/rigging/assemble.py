@@ -34,9 +34,10 @@ from calib.surgery.seams import cut_opening, sides_of
 from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
 from calib.survey.parts import Kind
-from calib.survey.surface import directed_edges, face_normals, point_normals
+from calib.survey.surface import directed_edges, face_normals, point_normals, undirected
 from core.face_regions import CHIN, FACE_LANDMARKS
 from core.mesh import Mesh
+from render.mesh.looks import look_of
 
 STEPS = ("mouth and eyes", "controllers and their weights", "the built-in head", "expressions carried over")
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
@@ -48,6 +49,7 @@ _BESIDE_HIGH = 0.3  # in widths: at least so far beyond the rims of eyes higher 
 _NEIGHBOURS = 8
 _FOLLOW_FULL, _FOLLOW_END = 0.12, 0.5  # avatar units: followers so near the skin go along fully, so far not at all
 _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept where the mouth gets a new inside
+_MOST_SAG = 0.06  # of an eyeball's radius
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
 
@@ -122,9 +124,12 @@ def _touching(work: WorkMesh, survey: HeadSurvey, opening: Opening) -> NDArray[n
 
 
 def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
-    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend."""
+    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend. Lids that are open in the
+    file and shaded flat stay as they are: they turn as they are, and finer facets would show as crumples."""
     points = work.points()
-    near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
+    facets = any(look_of(part, survey.mesh.materials[part.material]).faceted for part in survey.mesh.parts)
+    bending = [survey.mouth, *(eye for eye in survey.eyes if not (facets and eye.parted))]
+    near = np.any([_around(each, each is survey.mouth, points) for each in bending], axis=0)
     skin = np.zeros(len(points), dtype=bool)
     skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
     return np.asarray(near & skin)
@@ -274,6 +279,7 @@ def _eye_rig(
     ball = pieces.get(("eye_left", "eye_right")[eye], np.flatnonzero(survey.parts.kind == kind))
     cover = cover_vertices(work, survey, opening, shape.ball)
     profile = outer_profile(shape.ball, survey.vertices[survey.parts.kind == kind])
+    profile = profile * (1 + _sag(work, cover, shape.ball.radius))
     return EyeRig(
         frame=opening.frame,
         width=opening.width,
@@ -286,6 +292,17 @@ def _eye_rig(
         ball=ball,
         cover=cover,
     )
+
+
+def _sag(work: WorkMesh, cover: NDArray[np.int64], radius: float) -> float:
+    """How far straight edges between lid vertices `cover` cut into a ball on which these lie, in radii."""
+    on_cover = np.zeros(len(work.vertices), dtype=bool)
+    on_cover[cover] = True
+    edges = undirected(directed_edges(work.faces[on_cover[work.faces].all(axis=1)]))[0]
+    if not len(edges):
+        return 0.0
+    length = np.linalg.norm(work.vertices[edges[:, 0]] - work.vertices[edges[:, 1]], axis=1)
+    return min(float(np.quantile(length, 0.9) / radius) ** 2 / 8, _MOST_SAG)
 
 
 def _jaw_rig(survey: HeadSurvey, controllers: Controllers, pieces: dict[str, NDArray[np.int64]]) -> JawRig:

@@ -34,6 +34,7 @@ _SEEDS, _SIDE_REACH = (
     (0.05, 0.30),
     0.5,
 )  # in an opening's widths: what surely lies beside its rims, and how far they rule
+_EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.95, 0.3  # in an eye's widths: over how much, how far from its middle
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
 
@@ -56,6 +57,7 @@ def carry_units(
     """
     skin = _skin_vertices(work, survey)
     places, trust = _places(fit, survey, work, skin)
+    places = _evened(places, survey, work, skin)
     count = weights.shape[0]
     rows = sparse.csr_matrix((np.ones(len(skin)), (skin, np.arange(len(skin)))), shape=(count, len(skin)))
     carried = (rows @ places).tocsr()
@@ -135,6 +137,37 @@ def _places(
         (bary[row, best].ravel(), (np.repeat(row, 3), columns.ravel())), shape=(len(skin), reach)
     )
     return matrix, np.exp(-(beyond**2))
+
+
+def _evened(
+    places: sparse.csr_matrix, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
+) -> sparse.csr_matrix:
+    """The places [S, F], around the eyes averaged over neighbours on the same side of the opening: lids of two heads
+    never lie alike, and where neighbours go along with quite different places, skin folds over or tears."""
+    points = work.vertices[skin]
+    side = _sides(survey, work.points(), work.point_faces[_skin_faces(work, survey)])[work.point[skin]]
+    matrix = sparse.identity(len(skin), format="csr")
+    for number, opening in enumerate(survey.eyes, start=1):
+        distance = np.linalg.norm(points - opening.centre, axis=1) / opening.width
+        near = np.flatnonzero(distance < _EVEN_REACH)
+        sigma = _EVEN_SIGMA * opening.width
+        tree = cKDTree(points[near])
+        pairs = tree.query_pairs(2 * sigma, output_type="ndarray")
+        one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+        same = side[near[one], number] * side[near[other], number] >= 0
+        one, other = one[same], other[same]
+        weight = np.exp(-0.5 * (np.linalg.norm(points[near[one]] - points[near[other]], axis=1) / sigma) ** 2)
+        shape = (len(near), len(near))
+        kernel = sparse.csr_matrix((weight, (one, other)), shape=shape) + sparse.identity(len(near))
+        kernel = sparse.diags(1 / np.asarray(kernel.sum(axis=1)).ravel()) @ kernel
+        share = np.clip((_EVEN_REACH - distance[near]) / _EVEN_FADE, 0, 1)
+        blended = sparse.diags(share) @ kernel + sparse.diags(1 - share)
+        put = sparse.csr_matrix((np.ones(len(near)), (near, np.arange(len(near)))), shape=(len(skin), len(near)))
+        kept = np.ones(len(skin))
+        kept[near] = 0.0
+        full = sparse.diags(kept) + put @ blended @ put.T
+        matrix = (full @ matrix).tocsr()
+    return (matrix @ places).tocsr()
 
 
 def _at_controllers(

@@ -14,7 +14,7 @@ from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
 from calib.survey.parts import Kind
 from calib.survey.surface import directed_edges, undirected
-from core.face_regions import BROWS
+from core.face_regions import BROWS, eye_corners
 
 Points = NDArray[np.float64]
 
@@ -24,6 +24,9 @@ _TO_BROW = 0.8  # of the way from the rim to the brow the upper lid reaches
 _LEAST_SPAN, _MOST_SPAN = 1.2, 1.3  # of the aperture and of the width: bounds of that
 _LOWER_SPAN = 0.55  # in widths
 _RIM_REACH, _RIM_TRUST = 0.25, 0.15  # in widths: how far from its traced line the rim of the mesh is looked for
+_MOST_CORNER = 0.3  # in widths
+_NEAR = 0.2  # in widths: skin that moves as the rim does
+_CHEEK = 0.16  # in widths: how far below the lower rim its lashes look for skin that bulges
 _LASH_ROOT, _LASH_LENGTH, _LASH_NARROW = 0.12, 1.0, 0.35  # in widths
 _COLUMNS = np.linspace(0, 1, RIM_COLUMNS)
 
@@ -41,14 +44,17 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
     above, below = (edge_distance(points, faces[skin], np.unique(faces[side])) for side in sides)
     lies_above = above < below
     reached = near & np.isfinite(np.minimum(above, below))
-    upper, lower = np.zeros(len(points)), np.zeros(len(points))
+    upper, lower, near_rim = np.zeros((3, len(points)))
     aperture = max(float(opening.gap().max()), 0.3 * opening.width)
     spans = _upper_span(survey, eye, aperture), _LOWER_SPAN * opening.width
+    reach = _NEAR * opening.width + (aperture if shape.shut else 0.0)  # a lid that is shut in the file is all rim
     for share, own, rim, span in zip(
         (upper, lower), (lies_above, ~lies_above), (opening.upper, opening.lower), spans, strict=True
     ):
         chosen = np.flatnonzero(reached & own)
-        share[chosen] = _falloff(_line_distance(points[chosen], rim), _PLATEAU * opening.width, span)
+        distance = _line_distance(points[chosen], rim)
+        share[chosen] = _falloff(distance, _PLATEAU * opening.width, span)
+        near_rim[chosen] = _falloff(distance, _PLATEAU * opening.width, reach)
     meet = 0.0 if shape.shut else float(np.interp(aperture / opening.width, _HIGH, _MEET))
     turned = _Turned(opening, shape.ball.centre)
     if opening.painted_high:
@@ -56,12 +62,15 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
     vertex = np.zeros(work.point_count, dtype=np.int64)
     vertex[work.point[::-1]] = np.arange(len(work.point))[::-1]
     rims = [_rim(points, faces[side], opening, turned, up) for side, up in zip(sides, (True, False), strict=True)]
+    rims.append(_line(points, faces[seen], opening, turned, opening.lower - _CHEEK * opening.width * opening.frame[1]))
     moving = np.flatnonzero(((upper > 0) | (lower > 0))[work.point])
     of = work.point[moving]
     lashes = _lashes(survey, opening)
-    along = np.clip(opening.flat(points[of])[:, 0], 0, 1)
+    along = opening.flat(points[of])[:, 0]
     edges, between = np.stack([edge for edge, _ in rims]), np.stack([share for _, share in rims])
-    return LidRig(moving, along, upper[of], lower[of], vertex[edges], between, meet, *lashes)
+    return LidRig(
+        moving, along, upper[of], lower[of], near_rim[of], vertex[edges], between, meet, _corners(survey, eye), *lashes
+    )
 
 
 class _Turned:
@@ -79,6 +88,12 @@ class _Turned:
         """[...] distance from the axis."""
         local = (points - self._centre) @ self._frame.T
         return np.asarray(np.hypot(local[..., 1], local[..., 2]))
+
+
+def _corners(survey: HeadSurvey, eye: int) -> NDArray[np.float64]:
+    """[2] how far the corners of the eye, by its landmarks, lie beyond the ends of its rims, in widths."""
+    left, right = survey.eyes[eye].flat(survey.landmarks[list(eye_corners(eye))])[:, 0]
+    return np.asarray(np.clip([-left, right - 1], 0, _MOST_CORNER))
 
 
 def _upper_span(survey: HeadSurvey, eye: int, aperture: float) -> float:
@@ -135,27 +150,42 @@ def _rim(
     """The edge of the lid's `faces` [F, 3] on which its rim lies in each column: points [33, 2] and the share [33]
     between them. The traced line tells roughly where; the mesh itself where exactly."""
     traced = opening.upper if is_upper else opening.lower
+    edges, share, angle, off = _crossings(points, faces, opening, turned, traced)
+    trust = _RIM_TRUST * opening.width / float(np.median(turned.radius(traced)))
+    outermost = np.where(off < trust, angle if is_upper else -angle, np.inf)
+    by_line = ~np.isfinite(outermost.min(axis=1)) | opening.painted_high
+    by_line[[0, -1]] = True
+    chosen = np.where(by_line, off.argmin(axis=1), outermost.argmin(axis=1))
+    return edges[chosen], np.clip(share[np.arange(RIM_COLUMNS), chosen], 0, 1)
+
+
+def _line(
+    points: Points, faces: NDArray[np.int64], opening: Opening, turned: _Turned, line: Points
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The edge of `faces` nearest to a line [33, 3] along an eye, in each column; as `_rim`."""
+    edges, share, _, off = _crossings(points, faces, opening, turned, line)
+    chosen = off.argmin(axis=1)
+    return edges[chosen], np.clip(share[np.arange(RIM_COLUMNS), chosen], 0, 1)
+
+
+def _crossings(
+    points: Points, faces: NDArray[np.int64], opening: Opening, turned: _Turned, line: Points
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Edges [E, 2] near a line along an eye; for each column where it crosses each of them, as a share of the edge
+    [33, E], at which angle [33, E] and how far from the line, in radians [33, E]: inf where it does not cross."""
     edges = undirected(directed_edges(faces))[0]
     used = np.unique(edges)
     close = np.zeros(len(points), dtype=bool)
-    close[used] = _line_distance(points[used], traced) < _RIM_REACH * opening.width
+    close[used] = _line_distance(points[used], line) < _RIM_REACH * opening.width
     edges = edges[close[edges].any(axis=1)]
     along = opening.flat(points)[:, 0]
     one, other = edges.T
     span = along[other] - along[one]
-    share = (_COLUMNS[:, None] - along[one]) / np.where(np.abs(span) < 1e-9, np.inf, span)  # [33, E]
+    share = (_COLUMNS[:, None] - along[one]) / np.where(np.abs(span) < 1e-9, np.inf, span)
     crosses = (share >= 0) & (share <= 1) & (np.abs(span) > 1e-9)
-    place = points[one] + share[..., None] * (points[other] - points[one])
-    angle, wanted = turned.angle(place), _on_columns(opening, turned, traced)[:, None]
-    off = np.abs(angle - wanted)
-    trust = _RIM_TRUST * opening.width / float(np.median(turned.radius(traced)))
-    outermost = np.where(crosses & (off < trust), angle if is_upper else -angle, np.inf)
-    chosen, nearest = outermost.argmin(axis=1), np.where(crosses, off, np.inf).argmin(axis=1)
-    by_line = ~np.isfinite(outermost.min(axis=1)) | opening.painted_high
-    by_line[[0, -1]] = True
-    chosen = np.where(by_line, nearest, chosen)
-    row = np.arange(RIM_COLUMNS)
-    return edges[chosen], np.clip(share[row, chosen], 0, 1)
+    angle = turned.angle(points[one] + share[..., None] * (points[other] - points[one]))
+    off = np.where(crosses, np.abs(angle - _on_columns(opening, turned, line)[:, None]), np.inf)
+    return edges, share, angle, off
 
 
 def _lashes(survey: HeadSurvey, opening: Opening) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:

@@ -52,7 +52,7 @@ def eye_shape(survey: HeadSurvey, eye: int) -> EyeShape:
 
 def open_aperture(along: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance between the lids of an open eye at 0..1 along it, in widths: an almond, fuller towards the nose."""
-    return _OPEN_APERTURE * np.clip(4 * along * (1 - along), 0, None) ** 0.8
+    return _OPEN_APERTURE * np.clip(4 * along * (1 - along), 0, None)
 
 
 def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,20 +61,25 @@ def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: Sphere) -> NDArray[np.int64]:
-    """Visible skin vertices near the eye, in front of its middle: those the ball must not come through; none
-    where the eye is squashed shut."""
+    """Skin vertices near the eye, in front of its middle, that are seen, or that lie in a fold before the ball: those
+    it must not come through; none where the eye is squashed shut."""
     if opening.painted_high:
         return np.zeros(0, dtype=np.int64)
-    skin_face = ((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN) & survey.visible)[work.origin]
-    skin = np.zeros(len(work.vertices), dtype=bool)
+    skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
+    skin, seen = np.zeros((2, len(work.vertices)), dtype=bool)
     skin[work.faces[skin_face]] = True
+    seen[work.faces[skin_face & survey.visible[work.origin]]] = True
     inside = np.zeros(len(work.vertices), dtype=bool)
     if not opening.parted and not opening.closed:
         sides = sides_of(opening, work.points()[work.point])
         inside = sides.near & (sides.level < 1e-6)
     offset = work.vertices - ball.centre
     distance = np.linalg.norm(offset, axis=1)
-    near = (distance > 0.9 * ball.radius) & (distance < 1.5 * ball.radius) & (offset[:, 2] > 0.1 * ball.radius)
+    near = (
+        (distance > np.where(seen, 0.9, 1.0) * ball.radius)
+        & (distance < 1.5 * ball.radius)
+        & (offset[:, 2] > 0.1 * ball.radius)
+    )
     return np.flatnonzero(skin & near & ~inside)
 
 
