@@ -34,7 +34,8 @@ _SEEDS, _SIDE_REACH = (
     (0.05, 0.30),
     0.5,
 )  # in an opening's widths: what surely lies beside its rims, and how far they rule
-_EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.95, 0.3  # in an eye's widths: over how much, how far from its middle
+_EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.85, 0.3  # in an eye's widths: over how much, how far from its middle
+_LEAST_SHARE = 0.007
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
 
@@ -146,28 +147,36 @@ def _evened(
     never lie alike, and where neighbours go along with quite different places, skin folds over or tears."""
     points = work.vertices[skin]
     side = _sides(survey, work.points(), work.point_faces[_skin_faces(work, survey)])[work.point[skin]]
-    matrix = sparse.identity(len(skin), format="csr")
     for number, opening in enumerate(survey.eyes, start=1):
         distance = np.linalg.norm(points - opening.centre, axis=1) / opening.width
         near = np.flatnonzero(distance < _EVEN_REACH)
-        sigma = _EVEN_SIGMA * opening.width
-        tree = cKDTree(points[near])
-        pairs = tree.query_pairs(2 * sigma, output_type="ndarray")
-        one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
-        same = side[near[one], number] * side[near[other], number] >= 0
-        one, other = one[same], other[same]
-        weight = np.exp(-0.5 * (np.linalg.norm(points[near[one]] - points[near[other]], axis=1) / sigma) ** 2)
-        shape = (len(near), len(near))
-        kernel = sparse.csr_matrix((weight, (one, other)), shape=shape) + sparse.identity(len(near))
-        kernel = sparse.diags(1 / np.asarray(kernel.sum(axis=1)).ravel()) @ kernel
+        kernel = _kernel(points[near], side[near, number], _EVEN_SIGMA * opening.width)
         share = np.clip((_EVEN_REACH - distance[near]) / _EVEN_FADE, 0, 1)
-        blended = sparse.diags(share) @ kernel + sparse.diags(1 - share)
+        even = (sparse.diags(share) @ kernel + sparse.diags(1 - share)) @ places[near]
         put = sparse.csr_matrix((np.ones(len(near)), (near, np.arange(len(near)))), shape=(len(skin), len(near)))
         kept = np.ones(len(skin))
         kept[near] = 0.0
-        full = sparse.diags(kept) + put @ blended @ put.T
-        matrix = (full @ matrix).tocsr()
-    return (matrix @ places).tocsr()
+        places = (sparse.diags(kept) @ places + put @ _without_small(even)).tocsr()
+    return places
+
+
+def _kernel(points: Points, side: NDArray[np.float64], sigma: float) -> sparse.csr_matrix:
+    """[N, N] that averages over points [N, 3] nearer than 2 sigma that do not lie on the other side [N]."""
+    pairs = cKDTree(points).query_pairs(2 * sigma, output_type="ndarray")
+    pairs = pairs[side[pairs[:, 0]] * side[pairs[:, 1]] >= 0]
+    one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+    weight = np.exp(-0.5 * (np.linalg.norm(points[one] - points[other], axis=1) / sigma) ** 2)
+    kernel = sparse.csr_matrix((weight, (one, other)), shape=(len(points),) * 2) + sparse.identity(len(points))
+    return (sparse.diags(1 / np.asarray(kernel.sum(axis=1)).ravel()) @ kernel).tocsr()
+
+
+def _without_small(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows without their smallest entries, which cost time every frame, the others scaled so that sums stay."""
+    kept = matrix.tocsr().copy()
+    kept.data[kept.data < _LEAST_SHARE] = 0.0
+    kept.eliminate_zeros()
+    sums = [np.asarray(each.sum(axis=1)).ravel() for each in (matrix, kept)]
+    return (sparse.diags(sums[0] / np.maximum(sums[1], 1e-9)) @ kept).tocsr()
 
 
 def _at_controllers(

@@ -24,7 +24,8 @@ _TO_BROW = 0.8  # of the way from the rim to the brow the upper lid reaches
 _LEAST_SPAN, _MOST_SPAN = 1.2, 1.3  # of the aperture and of the width: bounds of that
 _LOWER_SPAN = 0.55  # in widths
 _RIM_REACH, _RIM_TRUST = 0.25, 0.15  # in widths: how far from its traced line the rim of the mesh is looked for
-_MOST_CORNER = 0.3  # in widths
+_MOST_CORNER, _MEETING_CORNER = 0.3, 0.09  # in widths: how far a corner may lie beyond the rims; so near, it ends them
+_GOING_OVER = 0.08  # in widths: over how much skin beside a corner goes over from lid to lid
 _NEAR = 0.2  # in widths: skin that moves as the rim does
 _CHEEK = 0.16  # in widths: how far below the lower rim its lashes look for skin that bulges
 _LASH_ROOT, _LASH_LENGTH, _LASH_NARROW = 0.12, 1.0, 0.35  # in widths
@@ -55,22 +56,27 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
         distance = _line_distance(points[chosen], rim)
         share[chosen] = _falloff(distance, _PLATEAU * opening.width, span)
         near_rim[chosen] = _falloff(distance, _PLATEAU * opening.width, reach)
+    hidden = np.ones(len(points), dtype=bool)
+    hidden[faces[seen]] = False
+    beyond, above_corner = _beside_corners(opening, points, hidden)
+    upper *= 1 - beyond * (1 - above_corner)
+    lower *= 1 - beyond * above_corner
     meet = 0.0 if shape.shut else float(np.interp(aperture / opening.width, _HIGH, _MEET))
     turned = _Turned(opening, shape.ball.centre)
     if opening.painted_high:
         _squash(upper, lower, points, opening, turned, meet)
     vertex = np.zeros(work.point_count, dtype=np.int64)
     vertex[work.point[::-1]] = np.arange(len(work.point))[::-1]
-    rims = [_rim(points, faces[side], opening, turned, up) for side, up in zip(sides, (True, False), strict=True)]
+    corners = _corners(survey, eye)
+    pairs = zip(sides, (True, False), strict=True)
+    rims = [_rim(points, faces[side], opening, turned, is_upper, corners) for side, is_upper in pairs]
     rims.append(_line(points, faces[seen], opening, turned, opening.lower - _CHEEK * opening.width * opening.frame[1]))
     moving = np.flatnonzero(((upper > 0) | (lower > 0))[work.point])
     of = work.point[moving]
     lashes = _lashes(survey, opening)
     along = opening.flat(points[of])[:, 0]
     edges, between = np.stack([edge for edge, _ in rims]), np.stack([share for _, share in rims])
-    return LidRig(
-        moving, along, upper[of], lower[of], near_rim[of], vertex[edges], between, meet, _corners(survey, eye), *lashes
-    )
+    return LidRig(moving, along, upper[of], lower[of], near_rim[of], vertex[edges], between, meet, corners, *lashes)
 
 
 class _Turned:
@@ -88,6 +94,19 @@ class _Turned:
         """[...] distance from the axis."""
         local = (points - self._centre) @ self._frame.T
         return np.asarray(np.hypot(local[..., 1], local[..., 2]))
+
+
+def _beside_corners(
+    opening: Opening, points: Points, hidden: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[N] how far points [N, 3] lie beyond a corner of the eye (those `hidden` [N] in the socket: near it), and how far
+    above it, each from 0 to 1: there the skin of both lids is one, and goes over from the one to the other."""
+    along, across, _ = opening.flat(points).T
+    upper, lower = opening.rims_at(along)
+    over = across - (upper + lower)[:, 1] / 2
+    outwards = np.maximum(-along, along - 1) + np.where(hidden, _GOING_OVER, 0)
+    beyond = np.clip(outwards / _GOING_OVER, 0, 1)
+    return beyond, np.clip(0.5 + over / (2 * _GOING_OVER), 0, 1)
 
 
 def _corners(survey: HeadSurvey, eye: int) -> NDArray[np.float64]:
@@ -145,16 +164,17 @@ def _on_columns(opening: Opening, turned: _Turned, rim: Points) -> NDArray[np.fl
 
 
 def _rim(
-    points: Points, faces: NDArray[np.int64], opening: Opening, turned: _Turned, is_upper: bool
+    points: Points, faces: NDArray[np.int64], opening: Opening, turned: _Turned, is_upper: bool, corners: Points
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The edge of the lid's `faces` [F, 3] on which its rim lies in each column: points [33, 2] and the share [33]
     between them. The traced line tells roughly where; the mesh itself where exactly."""
     traced = opening.upper if is_upper else opening.lower
     edges, share, angle, off = _crossings(points, faces, opening, turned, traced)
-    trust = _RIM_TRUST * opening.width / float(np.median(turned.radius(traced)))
+    trust = np.full((RIM_COLUMNS, 1), _RIM_TRUST * opening.width / float(np.median(turned.radius(traced))))
+    trust *= np.clip(6 * np.minimum(_COLUMNS, 1 - _COLUMNS), 0.2, 1)[:, None]  # in the corners flesh hides behind flesh
     outermost = np.where(off < trust, angle if is_upper else -angle, np.inf)
     by_line = ~np.isfinite(outermost.min(axis=1)) | opening.painted_high
-    by_line[[0, -1]] = True
+    by_line[[0, -1]] |= corners < _MEETING_CORNER  # elsewhere lids go on beyond what was traced
     chosen = np.where(by_line, off.argmin(axis=1), outermost.argmin(axis=1))
     return edges[chosen], np.clip(share[np.arange(RIM_COLUMNS), chosen], 0, 1)
 

@@ -76,7 +76,7 @@ def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: S
     offset = work.vertices - ball.centre
     distance = np.linalg.norm(offset, axis=1)
     near = (
-        (distance > np.where(seen, 0.9, 1.0) * ball.radius)
+        (distance > np.where(seen, 0.97, 1.0) * ball.radius)
         & (distance < 1.5 * ball.radius)
         & (offset[:, 2] > 0.1 * ball.radius)
     )

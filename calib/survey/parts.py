@@ -29,6 +29,7 @@ class Kind(IntEnum):
 
 _NAMES: tuple[tuple[str, str], ...] = (
     (r"lash|cilia|brow|hair|beard|moustache|mustache|fur\b", "follower"),
+    (r"gland|caruncle|lacrimal|tear.?(line|duct|film)|meniscus", "follower"),
     (r"glasses|spectacle|ear.?ring|jewel|piercing|hat\b|cap\b|helmet|headset", "rigid"),
     (r"tongue", "tongue"),
     (r"(upper|top).?(teeth|tooth|gum|dent)|(teeth|tooth|gums?|dentures?).?(upper|top)", "upper"),
@@ -39,6 +40,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
 
 
 _LEAST_TEETH = 30  # vertices
+_IN_THE_MIDDLE = 0.5  # of an eyeball's radius: pieces of it lie around its axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ def _kind_of(
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     if hint in (None, "eye"):
         for eye, ball in enumerate(eyeballs):
-            if ball is not None and _inside_ball(points, ball, 1.2 if hint is None else 1.6):
+            if ball is not None and _turns_with(points, ball, 1.2 if hint is None else 1.6):
                 return np.full(len(points), Kind.EYE_LEFT + eye)
     if hint in ("tongue", "lower"):
         return np.full(len(points), Kind.LOWER_MOUTH)
@@ -147,8 +149,12 @@ def _kind_of(
     return np.full(len(points), Kind.FOLLOWER)
 
 
-def _inside_ball(points: NDArray[np.float64], ball: Sphere, share: float) -> bool:
-    return bool((np.linalg.norm(points - ball.centre, axis=1) < share * ball.radius).mean() > 0.95)
+def _turns_with(points: NDArray[np.float64], ball: Sphere, share: float) -> bool:
+    """Whether a piece is of an eyeball: within it, and in its middle as irises and corneas are, not at its side as the
+    flesh in the corner of an eye."""
+    within = (np.linalg.norm(points - ball.centre, axis=1) < share * ball.radius).mean() > 0.95
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    return bool(within and np.linalg.norm((middle - ball.centre)[:2]) < _IN_THE_MIDDLE * ball.radius)
 
 
 def _in_mouth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:

@@ -24,6 +24,8 @@ _WEIGHT_RANGE = (-0.3, 1.5)  # of a full unit: more is a mistake of the prior ra
 _LID_RANGE = (-0.3, 1.0)  # wide open … shut
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
+_LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
+_LOOKS_DOWN = ("eyeLookDownRight", "eyeLookDownLeft")
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
 
 
@@ -50,7 +52,9 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         self._gains = np.ones(UNIT_COUNT)
         self._prior = prior or ExpressionPrior.load()
         self._units = units or ExpressionUnits(avatar.rig.basis)
-        self._blinks = np.array([self._units.names.index(name) for name in _BLINKS])
+        self._blinks, self._looks_down = (
+            np.array([self._units.names.index(name) for name in names]) for names in (_BLINKS, _LOOKS_DOWN)
+        )
         super().__init__(
             avatar.rig,
             head_pose,
@@ -90,9 +94,11 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
     def _seen(
         self, observation: FaceObservation, motion: DriverMotion, driver: Driver[ExpressionNeutral]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished."""
+        """Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
+        follow a gaze downwards are not on their way to shut: the avatar's follow its own."""
         units = np.clip(self._gains * self._prior.estimate(observation, driver.own, motion), *_WEIGHT_RANGE)
         measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
+        measured -= _LOOKING_DOWN * np.clip(units[self._looks_down], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)

@@ -5,6 +5,8 @@ lid is turned about the axis along the eye by what its rim still has to go, colu
 along less and less. So shut lids meet along their whole length, on the ball, without a crumple: a lid is a visor.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -26,9 +28,9 @@ _EVEN = 1.5  # columns over which the motion of a rim is evened out
 _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
 _CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
-_MOST_OVER = 0.12  # radians that a lid may overlap the other on that way
+_MOST_OVER = 0.06  # radians that a lid may overlap the other on that way
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 class Lids:
@@ -37,14 +39,22 @@ class Lids:
     def __init__(self, rig: FaceRig, eye: int) -> None:
         own, self._lids = rig.eyes[eye], rig.lids[eye]
         self._present = bool(len(self._lids.vertices))
-        self._frame, self._centre = own.frame, own.centre
+        self._frame, self._centre = own.frame.astype(np.float32), own.centre.astype(np.float32)
         lids = self._lids
+        self._rim_share = lids.rim_share[..., None].astype(np.float32)
         self._columns = _Columns(lids.along)
         self._beside = _Columns(lids.along, _BESIDE)
-        self._sharp = lids.near
-        self._rest = rig.rest[lids.vertices].astype(np.float64)
-        self._evened = _evening(lids.along, lids.upper * lids.near), _evening(lids.along, lids.lower * lids.near)
+        self._near_columns, self._near_beside = (_Columns(lids.along[lids.near > 0], n) for n in (0, _BESIDE))
+        near = self._near = lids.near > 0
+        self._sharp = lids.near[near].astype(np.float32)[:, None]
+        self._upper, self._lower = lids.upper.astype(np.float32), lids.lower.astype(np.float32)
+        self._rest = rig.rest[lids.vertices[near]]
+        self._own_rim = np.where(lids.upper >= lids.lower, 0, RIM_COLUMNS)[near]
+        averages = [_average(lids.along[near], (share * lids.near)[near]) for share in (lids.upper, lids.lower)]
+        self._averages = sparse.vstack(averages).tocsr().astype(np.float32)
         self._lash_columns = _Columns(lids.lash_along)
+        self._soften = _blur(RIM_COLUMNS + 2 * _BESIDE, _SOFT, "constant")
+        self._even_lashes = _blur(RIM_COLUMNS, _EVEN_LASHES, "nearest")
         self._lash_rim = np.where(lids.lash_upper, 0, 1)
         rim = self._rim(rig.rest)
         angle, radius = _polar(rim)
@@ -60,8 +70,7 @@ class Lids:
         self._squashed = not len(own.ball) and float(own.aperture.max()) > 0.8 * own.width
         for _ in range(_TRIES):
             self._overlap += self._slits(rig.rest)
-        roots = self._lash_columns.of(rim[self._lash_rim])
-        self._lash_offset = self._local(rig.rest[lids.lashes]) - roots
+        self._lash_offset = self._local(rig.rest[lids.lashes]) - self._roots(rim)
 
     def _slits(self, rest: NDArray[np.float32]) -> Array:
         """[33] by how much more the upper rim has to go: between the few corners of coarse rims slits stay open."""
@@ -74,22 +83,8 @@ class Lids:
         left[[0, -1]] = 0.0
         return np.asarray(maximum_filter1d(left, _COARSE, mode="constant"))
 
-    def even(self, vertices: NDArray[np.float32]) -> None:
-        """Let the skin on each rim of `vertices` [R, 3] move as one smooth curve: what was carried to it from another
-        head, vertex by vertex, may differ between neighbours there and tear a shard out of a lid."""
-        if not self._present:
-            return
-        lids = self._lids
-        moved = vertices[lids.vertices] - self._rest
-        upper, lower = (matrix @ moved for matrix in self._evened)
-        upper[[0, -1]] = lower[[0, -1]] = (upper[[0, -1]] + lower[[0, -1]]) / 2
-        sure = self._sharp[:, None]
-        above = (lids.upper >= lids.lower)[:, None]
-        curve = np.where(above, self._columns.of(upper), self._columns.of(lower))
-        vertices[lids.vertices] = self._rest + moved + sure * (curve - moved)
-
     def apply(self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0) -> None:
-        """Close the lids in `vertices` [R, 3].
+        """Even out and close the lids in `vertices` [R, 3].
 
         Args:
             closing: share of what stands open now that is closed: 1 shut, below 0 wider.
@@ -97,15 +92,27 @@ class Lids:
         """
         if not self._present:
             return
+        lids = self._lids
+        even = vertices[lids.vertices]
+        even[self._near] = self._evened(even[self._near])
+        vertices[lids.vertices] = even
         steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
         if not steps.any():
             return
-        lids = self._lids
-        upper, lower = (self._turns(each) for each in steps)
-        local = self._local(vertices[lids.vertices])
-        turned = _turned(local, lids.upper * upper + lids.lower * lower)
-        turned[:, 1:] *= (1 + lids.upper * self._columns.of(growth))[:, None]
+        turns = self._turns(steps)
+        turned = _turned(self._local(even), self._upper * turns[:, 0] + self._lower * turns[:, 1])
+        if growth.any():
+            turned[:, 1:] *= (1 + self._upper * self._columns.of(growth))[:, None]
         vertices[lids.vertices] = turned @ self._frame + self._centre
+
+    def _evened(self, skin: Array) -> Array:
+        """Skin near the rims [N, 3], moved as one smooth curve on each: what was carried to it from another head may
+        differ from vertex to vertex and tear a shard out of a lid."""
+        moved = skin - self._rest
+        curves = (self._averages @ moved).reshape(2, RIM_COLUMNS, 3)
+        curves[:, [0, -1]] = curves[:, [0, -1]].mean(axis=0)
+        on_rim = self._near_columns.of(curves.reshape(-1, 3), self._own_rim)
+        return np.asarray(skin + self._sharp * (on_rim - moved))
 
     def place_lashes(self, vertices: NDArray[np.float32]) -> None:
         """Set lashes onto the rims as they are in `vertices` [R, 3], turned as far as these have turned."""
@@ -113,19 +120,26 @@ class Lids:
             return
         rim = self._rim(vertices)
         turn = _LASH_TURN * (_polar(rim[:2])[0] - self._rest_angle[:2])
-        turn[0] = gaussian_filter1d(turn[0], _EVEN_LASHES, mode="nearest")
+        turn[0] = self._even_lashes @ turn[0]
         turn[1] = np.maximum(turn[1], _slope(rim) - self._rest_cheek)
-        columns, which = self._lash_columns, self._lash_rim
-        placed = columns.of(rim[which]) + _turned(self._lash_offset, columns.of(turn[which]))
+        placed = self._roots(rim) + _turned(self._lash_offset, self._roots(turn))
         vertices[self._lids.lashes] = placed @ self._frame + self._centre
 
-    def _turns(self, step: Array) -> Array:
-        """[N] radians by which the skin turns where a rim turns by [33]: as the rim does on it, evenly farther away."""
-        sharp = np.pad(step, _BESIDE)
-        for corner, row in zip(self._lids.corners.tolist(), (sharp, sharp[::-1]), strict=True):
-            _towards_corner(row, corner * (RIM_COLUMNS - 1))
-        soft = self._beside.of(gaussian_filter1d(sharp, _SOFT, mode="constant"))
-        return np.asarray(soft + self._sharp * (self._beside.of(sharp) - soft))
+    def _turns(self, steps: Array) -> Array:
+        """[N, 2] radians by which skin turns that goes along with the upper and with the lower rim, where these turn by
+        [2, 33]: as the rim does on it, more evenly farther away."""
+        sharp = np.zeros((RIM_COLUMNS + 2 * _BESIDE, 2), dtype=np.float32)
+        sharp[_BESIDE:-_BESIDE] = steps.T
+        for corner, rows in zip(self._lids.corners.tolist(), (sharp, sharp[::-1]), strict=True):
+            _towards_corner(rows, corner * (RIM_COLUMNS - 1))
+        even = self._soften @ sharp
+        turns = self._beside.of(even)
+        turns[self._near] += self._sharp * self._near_beside.of(sharp - even)
+        return turns
+
+    def _roots(self, values: Array) -> Array:
+        """[M] or [M, 3] of values [2 or 3 rims, 33] or [2 or 3 rims, 33, 3] at the roots of lashes."""
+        return self._lash_columns.of(values.reshape(-1, *values.shape[2:]), self._lash_rim * RIM_COLUMNS)
 
     def _steps(self, polar: tuple[Array, Array], closing: float, raised: float) -> tuple[Array, Array]:
         """Radians [2, 33] that the upper and the lower rim have to turn, and [33] how far the upper one has to grow."""
@@ -149,7 +163,7 @@ class Lids:
     def _rim(self, vertices: NDArray[np.float32]) -> Array:
         """[3, 33, 3] upper rim, lower rim and the skin below that, in the eye's frame."""
         ends = self._local(vertices[self._lids.rims])
-        return np.asarray(ends[:, :, 0] + self._lids.rim_share[..., None] * (ends[:, :, 1] - ends[:, :, 0]))
+        return np.asarray(ends[:, :, 0] + self._rim_share * (ends[:, :, 1] - ends[:, :, 0]))
 
     def _local(self, points: NDArray[np.float32]) -> Array:
         return np.asarray((points - self._centre) @ self._frame.T)
@@ -162,31 +176,29 @@ class _Columns:
         last = RIM_COLUMNS - 1 + 2 * beside
         place = np.clip(along * (RIM_COLUMNS - 1) + beside, 0, last)
         self._first = np.minimum(place.astype(np.intp), last - 1)
-        self._share = place - self._first
-        self._row = np.arange(len(along))
+        self._share = (place - self._first).astype(np.float32)
 
-    def of(self, values: Array) -> Array:
-        """[N] or [N, 3] of values [columns] or [columns, 3]; or of [N, columns, 3] that differ from place to place."""
-        if len(values) == len(self._row) and values.ndim > 1 and values.shape[1] > 3:
-            one, other = values[self._row, self._first], values[self._row, self._first + 1]
-        else:
-            one, other = values[self._first], values[self._first + 1]
-        share = self._share.reshape(-1, *[1] * (one.ndim - 1))
+    def of(self, values: Array, start: NDArray[np.intp] | int = 0) -> Array:
+        """[N] or [N, D] of values [columns] or [columns, D], which for each place begin at row `start`."""
+        first = self._first + start
+        one, other = values[first], values[first + 1]
+        share = self._share if values.ndim == 1 else self._share[:, None]
         return np.asarray(one + share * (other - one))
 
 
 def _towards_corner(step: Array, beyond: float) -> None:
-    """Let the turns in `step` [columns] end evenly in the corner of the eye, so many columns `beyond` the first of the
-    rim, in place."""
+    """Let the turns in `step` [columns, 2] end evenly in the corner of the eye, in place: so many columns `beyond` the
+    start of the rim."""
     along = _CORNER if beyond > _LEAST_BEYOND else 0
     first = _BESIDE + along
-    line = step[first] * np.clip(1 - np.arange(first + 1)[::-1] / (along + max(beyond, _LEAST_BEYOND)), 0, 1)
-    limit = np.full(first + 1, np.inf)
-    limit[_BESIDE:] = _MOST_OVER
-    step[: first + 1] += np.clip(np.minimum(line - step[: first + 1], 0), -limit, 0)
+    left = 1 - np.arange(first + 1)[::-1] / (along + max(beyond, _LEAST_BEYOND))
+    line = step[first] * np.maximum(left, 0)[:, None]
+    over = np.minimum(line - step[: first + 1], 0)
+    over[_BESIDE:] = np.maximum(over[_BESIDE:], -_MOST_OVER)
+    step[: first + 1] += over
 
 
-def _evening(along: Array, weight: Array) -> sparse.csr_matrix:
+def _average(along: Array, weight: Array) -> sparse.csr_matrix:
     """[33, N] that averages over vertices at places [N] along an eye, around each column."""
     columns = np.linspace(0, 1, RIM_COLUMNS)
     share = weight * np.exp(-0.5 * ((columns[:, None] - along) * (RIM_COLUMNS - 1) / _EVEN) ** 2)
@@ -195,6 +207,11 @@ def _evening(along: Array, weight: Array) -> sparse.csr_matrix:
     if empty.any() and len(along):
         share[empty, np.abs(columns[empty, None] - along).argmin(axis=1)] = 1.0
     return sparse.csr_matrix(share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12))
+
+
+def _blur(columns: int, sigma: float, edge: Literal["constant", "nearest"]) -> Array:
+    """[columns, columns] matrix that evens out what is known in each column."""
+    return np.asarray(gaussian_filter1d(np.eye(columns, dtype=np.float32), sigma, axis=0, mode=edge))
 
 
 def _slope(rim: Array) -> Array:

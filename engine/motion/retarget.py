@@ -80,7 +80,6 @@ class Retargeter:
         vertices[rig.jaw.upper] += yielding.astype(np.float32)
         if lids is not None:
             for lid, (closing, raised) in zip(self._lids, lids.tolist(), strict=True):
-                lid.even(vertices)
                 lid.apply(vertices, closing, raised)
         for eyeball, lid, angles in zip(self._eyeballs, self._lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
