@@ -69,7 +69,10 @@ class ExpressionUnits:
 
     Attributes:
         names: of the 52 units, in the order of the weights.
+        shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
     """
+
+    shut_lids = False
 
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from calib.rig.controllers import Controllers
 from calib.rig.expression_basis import ExpressionBasis
+from calib.rig.lid_rig import LidRig
 from core.array_checks import expect
 from core.sparse_arrays import csr_from_arrays, csr_to_arrays
 
@@ -122,6 +123,7 @@ class FaceRig:
         rest: [R, 3] float32 vertices at rest, avatar units: the file's first, then added ones.
         weights: [R, K] float32, rows of zeros for what does not move with the skin.
         basis: how they follow the 52 expression units.
+        lids: how the lids of both eyes slide over the eyeballs.
     """
 
     rest: NDArray[np.float32]
@@ -132,6 +134,7 @@ class FaceRig:
     jaw: JawRig
     neck: NeckRig
     basis: ExpressionBasis
+    lids: tuple[LidRig, LidRig]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
@@ -140,6 +143,8 @@ class FaceRig:
             **self.controllers.to_arrays(),
             **csr_to_arrays("weights", self.weights),
             **self.basis.to_arrays(),
+            **self.lids[0].to_arrays("lids0"),
+            **self.lids[1].to_arrays("lids1"),
         }
         eyes = [(f"eye{number}", eye, _EYE) for number, eye in enumerate(self.eyes)]
         inside: list[tuple[str, object, Fields]] = [("mouth", self.mouth, _MOUTH), ("jaw", self.jaw, _JAW)]
@@ -164,6 +169,7 @@ class FaceRig:
             JawRig(**_part(a, "jaw", _JAW, count)),
             NeckRig(**_part(a, "neck", _NECK | {"share": (np.float32, count)}, count)),
             ExpressionBasis.from_arrays(a, count, moved),
+            (LidRig.from_arrays(a, "lids0", count), LidRig.from_arrays(a, "lids1", count)),
         )
 
 

@@ -14,6 +14,7 @@ from calib.rig.expression_basis import ExpressionBasis
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
 from calib.rigging.expression_transfer import carry_units
+from calib.rigging.lids import make_lids
 from calib.rigging.neck import find_neck
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
 from calib.rigging.strain import relaxing_rows
@@ -36,9 +37,10 @@ from calib.surgery.seams import cut_opening, sides_of
 from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
 from calib.survey.parts import Kind
-from calib.survey.surface import directed_edges, face_normals, point_normals
+from calib.survey.surface import directed_edges, face_normals, point_normals, undirected
 from core.face_regions import CHIN, FACE_LANDMARKS
 from core.mesh import Mesh
+from render.mesh.looks import look_of
 
 STEPS = ("mouth and eyes", "controllers and their weights", "the built-in head", "expressions carried over")
 _FINE = 1 / 24  # of the mouth's width: longest edges around mouth and eyes
@@ -54,6 +56,7 @@ _INNER_LIP = 0.08  # of the mouth's width: how much of a lip's inside is kept wh
 _DRAWN = 1.3  # mouth widths from its middle, in which no edge may be drawn out
 _SHORTEST = 1e-4  # in mouth widths: the ends of shorter edges move as one
 _EYES = ("eye_left", "eye_right")
+_MOST_SAG = 0.06  # of an eyeball's radius
 _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 
 
@@ -72,12 +75,13 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     tell(STEPS[1])
     controllers, point_weights = build_controllers(work, survey)
     weights = _part_weights(work, survey, point_weights)
+    shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
+    lids = make_lids(work, survey, 0, shapes[0]), make_lids(work, survey, 1, shapes[1])
     for opening in survey.eyes:
         work, weights = _with_apron(work, weights, opening)
     jaw = JawFrame(jaw_corners(survey.mouth), len(controllers.rest))
     controllers = controllers.joined(jaw.corners, Role.JAW)
     weights = sparse.hstack([weights, sparse.csr_matrix((weights.shape[0], 4), dtype=np.float32)]).tocsr()
-    shapes = (eye_shape(survey, 0), eye_shape(survey, 1))
     pieces = _mouth_pieces(work, survey, weights, jaw) if new_mouth else []
     pieces += [
         eyeball_piece(name, shape.ball, len(controllers.rest))
@@ -104,6 +108,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         _jaw_rig(survey, controllers, by_name),
         find_neck(survey, full.vertices, len(work.vertices)),
         basis,
+        lids,
     )
     return mesh, rig
 
@@ -129,10 +134,7 @@ def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
     """Triangles around mouth and eyes small enough to bend."""
     fine = _FINE * survey.mouth.width
     if not survey.by_hand:
-        points, skin = work.points(), np.zeros(work.point_count, dtype=bool)
-        near = np.any([_around(each, each is survey.mouth, points) for each in (survey.mouth, *survey.eyes)], axis=0)
-        skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
-        return refine(work, near & skin, fine)
+        return refine(work, _near_openings(work, survey), fine)
     for opening in (survey.mouth, *survey.eyes):  # models of all kinds: triangles may be larger than the whole eye
         longest = min(fine, _FINE_EYE * opening.width)
         for _ in range(_ROUNDS):
@@ -153,6 +155,18 @@ def _touching(work: WorkMesh, survey: HeadSurvey, opening: Opening) -> NDArray[n
     near = np.zeros(work.point_count, dtype=bool)
     near[work.point_faces[touching]] = True
     return near
+
+
+def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
+    """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend. Lids that are open in the
+    file and shaded flat stay as they are: they turn as they are, and finer facets would show as crumples."""
+    points = work.points()
+    facets = any(look_of(part, survey.mesh.materials[part.material]).faceted for part in survey.mesh.parts)
+    bending = [survey.mouth, *(eye for eye in survey.eyes if not (facets and eye.parted))]
+    near = np.any([_around(each, each is survey.mouth, points) for each in bending], axis=0)
+    skin = np.zeros(len(points), dtype=bool)
+    skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
+    return np.asarray(near & skin)
 
 
 def _around(opening: Opening, mouth: bool, points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -319,6 +333,7 @@ def _eye_rig(
     ball = pieces.get(_EYES[eye], np.flatnonzero(survey.parts.kind == kind))
     cover = cover_vertices(work, survey, opening, shape.ball)
     profile = outer_profile(shape.ball, survey.vertices[survey.parts.kind == kind])
+    profile = profile * (1 + _sag(work, cover, shape.ball.radius))
     return EyeRig(
         frame=opening.frame,
         width=opening.width,
@@ -331,6 +346,17 @@ def _eye_rig(
         ball=ball,
         cover=cover,
     )
+
+
+def _sag(work: WorkMesh, cover: NDArray[np.int64], radius: float) -> float:
+    """How far straight edges between lid vertices `cover` cut into a ball on which these lie, in radii."""
+    on_cover = np.zeros(len(work.vertices), dtype=bool)
+    on_cover[cover] = True
+    edges = undirected(directed_edges(work.faces[on_cover[work.faces].all(axis=1)]))[0]
+    if not len(edges):
+        return 0.0
+    length = np.linalg.norm(work.vertices[edges[:, 0]] - work.vertices[edges[:, 1]], axis=1)
+    return min(float(np.quantile(length, 0.9) / radius) ** 2 / 8, _MOST_SAG)
 
 
 def _jaw_rig(survey: HeadSurvey, controllers: Controllers, pieces: dict[str, NDArray[np.int64]]) -> JawRig:

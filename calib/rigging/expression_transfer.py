@@ -34,6 +34,8 @@ _SEEDS, _SIDE_REACH = (
     (0.05, 0.30),
     0.5,
 )  # in an opening's widths: what surely lies beside its rims, and how far they rule
+_EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.85, 0.3  # in an eye's widths: over how much, how far from its middle
+_LEAST_SHARE = 0.007
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
 
@@ -56,6 +58,7 @@ def carry_units(
     """
     skin = np.unique(work.faces[skin_faces(work, survey)])
     places, trust = _places(fit, survey, work, skin)
+    places = _evened(places, survey, work, skin)
     count = weights.shape[0]
     rows = sparse.csr_matrix((np.ones(len(skin)), (skin, np.arange(len(skin)))), shape=(count, len(skin)))
     carried = (rows @ places).tocsr()
@@ -127,6 +130,45 @@ def _places(
         (bary[row, best].ravel(), (np.repeat(row, 3), columns.ravel())), shape=(len(skin), reach)
     )
     return matrix, np.exp(-(beyond**2))
+
+
+def _evened(
+    places: sparse.csr_matrix, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
+) -> sparse.csr_matrix:
+    """The places [S, F], around the eyes averaged over neighbours on the same side of the opening: lids of two heads
+    never lie alike, and where neighbours go along with quite different places, skin folds over or tears."""
+    points = work.vertices[skin]
+    side = _sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
+    for number, opening in enumerate(survey.eyes, start=1):
+        distance = np.linalg.norm(points - opening.centre, axis=1) / opening.width
+        near = np.flatnonzero(distance < _EVEN_REACH)
+        kernel = _kernel(points[near], side[near, number], _EVEN_SIGMA * opening.width)
+        share = np.clip((_EVEN_REACH - distance[near]) / _EVEN_FADE, 0, 1)
+        even = (sparse.diags(share) @ kernel + sparse.diags(1 - share)) @ places[near]
+        put = sparse.csr_matrix((np.ones(len(near)), (near, np.arange(len(near)))), shape=(len(skin), len(near)))
+        kept = np.ones(len(skin))
+        kept[near] = 0.0
+        places = (sparse.diags(kept) @ places + put @ _without_small(even)).tocsr()
+    return places
+
+
+def _kernel(points: Points, side: NDArray[np.float64], sigma: float) -> sparse.csr_matrix:
+    """[N, N] that averages over points [N, 3] nearer than 2 sigma that do not lie on the other side [N]."""
+    pairs = cKDTree(points).query_pairs(2 * sigma, output_type="ndarray")
+    pairs = pairs[side[pairs[:, 0]] * side[pairs[:, 1]] >= 0]
+    one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+    weight = np.exp(-0.5 * (np.linalg.norm(points[one] - points[other], axis=1) / sigma) ** 2)
+    kernel = sparse.csr_matrix((weight, (one, other)), shape=(len(points),) * 2) + sparse.identity(len(points))
+    return (sparse.diags(1 / np.asarray(kernel.sum(axis=1)).ravel()) @ kernel).tocsr()
+
+
+def _without_small(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows without their smallest entries, which cost time every frame, the others scaled so that sums stay."""
+    kept = matrix.tocsr().copy()
+    kept.data[kept.data < _LEAST_SHARE] = 0.0
+    kept.eliminate_zeros()
+    sums = [np.asarray(each.sum(axis=1)).ravel() for each in (matrix, kept)]
+    return (sparse.diags(sums[0] / np.maximum(sums[1], 1e-9)) @ kept).tocsr()
 
 
 def _at_controllers(

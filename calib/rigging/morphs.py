@@ -72,9 +72,11 @@ class MorphUnits:
 
     Attributes:
         names: of the 52 units, in the order of the weights.
+        shut_lids: its blinks are made for this head.
     """
 
     names = UNIT_NAMES
+    shut_lids = True
 
     def __init__(self, avatar: "Avatar") -> None:
         """Raises InputError where the file's morph targets are too few."""

@@ -11,10 +11,10 @@ from calib.surgery.piece_textures import EYEBALL_EDGE
 from calib.surgery.pieces import Piece, grid_faces
 from calib.surgery.remesh import WorkMesh
 from calib.surgery.seams import sides_of
-from calib.survey.eyeballs import Eyeball
 from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
 from calib.survey.parts import Kind
+from core.sphere import Sphere
 
 RADIUS = 0.47  # of the eye's width, where there is no eyeball to measure
 _MOST_SKIN_BACK = 0.35  # in widths: how far an added eyeball is moved back to clear the lids
@@ -34,7 +34,7 @@ class EyeShape:
         added: the ball is not in the file and has to be added (shut lids, or nothing behind open ones).
     """
 
-    ball: Eyeball
+    ball: Sphere
     shut: bool
     added: bool
 
@@ -52,7 +52,7 @@ def eye_shape(survey: HeadSurvey, eye: int) -> EyeShape:
 
 def open_aperture(along: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance between the lids of an open eye at 0..1 along it, in widths: an almond, fuller towards the nose."""
-    return _OPEN_APERTURE * np.clip(4 * along * (1 - along), 0, None) ** 0.8
+    return _OPEN_APERTURE * np.clip(4 * along * (1 - along), 0, None)
 
 
 def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,25 +60,30 @@ def lower_drop(along: NDArray[np.float64]) -> NDArray[np.float64]:
     return _LOWER_SHARE * open_aperture(along)
 
 
-def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: Eyeball) -> NDArray[np.int64]:
-    """Visible skin vertices near the eye, in front of its middle: those the ball must not come through; none
-    where the eye is squashed shut."""
+def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: Sphere) -> NDArray[np.int64]:
+    """Skin vertices near the eye, in front of its middle, that are seen, or that lie in a fold before the ball: those
+    it must not come through; none where the eye is squashed shut."""
     if opening.painted_high:
         return np.zeros(0, dtype=np.int64)
-    skin_face = ((survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN) & survey.visible)[work.origin]
-    skin = np.zeros(len(work.vertices), dtype=bool)
+    skin_face = (survey.parts.kind[survey.mesh.faces[:, 0]] == Kind.SKIN)[work.origin]
+    skin, seen = np.zeros((2, len(work.vertices)), dtype=bool)
     skin[work.faces[skin_face]] = True
+    seen[work.faces[skin_face & survey.visible[work.origin]]] = True
     inside = np.zeros(len(work.vertices), dtype=bool)
     if not opening.parted and not opening.closed:
         sides = sides_of(opening, work.points()[work.point])
         inside = sides.near & (sides.level < 1e-6)
     offset = work.vertices - ball.centre
     distance = np.linalg.norm(offset, axis=1)
-    near = (distance > 0.9 * ball.radius) & (distance < 1.5 * ball.radius) & (offset[:, 2] > 0.1 * ball.radius)
+    near = (
+        (distance > np.where(seen, 0.97, 1.0) * ball.radius)
+        & (distance < 1.5 * ball.radius)
+        & (offset[:, 2] > 0.1 * ball.radius)
+    )
     return np.flatnonzero(skin & near & ~inside)
 
 
-def outer_profile(ball: Eyeball, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def outer_profile(ball: Sphere, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """[16] largest radius of an eyeball's vertices [N, 3] by angle from straight ahead (first) to straight back."""
     offset = points - ball.centre
     distance = np.linalg.norm(offset, axis=1)
@@ -91,7 +96,7 @@ def outer_profile(ball: Eyeball, points: NDArray[np.float64]) -> NDArray[np.floa
     return profile
 
 
-def eyeball_piece(name: str, ball: Eyeball, controllers: int) -> Piece:
+def eyeball_piece(name: str, ball: Sphere, controllers: int) -> Piece:
     """The front of an eyeball with iris and pupil, looking straight ahead."""
     polar = np.linspace(0, EYEBALL_EDGE, _RINGS)[:, None]
     around = np.linspace(0, 2 * np.pi, _SPOKES + 1)[None, :]
@@ -105,7 +110,7 @@ def eyeball_piece(name: str, ball: Eyeball, controllers: int) -> Piece:
     return Piece(name, vertices, grid_faces(_RINGS, _SPOKES + 1), uvs, weights)
 
 
-def _ball_behind(survey: HeadSurvey, opening: Opening) -> Eyeball:
+def _ball_behind(survey: HeadSurvey, opening: Opening) -> Sphere:
     """An eyeball just behind the lids, moved back until their skin is clear of it."""
     width = opening.width
     radius = RADIUS * width
@@ -122,10 +127,10 @@ def _ball_behind(survey: HeadSurvey, opening: Opening) -> Eyeball:
         distance = np.linalg.norm(lids - (centre - [0, 0, back]), axis=1)
         if not len(lids) or distance.min() > 1.03 * radius:
             break
-    return Eyeball(centre - [0, 0, back], radius)
+    return Sphere(centre - [0, 0, back], radius)
 
 
-def _ball_under(survey: HeadSurvey, opening: Opening) -> Eyeball:
+def _ball_under(survey: HeadSurvey, opening: Opening) -> Sphere:
     """The sphere that holds what a surface in one piece shows between its lids."""
     width = opening.width
     points = survey.vertices
@@ -138,14 +143,14 @@ def _ball_under(survey: HeadSurvey, opening: Opening) -> Eyeball:
     radius = 1.2 * RADIUS * width
     centre = np.array([opening.centre[0], middle[1], float(np.median(patch[:, 2])) - radius])
     reach = float(np.quantile(np.linalg.norm(patch - centre, axis=1), 0.98))
-    return Eyeball(centre, max(reach, 0.5 * radius))
+    return Sphere(centre, max(reach, 0.5 * radius))
 
 
-def _ball_under_high(opening: Opening, patch: NDArray[np.float64]) -> Eyeball:
+def _ball_under_high(opening: Opening, patch: NDArray[np.float64]) -> Sphere:
     """A large flat sphere under an eye higher than wide, straight behind the way it faces."""
     rims = np.concatenate([opening.upper, opening.lower])
     middle = rims.mean(axis=0)
     normal = np.linalg.svd(rims - middle)[2][2]
     normal = normal if normal[2] > 0 else -normal
     centre = middle - _HIGH_RADIUS * float(opening.gap().max()) * normal
-    return Eyeball(centre, float(np.quantile(np.linalg.norm(np.concatenate([patch, rims]) - centre, axis=1), 0.98)))
+    return Sphere(centre, float(np.quantile(np.linalg.norm(np.concatenate([patch, rims]) - centre, axis=1), 0.98)))

@@ -3,13 +3,13 @@
 Lashes are as wide and lie as near, and a strip of them fits some sphere, too: what is looked for fills the eye.
 """
 
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.face_regions import LOWER_LIDS, UPPER_LIDS
+from core.sphere import Sphere, fit_sphere
 
 _LEAST_VERTICES = 8
 _SIZES = (0.4, 3.0)  # of the eye's width: how wide an eyeball may be
@@ -22,29 +22,11 @@ _FRONT = 0.35  # of its depth: the cap that a sphere is fitted to, where the who
 _BEFORE_LIDS = 0.15  # in widths: corneas may come so far out; what lies before the lids is glasses
 
 
-@dataclass(frozen=True, eq=False)
-class Eyeball:
-    """A sphere fitted to an eye, avatar units."""
-
-    centre: NDArray[np.float64]
-    radius: float
-
-
-def fit_sphere(points: NDArray[np.float64]) -> Eyeball:
-    """Least-squares sphere through points [N, 3] (algebraic, so it needs no start)."""
-    middle = points.mean(axis=0)
-    local = points - middle
-    design = np.column_stack([2 * local, np.ones(len(local))])
-    solution, *_ = np.linalg.lstsq(design, (local**2).sum(axis=1), rcond=None)
-    centre = solution[:3]
-    return Eyeball(centre + middle, float(np.sqrt(max(solution[3] + centre @ centre, 0.0))))
-
-
 def find_eyeballs(
     pieces: dict[int, tuple[NDArray[np.float64], NDArray[np.int64]]],
     said: dict[int, str],
     landmarks: NDArray[np.float64],
-) -> tuple[tuple[int, Eyeball] | None, tuple[int, Eyeball] | None]:
+) -> tuple[tuple[int, Sphere] | None, tuple[int, Sphere] | None]:
     """The piece that is each eye's ball, picture-left first, and the sphere it turns as; None where there is none.
 
     Args:
@@ -52,7 +34,7 @@ def find_eyeballs(
         said: what names say of them.
         landmarks: [478, 3].
     """
-    found: tuple[list[tuple[int, Eyeball, float]], ...] = ([], [])
+    found: tuple[list[tuple[int, Sphere, float]], ...] = ([], [])
     for eye, number in product(range(2), pieces):
         judged = _judged(*pieces[number], said.get(number), landmarks, eye)
         if judged is not None:
@@ -62,7 +44,7 @@ def find_eyeballs(
     return (chosen[0][:2] if chosen[0] else None), (chosen[1][:2] if chosen[1] else None)
 
 
-def _fit_together(pair: tuple[tuple[int, Eyeball, float] | None, tuple[int, Eyeball, float] | None]) -> float:
+def _fit_together(pair: tuple[tuple[int, Sphere, float] | None, tuple[int, Sphere, float] | None]) -> float:
     score = sum(each[2] for each in pair if each is not None)
     if pair[0] is None or pair[1] is None:
         return score
@@ -72,7 +54,7 @@ def _fit_together(pair: tuple[tuple[int, Eyeball, float] | None, tuple[int, Eyeb
 
 def _judged(
     points: NDArray[np.float64], faces: NDArray[np.int64], said: str | None, landmarks: NDArray[np.float64], eye: int
-) -> tuple[Eyeball, float] | None:
+) -> tuple[Sphere, float] | None:
     """The sphere of a piece that may be the ball of this eye, and how well it fits; None where it cannot be."""
     if said not in (None, "eye") or len(points) < _LEAST_VERTICES:
         return None
@@ -95,11 +77,11 @@ def _judged(
     if said == "eye" or (usable and off < _ROUNDISH):
         radius = float(np.clip(ball.radius, _RADII[0] * width, extent[:2].max() / 2 if usable else 0.9 * width))
         top = float(np.quantile(points[:, 2], 0.98))
-        return Eyeball(np.array([centre[0], centre[1], top - radius]), radius), filled - min(off, 1.0)
+        return Sphere(np.array([centre[0], centre[1], top - radius]), radius), filled - min(off, 1.0)
     return None
 
 
-def _sphere(points: NDArray[np.float64]) -> tuple[Eyeball, float]:
+def _sphere(points: NDArray[np.float64]) -> tuple[Sphere, float]:
     """A sphere through all points, or where these are no sphere through those in front, and how far they are off it."""
     tries = []
     reach = float(np.ptp(points[:, 2]))

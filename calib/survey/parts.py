@@ -14,9 +14,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from calib.survey.closest import closest_on_faces
-from calib.survey.eyeballs import Eyeball, find_eyeballs
+from calib.survey.eyeballs import find_eyeballs
 from core.face_regions import LIP_MIDDLES, eye_corners
 from core.mesh import Mesh
+from core.sphere import Sphere
 
 
 class Kind(IntEnum):
@@ -44,6 +45,7 @@ _SAMPLES = 400
 _TOUCHING = 0.02  # avatar units
 _MOST_ASKED = 10_000  # vertices: whether pieces touch
 _ROW_DEPTH, _ROW_HEIGHT = 0.25, 0.13  # in mouth widths: front of a row of teeth, and what lies beyond the lips' line
+_IN_THE_MIDDLE = 0.5  # of an eyeball's radius: pieces of it lie around its axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +55,13 @@ class Parts:
     Attributes:
         kind: [V] Kind of each mesh vertex.
         component: [V] connected component of each mesh vertex.
-        eyeballs: those found as pieces of their own, picture-left first; None where there is none.
+        eyeballs: spheres of those found as pieces of their own, picture-left first; None where there is none.
         whole: [V] number of the thing each vertex belongs to; one number moves as one.
     """
 
     kind: NDArray[np.int64]
     component: NDArray[np.int64]
-    eyeballs: tuple[Eyeball | None, Eyeball | None]
+    eyeballs: tuple[Sphere | None, Sphere | None]
     whole: NDArray[np.int64]
 
     def has(self, *kinds: Kind) -> bool:
@@ -148,7 +150,7 @@ def _grouped(number: NDArray[np.int64], values: NDArray[np.int64]) -> dict[int, 
 def _kind_of(
     points: NDArray[np.float64],
     landmarks: NDArray[np.float64],
-    eyeballs: list[Eyeball | None],
+    eyeballs: list[Sphere | None],
     hint: str | None,
     skin: tuple[NDArray[np.float64], NDArray[np.int64]],
 ) -> NDArray[np.int64]:
@@ -159,8 +161,7 @@ def _kind_of(
         return np.full(len(points), kinds[hint])
     if hint in (None, "eye"):
         for eye, ball in enumerate(eyeballs):
-            share = 1.2 if hint is None else 1.6
-            if ball is not None and _inside_ball(points, ball, share):
+            if ball is not None and _turns_with(points, ball, 1.2 if hint is None else 1.6):
                 return np.full(len(points), Kind.EYE_LEFT + eye)
     if hint == "teeth" or (hint is None and _in_mouth(points, landmarks)):
         return _mouth_kinds(points, landmarks)
@@ -220,8 +221,12 @@ def _wholes(
     return np.asarray(connected_components(graph, directed=False)[1][component], dtype=np.int64)
 
 
-def _inside_ball(points: NDArray[np.float64], ball: Eyeball, share: float) -> bool:
-    return bool((np.linalg.norm(points - ball.centre, axis=1) < share * ball.radius).mean() > 0.95)
+def _turns_with(points: NDArray[np.float64], ball: Sphere, share: float) -> bool:
+    """Whether a piece is of an eyeball: within it, and in its middle as irises and corneas are, not at its side as the
+    flesh in the corner of an eye."""
+    within = (np.linalg.norm(points - ball.centre, axis=1) < share * ball.radius).mean() > 0.95
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    return bool(within and np.linalg.norm((middle - ball.centre)[:2]) < _IN_THE_MIDDLE * ball.radius)
 
 
 def _in_mouth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:

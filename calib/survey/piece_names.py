@@ -18,6 +18,7 @@ _GLASSES = r"(sun|eye) ?glass|\bglass(es)?\b|spectacle|eye ?wear|goggle|monocle"
 _HATS = r"\bhats?\b|\bcaps?\b|helmet|head ?(set|phone|band|scarf|gear)|crown|tiara|\bhood\b"
 _RULES: Final[tuple[tuple[str, str], ...]] = (  # the first that is found decides
     (f"{_BROWS}|{_BEARDS}", "follower"),
+    (r"gland|caruncle|lacrimal|tear.?(line|duct|film)|meniscus", "follower"),
     (rf"{_GLASSES}|\bear ?rings?\b|jewel|piercing", "rigid"),
     (rf"{_HATS}|hair|fringe|\bbangs?\b|pony ?tail|\bbraid|\bwig\b|\bfur\b", "still"),
     (r"tongue", "tongue"),

@@ -1,5 +1,7 @@
 """The engine that understands the face: a learned prior names what the driver does, the avatar does the same."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,9 +12,10 @@ from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
-from engine.motion.closing import LidClosing, LipClosing
+from engine.motion.closing import LipClosing
 from engine.motion.driver_face import DriverMotion
-from engine.motion.face_engine import Driver, FaceEngine
+from engine.motion.face_engine import Driver, FaceEngine, FaceState
+from engine.motion.lids import finished
 from engine.motion.protocol import HeadPose
 from engine.motion.retarget import UnitMotion
 from engine.motion.smoothing import OneEuro
@@ -22,6 +25,8 @@ _WEIGHT_RANGE = (-0.3, 1.5)  # of a full unit: more is a mistake of the prior ra
 _LID_RANGE = (-0.3, 1.0)  # wide open … shut
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
+_LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
+_LOOKS_DOWN = ("eyeLookDownRight", "eyeLookDownLeft")
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
 
 
@@ -48,13 +53,14 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         self._gains = np.ones(UNIT_COUNT)
         self._prior = prior or ExpressionPrior.load()
         self._units = units or ExpressionUnits(avatar.rig.basis)
-        self._blinks = np.array([self._units.names.index(name) for name in _BLINKS])
+        self._blinks, self._looks_down = (
+            np.array([self._units.names.index(name) for name in names]) for names in (_BLINKS, _LOOKS_DOWN)
+        )
         super().__init__(
             avatar.rig,
             head_pose,
             np.zeros((UNIT_COUNT, 1)),
             OneEuro(*_UNIT_FILTER),
-            (LidClosing(avatar.rig, 0), LidClosing(avatar.rig, 1)),
             LipClosing(avatar.rig),
         )
 
@@ -76,23 +82,40 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
             raise ValueError(f"expected {UNIT_COUNT} finite gains, got {gains}")
         self._gains = gains
 
+    def posed(self, weights: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
+        """[R, 3] the head as it looks with these weights [52] and this gaze [2, 2] (yaw and pitch of each eye in
+        radians), as `animate` would show it: nobody drives, nothing is smoothed or eased."""
+        face, shut = np.clip(weights, *_WEIGHT_RANGE), np.clip(weights[self._blinks], *_LID_RANGE)
+        lids = np.stack([-shut, np.zeros(2)], axis=1)
+        return self._vertices(replace(self._easing.rest, face=face[:, None], lids=lids, gaze=gaze))
+
     def _remember(self, neutral: FaceObservation) -> ExpressionNeutral:
         return ExpressionNeutral.of(neutral)
 
     def _seen(
         self, observation: FaceObservation, motion: DriverMotion, driver: Driver[ExpressionNeutral]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished."""
+        """Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
+        follow a gaze downwards are not on their way to shut: the avatar's follow its own."""
         units = np.clip(self._gains * self._prior.estimate(observation, driver.own, motion), *_WEIGHT_RANGE)
         measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
+        measured -= _LOOKING_DOWN * np.clip(units[self._looks_down], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         return units[:, None], np.stack([-shut, np.zeros(2)], axis=1)
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], UnitMotion]:
-        units = self._units.displacement(face[:, 0])
+        weights = face[:, 0].copy()
+        if not self._units.shut_lids:
+            weights[self._blinks] = 0.0
+        units = self._units.displacement(weights)
         return units[1].astype(np.float64), units
+
+    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
+        """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished."""
+        shut = -shown.lids[:, 0]
+        return np.stack([finished(shut) if self._units.shut_lids else shut, np.zeros(2)], axis=1)
 
 
 def _shut(measured: NDArray[np.float64], named: NDArray[np.float64]) -> NDArray[np.float64]:

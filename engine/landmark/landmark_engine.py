@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from core.face_regions import BROWS, CHIN, FACE_LANDMARKS, FACE_OVAL, LOWER_LIP, NOSE_BRIDGE, UPPER_LIP, mask
 from core.frame import FaceObservation
-from engine.motion.contact import LidContact, LipContact
+from engine.motion.contact import LipContact, close_fully, lids_between_corners
 from engine.motion.driver_face import DriverMotion
-from engine.motion.face_engine import Driver, FaceEngine
+from engine.motion.face_engine import Driver, FaceEngine, FaceState
 from engine.motion.protocol import HeadPose
 from engine.motion.smoothing import OneEuro
 
@@ -37,7 +37,6 @@ class LandmarkEngine(FaceEngine[None]):
             head_pose,
             np.zeros((FACE_LANDMARKS, 3)),
             OneEuro(*_LANDMARK_FILTER, groups=groups),
-            (LidContact(rig, 0), LidContact(rig, 1)),
             LipContact(rig),
         )
 
@@ -54,4 +53,10 @@ class LandmarkEngine(FaceEngine[None]):
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
         moved = np.zeros(self._rig.controllers.rest.shape)
         moved[:FACE_LANDMARKS] = face
+        for eye in range(2):
+            lids_between_corners(self._rig, eye, moved)
         return moved, None
+
+    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
+        openness = np.array([close_fully(1 + shut) for shut in shown.lids[:, 0].tolist()])
+        return np.stack([1 - openness, shown.lids[:, 1]], axis=1)

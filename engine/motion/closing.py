@@ -1,4 +1,4 @@
-"""Lids and lips whose rims an engine moves itself, by units or flow: corrected where they gape or overlap.
+"""Lips whose rims an engine moves itself, by units or flow: corrected where they gape or overlap.
 
 `engine.motion.contact` is for engines that know landmarks alone: it places all of a rim. What is done here is small and
 only where it is needed; all else stays as the engine has it.
@@ -10,27 +10,9 @@ from numpy.typing import NDArray
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
 from core.face_regions import LOWER_LIP, UPPER_LIP
-from engine.motion.contact import LIP_DEAD_ZONE, LIP_SHARES, LidContact, along_mouth, dead_zone, smoothstep
+from engine.motion.contact import LIP_DEAD_ZONE, LIP_SHARES, along_mouth, dead_zone
 
-_LIDS_FREE, _LIDS_HELD = 0.12, 0.0  # openness: above the first as the units have it, below the second as it closes
 _PLACES = np.linspace(0.04, 0.96, 24)  # along the mouth, its corners left out
-
-
-class LidClosing:
-    """Takes the lids of one eye the last way to shut; lids that are shut in the file, all the way."""
-
-    def __init__(self, rig: FaceRig, eye: int) -> None:
-        self._contact = LidContact(rig, eye)
-
-    def apply(self, moved: NDArray[np.float64], openness: float, raised: float = 0.0) -> None:
-        """Overwrite the rows of `moved` [K, 3] that belong to this eye's lids, the more the further it is shut."""
-        near_shut = smoothstep((_LIDS_FREE - openness) / (_LIDS_FREE - _LIDS_HELD))
-        share = 1.0 if self._contact.shut_in_file else float(near_shut)
-        if share <= 0:
-            return
-        shut = moved.copy()
-        self._contact.apply(shut, openness, raised)
-        moved += share * (shut - moved)
 
 
 class LipClosing:

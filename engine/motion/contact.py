@@ -14,95 +14,29 @@ from calib.rig.face_rig import FaceRig, MouthRig
 from core.face_regions import (
     LOWER_LIDS,
     LOWER_LIP,
-    UPPER_LID_FOLDS,
     UPPER_LIDS,
     UPPER_LIP,
     eye_corners,
 )
 
 _SHUT_BELOW, _TRUE_ABOVE = 0.06, 0.30  # openness: shut under the first, as measured over the second
-_OVERLAP = 0.02  # of the aperture: shut lids pass each other by so much, so that no slit stays between them
-_MEET_FROM, _MEET_MOST = (0.7, 1.2), 0.42
-"""Shut lids meet at the lower lid in human eyes, and nearer to the middle in eyes so high that the upper lid could not
-stretch that far: apertures over an eye's width from where to where, and how high over the lower lid at most."""
 LIP_DEAD_ZONE = 0.012  # of the mouth's width: lips that gape less, touch
 LIP_SHARES = (0.15, 0.4, 0.75, 1.0)  # of a correction of the rims, on the landmark chains from the outline to the rim
 _LIP_RELEASE = 0.05  # of the mouth's width: lips farther apart than this move freely sideways and in depth
 _LIP_PLACES = np.array([0.0, 0.085, 0.16, 0.26, 0.37, 0.5, 0.63, 0.74, 0.84, 0.915, 1.0])
 """Where the landmarks of a mouth's inner contour lie along it, on an average face at rest."""
-_FOLD_SHARE = 0.5  # of what opens an eye shut in the file, taken along by the skin above the lid
 
 
-class LidContact:
-    """Sets the lids of one eye: closed in proportion, on the eyeball's surface."""
-
-    def __init__(self, rig: FaceRig, eye: int) -> None:
-        self._folds = np.array(UPPER_LID_FOLDS[eye])
-        self._corners = np.array(eye_corners(eye))
-        self._up, self._width = rig.eyes[eye].frame[1], rig.eyes[eye].width
-        self._lids = [
-            _LidRim(rig, eye, Role.UPPER_LID, UPPER_LIDS[eye][1:-1]),
-            _LidRim(rig, eye, Role.LOWER_LID, LOWER_LIDS[eye][1:-1]),
-        ]
-        high = float(rig.eyes[eye].aperture.max()) / self._width
-        self._meet = float(np.interp(high, _MEET_FROM, (0.0, _MEET_MOST)))  # over the lower lid, in apertures
-        opened = self._lids[0].moved(1.0, 0.0)
-        self._lift = max(float((opened @ self._up).mean()), 0.0)  # of eyes that are shut in the file
-
-    @property
-    def shut_in_file(self) -> bool:
-        """Whether the avatar's eye is shut at rest: its lids then open as those of an average face."""
-        return self._lift > 0.02 * self._width
-
-    def apply(self, moved: NDArray[np.floating], openness: float, raised: float) -> None:
-        """Overwrite the rows of `moved` [K, 3] that belong to this eye's lids."""
-        left, right = moved[self._corners].astype(np.float64)
-        closed = close_fully(openness)
-        raised += self._meet * (1.0 - min(max(closed, 0.0), 1.0))
-        for rim in self._lids:
-            moved[rim.controllers] = rim.moved(closed, raised) + left + (right - left) * rim.along[:, None]
-        moved[self._folds] += (_FOLD_SHARE * self._lift * min(openness, 1.0)) * self._up
-
-
-class _LidRim:
-    """The controllers on one lid's rim."""
-
-    def __init__(self, rig: FaceRig, eye: int, role: Role, landmarks: tuple[int, ...]) -> None:
-        own, controllers = rig.eyes[eye], rig.controllers
-        dense = controllers.of(role, eye)
-        place = ((own.upper - own.upper[0]) @ own.frame[0]) / own.width
-        of_landmark = ((controllers.rest[list(landmarks)] - own.upper[0]) @ own.frame[0]) / own.width
-        self.controllers = np.concatenate([np.array(landmarks), dense])
-        self.along = np.clip(np.concatenate([of_landmark, controllers.along[dense]]), 0, 1)
-        self._frame, self._centre = own.frame, own.centre
-        self._is_upper = role == Role.UPPER_LID
-        self._upper, self._lower = (
-            np.asarray([np.interp(self.along, place, axis) for axis in rim.T]).T for rim in (own.upper, own.lower)
-        )
-        self._aperture = np.interp(self.along, place, own.aperture)
-        self._lower_rest = np.interp(self.along, place, own.lower_rest)
-        self._distances = [np.linalg.norm(rim - own.centre, axis=1) for rim in (self._lower, self._upper)]
-
-    def moved(self, openness: float, raised: float) -> NDArray[np.float64]:
-        """[N, 3] from rest, for lids `openness` (1 as in neutral) open and a lower lid `raised` by such apertures."""
-        level = self._lower_rest + (raised + (openness if self._is_upper else 0.0)) * self._aperture
-        target = self._lower + level[:, None] * self._frame[1]
-        if self._is_upper:  # from where the upper rim itself is: it need not lie straight above the lower one
-            beside = self._upper - self._lower
-            target += (beside - (beside @ self._frame[1])[:, None] * self._frame[1]) * min(max(openness, 0.0), 1.0)
-        near, far = self._distances
-        share = min(max(openness, 0.0), 1.0) if self._is_upper else 0.0
-        rest = self._upper if self._is_upper else self._lower
-        return np.asarray(self._on_ball(target, near + (far - near) * share) - rest)
-
-    def _on_ball(self, target: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points taken forwards or backwards to a distance from the eyeball's centre."""
-        out = self._frame[2]
-        offset = target - self._centre
-        depth = offset @ out
-        aside = np.einsum("nd,nd->n", offset, offset) - depth**2
-        height = np.sqrt(np.maximum(distance**2 - aside, (0.3 * distance) ** 2))
-        return np.asarray(target + (height - depth)[:, None] * out)
+def lids_between_corners(rig: FaceRig, eye: int, moved: NDArray[np.float64]) -> None:
+    """Let the rims of one eye's lids go along with its corners, in the rows of `moved` [K, 3] that belong to them.
+    `engine.motion.lids` closes them."""
+    controllers, own = rig.controllers, rig.eyes[eye]
+    landmarks = np.array([*UPPER_LIDS[eye][1:-1], *LOWER_LIDS[eye][1:-1]])
+    dense = np.concatenate([controllers.of(Role.UPPER_LID, eye), controllers.of(Role.LOWER_LID, eye)])
+    of_landmark = ((controllers.rest[landmarks] - own.upper[0]) @ own.frame[0]) / own.width
+    along = np.clip(np.concatenate([of_landmark, controllers.along[dense]]), 0, 1)
+    left, right = moved[list(eye_corners(eye))]
+    moved[np.concatenate([landmarks, dense])] = left + (right - left) * along[:, None]
 
 
 def close_fully(openness: float) -> float:
@@ -110,7 +44,7 @@ def close_fully(openness: float) -> float:
     if openness >= _TRUE_ABOVE:
         return openness
     share = max(openness - _SHUT_BELOW, 0.0) / (_TRUE_ABOVE - _SHUT_BELOW)
-    return share * _TRUE_ABOVE - _OVERLAP * (1 - share)
+    return share * _TRUE_ABOVE
 
 
 class LipContact:

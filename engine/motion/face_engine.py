@@ -58,12 +58,6 @@ class Driver(Generic[Own]):
     own: Own
 
 
-class Closing(Protocol):
-    """Lids of one eye that can be closed: `engine.motion.contact` or `engine.motion.closing`."""
-
-    def apply(self, moved: Array, openness: float, raised: float) -> None: ...
-
-
 class LipsMeeting(Protocol):
     """Lips that meet: `engine.motion.contact` or `engine.motion.closing`."""
 
@@ -78,7 +72,6 @@ class FaceEngine(MotionEngine, Generic[Own]):
         head_pose: "follow" turns the avatar with the driver, "fixed" keeps it still; may be changed while running.
         face: [N, D] of zeros, in the shape of `FaceState.face`.
         face_filter: smooths that.
-        lids: of the picture-left and of the picture-right eye.
     """
 
     def __init__(
@@ -87,14 +80,13 @@ class FaceEngine(MotionEngine, Generic[Own]):
         head_pose: HeadPose,
         face: Array,
         face_filter: OneEuro,
-        lids: tuple[Closing, Closing],
         lips: LipsMeeting,
     ) -> None:
         self.head_pose: HeadPose = head_pose
         self._rig = rig
         self._retargeter = Retargeter(rig)
         self._neck = NeckBend(rig.neck, rig.rest)
-        self._lids, self._lips = lids, lips
+        self._lips = lips
         self._driver: Driver[Own] | None = None
         self._trouble = ""  # an engine's own, see `AvatarPose.trouble`
         others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
@@ -114,6 +106,11 @@ class FaceEngine(MotionEngine, Generic[Own]):
     def _controllers(self, face: Array) -> tuple[Array, UnitMotion | None]:
         """Displacement [K, 3] of the controllers for a state's `face`, and what units do, see `Retargeter.vertices`.
         The displacement is changed by who gets it."""
+
+    def _closing(self, shown: FaceState) -> Array:
+        """[2, 2] for each eye how far it is closed, of what the controllers leave open, and how far the lower lid is
+        raised, in apertures. Where controllers stay at rest, that is the state's."""
+        return shown.lids * [-1.0, 1.0]
 
     @property
     def calibrated(self) -> bool:
@@ -152,9 +149,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         moved, units = self._controllers(shown.face)
         self._lips.apply(moved)
-        for lid, (openness, raised) in zip(self._lids, shown.lids.tolist(), strict=True):
-            lid.apply(moved, openness + 1.0, raised)
-        return self._retargeter.vertices(moved, shown.gaze, units)
+        return self._retargeter.vertices(moved, shown.gaze, units, self._closing(shown))
 
     def _head(self, shown: FaceState) -> Array:
         if self.head_pose == "fixed" or self._driver is None:

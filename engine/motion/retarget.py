@@ -16,6 +16,7 @@ from core.face_regions import (
     mask,
     upper_lip_mask,
 )
+from engine.motion.lids import Lids
 
 _MAX_JAW_RAD = 0.7
 _FLAT_IRIS_REACH = 0.35  # of the eye's width: radius on which an iris that is painted on the surface moves
@@ -39,12 +40,14 @@ class Retargeter:
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
         self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
+        self._lids = [Lids(rig, eye) for eye in range(2)]
 
     def vertices(
         self,
         moved: NDArray[np.float64],
         gaze: NDArray[np.float64],
         units: UnitMotion | None = None,
+        lids: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float32]:
         """Deform the head.
 
@@ -54,6 +57,8 @@ class Retargeter:
             gaze: [2, 2] yaw and pitch of each eye in radians.
             units: see `calib.rig.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved`
                 differs from that, the others nothing.
+            lids: [2, 2] for each eye how far it is closed, of what `moved` leaves open, and how far the lower lid is
+                raised; see `engine.motion.lids`. None: lids stay as `moved` and the file have them.
 
         Returns [R, 3] avatar units.
         """
@@ -73,8 +78,12 @@ class Retargeter:
         jaw = rig.jaw.vertices
         vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
         vertices[rig.jaw.upper] += yielding.astype(np.float32)
-        for eyeball, angles in zip(self._eyeballs, gaze, strict=True):
+        if lids is not None:
+            for lid, (closing, raised) in zip(self._lids, lids.tolist(), strict=True):
+                lid.apply(vertices, closing, raised)
+        for eyeball, lid, angles in zip(self._eyeballs, self._lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
+            lid.place_lashes(vertices)
         return vertices
 
     def _yielding(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:

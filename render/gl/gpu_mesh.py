@@ -13,6 +13,7 @@ from render.gl.occlusion import bake_openness
 from render.gl.shader_programs import make_program
 from render.gl.textures import upload_texture
 from render.gl.unlocked_gl import draw_triangles
+from render.mesh.eyeballs import Eyeballs, EyeShade
 from render.mesh.looks import PartLook
 from render.mesh.mesh_layout import DrawGroup, make_layout
 from render.mesh.mesh_simplify import MOST_FACES, simplified
@@ -49,6 +50,11 @@ class GpuMesh:
         self.faces: NDArray[np.int32] = self.layout.vertex_of[self.layout.corners].astype(np.int32)
         self.surface = SurfaceNormals(mesh.vertices, self.faces)
         self._normal_of = self.surface.group[self.layout.vertex_of]
+        self._eyeballs = Eyeballs(mesh.vertices, mesh.faces[self.layout.order[_ball_faces(self.layout.groups)]])
+        row = np.full(len(mesh.vertices), -1, dtype=np.int64)
+        row[self._eyeballs.vertices] = np.arange(len(self._eyeballs.vertices))
+        self._eye_rows = np.flatnonzero(row[self.layout.vertex_of] >= 0)
+        self._eye_vertex = row[self.layout.vertex_of[self._eye_rows]]
         self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
         self._arrays: dict[tuple[moderngl.Program, bool], moderngl.VertexArray] = {}
         self._textures: dict[int, moderngl.Texture] = {}
@@ -63,14 +69,16 @@ class GpuMesh:
         colors = np.ones((count, 3), dtype=np.float32)
         if mesh.vertex_colors is not None:
             colors = mesh.vertex_colors[layout.vertex_of].astype(np.float32)
-        openness = np.ones(count, dtype=np.float32)
+        openness = np.ones(len(mesh.vertices), dtype=np.float32)
         if soft_shadows:
-            openness = bake_openness(self._ctx, mesh, layout)[layout.vertex_of]
+            openness = bake_openness(self._ctx, mesh, layout)
+        self._shade = EyeShade(self._eyeballs, mesh.vertices, openness)
+        self._open = openness[layout.vertex_of]
         self._positions = self._ctx.buffer(reserve=count * 12, dynamic=True)
         self._normals = self._ctx.buffer(reserve=count * 12, dynamic=True)
         self._uvs = self._ctx.buffer(np.ascontiguousarray(layout.uvs).data)
         self._colors = self._ctx.buffer(np.ascontiguousarray(colors).data)
-        self._openness = self._ctx.buffer(np.ascontiguousarray(openness).data)
+        self._openness = self._ctx.buffer(np.ascontiguousarray(self._open).data, dynamic=True)
         self._indices = self._ctx.buffer(np.ascontiguousarray(layout.corners).data)
         self._some_indices = self._ctx.buffer(reserve=layout.corners.nbytes, dynamic=True)
 
@@ -79,9 +87,21 @@ class GpuMesh:
         if vertices.shape != self.mesh.vertices.shape:
             raise ValueError(f"expected vertices {self.mesh.vertices.shape} as in the mesh, got {vertices.shape}")
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float32)
-        normals = self.surface.update(self.vertices)
+        self._normals_written: bool | None = None
+        self._mesh_normals = self.surface.update(self.vertices)
         self._positions.write(self.vertices.take(self.layout.vertex_of, axis=0).data)
-        self._normals.write(normals.take(self._normal_of, axis=0).data)
+
+    def light_by(self, *, balls: bool) -> None:
+        """Choose what is lit: eyeballs as `balls` (`render.mesh.eyeballs`), or every face as the mesh has it."""
+        if self._normals_written is balls:
+            return
+        self._normals_written = balls
+        normals = self._mesh_normals.take(self._normal_of, axis=0)
+        if balls and len(self._eye_rows):
+            normals[self._eye_rows] = self._eyeballs.normals(self.vertices)[self._eye_vertex]
+            self._open[self._eye_rows] = self._shade.openness(self.vertices)[self._eye_vertex]
+            self._openness.write(self._open.data)
+        self._normals.write(normals.data)
 
     def program(self, fragment: str, group: DrawGroup, more: frozenset[str], *, alpha: bool) -> moderngl.Program:
         """The program that draws a group with shaders/mesh.vert.glsl and this fragment shader.
@@ -147,3 +167,9 @@ class GpuMesh:
         ]
         for item in made:
             item.release()
+
+
+def _ball_faces(groups: tuple[DrawGroup, ...]) -> NDArray[np.int64]:
+    """Numbers of the faces of eyeballs, in drawing order."""
+    balls = [np.arange(group.first, group.first + group.count) for group in groups if group.look.ball]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *balls])

@@ -93,6 +93,7 @@ class MeshRenderer:
     ) -> None:
         """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
         view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
+        self._gpu.light_by(balls=True)
         facing = self._gpu.surface.facing(view.eye_in_head)
         as_lines = self._as_lines(view, target)
         target.begin(backdrop)
@@ -127,6 +128,7 @@ class MeshRenderer:
         """
         pose, place = (T_camera_world, intrinsics, T_world_head), (self._centre, self._radius)
         view = MeshView(target, *pose, *place, lights_on_camera=False)
+        self._gpu.light_by(balls=False)
         target.begin(None)
         self._set_state(target, blend=False)
         for group in self._gpu.layout.groups:
@@ -196,7 +198,7 @@ class MeshRenderer:
         look, material = group.look, group.material
         more = {*switches, f"SHEEN_SQUARINGS {look.sheen_squarings}"}
         more |= {"CUT_OUT"} if group.cut_out else set()
-        more |= {"GLINT"} if look.glint > 0 else set()
+        more |= {"EYEBALL" if look.ball else "GLINT"} if look.glint > 0 else set()
         more |= {"FACETED"} if look.faceted else set()
         program = self._gpu.program("studio", group, frozenset(more), alpha=group.transparent or group.cut_out)
         view.write(program)

@@ -25,6 +25,7 @@ class PartLook:
         lowest_light: how dark baked occlusion may make it, 0..1.
         faceted: shade every triangle flat.
         thin: made of slivers, such as lashes.
+        ball: an eyeball, lit as the wet sphere it is (`render.mesh.eyeballs`).
     """
 
     wrap: RGB = (0.38, 0.20, 0.15)
@@ -36,10 +37,11 @@ class PartLook:
     lowest_light: float = 0.22
     faceted: bool = False
     thin: bool = False
+    ball: bool = False
 
 
 SKIN = PartLook()
-EYE = PartLook(wrap=(0.25, 0.2, 0.2), sheen=0.05, sheen_squarings=5, glint=0.9, lowest_light=0.45)
+EYE = PartLook(wrap=(0.25, 0.2, 0.2), sheen=0.02, sheen_squarings=5, glint=0.9, lowest_light=0.45, ball=True)
 TEETH = PartLook(wrap=(0.3, 0.26, 0.22), sheen=0.08, sheen_squarings=5, glint=0.12, deep=True, lowest_light=0.3)
 WET_FLESH = PartLook(wrap=(0.4, 0.2, 0.18), sheen=0.05, sheen_squarings=5, glint=0.06, deep=True, lowest_light=0.6)
 LINING = PartLook(wrap=(0.3, 0.2, 0.2), sheen=0.0, deep=True, back_color=_DARK_FLESH)

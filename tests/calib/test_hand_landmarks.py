@@ -23,9 +23,7 @@ from calib.survey.placement import FACE_HEIGHT, axis_rotation
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import load_canonical_face
 from core.errors import InputError
-from core.face_regions import LOWER_LIDS, UPPER_LIDS
 from core.mesh import Mesh
-from engine.motion.contact import LidContact
 from engine.motion.retarget import Retargeter
 
 SPOT = Path(__file__).with_name("spot_landmarks.json")
@@ -176,12 +174,9 @@ def test_a_cow_opens_its_mouth_without_tearing(cow: Avatar) -> None:
 
 def test_a_cow_shuts_its_eyes(cow: Avatar) -> None:
     moved = np.zeros((len(cow.controllers.rest), 3))
-    for eye in range(2):
-        LidContact(cow.rig, eye).apply(moved, 0.0, 0.0)
-    vertices = driven(cow, moved)
-    after = cow.controllers.rest + moved
-    for eye, rig in enumerate(cow.rig.eyes):
-        upper, lower = (after[list(chain[eye][2:-2])] for chain in (UPPER_LIDS, LOWER_LIDS))
+    vertices = Retargeter(cow.rig).vertices(moved, np.zeros((2, 2)), lids=np.array([[1.0, 0.0]] * 2))
+    for lids, rig in zip(cow.rig.lids, cow.rig.eyes, strict=True):
+        upper, lower = vertices[lids.rims[:2, 4:-4, 0]]
         assert np.abs((upper - lower) @ rig.frame[1]).max() < 0.15 * rig.aperture.max()
     assert np.isfinite(vertices).all()
     assert np.linalg.norm(vertices - cow.rig.rest, axis=1).max() < 1.2 * max(e.aperture.max() for e in cow.rig.eyes)

@@ -7,7 +7,6 @@ import pytest
 
 from calib.rig.controllers import Role
 from calib.rigging.assemble import assemble
-from calib.survey.eyeballs import fit_sphere
 from calib.survey.face_finder import FaceFinder
 from calib.survey.head_survey import HeadSurvey, survey_head
 from calib.survey.openings import trace_opening
@@ -16,6 +15,7 @@ from calib.survey.surface import make_surface
 from calib.survey.views import Studio, front_camera
 from capture.synthetic import builtin_avatar_path
 from core.mesh import Mesh
+from core.sphere import fit_sphere
 from render.mesh.mesh_io import load_mesh
 
 

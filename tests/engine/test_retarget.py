@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.survey.eyeballs import fit_sphere
 from core.face_regions import CHIN, FACE_LANDMARKS
 from core.frame import FaceObservation
+from core.sphere import fit_sphere
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.face_mapping import FaceMapping
 from engine.motion.retarget import Retargeter

@@ -21,6 +21,7 @@ from calib.published.published_weights import PublishedControllers
 from calib.rig.controllers import landmark_controllers
 from calib.rig.expression_basis import ExpressionBasis, template_topology
 from calib.rig.face_rig import COLUMNS, PROFILE_BINS, EyeRig, FaceRig, JawRig, MouthRig, NeckRig
+from calib.rig.lid_rig import no_lids
 from calib.rigging.template_head import LANDMARK_FILE, read_landmarks
 from calib.survey.hand_landmarks import LANDMARK_OF, completed, load_hand_landmarks, save_hand_landmarks
 from calib.survey.hand_placement import place_by_hand
@@ -178,7 +179,7 @@ def _prepared() -> PreparedArrays:
         np.zeros((side, side, 3), np.uint8),
         np.zeros((side, side), np.float32),
         np.zeros((ALL_LANDMARKS, 3), np.float32),
-        FaceRig(mesh.vertices, controllers, weights, mouth, (eye, eye), jaw, neck, basis),
+        FaceRig(mesh.vertices, controllers, weights, mouth, (eye, eye), jaw, neck, basis, (no_lids(), no_lids())),
         "made up",
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from core.sphere import Sphere
 
 UPPER = slice(0, 14)  # columns of the lid rings, from the nose outwards
 LOWER = slice(27, 13, -1)  # the columns below them, in the same order
@@ -18,23 +18,7 @@ LOWER_SHARE = 0.15  # of an overlap is taken back by the lower lid, the rest by 
 Points = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Eyeball:
-    """A sphere in metres, in the head's frame."""
-
-    centre: Points
-    radius: float
-
-
-def fit_eyeball(points: Points) -> Eyeball:
-    """Least-squares sphere through [n, 3] points."""
-    system = np.column_stack([2 * points, np.ones(len(points))])
-    solution = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0]
-    centre = solution[:3]
-    return Eyeball(centre, float(np.sqrt(solution[3] + centre @ centre)))
-
-
-def blink_scale(points: Points, rings: NDArray[np.int32], eyeball: Eyeball, blink: Points) -> Points:
+def blink_scale(points: Points, rings: NDArray[np.int32], eyeball: Sphere, blink: Points) -> Points:
     """[V] factors for the blink target that make the margins of this identity just meet at weight 1.
 
     `points` [V, 3] is the neutral head, `rings` [R, 28] and `blink` [V, 3] belong to the same eye. The artists shaped
@@ -54,7 +38,7 @@ def blink_scale(points: Points, rings: NDArray[np.int32], eyeball: Eyeball, blin
 class LidContact:
     """Takes back what goes too far when several units close one eye together."""
 
-    def __init__(self, points: Points, rings: NDArray[np.int32], eyeball: Eyeball, lashes: NDArray[np.int32]) -> None:
+    def __init__(self, points: Points, rings: NDArray[np.int32], eyeball: Sphere, lashes: NDArray[np.int32]) -> None:
         """`points` [V, 3] neutral head, `rings` [R, 28] of this eye, `lashes` [n] what rides on the upper lid."""
         self._eyeball, self._contact = eyeball, rings[CONTACT_RING]
         falloff = np.clip((FALLOFF_RINGS - np.arange(len(rings))) / (FALLOFF_RINGS - MARGIN_RINGS), 0, 1)
@@ -90,7 +74,7 @@ class LidContact:
 class EyeballClearance:
     """Keeps vertices of the lids outside the eyeball."""
 
-    def __init__(self, neutral: Points, candidates: NDArray[np.int64], eyeball: Eyeball) -> None:
+    def __init__(self, neutral: Points, candidates: NDArray[np.int64], eyeball: Sphere) -> None:
         """`neutral` [N, 3] of the finished mesh; of the `candidates` [n] those before the eyeball are kept."""
         offset = neutral[candidates] - eyeball.centre
         gap = np.linalg.norm(offset, axis=1) - eyeball.radius
@@ -106,7 +90,7 @@ class EyeballClearance:
         points[self._vertices] = self._eyeball.centre + offset * factor[:, None]
 
 
-def _apertures(points: Points, rings: NDArray[np.int32], eyeball: Eyeball) -> Points:
+def _apertures(points: Points, rings: NDArray[np.int32], eyeball: Sphere) -> Points:
     """[14] angles between upper and lower margin, seen from the eyeball's centre."""
     _, upper, _ = _spherical(points[rings[CONTACT_RING, UPPER]] - eyeball.centre)
     _, lower, _ = _spherical(points[rings[CONTACT_RING, LOWER]] - eyeball.centre)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.synthetic.head.eyelids import Eyeball
 from capture.synthetic.head.head_data import HeadData
 from core.rigid_motion import rotation_matrix, rotation_vector
+from core.sphere import Sphere
 
 SEGMENTS = 36
 # Angles from the eye's axis in degrees. Pairs of close rings keep the borders of pupil and iris sharp.
@@ -75,7 +75,7 @@ def gaze_vectors(data: HeadData, side: str) -> dict[str, NDArray[np.float64]]:
     return vectors
 
 
-def placed(shape: EyeShape, eyeball: Eyeball, gaze: NDArray[np.float64]) -> NDArray[np.float64]:
+def placed(shape: EyeShape, eyeball: Sphere, gaze: NDArray[np.float64]) -> NDArray[np.float64]:
     """[n, 3] vertices of the eyeball in the head, turned by the rotation vector `gaze`."""
     turned = shape.vertices @ rotation_matrix(gaze).T
     return np.asarray(eyeball.centre + eyeball.radius * turned)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.synthetic.head import hair
-from capture.synthetic.head.eyelids import Eyeball, EyeballClearance, LidContact, blink_scale, fit_eyeball
+from capture.synthetic.head.eyelids import EyeballClearance, LidContact, blink_scale
 from capture.synthetic.head.eyes import gaze_vectors, placed
 from capture.synthetic.head.geometry import vertex_normals
 from capture.synthetic.head.head_data import HeadData, load_head_data
@@ -21,6 +21,7 @@ from capture.synthetic.head.palette import Palette
 from capture.synthetic.head.part_paint import LASH, eye_colors, teeth_colors, tongue_colors
 from capture.synthetic.head.subdivision import triangulated
 from core.mesh import Material, Mesh, MeshPart
+from core.sphere import Sphere, fit_sphere
 
 SIDES = ("left", "right")
 # The artists' mouth leaves the upper teeth behind the lip in every expression and fills the cavity with the tongue.
@@ -73,7 +74,7 @@ class HeadModel:
         self.unit_names = self.data.names("unit")
         self._lips = LipContact(self.data.vertices.astype(np.float64), self.data.lip_rings)
         self._base = self._finished(self._shaped(reshape) if base is None else base.copy())
-        self.eyeballs = {side: fit_eyeball(self._base[self.data.part_vertices(f"eye_{side}")]) for side in SIDES}
+        self.eyeballs = {side: fit_sphere(self._base[self.data.part_vertices(f"eye_{side}")]) for side in SIDES}
         self._units = self._fitted_units(bend)
         self._flat_units = self._units.reshape(len(self._units), -1).astype(np.float32)  # half the memory to go through
         self._gaze = {side: self._gaze_matrix(side) for side in SIDES}
@@ -183,7 +184,7 @@ class HeadModel:
         lies the origin."""
         self._lips.seal(base)
         self._settle_mouth(base)
-        eyes = [fit_eyeball(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]
+        eyes = [fit_sphere(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]
         return np.asarray(base - np.mean(eyes, axis=0))
 
     def _settle_mouth(self, base: Points) -> None:
@@ -233,7 +234,7 @@ class HeadModel:
         lashes = self.data.part_vertices(f"lash_upper_{side}")
         return LidContact(self._base, self.data.lid_rings[side], self.eyeballs[side], lashes)
 
-    def _clearance(self, eyeball: Eyeball) -> EyeballClearance:
+    def _clearance(self, eyeball: Sphere) -> EyeballClearance:
         skin = self.part("skin")
         lining = self.topology.matrix[skin] @ self.data.masks["sockets"]
         candidates = skin.start + np.flatnonzero(lining < 0.3)

@@ -19,9 +19,10 @@ from core.frame import FaceObservation
 from engine.flow.flow_guard import FlowGuard, GuardedMotion, controller_units
 from engine.flow.flow_network import FlowNetwork
 from engine.flow.ours.flow_following import FlowFollower, MotionPicture, flesh_side
-from engine.motion.closing import LidClosing, LipClosing
+from engine.motion.closing import LipClosing
 from engine.motion.driver_face import DriverMotion
-from engine.motion.face_engine import Driver, FaceEngine
+from engine.motion.face_engine import Driver, FaceEngine, FaceState
+from engine.motion.lids import finished
 from engine.motion.protocol import HeadPose
 from engine.motion.smoothing import OneEuro
 
@@ -68,7 +69,6 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
             head_pose,
             np.zeros(avatar.rig.controllers.rest.shape),
             OneEuro(*_CONTROLLER_FILTER),
-            (LidClosing(avatar.rig, 0), LidClosing(avatar.rig, 1)),
             LipClosing(avatar.rig),
         )
 
@@ -109,6 +109,10 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
         return face.copy(), None
+
+    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
+        """The flow moves lids itself; only the last of the way is finished."""
+        return np.stack([finished(-shown.lids[:, 0]), np.zeros(2)], axis=1)
 
     def _picture(self, observation: FaceObservation, offset: CodeOffset) -> MotionPicture:
         fields = self.backend.run(self._crop(observation), offset)

@@ -28,6 +28,7 @@ out vec4 shown;
 #include "studio_light"
 
 const vec3 GLINT_HALF = vec3(-0.2000, 0.1300, 0.9712);
+const vec2 GLINT_EDGE = vec2(0.99664, 0.99872); // cosines of 4.7 and 2.9 degrees: a pupil is about twice as wide
 
 #ifdef INSIDE
 void main() { // what lies behind an opening: dark, never shiny
@@ -78,6 +79,9 @@ void main() {
     light_surface(n, open, diffuse, shine);
 #endif
     vec3 seen = surface.rgb * diffuse + shine * gleam(surface.rgb);
+#ifdef EYEBALL // the round reflection of a lamp, never larger than a part of the pupil; the mesh may be faceted or flat
+    seen += glint * (0.25 + 0.75 * open) * smoothstep(GLINT_EDGE.x, GLINT_EDGE.y, dot(normalize(normal), GLINT_HALF));
+#endif
 #ifdef GLINT
     float spark = max(dot(n, GLINT_HALF), 0.0);
     for (int i = 0; i < 8; ++i) spark *= spark;

@@ -1,0 +1,238 @@
+"""Lids that slide over the eyeball along the avatar's own rims, and lashes that turn with them.
+
+Whatever moved the skin before (expression units, landmarks, flow), the rims are looked at where they are now, and each
+lid is turned about the axis along the eye by what its rim still has to go, column by column. Skin behind the rim goes
+along less and less. So shut lids meet along their whole length, on the ball, without a crumple: a lid is a visor.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+from calib.rig.face_rig import FaceRig
+from calib.rig.lid_rig import RIM_COLUMNS
+
+_OVERLAP = 0.012  # of the eye's width: the upper lid goes so far over the lower one, so that no slit stays between
+_OVER_LOWER = 1.012  # of the lower rim's distance: where the upper lid lies upon it
+_FINISHED = 0.88  # closed so far, lids are on their way to shut: trackers leave a rest of an eye open
+_MOST_SQUASHED = 0.93  # of an eye that is painted on the skin: a line of it stays
+_MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's own motion; wide open eyes
+_BESIDE = 13  # columns beyond each corner in which skin still goes along
+_SOFT = 4.5  # columns over which skin away from the rim evens out what the rim does
+_SLIT, _COARSE, _TRIES = 0.005, 9, 3  # radians; columns between corners of coarse rims; rounds of closing slits
+_EVEN_LASHES = 4.0  # columns over which the turn of lashes is evened out, so that those in the corners turn, too
+_EVEN = 1.5  # columns over which the motion of a rim is evened out
+_LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
+_CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
+_LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
+_MOST_OVER = 0.06  # radians that a lid may overlap the other on that way
+
+Array = NDArray[np.floating]
+
+
+class Lids:
+    """The lids of one eye of one avatar. Owned by one thread; takes vertices in place."""
+
+    def __init__(self, rig: FaceRig, eye: int) -> None:
+        own, self._lids = rig.eyes[eye], rig.lids[eye]
+        self._present = bool(len(self._lids.vertices))
+        self._frame, self._centre = own.frame.astype(np.float32), own.centre.astype(np.float32)
+        lids = self._lids
+        self._rim_share = lids.rim_share[..., None].astype(np.float32)
+        self._columns = _Columns(lids.along)
+        self._beside = _Columns(lids.along, _BESIDE)
+        self._near_columns, self._near_beside = (_Columns(lids.along[lids.near > 0], n) for n in (0, _BESIDE))
+        near = self._near = lids.near > 0
+        self._sharp = lids.near[near].astype(np.float32)[:, None]
+        self._upper, self._lower = lids.upper.astype(np.float32), lids.lower.astype(np.float32)
+        self._rest = rig.rest[lids.vertices[near]]
+        self._own_rim = np.where(lids.upper >= lids.lower, 0, RIM_COLUMNS)[near]
+        averages = [_average(lids.along[near], (share * lids.near)[near]) for share in (lids.upper, lids.lower)]
+        self._averages = sparse.vstack(averages).tocsr().astype(np.float32)
+        self._lash_columns = _Columns(lids.lash_along)
+        self._soften = _blur(RIM_COLUMNS + 2 * _BESIDE, _SOFT, "constant")
+        self._even_lashes = _blur(RIM_COLUMNS, _EVEN_LASHES, "nearest")
+        self._lash_rim = np.where(lids.lash_upper, 0, 1)
+        rim = self._rim(rig.rest)
+        angle, radius = _polar(rim)
+        self._rest_angle, self._rest_cheek = angle, _slope(rim)
+        place = own.frame[0] @ (own.upper - own.upper[0]).T / own.width
+        columns = np.linspace(0, 1, RIM_COLUMNS)
+        gap = np.interp(columns, place, (own.upper - own.lower) @ own.frame[1])
+        opened = np.interp(columns, place, own.aperture) - gap
+        self._opened = np.where(opened > 0.02 * own.width, opened, 0.0) / radius[0]  # of eyes shut in the file
+        self._lower_rest = np.interp(columns, place, own.lower_rest) / radius[1]
+        self._rest_gap = np.maximum(angle[0] - angle[1], 0.0) + self._opened
+        self._overlap = _OVERLAP * own.width / radius[0] * np.sin(np.pi * columns).clip(0) ** 0.5
+        self._squashed = not len(own.ball) and float(own.aperture.max()) > 0.8 * own.width
+        for _ in range(_TRIES):
+            self._overlap += self._slits(rig.rest)
+        self._lash_offset = self._local(rig.rest[lids.lashes]) - self._roots(rim)
+
+    def _slits(self, rest: NDArray[np.float32]) -> Array:
+        """[33] by how much more the upper rim has to go: between the few corners of coarse rims slits stay open."""
+        if not self._present:
+            return np.zeros(RIM_COLUMNS)
+        vertices = rest.copy()
+        self.apply(vertices, 1.0)
+        (upper, lower, _), _ = _polar(self._rim(vertices))
+        left = np.where(upper - lower > _SLIT, upper - lower, 0.0)
+        left[[0, -1]] = 0.0
+        return np.asarray(maximum_filter1d(left, _COARSE, mode="constant"))
+
+    def apply(self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0) -> None:
+        """Even out and close the lids in `vertices` [R, 3].
+
+        Args:
+            closing: share of what stands open now that is closed: 1 shut, below 0 wider.
+            raised: how far the lower lid is raised, in apertures.
+        """
+        if not self._present:
+            return
+        lids = self._lids
+        even = vertices[lids.vertices]
+        even[self._near] = self._evened(even[self._near])
+        vertices[lids.vertices] = even
+        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
+        if not steps.any():
+            return
+        turns = self._turns(steps)
+        turned = _turned(self._local(even), self._upper * turns[:, 0] + self._lower * turns[:, 1])
+        if growth.any():
+            turned[:, 1:] *= (1 + self._upper * self._columns.of(growth))[:, None]
+        vertices[lids.vertices] = turned @ self._frame + self._centre
+
+    def _evened(self, skin: Array) -> Array:
+        """Skin near the rims [N, 3], moved as one smooth curve on each: what was carried to it from another head may
+        differ from vertex to vertex and tear a shard out of a lid."""
+        moved = skin - self._rest
+        curves = (self._averages @ moved).reshape(2, RIM_COLUMNS, 3)
+        curves[:, [0, -1]] = curves[:, [0, -1]].mean(axis=0)
+        on_rim = self._near_columns.of(curves.reshape(-1, 3), self._own_rim)
+        return np.asarray(skin + self._sharp * (on_rim - moved))
+
+    def place_lashes(self, vertices: NDArray[np.float32]) -> None:
+        """Set lashes onto the rims as they are in `vertices` [R, 3], turned as far as these have turned."""
+        if not len(self._lids.lashes):
+            return
+        rim = self._rim(vertices)
+        turn = _LASH_TURN * (_polar(rim[:2])[0] - self._rest_angle[:2])
+        turn[0] = self._even_lashes @ turn[0]
+        turn[1] = np.maximum(turn[1], _slope(rim) - self._rest_cheek)
+        placed = self._roots(rim) + _turned(self._lash_offset, self._roots(turn))
+        vertices[self._lids.lashes] = placed @ self._frame + self._centre
+
+    def _turns(self, steps: Array) -> Array:
+        """[N, 2] radians by which skin turns that goes along with the upper and with the lower rim, where these turn by
+        [2, 33]: as the rim does on it, more evenly farther away."""
+        sharp = np.zeros((RIM_COLUMNS + 2 * _BESIDE, 2), dtype=np.float32)
+        sharp[_BESIDE:-_BESIDE] = steps.T
+        for corner, rows in zip(self._lids.corners.tolist(), (sharp, sharp[::-1]), strict=True):
+            _towards_corner(rows, corner * (RIM_COLUMNS - 1))
+        even = self._soften @ sharp
+        turns = self._beside.of(even)
+        turns[self._near] += self._sharp * self._near_beside.of(sharp - even)
+        return turns
+
+    def _roots(self, values: Array) -> Array:
+        """[M] or [M, 3] of values [2 or 3 rims, 33] or [2 or 3 rims, 33, 3] at the roots of lashes."""
+        return self._lash_columns.of(values.reshape(-1, *values.shape[2:]), self._lash_rim * RIM_COLUMNS)
+
+    def _steps(self, polar: tuple[Array, Array], closing: float, raised: float) -> tuple[Array, Array]:
+        """Radians [2, 33] that the upper and the lower rim have to turn, and [33] how far the upper one has to grow."""
+        (upper, lower, _), radius = polar
+        closing = max(closing, _MOST_OPEN)
+        if closing > _FINISHED:
+            rest = min((closing - _FINISHED) / (1 - _FINISHED), 1.0)
+            closing += (1 - closing) * rest * rest * (3 - 2 * rest)
+        if self._squashed:
+            closing = min(closing, _MOST_SQUASHED)
+        shut = min(max(closing, 0.0), 1.0)
+        gap = np.maximum(upper - lower, 0.0) + self._opened
+        step_lower = (1 - shut) * self._lower_rest + shut * self._lids.meet * gap
+        step_lower += float(np.clip(raised, *_MOST_RAISED)) * (1 - shut) * self._rest_gap
+        line = lower + step_lower
+        step_upper = line + (1 - closing) * gap - self._overlap * shut**8 - upper
+        steps = np.stack([step_upper, step_lower])
+        growth = shut * np.maximum(_OVER_LOWER * radius[1] / radius[0] - 1, 0.0)
+        return steps, growth
+
+    def _rim(self, vertices: NDArray[np.float32]) -> Array:
+        """[3, 33, 3] upper rim, lower rim and the skin below that, in the eye's frame."""
+        ends = self._local(vertices[self._lids.rims])
+        return np.asarray(ends[:, :, 0] + self._rim_share * (ends[:, :, 1] - ends[:, :, 0]))
+
+    def _local(self, points: NDArray[np.float32]) -> Array:
+        return np.asarray((points - self._centre) @ self._frame.T)
+
+
+class _Columns:
+    """Reads what is known in each column of an eye, and in so many `beside` it, at places [N] between them."""
+
+    def __init__(self, along: Array, beside: int = 0) -> None:
+        last = RIM_COLUMNS - 1 + 2 * beside
+        place = np.clip(along * (RIM_COLUMNS - 1) + beside, 0, last)
+        self._first = np.minimum(place.astype(np.intp), last - 1)
+        self._share = (place - self._first).astype(np.float32)
+
+    def of(self, values: Array, start: NDArray[np.intp] | int = 0) -> Array:
+        """[N] or [N, D] of values [columns] or [columns, D], which for each place begin at row `start`."""
+        first = self._first + start
+        one, other = values[first], values[first + 1]
+        share = self._share if values.ndim == 1 else self._share[:, None]
+        return np.asarray(one + share * (other - one))
+
+
+def _towards_corner(step: Array, beyond: float) -> None:
+    """Let the turns in `step` [columns, 2] end evenly in the corner of the eye, in place: so many columns `beyond` the
+    start of the rim."""
+    along = _CORNER if beyond > _LEAST_BEYOND else 0
+    first = _BESIDE + along
+    left = 1 - np.arange(first + 1)[::-1] / (along + max(beyond, _LEAST_BEYOND))
+    line = step[first] * np.maximum(left, 0)[:, None]
+    over = np.minimum(line - step[: first + 1], 0)
+    over[_BESIDE:] = np.maximum(over[_BESIDE:], -_MOST_OVER)
+    step[: first + 1] += over
+
+
+def _average(along: Array, weight: Array) -> sparse.csr_matrix:
+    """[33, N] that averages over vertices at places [N] along an eye, around each column."""
+    columns = np.linspace(0, 1, RIM_COLUMNS)
+    share = weight * np.exp(-0.5 * ((columns[:, None] - along) * (RIM_COLUMNS - 1) / _EVEN) ** 2)
+    share[share < 1e-3] = 0.0
+    empty = share.sum(axis=1) == 0
+    if empty.any() and len(along):
+        share[empty, np.abs(columns[empty, None] - along).argmin(axis=1)] = 1.0
+    return sparse.csr_matrix(share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12))
+
+
+def _blur(columns: int, sigma: float, edge: Literal["constant", "nearest"]) -> Array:
+    """[columns, columns] matrix that evens out what is known in each column."""
+    return np.asarray(gaussian_filter1d(np.eye(columns, dtype=np.float32), sigma, axis=0, mode=edge))
+
+
+def _slope(rim: Array) -> Array:
+    """[33] angle at which the skin below the lower rim falls off, radians; greater where it bulges forwards."""
+    down = rim[2] - rim[1]
+    return np.asarray(np.arctan2(down[:, 2], -down[:, 1]))
+
+
+def _polar(local: Array) -> tuple[Array, Array]:
+    """Angle upwards from straight ahead, and distance from the axis, of points [..., 3] in an eye's frame."""
+    return np.arctan2(local[..., 1], local[..., 2]), np.maximum(np.hypot(local[..., 1], local[..., 2]), 1e-9)
+
+
+def _turned(local: Array, angle: Array) -> Array:
+    """Points [N, 3] in an eye's frame turned upwards by angles [N] about the axis along the eye."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    up, out = local[:, 1], local[:, 2]
+    return np.stack([local[:, 0], cosine * up + sine * out, cosine * out - sine * up], axis=1)
+
+
+def finished(shut: Array) -> Array:
+    """[2] share of what is left open to close for lids that something else has shut so far [2]: only the last."""
+    share = np.clip((shut - _FINISHED) / (1 - _FINISHED), 0.0, 1.0)
+    return np.asarray(share * share * (3 - 2 * share))
