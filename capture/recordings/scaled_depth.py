@@ -22,6 +22,7 @@ ASSUMED_SPAN_M = 0.25  # from the nearest to the farthest value, where no face t
 ASSUMED_MIDDLE_M = 0.5
 _LEAST_SPAN_M, _MOST_SPAN_M = 0.02, 2.0
 _INLIER_M = 0.01
+_OUTLYING = 6.0  # median deviations from the median
 _LEAST_READ = 0.5  # of the landmarks, for depth to be one of this face
 _LEAST_AGREEMENT = 0.5  # correlation of two reliefs, where depth reaches 0.8 and more
 
@@ -102,6 +103,9 @@ def fits_a_face(
     agreements = []
     for px, values, metres in _read_at_landmarks(pictures, intrinsics, find_face_model(model_path)):
         kept = (values > 1) & (values < largest)
+        if kept.any():  # without what shows the background past the face's outline
+            off = np.abs(values - np.median(values[kept]))
+            kept &= off <= _OUTLYING * np.median(off[kept]) + 2
         if kept.mean() < _LEAST_READ:
             agreements.append(0.0)
             continue
