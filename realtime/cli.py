@@ -16,10 +16,8 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from threadpoolctl import threadpool_limits
 
-from calib.preparation_options import PreparationOptions
 from core.camera import AVATAR_VIEW, OrbitCamera
 from core.errors import InputError
-from engine.flow.published.flow_options import RigOptions
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.live.report import check_report_path
 from realtime.progress import Tell, console, progress_bar, step_bar
@@ -200,30 +198,22 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     avatar = _prepared(options)
     console.print(avatar.description)
     if options.weights.given():
-        console.print(f"flow engine: {_solve_weights(avatar, options.weights)}")
+        from engine.flow.published.flow_engine import flow_rig
+
+        rig = flow_rig(avatar, options.weights)
+        console.print(f"flow engine: {len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights")
     if options.picture:
         save_picture(avatar, options.picture)
         console.print(f"picture: {options.picture}")
-
-
-def _solve_weights(avatar: "Avatar", options: RigOptions) -> str:
-    """Solve the flow engine's weights ahead of time; says what came out."""
-    from engine.flow.published.flow_engine import flow_rig
-
-    rig = flow_rig(avatar, options)
-    return f"{len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights"
-
-
-def _camera(options: PreparationOptions) -> OrbitCamera:
-    given = {name: np.array(value) for name in ("eye", "translation") if (value := getattr(options, name)) is not None}
-    return OrbitCamera(**given)
 
 
 def _viewer(options: LiveOptions | AnimateOptions, *, headless: bool, mirror: bool = False) -> "Viewer":
     """A viewer that has no avatar yet."""
     from render.window.viewer import Viewer
 
-    camera = _camera(options.preparation)
+    view = options.preparation
+    given = {name: np.array(value) for name in ("eye", "translation") if (value := getattr(view, name)) is not None}
+    camera = OrbitCamera(**given)
     return Viewer(None, options.size, headless=headless, mirror=mirror, camera=camera, intrinsics=AVATAR_VIEW)
 
 

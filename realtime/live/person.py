@@ -123,7 +123,7 @@ class PersonalCalibration:
     def _start_or_stop(self, engine: MotionEngine) -> None:
         if self._range is not None:
             self._range, self._prompt = None, ""
-            engine.gains = self._gains()
+            engine.gains = np.ones(52) if self._profile is None else self._profile.gains.copy()
             self._tell("range of motion: stopped, nothing changed")
         elif engine.unit_names is None:
             self._tell(f"range of motion: the {engine.name} engine has no units; use --engine expression")
@@ -139,9 +139,6 @@ class PersonalCalibration:
         if self._profile is not None:
             self._profile = self._profile.with_gains(gains)
             self._save()
-
-    def _gains(self) -> NDArray[np.float64]:
-        return np.ones(52) if self._profile is None else self._profile.gains.copy()
 
     def _save(self) -> None:
         assert self._profile is not None

@@ -88,8 +88,9 @@ class ShowLoop:
                 posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
                 return False
-            said = self._status
-            self._refresh_status()
+            said, now_s = self._status, time.monotonic()
+            if now_s >= self._status_due_s:
+                self._status, self._status_due_s = self._make_status(), now_s + STATUS_S
             if posed is not None:
                 self._show(posed)
             elif self._viewer.needs_redraw or self._status != said:
@@ -100,11 +101,6 @@ class ShowLoop:
     def posed(self) -> bool:
         """Whether there was anything to show."""
         return self._latest is not None
-
-    def _refresh_status(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._status_due_s:
-            self._status, self._status_due_s = self._make_status(), now_s + STATUS_S
 
     def _show(self, posed: PosedFrame) -> None:
         fresh = self._latest is None or posed.pose.index != self._latest.pose.index

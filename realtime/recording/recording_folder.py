@@ -107,16 +107,12 @@ class RecordingFolder:
             raise InputError(
                 f"{self.path}: already holds a recording ({', '.join(taken)}); name another folder or pass --overwrite"
             )
-        if self._holds_frames():
+        poses = self.path / POSES_NAME  # of a recording that ended before its first pose, empty or not there
+        if poses.exists() and poses.stat().st_size > 0:
             raise InputError(
                 f"{self.path}: holds an unfinished recording; complete it with  vfa finish-recording {self.path}  , "
                 "name another folder or pass --overwrite"
             )
-
-    def _holds_frames(self) -> bool:
-        """Whether a recording that broke off here has anything in it: one that ended before its first pose has not."""
-        poses = self.path / POSES_NAME
-        return poses.exists() and poses.stat().st_size > 0
 
     def release(self) -> None:
         """Let others write here. A folder made for a recording that never began is removed. May be called twice."""

@@ -21,17 +21,13 @@ def stopped_by_signals(stop: Stop) -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.request()
 
-    before = {number: signal.signal(number, handle) for number in _end_signals()}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    terminal = getattr(signal, "SIGHUP", None)  # Windows has none
+    if terminal is not None and signal.getsignal(terminal) is not signal.SIG_IGN:
+        numbers.append(terminal)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_signals() -> list[signal.Signals]:
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    terminal = getattr(signal, "SIGHUP", None)  # Windows has none
-    if terminal is not None and signal.getsignal(terminal) is not signal.SIG_IGN:
-        numbers.append(terminal)
-    return numbers

@@ -67,13 +67,8 @@ class Worker:
             self._body()
         except BaseException as error:
             self._stop.request(error)
-        finally:
-            self._release()
-
-    def _release(self) -> None:
-        if self._on_end is None:
-            return
         try:
-            self._on_end()
+            if self._on_end is not None:
+                self._on_end()
         except BaseException as error:
             self._stop.request(error)

@@ -35,22 +35,18 @@ class _Current(threading.local):
     def let_go(self) -> None:
         """Leave no context current."""
         if self.headless is not None and sys.platform == "linux":
-            _leave_egl()
+            # moderngl's own way makes the context before current again
+            egl = ctypes.CDLL("libEGL.so.1")  # loaded already, or nothing of it could be current
+            egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
+            egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
+            if (display := egl.eglGetCurrentDisplay()) is not None:
+                egl.eglMakeCurrent(display, None, None, None)
         if self.window is not None:
             self.window.glfw.make_context_current(None)
         self.headless = self.window = None
 
 
 _current = _Current()
-
-
-def _leave_egl() -> None:
-    """Make no context of EGL current on this thread. (moderngl's own way makes the one before current again.)"""
-    egl = ctypes.CDLL("libEGL.so.1")  # loaded already, or nothing of it could be current
-    egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
-    egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
-    if (display := egl.eglGetCurrentDisplay()) is not None:
-        egl.eglMakeCurrent(display, None, None, None)
 
 
 _LEAST_FREE_BYTES = 64 << 20

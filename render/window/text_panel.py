@@ -31,7 +31,8 @@ def line_panel(words: list[tuple[str, Color | None]], text_px: int) -> NDArray[n
     x, middle = pad, image.height / 2
     for number, ((word, color), advance) in enumerate(zip(words, widths, strict=True)):
         if number:
-            draw.ellipse(_dot(x - gap, middle, text_px * 0.09), fill=_FAINT)
+            dot = text_px * 0.09
+            draw.ellipse((x - gap - dot, middle - dot, x - gap + dot, middle + dot), fill=_FAINT)
         draw.text((x, middle), word, font=font, fill=color or _PLAIN, anchor="lm")
         x += advance + 2 * gap
     return _premultiplied(image)
@@ -62,10 +63,6 @@ def _panel(width: int, height: int) -> Image.Image:
     image = Image.new("RGBA", (width, height), _PANEL[:3])
     image.putalpha(mask.resize((width, height), Image.Resampling.BOX))
     return image
-
-
-def _dot(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
-    return x - radius, y - radius, x + radius, y + radius
 
 
 def _premultiplied(image: Image.Image) -> NDArray[np.uint8]:

@@ -69,7 +69,13 @@ class Viewer(Closeable):
         try:
             self.controls = ViewerControls(camera or OrbitCamera(), mirror)
             self._framing = intrinsics
-            self._make_scene()
+            self._make_current()
+            self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
+            self._renderer: MeshRenderer | None = None
+            self._backdrop = Backdrop(self._ctx)
+            self._hud = Hud(self._ctx)
+            self._scene = self._make_target(self._pixels())
+            self._screen: moderngl.Framebuffer | None = None
             if self._window is not None:
                 connect_input(self._window, self.controls, self._world_per_unit)
             if mesh is None:
@@ -79,16 +85,6 @@ class Viewer(Closeable):
         except BaseException:
             self._resources.close()
             raise
-
-    def _make_scene(self) -> None:
-        self._make_current()
-        self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
-        self._renderer: MeshRenderer | None = None
-        self._backdrop = Backdrop(self._ctx)
-        self._hud = Hud(self._ctx)
-        self._scene = self._make_target(self._pixels())
-        self._screen: moderngl.Framebuffer | None = None
-        self._T_world_head: NDArray[np.float64] = np.eye(4)
 
     def set_mesh(self, mesh: Mesh, looks: Mapping[str, PartLook] | None = None) -> None:
         """Show another mesh from here on, at rest until its first pose."""

@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from core.errors import InputError
 from core.untrusted import parse_json, read_bytes
-from engine.training.flow.preprocess_clip import LEAST_FRAMES, ClipJob, ClipReport, preprocess_clip
+from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
+from engine.training.flow.preprocess_options import PreprocessOptions
 
 REPORT_NAME = "preprocess.jsonl"
 _LARGEST_REPORTS = 1 << 28
@@ -21,7 +22,6 @@ _REPORTED = {field.name for field in fields(ClipReport)}
 _RECORDINGS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".r3d")
 _OURS = ("preview.mp4",)  # of a session: what was shown, not what was seen
 
-Engine = Literal["local", "ray"]
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -120,31 +120,26 @@ def _plain(name: str) -> str:
 
 
 def preprocess(
-    inputs: list[Path],
-    out: Path,
-    executor: Executor,
-    *,
-    face_model: Path | None = None,
-    least_frames: int = LEAST_FRAMES,
-    retry: bool = False,
-    progress: Callable[[], AbstractContextManager[Progress]] | None = None,
+    options: PreprocessOptions, progress: Callable[[], AbstractContextManager[Progress]] | None = None
 ) -> list[ClipReport]:
     """Preprocess everything not done yet; returns this run's reports, which are also appended to `preprocess.jsonl`.
 
-    Args:
-        retry: try again what an earlier run skipped.
-
     Raises InputError where there is nothing to preprocess, or two recordings would become one clip.
     """
-    model = str(face_model) if face_model is not None else None
-    found = find_recordings(inputs)
-    jobs = [ClipJob(str(path), str(out), person, name, model, least_frames) for path, person, name in found]
+    out, model = options.out, str(options.face_model) if options.face_model is not None else None
+    found = find_recordings(options.inputs)
+    jobs = [ClipJob(str(path), str(out), person, name, model, options.least_frames) for path, person, name in found]
     if not jobs:
-        raise InputError(f"{', '.join(map(str, inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)")
+        raise InputError(
+            f"{', '.join(map(str, options.inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)"
+        )
     _check_names(jobs)
     out.mkdir(parents=True, exist_ok=True)
-    skipped = set() if retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
+    skipped = set() if options.retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
     due = [job for job in jobs if not job.finished and job.recording not in skipped]
+    executor: Executor = LocalExecutor(options.workers)
+    if options.engine == "ray":
+        executor = RayExecutor(options.workers, options.ray_address)
     reports: list[ClipReport] = []
     with progress() if progress is not None else nullcontext(_silent) as tell:
         tell("preprocessing", len(jobs) - len(due), len(jobs))
