@@ -1,20 +1,34 @@
 """The `--device` string → a source of frames."""
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from capture.recordings.playback import Clip, RecordedSource
 from core.errors import InputError
-from core.source import RgbdSource
+from core.source import RgbdSource, SourceError
 
 DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, .mkv, .r3d, or a folder of RGBD frames"
+Layout = Literal["auto", "color", "depth-color"]
+"""What a video shows: color in the whole picture, or depth in its left half and color in its right one; auto looks."""
+
+Rotate = Literal["0", "90", "180", "270", "auto"]
+"""Degrees to turn pictures clockwise until they stand upright; auto finds out by the face."""
+
 _NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
 
 _DEVICE_FILE = re.compile(r"^/dev/video(\d+)$")
 
 
 def open_source(
-    device: str, *, realtime: bool, fov_deg: float | None = None, face_model: Path | None = None
+    device: str,
+    *,
+    realtime: bool,
+    fov_deg: float | None = None,
+    face_model: Path | None = None,
+    layout: Layout = "auto",
+    rotate: Rotate = "0",
 ) -> RgbdSource:
     """The source `device` names, checked as far as that goes without waiting, and not opened yet.
 
@@ -27,9 +41,25 @@ def open_source(
         realtime: recordings play at their own rate; otherwise as fast as they are read.
         fov_deg: vertical field of view where the camera is not known.
         face_model: the face landmarker, for depth whose scale has to be told from the face.
+        layout: of a video's pictures.
+        rotate: degrees to turn the pictures clockwise until they stand upright; "auto" finds out by the face.
 
     Raises InputError (SourceError) for what cannot be a source, in one line.
     """
+    source = _as_filmed(device, realtime, fov_deg, face_model, layout)
+    if rotate == "0":
+        return source
+    from capture.upright_source import UprightSource
+
+    look = None
+    if isinstance(source, RecordedSource):
+        look = partial(_as_filmed, device, False, fov_deg, face_model, layout)
+    return UprightSource(source, None if rotate == "auto" else int(rotate) // 90, face_model, look)
+
+
+def _as_filmed(
+    device: str, realtime: bool, fov_deg: float | None, face_model: Path | None, layout: Layout
+) -> RgbdSource:
     device = _DEVICE_FILE.sub(r"webcam:\1", device)
     name = _NAME.match(device)
     if name is not None:
@@ -38,7 +68,7 @@ def open_source(
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
     path = _existing(device)
     try:
-        return RecordedSource(_clip(path, fov_deg, face_model), realtime=realtime)
+        return RecordedSource(_clip(path, fov_deg, face_model, layout), realtime=realtime)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
 
@@ -78,33 +108,31 @@ def _camera(
     return record3d_source(which or None, parse_rotation(options))
 
 
-def _clip(path: Path, fov_deg: float | None, face_model: Path | None) -> Clip:
-    from capture.recordings.recorded import (
-        ColorClip,
-        PairClip,
-        SideBySideClip,
-        find_pair,
-        first_picture,
-        side_by_side_coding,
-    )
+def _clip(path: Path, fov_deg: float | None, face_model: Path | None, layout: Layout) -> Clip:
+    from capture.recordings.file_kind import is_record3d_archive, unplayable_kind
+    from capture.recordings.kinect_file import KinectClip, is_kinect_recording
+    from capture.recordings.recorded import ColorClip, PairClip, find_pair
     from capture.recordings.rgbd_folder import RgbdFolder
-    from capture.recordings.video_file import probe_video
+    from capture.recordings.side_by_side import SideBySideClip, video_coding
 
     pair = find_pair(path)
     if pair is not None:
         return PairClip(*pair, fov_deg, face_model)
     if path.is_dir():
         return RgbdFolder(path, fov_deg)
-    if path.suffix.lower() == ".r3d":
+    if not path.is_file():  # which would be waited on for ever
+        raise SourceError(f"{path}: expected a recording, found a device or pipe; give a file or a folder")
+    if path.suffix.lower() == ".r3d" or is_record3d_archive(path):
         from capture.recordings.r3d_archive import R3dClip
 
         return R3dClip(path)
-    streams = probe_video(path).stream_count
-    if streams > 1:
-        from capture.recordings.kinect_file import KinectClip
-
+    if (kind := unplayable_kind(path)) is not None:
+        raise SourceError(f"{path}: is {kind}")
+    if is_kinect_recording(path):
         return KinectClip(path)
-    coding = side_by_side_coding(first_picture(path))
+    if layout == "depth-color":
+        return SideBySideClip(path, None, fov_deg, face_model)
+    coding = video_coding(path, fov_deg, face_model) if layout == "auto" else None
     if coding is not None:
         return SideBySideClip(path, coding, fov_deg, face_model)
     return ColorClip(path, fov_deg)

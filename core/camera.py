@@ -62,6 +62,13 @@ class Intrinsics:
         scale_x, scale_y = width / self.width, height / self.height
         return Intrinsics(self.fx * scale_x, self.fy * scale_y, self.cx * scale_x, self.cy * scale_y, width, height)
 
+    def turned(self, quarter_turns: int) -> Intrinsics:
+        """The camera of this picture turned clockwise by so many quarter turns."""
+        it = self
+        for _ in range(quarter_turns % 4):
+            it = Intrinsics(it.fy, it.fx, it.height - it.cy, it.cx, it.height, it.width)
+        return it
+
     def fitted(self, width: int, height: int) -> Intrinsics:
         """The camera of a width × height window that shows this whole picture, centred, at its own aspect ratio."""
         scale = min(width / self.width, height / self.height)

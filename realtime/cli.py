@@ -68,7 +68,14 @@ def live(options: Annotated[LiveOptions, tyro.conf.arg(name="")]) -> None:
     from realtime.recording.recording_folder import RecordingFolder
 
     stop = Stop()
-    source = open_source(options.device, realtime=True, fov_deg=options.fov, face_model=options.face_model)
+    source = open_source(
+        options.device,
+        realtime=True,
+        fov_deg=options.fov,
+        face_model=options.face_model,
+        layout=options.layout,
+        rotate=options.rotate,
+    )
     person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
     session = LiveSession(
         source,
@@ -130,7 +137,12 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
 
     def make_source() -> "RgbdSource":
         return open_source(
-            os.path.join(".", options.driving), realtime=False, fov_deg=options.fov, face_model=options.face_model
+            os.path.join(".", options.driving),
+            realtime=False,
+            fov_deg=options.fov,
+            face_model=options.face_model,
+            layout=options.layout,
+            rotate=options.rotate,
         )
 
     def make_tracker() -> FaceTracker:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from calib.preparation_options import PreparationOptions
+from capture.open_source import Layout, Rotate
 from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
@@ -61,6 +62,12 @@ class MotionOptions:
 
     fov: float | None = None
     """Vertical field of view in degrees of a colour-only camera or video whose intrinsics are not known."""
+
+    rotate: Rotate = "0"
+    """Degrees to turn the driver's pictures clockwise until they stand upright; auto finds out by the face."""
+
+    layout: Layout = "auto"
+    """What a video shows: color, or depth-color (depth in its left half); auto looks."""
 
     def __post_init__(self) -> None:
         if self.checkpoint is not None and self.engine in ("landmark", "expression"):

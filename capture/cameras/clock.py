@@ -43,16 +43,14 @@ class DeviceClock:
         """
         if not math.isfinite(device_s):
             return math.nan
-        if device_s < self._last_device_s - RESTART_S or self._jumped(device_s, arrival_s):
+        ahead = bool(self._buckets) and arrival_s - device_s < self._offset_at(device_s) - RESTART_S
+        if ahead or device_s < self._last_device_s - RESTART_S:
             self.restart()
         self._last_device_s = device_s
         self._take_sample(device_s, arrival_s - device_s)
         captured_s = min(device_s + self._offset_at(device_s), arrival_s) - self.latency_s
         self._last_s = max(self._last_s, captured_s)
         return self._last_s
-
-    def _jumped(self, device_s: float, arrival_s: float) -> bool:
-        return bool(self._buckets) and arrival_s - device_s < self._offset_at(device_s) - RESTART_S
 
     def _take_sample(self, device_s: float, offset_s: float) -> None:
         if device_s >= self._bucket_end_s:

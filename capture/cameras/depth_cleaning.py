@@ -84,7 +84,9 @@ class DepthCleaner:
         window = 2 * round(2 * self.blur_px) + 1
         size = (window, window)
         average = cv2.divide(cv2.GaussianBlur(depth, size, self.blur_px), cv2.GaussianBlur(share, size, self.blur_px))
-        one_surface = cv2.compare(_range(ticks, window), step * np.uint16(window), cv2.CMP_LE)
+        farthest = cv2.dilate(ticks, np.ones(size, np.uint8))
+        spread = cv2.subtract(farthest, _nearest(ticks, window))
+        one_surface = cv2.compare(spread, step * np.uint16(window), cv2.CMP_LE)
         return np.asarray(average, np.float32), np.asarray(one_surface, np.uint8)
 
     def _small_holes(self, ticks: NDArray[np.uint16], valid: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -114,11 +116,6 @@ def _nearest(ticks: NDArray[np.uint16], window: int) -> NDArray[np.uint16]:
     """The nearest reading in a square around each pixel; 0 where there is none."""
     # one less wraps "no reading" round to the largest number, so that it never wins
     return _as_u16(cv2.erode(ticks - np.uint16(1), np.ones((window, window), np.uint8))) + np.uint16(1)
-
-
-def _range(ticks: NDArray[np.uint16], window: int) -> NDArray[np.uint16]:
-    farthest = cv2.dilate(ticks, np.ones((window, window), np.uint8))
-    return _as_u16(cv2.subtract(farthest, _nearest(ticks, window)))
 
 
 def _half_size_average(depth: NDArray[np.float32], share: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:

@@ -89,7 +89,8 @@ class KinectOptions:
             name, _, value = item.partition("=")
             if name not in kinds or (kinds[name] is int and not value.isdecimal()):
                 raise InputError(f"kinect: option {item}: expected name=value with name one of {', '.join(kinds)}")
-            values[name] = int(value) if kinds[name] is int else _spelled(name, value)
+            words = value.lower() if name == "sync" else value.upper()
+            values[name] = int(value) if kinds[name] is int else words
         return KinectOptions(**values)
 
 
@@ -150,7 +151,10 @@ class KinectDevice:
         self._clock = DeviceClock(self.latency_s or 0.0)
 
     def open(self, cancelled: Callable[[], bool], report: Callable[[DeviceError], None]) -> None:  # noqa: ARG002
-        count = self._count()
+        try:
+            count = int(self._library.connected_device_count())
+        except Exception as error:
+            raise DeviceLostError(f"{self.name}: cameras cannot be listed{_told(error)}; unplug and plug it") from error
         if count == 0:
             raise NoDeviceError(f"{self.name}: no Azure Kinect found; plug it into USB 3 and its power supply")
         camera = self._find(count, cancelled)
@@ -194,12 +198,6 @@ class KinectDevice:
             _release(camera)
 
     # --- opening --------------------------------------------------------------------------------------------------
-
-    def _count(self) -> int:
-        try:
-            return int(self._library.connected_device_count())
-        except Exception as error:
-            raise DeviceLostError(f"{self.name}: cameras cannot be listed{_told(error)}; unplug and plug it") from error
 
     def _find(self, count: int, cancelled: Callable[[], bool]) -> Any:
         """Open cameras until it is the right one; the others are closed again."""
@@ -301,7 +299,3 @@ def _release(camera: Any) -> None:
 def _told(error: Exception) -> str:
     """The library's own words, of which there are usually none."""
     return f" ({error})" if str(error) else ""
-
-
-def _spelled(name: str, value: str) -> str:
-    return value.lower() if name == "sync" else value.upper()

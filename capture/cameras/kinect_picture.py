@@ -46,7 +46,13 @@ class KinectDecoder:
 
     def __call__(self, picture: KinectPicture) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """rgb [H, W, 3] and depth_m [H, W] of the colour camera as a pinhole. Raises DamagedPictureError."""
-        return self._rgb(picture.color), self._depth_m(picture.depth_mm)
+        if picture.depth_mm.shape != self._depth_shape:
+            raise DamagedPictureError(
+                f"expected depth of {self._depth_shape} as calibrated, got {picture.depth_mm.shape}"
+            )
+        depth_m = np.multiply(picture.depth_mm, np.float32(0.001), dtype=np.float32)
+        cleaned = self._cleaner(depth_m) if self._cleaner is not None else depth_m
+        return self._rgb(picture.color), self._registration(cleaned)
 
     def _rgb(self, color: NDArray[np.uint8]) -> NDArray[np.uint8]:
         expected = (self.intrinsics.height, self.intrinsics.width, 3)
@@ -56,12 +62,6 @@ class KinectDecoder:
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         straight = cv2.remap(rgb, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(straight, dtype=np.uint8)
-
-    def _depth_m(self, depth_mm: NDArray[np.uint16]) -> NDArray[np.float32]:
-        if depth_mm.shape != self._depth_shape:
-            raise DamagedPictureError(f"expected depth of {self._depth_shape} as calibrated, got {depth_mm.shape}")
-        depth_m = np.multiply(depth_mm, np.float32(0.001), dtype=np.float32)
-        return self._registration(self._cleaner(depth_m) if self._cleaner is not None else depth_m)
 
 
 def jpeg_shape(data: bytes) -> tuple[int, int] | None:

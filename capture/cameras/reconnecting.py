@@ -181,23 +181,20 @@ class ReconnectingSource(RgbdSource, Generic[Picture]):
     # --- device thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        failures = 0
         try:
-            self._keep_streaming()
+            while not self._stop.is_set():
+                before = self._captured
+                try:
+                    self._stream_until_fault()
+                except DeviceError as fault:
+                    failures = 0 if self._captured > before else failures + 1
+                    self._enter_fault(fault)
+                    self._stop.wait(_wait_s(fault, failures))
         except BaseException as error:
             self._failure = error
             with self._condition:
                 self._condition.notify_all()
-
-    def _keep_streaming(self) -> None:
-        failures = 0
-        while not self._stop.is_set():
-            before = self._captured
-            try:
-                self._stream_until_fault()
-            except DeviceError as fault:
-                failures = 0 if self._captured > before else failures + 1
-                self._enter_fault(fault)
-                self._stop.wait(_wait_s(fault, failures))
 
     def _stream_until_fault(self) -> None:
         try:
@@ -213,7 +210,11 @@ class ReconnectingSource(RgbdSource, Generic[Picture]):
         opened_s = time.monotonic()
         first_s: float | None = None
         while not self._stop.is_set():
-            picture = self._captured_or_damaged()
+            picture: Picture | DamagedPictureError | None
+            try:
+                picture = self._guarded.capture(CAPTURE_TIMEOUT_S)
+            except DamagedPictureError as error:
+                picture = error
             now_s = time.monotonic()
             if picture is not None:
                 self._offer(picture, now_s)
@@ -225,12 +226,6 @@ class ReconnectingSource(RgbdSource, Generic[Picture]):
                 raise FirstFrameError(f"{self.name}: opened, but no picture came within {waited_s:.0f} s; {hint}")
             elif first_s is not None and now_s - (self._last_picture_s or 0.0) > GIVE_UP_S:
                 raise DeviceLostError(f"{self.name}: no picture for {GIVE_UP_S:.0f} s; check the cable")
-
-    def _captured_or_damaged(self) -> Picture | DamagedPictureError | None:
-        try:
-            return self._guarded.capture(CAPTURE_TIMEOUT_S)
-        except DamagedPictureError as error:
-            return error
 
     def _offer(self, picture: Picture | DamagedPictureError, now_s: float) -> None:
         if self._phase is DeviceState.RECONNECTING:
@@ -255,8 +250,11 @@ class ReconnectingSource(RgbdSource, Generic[Picture]):
 
     def _judged(self, arrived: _Arrival[Picture]) -> RgbdFrame | None:
         """The frame of a picture, if it may be handed out."""
+        picture = arrived.picture
         try:
-            frame = self._check(lambda: self._decoded(arrived))
+            if isinstance(picture, DamagedPictureError):
+                raise picture
+            frame = self._check(lambda: self._guarded.decode(picture, arrived.index))
         except DamagedPictureError as error:
             self._watch.drop(str(error), arrived.arrival_s)
             return None
@@ -267,11 +265,6 @@ class ReconnectingSource(RgbdSource, Generic[Picture]):
         if timestamp_s is None or not self._watch.admit(frame, arrived.arrival_s):
             return None
         return frame if timestamp_s == frame.timestamp_s else replace(frame, timestamp_s=timestamp_s)
-
-    def _decoded(self, arrived: _Arrival[Picture]) -> RgbdFrame:
-        if isinstance(arrived.picture, DamagedPictureError):
-            raise arrived.picture
-        return self._guarded.decode(arrived.picture, arrived.index)
 
     def _notice_silence(self) -> None:
         """A stretch without frames that no fault of the device thread began."""

@@ -63,7 +63,7 @@ class LibraryProcess:
             self._condition.wait_for(lambda: self._events or self._ended, timeout_s)
             if self._events:
                 return self._events.popleft()
-        return {"event": "ended", "status": self._status()} if self._ended else None
+        return {"event": "ended", "status": self._process.wait()} if self._ended else None
 
     def next_picture(self, timeout_s: float) -> PhonePicture | None:
         """The newest picture not taken yet; None when none came, when there is other news, or when it was torn."""
@@ -130,9 +130,6 @@ class LibraryProcess:
         )  # fmt: skip
         overtaken = HEADER.unpack_from(self._memory, start)[0] != number
         return None if overtaken else picture
-
-    def _status(self) -> int:
-        return self._process.wait()
 
 
 def list_phones(timeout_s: float = 5.0) -> list[str]:

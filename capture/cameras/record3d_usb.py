@@ -94,7 +94,7 @@ class Record3dDevice:
         assert self._process is not None
         picture = self._process.next_picture(timeout_s)
         while picture is None and (news := self._process.next_event(0.0)) is not None:
-            self._take_news(news, _ignore)
+            self._take_news(news, lambda _absence: None)  # while streaming, only what ends the stream matters
         return picture
 
     def decode(self, picture: PhonePicture, index: int) -> RgbdFrame:
@@ -195,12 +195,6 @@ def rotated(
     rgb: NDArray[np.uint8], depth_m: NDArray[np.float32], intrinsics: Intrinsics, rotation: Rotation
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], Intrinsics]:
     """Turn clockwise by 0, 90, 180 or 270 degrees; the camera turns with its picture."""
-    it = intrinsics
-    for _ in range(rotation // 90):
-        it = Intrinsics(it.fy, it.fx, it.height - it.cy, it.cx, it.height, it.width)
-    turns = -(rotation // 90)
-    return np.ascontiguousarray(np.rot90(rgb, turns)), np.ascontiguousarray(np.rot90(depth_m, turns)), it
-
-
-def _ignore(_error: DeviceError) -> None:
-    """While streaming, nothing is reported that does not end the stream."""
+    turns = rotation // 90
+    pictures = np.ascontiguousarray(np.rot90(rgb, -turns)), np.ascontiguousarray(np.rot90(depth_m, -turns))
+    return *pictures, intrinsics.turned(turns)

@@ -111,7 +111,8 @@ class DepthRegistration:
         readings = self._ordered(depth_m)
         self._buffer.fill(0)
         for start in range(0, readings.size, CHUNK):
-            self._scatter(readings, slice(start, min(start + CHUNK, readings.size)))
+            targets = self._pixels(readings, slice(start, min(start + CHUNK, readings.size)))
+            self._buffer[targets] = self._scratch[2][: len(targets)].astype(np.uint16)
         self._buffer[self._missing] = 0
         ticks = np.ascontiguousarray(self._buffer.reshape(self._padded)[1:-1, 1:-1])
         close_gaps(ticks)
@@ -143,10 +144,6 @@ class DepthRegistration:
         self._columns, self._rows = np.empty(1, np.int32), np.empty(1, np.int32)
         self._missing = int(self._pixels(none, slice(0, 1))[0])  # where "no reading" is written
 
-    def _scatter(self, readings: NDArray[np.float32], part: slice) -> None:
-        targets = self._pixels(readings, part)
-        self._buffer[targets] = self._scratch[2][: len(targets)].astype(np.uint16)
-
     def _pixels(self, readings: NDArray[np.float32], part: slice) -> NDArray[np.intp]:
         """Index into the padded picture of each reading; its depth in ticks is left in the third scratch array."""
         count = part.stop - part.start
@@ -174,7 +171,8 @@ class DepthRegistration:
 
     def _through_lens(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         assert self._lens is not None
-        x, y = _bent(x, y, self._lens.distortion.astype(np.float32))
+        radial, shift_x, shift_y = _lens_terms(x, y, self._lens.distortion.astype(np.float32))
+        x, y = x * radial + shift_x, y * radial + shift_y
         return x * np.float32(self.intrinsics.fx) + np.float32(self.intrinsics.cx + 1), y * np.float32(
             self.intrinsics.fy
         ) + np.float32(self.intrinsics.cy + 1)
@@ -188,13 +186,8 @@ def _lens_terms(x: NDArray[_Float], y: NDArray[_Float], distortion: NDArray[_Flo
     return radial, 2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
 
 
-def _bent(x: NDArray[_Float], y: NDArray[_Float], distortion: NDArray[_Float]) -> tuple[NDArray[_Float], ...]:
-    radial, shift_x, shift_y = _lens_terms(x, y, distortion)
-    return x * radial + shift_x, y * radial + shift_y
-
-
 def _straightened(bent: NDArray[np.float64], distortion: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Inverse of `_bent` by fixed-point iteration; [2, ...] → two arrays. Without meaning beyond the lens' circle."""
+    """The rays before the lens, by fixed-point iteration; [2, ...] → two arrays. Without meaning beyond its circle."""
     x, y = bent[0].copy(), bent[1].copy()
     with np.errstate(all="ignore"):
         for _ in range(MOST_ITERATIONS):

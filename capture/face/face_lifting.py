@@ -52,27 +52,22 @@ class FaceLifter:
         """Landmarks of a picture taken with `intrinsics`; `depth_m` [H, W] is aligned to it, or None."""
         centre, focal = (intrinsics.cx, intrinsics.cy), (intrinsics.fx, intrinsics.fy)
         rays = (found.px - centre) / focal
-        pose = self._relative_pose(rays, found.z_px / intrinsics.fx)
+        stable = self._stable
+        task = PoseTask(
+            self._face.points[stable],
+            self._face.stable_weights[stable],
+            rays[stable],
+            found.z_px[stable] / intrinsics.fx,
+            np.full(len(stable), _TRACKER_DEPTH_WEIGHT),
+            absolute=False,
+        )
+        pose = solve_head_pose(task)
         depth = self._shape_depth(rays, found.z_px / intrinsics.fx, pose)
         share = 1.0
         if depth_m is not None:
             pose, depth, share = self._measured(found.px, rays, pose, depth, depth_m, intrinsics.fx)
         landmarks_m = np.column_stack([rays, np.ones(len(rays))]) * depth[:, None]
         return LiftedFace(landmarks_m.astype(np.float32), pose.matrix(), _confidence(pose, share))
-
-    def _relative_pose(self, rays: NDArray[np.float64], z: NDArray[np.float64]) -> HeadPose:
-        stable = self._stable
-        weights = self._face.stable_weights[stable]
-        return solve_head_pose(
-            PoseTask(
-                self._face.points[stable],
-                weights,
-                rays[stable],
-                z[stable],
-                np.full(len(stable), _TRACKER_DEPTH_WEIGHT),
-                absolute=False,
-            )
-        )
 
     def _shape_depth(self, rays: NDArray[np.float64], z: NDArray[np.float64], pose: HeadPose) -> NDArray[np.float64]:
         """[478] depth of every landmark of an average-sized face in `pose`.
@@ -109,17 +104,14 @@ class FaceLifter:
         """
         ratio = self._sampler.distance_ratio(depth_m, px, depth)
         if ratio is not None and _SCALE_RANGE[0] < ratio < _SCALE_RANGE[1]:
-            self._remember_scale(ratio)
+            self._scale_frames = min(self._scale_frames + 1, _SCALE_MEMORY)
+            self._scale += (ratio - self._scale) / self._scale_frames
             reading = self._sampler.correct(depth_m, px, depth * ratio, focal)
             share = float(reading.trust[self._stable].mean())
             if share >= _LEAST_DEPTH_SHARE:
                 return self._absolute_pose(rays, reading.depth, reading.trust, pose, ratio), reading.depth, share
         scaled = HeadPose(pose.rotation, pose.translation * self._scale, pose.error)
         return scaled, depth * self._scale, 0.0
-
-    def _remember_scale(self, ratio: float) -> None:
-        self._scale_frames = min(self._scale_frames + 1, _SCALE_MEMORY)
-        self._scale += (ratio - self._scale) / self._scale_frames
 
     def _absolute_pose(
         self,

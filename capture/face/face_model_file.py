@@ -48,10 +48,13 @@ def find_face_model(
     if path is not None:
         return _checked_bundle(path)
     cached = (cache_dir or default_cache_dir()) / FACE_MODEL_NAME
-    for candidate in (cached, *_shipped_files()):
+    specs = [(importlib.util.find_spec(package), folder) for package, folder in _SHIPPED_IN]  # without importing them
+    shipped = [Path(spec.origin).parent / folder / FACE_MODEL_NAME for spec, folder in specs if spec and spec.origin]
+    for candidate in (cached, *shipped):
         if candidate.is_file():
-            if _sha256(candidate) == FACE_MODEL_SHA256:
-                return candidate
+            with candidate.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == FACE_MODEL_SHA256:
+                    return candidate
             log.warning("%s is not the official face model (its SHA-256 differs); looking elsewhere", candidate)
     if url is None:
         raise InputError(
@@ -83,21 +86,6 @@ def _checked_bundle(path: Path) -> Path:
             "give the official face_landmarker.task or leave the option out"
         )
     return path
-
-
-def _shipped_files() -> list[Path]:
-    """Files inside installed packages, found without importing them."""
-    files = []
-    for package, folder in _SHIPPED_IN:
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.origin is not None:
-            files.append(Path(spec.origin).parent / folder / FACE_MODEL_NAME)
-    return files
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(url: str, target: Path) -> Path:

@@ -58,7 +58,9 @@ class HeadCropper:
         if frame.depth_m is None:
             depth_m = _lifted(observation, A)
         else:
-            depth_m = _measured_depth(observation, frame.depth_m, A)
+            depth_m = cut_depth(frame.depth_m, A)
+            behind_m = float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M
+            depth_m = _closed(np.where(depth_m < behind_m, depth_m, np.float32(0)))
             rgb = np.where(depth_m[..., None] > 0, rgb, np.float32(0))
         planes = np.empty((4, NETWORK_SIZE, NETWORK_SIZE), np.float32)
         planes[:3] = rgb.transpose(2, 0, 1) * np.float32(2 / 255)
@@ -75,13 +77,6 @@ class HeadCropper:
         place_m: NDArray[np.float64] = (centre_m - T[:3, 3]) @ T[:3, :3]
         self._centre_m = place_m
         return place_m
-
-
-def _measured_depth(
-    observation: FaceObservation, depth_m: NDArray[np.float32], A: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    cut = cut_depth(depth_m, A)
-    return _closed(np.where(cut < float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M, cut, np.float32(0)))
 
 
 def _lifted(observation: FaceObservation, A: NDArray[np.float64]) -> NDArray[np.float32]:

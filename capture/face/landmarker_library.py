@@ -1,6 +1,7 @@
 """The one door to the library behind the face landmarker (MediaPipe Tasks): imported once, quiet, safe between threads.
 
-Whoever wants landmarks, in a stream or in single pictures, makes a `LandmarkNetwork`. Nobody else imports the library.
+Whoever wants landmarks, in a stream or in single pictures, makes a `LandmarkNetwork`, whoever wants to know what faces
+there are a `DetectionNetwork`. Nobody else imports the library.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from numpy.typing import NDArray
 from core.canonical_face import LANDMARK_COUNT
 from core.closeable import Closeable
 from core.errors import InputError
+from core.untrusted import opened_zip, zip_entry
 
 SCORE_COUNT = 52
+DETECTOR_MEMBER = "face_detector.tflite"
+_LARGEST_DETECTOR = 16 << 20
 _NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: Created TensorFlow", "W0000", "I0000", "E0000")
 
 log = logging.getLogger(__name__)
@@ -69,8 +73,9 @@ class LandmarkNetwork(Closeable):
                 with _native_messages_logged():
                     self._landmarker = vision.FaceLandmarker.create_from_options(options)
             except (ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:200]
                 raise InputError(
-                    f"{model_path}: the face landmarker could not be made from it ({_one_line(error)}); "
+                    f"{model_path}: the face landmarker could not be made from it ({reason}); "
                     "give the official face_landmarker.task"
                 ) from None
         self._library = from_library
@@ -101,6 +106,61 @@ class LandmarkNetwork(Closeable):
         if scores.shape != (SCORE_COUNT if self._scores else 0,):
             return None
         return NetworkAnswer(points, scores)
+
+
+class DetectedFace(NamedTuple):
+    """box: x, y, width, height in pixels, of forehead to chin; score: 0..1."""
+
+    box: tuple[float, float, float, float]
+    score: float
+
+
+class DetectionNetwork(Closeable):
+    """The detector inside the face landmarker's bundle: all faces of a picture, without landmarks, in 2 ms.
+
+    It sees 128×128 pixels of whatever it is given, so faces smaller than an eighth of the picture are not found. Owned
+    by one thread at a time. Raises InputError where the library is missing or the model cannot be loaded.
+    """
+
+    def __init__(self, model_path: Path, least_confidence: float = 0.5) -> None:
+        with opened_zip(model_path) as bundle:
+            model = zip_entry(bundle, DETECTOR_MEMBER, str(model_path), _LARGEST_DETECTOR)
+        with _lock:
+            self._library = _import_library()
+            vision = self._library.vision
+            options = vision.FaceDetectorOptions(
+                base_options=self._library.BaseOptions(model_asset_buffer=model),
+                running_mode=vision.RunningMode.IMAGE,
+                min_detection_confidence=least_confidence,
+            )
+            try:
+                with _native_messages_logged():
+                    self._detector = vision.FaceDetector.create_from_options(options)
+                    self._found(np.zeros((128, 128, 3), np.uint8))  # some messages come with the first picture only
+            except (ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"{model_path}: the face detector could not be made from it ({reason}); "
+                    "give the official face_landmarker.task"
+                ) from None
+
+    def close(self) -> None:
+        """Let go of the model. May be called twice."""
+        self._detector.close()
+
+    def run(self, rgb: NDArray[np.uint8]) -> list[DetectedFace]:
+        """The faces in `rgb` [H, W, 3], the surest first."""
+        detections = self._found(rgb)
+        boxes = (detection.bounding_box for detection in detections)
+        places = ((float(box.origin_x), float(box.origin_y), float(box.width), float(box.height)) for box in boxes)
+        scores = (float(detection.categories[0].score) for detection in detections)
+        return sorted(
+            (DetectedFace(*found) for found in zip(places, scores, strict=True)), key=lambda face: -face.score
+        )
+
+    def _found(self, rgb: NDArray[np.uint8]) -> list[Any]:
+        image = self._library.Image(image_format=self._library.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
+        return list(self._detector.detect(image).detections)
 
 
 class _Library(NamedTuple):
@@ -146,16 +206,8 @@ def _native_messages_logged() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             aside.seek(0)
-            _pass_on(aside.read().decode(errors="replace"))
-
-
-def _pass_on(text: str) -> None:
-    for line in text.splitlines():
-        if line.startswith(_NATIVE_MESSAGE_STARTS):
-            log.debug("mediapipe: %s", line)
-        else:
-            print(line, file=sys.stderr)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+            for line in aside.read().decode(errors="replace").splitlines():
+                if line.startswith(_NATIVE_MESSAGE_STARTS):
+                    log.debug("mediapipe: %s", line)
+                else:
+                    print(line, file=sys.stderr)

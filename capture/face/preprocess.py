@@ -105,7 +105,9 @@ def cut_driver(
     if frame.depth_m is None:
         view = frame.intrinsics.crop(box.x, box.y, box.width, box.height).resized(NETWORK_SIZE, NETWORK_SIZE)
         return rgb, lift_depth(observation, face, view)
-    limit_m = foreground_m or _foreground_limit(observation)
+    limit_m = foreground_m or PUBLISHED_FOREGROUND_M
+    if foreground_m is None and observation.tracked:
+        limit_m = max(limit_m, float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M)
     depth_m = _cut(frame.depth_m, box)
     depth_m = np.where(depth_m < limit_m, depth_m, np.float32(0))
     return np.where(depth_m[..., None] > 0, rgb, np.uint8(0)), depth_m
@@ -140,12 +142,6 @@ def network_input(color: NDArray[np.uint8], depth: NDArray[np.generic]) -> NDArr
     planes[:3] = color.transpose(2, 0, 1) / 255.0 * 2 - 1
     planes[3] = stretched * 2 - 1
     return planes
-
-
-def _foreground_limit(observation: FaceObservation) -> float:
-    if not observation.tracked:
-        return PUBLISHED_FOREGROUND_M
-    return max(PUBLISHED_FOREGROUND_M, float(observation.T_camera_head[2, 3]) + BEHIND_FACE_M)
 
 
 def _cut(picture: NDArray[_Pixel], box: FaceBox) -> NDArray[_Pixel]:

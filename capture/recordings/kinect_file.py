@@ -57,8 +57,12 @@ class KinectClip:
         self._path = path
         with _opened(path) as container:
             tracks = _tracks(path, container)
-            self.fps = float(_rate(container.streams[tracks.color]))
-            self.frame_count = _frame_count(container, container.streams[tracks.color], self.fps)
+            color = container.streams[tracks.color]
+            stated = float(color.average_rate or color.guessed_rate or 30)
+            self.fps = float(min(_RATES, key=lambda rate: abs(rate - stated)))
+            if container.duration is not None:  # the recorder writes the last frame's time there
+                first_s = float((color.start_time or 0) * color.time_base)
+                self.frame_count = max(1, round((float(container.duration) / 1e6 - first_s) * self.fps) + 1)
         self._tracks = tracks
         calibration = parse_calibration(tracks.calibration, tracks.depth_mode, tracks.color_mode, name=self.name)
         try:
@@ -204,20 +208,6 @@ def _calibration(path: Path, container: Any) -> str:
         f"{path}: expected the factory calibration as an attachment, found none; record with the Azure Kinect's own "
         "recorder, or attach it: mkvpropedit FILE --attachment-name calibration.json --add-attachment calibration.json"
     )
-
-
-def _rate(stream: Any) -> int:
-    """The nominal rate nearest to what the file says."""
-    guess = float(stream.average_rate or stream.guessed_rate or 30)
-    return min(_RATES, key=lambda rate: abs(rate - guess))
-
-
-def _frame_count(container: Any, stream: Any, fps: float) -> int | None:
-    """From the last frame's time, which is what the recorder writes as the duration."""
-    if container.duration is None:
-        return None
-    first_s = float((stream.start_time or 0) * stream.time_base)
-    return max(1, round((float(container.duration) / 1e6 - first_s) * fps) + 1)
 
 
 def _time_s(packet: Any) -> float:

@@ -127,10 +127,16 @@ class RecordedSource(RgbdSource):
         frame = self._peek()
         if frame is None:
             self._state = DeviceState.ENDED
-            self._tell_restamped()
+            if self._times.restamped:
+                log.warning(
+                    "%s: %d frames had no time, or one far from the frame before's; they follow it at %.0f a second",
+                    self.name, self._times.restamped, self.fps or 30.0,
+                )  # fmt: skip
             raise EOFError(f"{self.name}: end of the recording")
         if self._realtime:
-            if not self._wait_until_due(frame, timeout_s):
+            if (wait_s := -self._late_s(frame)) > 0:
+                self._sleep(min(wait_s, timeout_s))
+            if wait_s > timeout_s:
                 return None
             frame = self._catch_up(frame)
         else:
@@ -151,28 +157,22 @@ class RecordedSource(RgbdSource):
     def _peek(self) -> ClipFrame | None:
         """The next frame, which stays the next one. It is decoded here, in the time before it is due."""
         assert self._frames is not None
-        if self._next is None and (frame := self._read_on(self._frames)) is not None:
-            self._next = replace(frame, time_s=self._times.stamp(frame.time_s))
-        return self._next
-
-    def _read_on(self, frames: Iterator[ClipFrame]) -> ClipFrame | None:
+        if self._next is not None:
+            return self._next
         try:
-            return next(frames, None)
+            frame = next(self._frames, None)
         except InputError:
             raise
         except Exception as error:
             raise self._unreadable(f"{type(error).__name__}: {error}") from error
+        if frame is not None:
+            self._next = replace(frame, time_s=self._times.stamp(frame.time_s))
+        return self._next
 
     def _late_s(self, frame: ClipFrame) -> float:
         if self._start_s is None:
             self._start_s = self._clock() - frame.time_s
         return self._clock() - self._start_s - frame.time_s
-
-    def _wait_until_due(self, frame: ClipFrame, timeout_s: float) -> bool:
-        wait_s = -self._late_s(frame)
-        if wait_s > 0:
-            self._sleep(min(wait_s, timeout_s))
-        return wait_s <= timeout_s
 
     def _catch_up(self, frame: ClipFrame) -> ClipFrame:
         """`frame`, or the latest one that is due when the reader comes too late for it. Leaves what follows it next."""
@@ -192,8 +192,13 @@ class RecordedSource(RgbdSource):
 
     def _deliver(self, frame: ClipFrame) -> RgbdFrame | None:
         timestamp_s = max((self._start_s or 0.0) + frame.time_s, self._last_timestamp_s + LEAST_STEP_S)
+
+        def decoded() -> RgbdFrame:
+            picture = frame.load()
+            return RgbdFrame(picture.rgb, picture.depth_m, picture.intrinsics, timestamp_s, frame.index)
+
         try:
-            delivered = self._check(lambda: _frame_of(frame, timestamp_s))
+            delivered = self._check(decoded)
         except DamagedPictureError as error:
             self._leave_out(frame, error)
             return None
@@ -217,15 +222,3 @@ class RecordedSource(RgbdSource):
         if not self._told_late:
             log.warning("%s: cannot be read at its own rate; goes on %.1f s late", self.name, late_s)
         self._told_late = True
-
-    def _tell_restamped(self) -> None:
-        if self._times.restamped:
-            log.warning(
-                "%s: %d frames had no time, or one far from that of the frame before; they follow it at %.0f a second",
-                self.name, self._times.restamped, self.fps or 30.0,
-            )  # fmt: skip
-
-
-def _frame_of(frame: ClipFrame, timestamp_s: float) -> RgbdFrame:
-    picture = frame.load()
-    return RgbdFrame(picture.rgb, picture.depth_m, picture.intrinsics, timestamp_s, frame.index)

@@ -57,15 +57,23 @@ class R3dClip:
         self.name = str(path)
         self._path, self._rotation = path, rotation
         with self._opened() as archive:
-            self._metadata = self._read_metadata(archive)
+            text = self._entry(archive, "metadata", LARGEST_TEXT)
+            try:
+                self._metadata = _parsed(parse_json(text, "metadata"))
+            except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
+                raise SourceError(
+                    f"{self.name}: its metadata lacks what is needed ({type(error).__name__}: {error}); {_DAMAGED}"
+                ) from error
             self._frames = self._numbers(archive)
         self.fps = self._metadata.fps
         self.frame_count: int | None = len(self._frames)
 
     def frames(self) -> Iterator[ClipFrame]:
+        times_s, first = self._metadata.times_s, self._frames[0]
         with self._opened() as archive:
             for index, number in enumerate(self._frames):
-                time_s = self._time_s(index, number)
+                stamped = max(number, first) < len(times_s)
+                time_s = times_s[number] - times_s[first] if stamped else index / self.fps
                 yield ClipFrame(index, time_s, lambda number=number: self._load(archive, number))  # type: ignore[misc]
 
     @contextmanager
@@ -77,15 +85,6 @@ class R3dClip:
         with _told_as_source_error():
             return zip_entry(archive, name, self.name, largest)
 
-    def _read_metadata(self, archive: zipfile.ZipFile) -> _Metadata:
-        text = self._entry(archive, "metadata", LARGEST_TEXT)
-        try:
-            return _parsed(parse_json(text, "metadata"))
-        except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
-            raise SourceError(
-                f"{self.name}: its metadata lacks what is needed ({type(error).__name__}: {error}); {_DAMAGED}"
-            ) from error
-
     def _numbers(self, archive: zipfile.ZipFile) -> list[int]:
         """Numbers of the frames that have colour and depth, in order."""
         names = set(archive.namelist())
@@ -95,12 +94,6 @@ class R3dClip:
         if not complete:
             raise SourceError(f"{self.name}: expected rgbd/N.jpg with rgbd/N.depth, found no such pair; {_DAMAGED}")
         return complete
-
-    def _time_s(self, index: int, number: int) -> float:
-        times_s = self._metadata.times_s
-        if number < len(times_s) and self._frames[0] < len(times_s):
-            return times_s[number] - times_s[self._frames[0]]
-        return index / self.fps
 
     def _load(self, archive: zipfile.ZipFile, number: int) -> ClipPicture:
         rgb = self._rgb(archive, number)

@@ -1,27 +1,21 @@
-"""Recordings in video files: colour only, colour with a 16-bit depth video beside it, or depth and colour in one."""
+"""Recordings in video files: colour only, or colour with a 16-bit depth video beside it."""
 
 import logging
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from capture.recordings.camera_file import read_camera_file, recording_intrinsics, same_shape
 from capture.recordings.playback import ClipFrame, ClipPicture
-from capture.recordings.record3d_export import video_camera
 from capture.recordings.rgbd_folder import cleaned_depth, enlarged
 from capture.recordings.scaled_depth import DepthScale, scale_from_face
 from capture.recordings.video_file import DecodedFrame, decode_video, probe_video
-from core.camera import Intrinsics, assumed_intrinsics
+from core.camera import assumed_intrinsics
 from core.source import SourceError
 
-SideBySideDepth = Literal["hue", "gray"]
-
-HUE_RANGE_M = (0.0, 3.0)  # Record3D's export: what hue 0 and 1 stand for unless the video says otherwise
 _SCALE_PICTURES, _SCALE_EVERY = 8, 5  # frames looked at for the scale of a depth video: so many, every so many-th
 _MILLIMETRE_LIMIT = 16_000  # a clip whose values go beyond sixteen metres is not in millimetres
 _DEPTH_SUFFIXES = (".nut", ".mkv", ".avi", ".mov")
@@ -104,8 +98,7 @@ class PairClip:
 
     def _load(self, color: DecodedFrame, depth: DecodedFrame, scale: DepthScale) -> ClipPicture:
         depth_m = scale.metres(depth.gray16())
-        if depth_m.shape != (self._intrinsics.height, self._intrinsics.width):
-            depth_m = enlarged(depth_m, self._intrinsics.width, self._intrinsics.height)
+        depth_m = enlarged(depth_m, self._intrinsics.width, self._intrinsics.height)
         return ClipPicture(color.rgb(), cleaned_depth(depth_m), self._intrinsics)
 
     def _find_scale(self) -> DepthScale:
@@ -116,118 +109,9 @@ class PairClip:
             return DepthScale(0.0, 0.001, _MILLIMETRE_LIMIT)
         if self._camera is not None and self._camera.depth_range_m is not None:
             return DepthScale.between(*self._camera.depth_range_m, np.iinfo(np.uint16).max)
-        aligned = ((rgb, _fitting(values, self._intrinsics)) for rgb, values in samples)
+        size = self._intrinsics.width, self._intrinsics.height
+        aligned = ((rgb, enlarged(values, *size)) for rgb, values in samples)
         return scale_from_face(self.name, aligned, self._intrinsics, np.iinfo(np.uint16).max, self._face_model)
-
-
-class SideBySideClip:
-    """One video with depth in its left half and colour in its right one. A `Clip`.
-
-    Args:
-        depth_coding: "hue" (Record3D's export: hue 0…1 is 0…3 m or what the video says, black is no reading) or "gray"
-            (brightness 1…255 scaled as the published preprocessing does, nearer is darker; metres from `camera.json`
-            or the face). By default what the left half of the first frame looks like.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        depth_coding: SideBySideDepth | None = None,
-        fov_deg: float | None = None,
-        face_model: Path | None = None,
-    ) -> None:
-        self.name = str(path)
-        info = probe_video(path)
-        if info.width % 2:
-            raise SourceError(f"{path}: expected two halves side by side, got an odd width of {info.width}")
-        self.fps, self.frame_count = info.fps, info.frame_count
-        self._path, self._half = path, info.width // 2
-        self._coding = depth_coding or side_by_side_coding(first_picture(path)) or "gray"
-        self._camera = read_camera_file(path.parent)
-        self._intrinsics = recording_intrinsics(self._camera, self._half, info.height, fov_deg)
-        self._hue_range_m = HUE_RANGE_M
-        exported = video_camera(path, self._half, info.height) if self._coding == "hue" else None
-        if exported is not None:
-            self._intrinsics = self._intrinsics if self._camera is not None else exported.intrinsics
-            self._hue_range_m = exported.depth_range_m or HUE_RANGE_M
-        self._face_model = face_model
-        self._scale: DepthScale | None = None
-
-    def frames(self) -> Iterator[ClipFrame]:
-        if self._coding == "gray" and self._scale is None:
-            self._scale = self._find_scale()
-        for frame in decode_video(self._path):
-            yield ClipFrame(frame.index, frame.time_s, partial(self._load, frame))
-
-    def _load(self, frame: DecodedFrame) -> ClipPicture:
-        rgb = frame.rgb()
-        left, right = rgb[:, : self._half], np.ascontiguousarray(rgb[:, self._half :])
-        depth_m = (
-            depth_from_hue(left, self._hue_range_m) if self._scale is None else self._scale.metres(_brightness(left))
-        )
-        return ClipPicture(right, cleaned_depth(depth_m), self._intrinsics)
-
-    def _find_scale(self) -> DepthScale:
-        if self._camera is not None and self._camera.depth_range_m is not None:
-            return DepthScale.between(*self._camera.depth_range_m, 255)
-        frames = islice(decode_video(self._path), 0, _SCALE_PICTURES * _SCALE_EVERY, _SCALE_EVERY)
-        halves = ((rgb[:, : self._half], rgb[:, self._half :]) for rgb in (frame.rgb() for frame in frames))
-        pictures = ((np.ascontiguousarray(right), _brightness(left)) for left, right in halves)
-        return scale_from_face(self.name, pictures, self._intrinsics, 255, self._face_model)
-
-
-def first_picture(path: Path) -> NDArray[np.uint8]:
-    """The first frame of a video, [H, W, 3]. Raises SourceError where there is none."""
-    for frame in decode_video(path):
-        return frame.rgb()
-    raise SourceError(f"{path}: expected a video, found no picture in it; give another file")
-
-
-_GRAY_CHROMA = 16.0  # difference between the color channels that no part of a gray picture has, even compressed
-_COLOR_CHROMA = 10.0  # mean difference in a picture that shows a face
-_LEAST_CODED_SHARE = 0.05
-_PURE = 0.85  # saturation and value of hue-coded depth, which natural pictures hardly ever have over large parts
-
-
-def side_by_side_coding(rgb: NDArray[np.uint8]) -> SideBySideDepth | None:
-    """Whether a picture [H, W, 3] has depth in its left half, and how coded; None for an ordinary picture.
-
-    Hue-coded depth is all pure colours and black; gray depth has no colour at all while the right half has.
-    """
-    half = rgb.shape[1] // 2
-    if half < 16 or rgb.shape[1] % 2:
-        return None
-    left, right = rgb[:, :half].astype(np.float32), rgb[:, half : 2 * half].astype(np.float32)
-    strongest, weakest = left.max(axis=2), left.min(axis=2)
-    lit = strongest > 40
-    if lit.mean() < _LEAST_CODED_SHARE:
-        return None
-    pure = (strongest[lit] > _PURE * 255) & (weakest[lit] < (1 - _PURE) * strongest[lit])
-    if pure.mean() > 0.8:
-        return "hue"
-    chroma_left = float(np.percentile(strongest - weakest, 99.5))
-    chroma_right = float((right.max(axis=2) - right.min(axis=2)).mean())
-    return "gray" if chroma_left < _GRAY_CHROMA and chroma_right > _COLOR_CHROMA else None
-
-
-_EDGE_STEP_M = 0.06  # neighbours further apart lie on an edge, where compression blends their hues into false ones
-
-
-def depth_from_hue(rgb: NDArray[np.uint8], range_m: tuple[float, float] = HUE_RANGE_M) -> NDArray[np.float32]:
-    """Metres [H, W] from hue-coded depth [H, W, 3], hue 0…1 being `range_m`; 0 where there is no reading or hues of
-    different depth blend."""
-    import cv2
-
-    hsv = cv2.cvtColor(np.ascontiguousarray(rgb, dtype=np.float32) / np.float32(255), cv2.COLOR_RGB2HSV)
-    near_m, far_m = range_m
-    depth_m = np.asarray(hsv[..., 0] * np.float32((far_m - near_m) / 360) + np.float32(near_m), dtype=np.float32)
-    coded = (hsv[..., 1] > 0.5) & (hsv[..., 2] > 0.5)
-    depth_m[~coded] = 0.0
-    kernel = np.ones((3, 3), np.uint8)
-    nearest = cv2.erode(np.where(coded, depth_m, np.float32(far_m)), kernel)
-    farthest = cv2.dilate(depth_m, kernel)
-    depth_m[farthest - nearest > _EDGE_STEP_M] = 0.0
-    return depth_m
 
 
 def find_pair(path: Path) -> tuple[Path, Path] | None:
@@ -267,16 +151,3 @@ def _checked_partner(path: Path, side: str) -> Path:
     if partner is None:
         raise SourceError(f"{path}: expected a video of the same name in {path.parent.parent / side}, found none")
     return partner
-
-
-def _fitting(values: NDArray[np.uint16], intrinsics: Intrinsics) -> NDArray[np.uint16]:
-    if values.shape == (intrinsics.height, intrinsics.width):
-        return values
-    return enlarged(values.astype(np.float32), intrinsics.width, intrinsics.height).astype(np.uint16)
-
-
-def _brightness(gray: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """[H, W, 3] of equal channels → [H, W] 0…255, with the compression's almost-black as 0."""
-    value = gray[..., 1].astype(np.uint16)
-    value[value < 4] = 0
-    return value

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ DEPTH_SUFFIXES = (".png", ".exr")
 DEFAULT_FPS = 30.0
 _FARTHEST_M = 100.0  # beyond this a reading is not one
 _TOLD = 3  # missing numbers named in an error
+
+_Reading = TypeVar("_Reading", np.float32, np.uint16)
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,9 @@ class RgbdFolder:
         self.frame_count: int | None = len(self._pairs)
         camera = read_camera_file(folder)
         self.fps = camera.fps if camera is not None and camera.fps is not None else DEFAULT_FPS
-        self._size = _color_size(self._pairs[0].color)
+        with _opened(self._pairs[0].color, COLOR_FORMATS) as picture:
+            check_picture_size(str(self._pairs[0].color), *picture.size)
+            self._size = picture.size
         self._intrinsics = recording_intrinsics(camera, *self._size, fov_deg)
         self._load(self._pairs[0])  # whether the first frame can be read is told at once
 
@@ -117,12 +121,6 @@ def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
     return files
 
 
-def _color_size(path: Path) -> tuple[int, int]:
-    with _opened(path, COLOR_FORMATS) as picture:
-        check_picture_size(str(path), *picture.size)
-        return picture.size
-
-
 def _read_color(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     with _opened(path, COLOR_FORMATS) as picture:
         if picture.size != size:
@@ -147,8 +145,6 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
 def _read_depth(path: Path, intrinsics: Intrinsics) -> NDArray[np.float32]:
     depth_m = _read_exr(path) if path.suffix.lower() == ".exr" else _read_depth_png(path)
     height, width = depth_m.shape
-    if (width, height) == (intrinsics.width, intrinsics.height):
-        return depth_m
     if not same_shape((width, height), (intrinsics.width, intrinsics.height)):
         raise SourceError(
             f"{path}: expected depth aligned to the color of {intrinsics.width}x{intrinsics.height}, "
@@ -157,11 +153,13 @@ def _read_depth(path: Path, intrinsics: Intrinsics) -> NDArray[np.float32]:
     return enlarged(depth_m, intrinsics.width, intrinsics.height)
 
 
-def enlarged(depth_m: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+def enlarged(depth: NDArray[_Reading], width: int, height: int) -> NDArray[_Reading]:
     """Depth of the same view at another size, [height, width]; nearest readings, so that none is made up."""
-    rows = (np.arange(height) * depth_m.shape[0]) // height
-    columns = (np.arange(width) * depth_m.shape[1]) // width
-    return np.asarray(depth_m[rows[:, None], columns[None, :]], dtype=np.float32)
+    if depth.shape == (height, width):
+        return depth
+    rows = (np.arange(height) * depth.shape[0]) // height
+    columns = (np.arange(width) * depth.shape[1]) // width
+    return np.asarray(depth[rows[:, None], columns[None, :]])
 
 
 def _read_depth_png(path: Path) -> NDArray[np.float32]:

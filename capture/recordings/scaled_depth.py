@@ -6,7 +6,7 @@ the colour picture, has known distances at its landmarks. So sizes are those of 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,8 @@ ASSUMED_SPAN_M = 0.25  # from the nearest to the farthest value, where no face t
 ASSUMED_MIDDLE_M = 0.5
 _LEAST_SPAN_M, _MOST_SPAN_M = 0.02, 2.0
 _INLIER_M = 0.01
-_PATCH = 1
+_LEAST_READ = 0.5  # of the landmarks, for depth to be one of this face
+_LEAST_AGREEMENT = 0.5  # correlation of two reliefs, where depth reaches 0.8 and more
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ def scale_from_face(
     Where no face is found it says so in the log and assumes one (`assumed_scale`). Raises InputError without a face
     model.
     """
-    values, metres = _landmark_pairs(pictures, intrinsics, find_face_model(model_path))
+    read = list(_read_at_landmarks(pictures, intrinsics, find_face_model(model_path)))
+    values = np.concatenate([values for _, values, _ in read] or [np.zeros(0, np.uint16)])
+    metres = np.concatenate([metres for _, _, metres in read] or [np.zeros(0)])
     kept = (values > 1) & (values < largest)
     fit = _fit_line(values[kept].astype(float), metres[kept])
     if fit is None or not _LEAST_SPAN_M < fit[1] * largest < _MOST_SPAN_M:
@@ -85,26 +88,47 @@ def scale_from_face(
     return scale
 
 
-def _landmark_pairs(
+def fits_a_face(
+    pictures: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint16]]],
+    intrinsics: Intrinsics,
+    largest: int,
+    model_path: Path | None = None,
+) -> bool | None:
+    """Whether `values` [H, W] beside the pictures rise and fall as the depth of the faces in them; None without a face.
+
+    Only the relief counts, what a plane does not explain: the light on a wall may rise evenly. Raises InputError
+    without a face model.
+    """
+    agreements = []
+    for px, values, metres in _read_at_landmarks(pictures, intrinsics, find_face_model(model_path)):
+        kept = (values > 1) & (values < largest)
+        if kept.mean() < _LEAST_READ:
+            agreements.append(0.0)
+            continue
+        plane = np.column_stack([np.ones(kept.sum()), px[kept]])
+        both = np.column_stack([values[kept], metres[kept]]).astype(float)
+        relief = both - plane @ np.linalg.lstsq(plane, both, rcond=None)[0]
+        sizes = np.linalg.norm(relief, axis=0)
+        agreements.append(float(relief[:, 0] @ relief[:, 1] / max(sizes.prod(), 1e-12)))
+    return bool(np.median(agreements) > _LEAST_AGREEMENT) if agreements else None
+
+
+def _read_at_landmarks(
     pictures: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint16]]], intrinsics: Intrinsics, model: Path
-) -> tuple[NDArray[np.uint16], NDArray[np.float64]]:
-    """Values read at the stable landmarks of every picture, and the metres they ought to be."""
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.float64]]]:
+    """Of every picture with a face: places [N, 2] of stable landmarks, values [N] read there, and metres [N] due."""
     from capture.face.face_tracker import FaceTracker
 
     stable = np.flatnonzero(load_canonical_face(model).stable_weights >= 0.6)
-    values: list[NDArray[np.uint16]] = []
-    metres: list[NDArray[np.float64]] = []
     with FaceTracker(model) as tracker:
         for index, (rgb, raw) in enumerate(pictures):
             face = tracker.track(RgbdFrame(rgb, None, intrinsics, index / 30, index))
             if face.tracked:
                 columns, rows = np.floor(face.landmarks_px[stable]).astype(int).T
                 inside = (columns >= 0) & (columns < raw.shape[1]) & (rows >= 0) & (rows < raw.shape[0])
-                values.append(raw[rows[inside], columns[inside]])
-                metres.append(face.landmarks_m[stable[inside], 2].astype(np.float64))
-    if not values:
-        return np.zeros(0, np.uint16), np.zeros(0)
-    return np.concatenate(values), np.concatenate(metres)
+                seen = stable[inside]
+                metres = face.landmarks_m[seen, 2].astype(np.float64)
+                yield face.landmarks_px[seen], raw[rows[inside], columns[inside]], metres
 
 
 def _fit_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.recordings.picture_layout import PictureLayout
 from core.picture_limits import check_picture_size, plausible_fps
 from core.source import SourceError
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 LARGEST_FRAME_BYTES = 27_000_000  # decoded: 4K in 10 bits. A decoder may have to keep twenty of them
 # FFmpeg's names of what is tried on a file. Others are texts that make it open further files, or addresses.
@@ -24,24 +26,24 @@ _ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core
 _MOST_DAMAGED = 1000  # packets, after which a file is given up; so it ends even if reading it never would
 _LONGEST_GAP_S = 60.0  # between two frames; more is an error of the file
 _MISSING_SHARE = 0.05  # a container's count may be off by this without the file being damaged
-
-_Pixel = TypeVar("_Pixel", np.uint8, np.uint16)
+_STILL_CODECS = ("png", "bmp", "tiff", "webp", "gif")  # of pictures that programs put beside a film
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says of itself: upright width and height, nominal rate (0 unknown), and the number of frames as
-    counted by the file, or to within one as its length suggests, or None.
+    """What a video says of itself: width and height as seen (upright, with square pixels) and as stored (upright),
+    nominal rate (0 unknown), and the number of frames as counted by the file, or to within one as its length suggests,
+    or None.
     """
 
     width: int
     height: int
+    stored: tuple[int, int]
     fps: float
     frame_count: int | None
     pixel_format: str
-    stream_count: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,66 +54,72 @@ class DecodedFrame:
     time_s: float
     picture: "av.VideoFrame"
     path: Path
+    layout: PictureLayout
+    size: tuple[int, int]  # of all pictures of the file
 
     def rgb(self) -> NDArray[np.uint8]:
-        """[H, W, 3] uint8, upright. Raises SourceError where its pixels are of a kind that cannot be converted."""
-        return _upright(np.asarray(self._converted("rgb24"), np.uint8), self.picture.rotation)
+        """[H, W, 3] uint8 as seen. Raises SourceError where its pixels are of a kind that cannot be converted."""
+        with _av_errors(self.path):
+            return np.asarray(self.layout.array(self.picture, "rgb24", self.size), np.uint8)
 
     def gray16(self) -> NDArray[np.uint16]:
-        """[H, W] uint16, upright. Raises SourceError where its pixels are of a kind that cannot be converted."""
-        return _upright(np.asarray(self._converted("gray16le"), np.uint16), self.picture.rotation)
-
-    def _converted(self, pixels: str) -> NDArray[Any]:
+        """[H, W] uint16 as seen. Raises SourceError where its pixels are of a kind that cannot be converted."""
         with _av_errors(self.path):
-            return np.asarray(self.picture.to_ndarray(format=pixels))
+            return np.asarray(self.layout.array(self.picture, "gray16le", self.size), np.uint16)
 
 
 def probe_video(path: Path) -> VideoInfo:
     """What is in the file, checked, with one frame decoded. Raises SourceError where it holds no video to play."""
-    with _opened(path) as container:
-        stream = container.streams.video[0]
+    with _opened(path) as (container, stream):
         with _av_errors(path):
             first = next(iter(container.decode(stream)), None)
         if first is None:
             raise SourceError(f"{path}: expected a video, found no picture in it; give another file")
         _check_picture(path, first)
-        turned = _quarter_turns(first.rotation) % 2 != 0
-        width, height = (first.height, first.width) if turned else (first.width, first.height)
-        fps = _fps(stream)
-        count = stream.frames or _estimated_count(container)
-        return VideoInfo(width, height, fps, count, first.format.name, len(container.streams.video))
+        layout = _layout(path, first, stream)
+        stored = layout.coded[::-1] if layout.transposed else layout.coded
+        count = stream.frames or _estimated_count(container, stream)
+        return VideoInfo(*layout.size, stored, _fps(stream), count, first.format.name)
 
 
 def decode_video(path: Path) -> Iterator[DecodedFrame]:
-    """Every picture of the first video stream, in order, with times that never run backwards.
+    """Every picture of the film in it, in order, with times that never run backwards, upright and all of one size.
 
-    A file that is damaged or cut short gives what can be decoded; that it ended early is logged. Raises SourceError
-    where it cannot be opened or the picture's size changes on the way.
+    A file that is damaged or cut short gives what can be decoded; that it ended early is logged, and so is a change of
+    the picture's size. Raises SourceError where it cannot be opened.
     """
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        expected = stream.frames or _estimated_count(container) or 0
+    with _opened(path) as (container, stream):
+        expected = stream.frames or _estimated_count(container, stream) or 0
         clock = _Times(1 / (_fps(stream) or 30))
-        size: tuple[int, int] | None = None
-        index = 0
-        for picture in _pictures(path, container):
-            if size not in {None, (picture.width, picture.height)}:
-                raise SourceError(
-                    f"{path}: expected pictures of one size, frame {index} is {picture.width}x{picture.height} "
-                    f"and those before it are {size}; convert it to one size"
-                )
-            size = (picture.width, picture.height)
+        layout: PictureLayout | None = None
+        size, index = (0, 0), 0
+        for picture in _pictures(path, container, stream):
             _check_picture(path, picture)
-            yield DecodedFrame(index, clock.of(picture.time), picture, path)
+            before, layout = layout, _layout(path, picture, stream)
+            if before is None:
+                size = layout.size
+            elif layout.size != before.size:
+                told = "%s: its pictures change from %dx%d to %dx%d at frame %d; they are fitted into %dx%d"
+                log.warning(told, path, *before.size, *layout.size, index, *size)
+            yield DecodedFrame(index, clock.of(picture.time), picture, path, layout, size)
             index += 1
         if index < expected * (1 - _MISSING_SHARE) - 1:
             log.warning("%s: damaged or cut short, %d of about %d frames could be read", path, index, expected)
 
 
-def _pictures(path: Path, container: "InputContainer") -> Iterator["av.VideoFrame"]:
+def _layout(path: Path, picture: "av.VideoFrame", stream: "VideoStream") -> PictureLayout:
+    try:
+        layout = PictureLayout.of(picture, stream.sample_aspect_ratio)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}; convert it with a program that turns the pictures themselves") from None
+    check_picture_size(str(path), *layout.size)
+    return layout
+
+
+def _pictures(path: Path, container: "InputContainer", stream: "VideoStream") -> Iterator["av.VideoFrame"]:
     """What the decoder makes of the packets, one by one; those it cannot make anything of are left out."""
     errors = _decoding_errors()
-    packets = container.demux(container.streams.video[0])
+    packets = container.demux(stream)
     damaged = 0
     while True:
         try:
@@ -159,22 +167,42 @@ def open_container(path: Path) -> "InputContainer":
     return av.open(str(path), mode="r", metadata_errors="ignore", options={"format_whitelist": _FORMATS})
 
 
+def _film(path: Path, container: "InputContainer") -> "VideoStream":
+    """The stream to play: neither a cover nor another still, and of several films the one that players take."""
+    import av
+
+    beside = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    films = [stream for stream in container.streams.video if not stream.disposition & beside]
+    if not films:
+        holds = "only a cover picture" if container.streams.video else "no pictures"
+        raise SourceError(f"{path}: expected a video, found {holds}; give another file")
+    known = [stream for stream in films if stream.codec_context is not None]
+    if not known:
+        raise SourceError(f"{path}: its video is in a format that is not known; convert it to H.264 in an .mp4")
+
+    def rank(stream: "VideoStream") -> tuple[bool, bool]:
+        still = stream.frames == 1 or stream.codec_context.name in _STILL_CODECS
+        return not still, bool(stream.disposition & av.stream.Disposition.default)
+
+    film = max(known, key=rank)  # of equal ones the first
+    if len(known) > 1:
+        log.info("%s: holds %d videos; the one of %dx%d is played", path, len(known), film.width, film.height)
+    return film
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator["InputContainer"]:
+def _opened(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     if not path.is_file():
         raise SourceError(f"{path}: no such file; give a video or a folder of RGBD frames")
     with _av_errors(path):
         container = open_container(path)
     with container:
-        if not container.streams.video:
-            raise SourceError(f"{path}: expected a video, found a file without pictures; give another one")
-        context = container.streams.video[0].codec_context
-        if context is None:
-            raise SourceError(f"{path}: its video is in a format that is not known; convert it to H.264 in an .mp4")
+        stream = _film(path, container)
+        context = stream.codec_context
         _check_picture(path, context)
         context.thread_count = 1 if context.width * context.height <= _ONE_THREAD_PIXELS else 2
         context.thread_type = "AUTO"
-        yield container
+        yield container, stream
 
 
 @contextmanager
@@ -214,22 +242,11 @@ def _fps(stream: Any) -> float:
     return plausible_fps(float(stream.average_rate or stream.guessed_rate or 0))
 
 
-def _estimated_count(container: "InputContainer") -> int | None:
+def _estimated_count(container: "InputContainer", stream: "VideoStream") -> int | None:
     """Frames that the stream's length, or that of a file without anything else in it, makes room for."""
-    stream = container.streams.video[0]
     fps = _fps(stream)
     if stream.duration is not None and stream.time_base is not None:
         return round(float(stream.duration * stream.time_base) * fps) or None
     if container.duration is not None and len(container.streams) == 1:
         return round(container.duration / 1e6 * fps) or None
     return None
-
-
-def _quarter_turns(rotation: int) -> int:
-    return round(rotation / 90) % 4
-
-
-def _upright(picture: NDArray[_Pixel], rotation: int) -> NDArray[_Pixel]:
-    """Undo the rotation the file asks players for: whole quarter turns; `rotation` in degrees, counter-clockwise."""
-    quarter_turns = _quarter_turns(rotation)
-    return np.ascontiguousarray(np.rot90(picture, quarter_turns)) if quarter_turns else picture

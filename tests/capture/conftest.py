@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import CanonicalFace, load_canonical_face
+from tests.fakes.rendered_face import TRUEDEPTH, RenderedFace, rendered_faces
 
 VideoWriter = Callable[..., Path]
 TICKS = 90_000  # a second, where a video's times are given
@@ -23,7 +24,8 @@ def face() -> CanonicalFace:
 
 @pytest.fixture
 def write_video() -> VideoWriter:
-    """write(path, pictures, codec=…, pixel_format=…, times_s=…, rotation=…): a video file of [H, W(, 3)] arrays."""
+    """write(path, pictures, codec=…, pixel_format=…, times_s=…, rotation=…, matrix=…, aspect=…): a video file of
+    [H, W(, 3)] arrays, with the first four numbers of a display matrix and the shape of a pixel."""
 
     def write(
         path: Path,
@@ -33,6 +35,8 @@ def write_video() -> VideoWriter:
         pixel_format: str = "yuv420p",
         times_s: Sequence[float] | None = None,
         rotation: int = 0,
+        matrix: tuple[float, float, float, float] | None = None,
+        aspect: Fraction | None = None,
     ) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w") as container:
@@ -45,12 +49,23 @@ def write_video() -> VideoWriter:
                 stream.options = {"crf": "3"}
             if rotation:
                 stream.set_display_rotation(rotation)
+            if matrix is not None:
+                a, b, c, d = (round(number * 65536) for number in matrix)
+                stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
             for frame in _frames(pictures, times_s):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def driver() -> RenderedFace:
+    """A rendered person before a wall, 640x480, with exact depth."""
+    return rendered_faces(TRUEDEPTH, turn_deg=0.0, expressions=[{}])[0]
 
 
 def _frames(pictures: Sequence[NDArray[np.generic]], times_s: Sequence[float] | None) -> Iterator[av.VideoFrame]:

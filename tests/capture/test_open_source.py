@@ -1,5 +1,6 @@
 """The --device string."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,32 @@ def test_what_is_no_device_is_told(device: str, fragment: str) -> None:
         open_source(device, realtime=True)
     assert f"--device {device}" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(200), r"still picture \(HEIC\).*folder of numbered"),
+        (b"\xff\xd8\xff\xe0" + bytes(200), r"still picture \(JPEG\)"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(200), r"still picture \(PNG\)"),
+        (b"RIFF\0\0\0\0WEBPVP8 " + bytes(200), r"still picture \(WebP\)"),
+        (b"glTF\2\0\0\0" + bytes(200), "give it as --avatar"),
+        (b"PK\5\6" + bytes(18), "expected a video"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".heic", ".mp4"])
+def test_what_a_file_is_shows_in_its_content(tmp_path: Path, content: bytes, told: str, suffix: str) -> None:
+    path = tmp_path / f"driver{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=told) as error:
+        open_source(str(path), realtime=False)
+    assert "Kinect" not in str(error.value)
+
+
+def test_a_pipe_is_not_waited_on(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match="device or pipe"):
+        open_source(str(tmp_path / "pipe.mp4"), realtime=False)
 
 
 def test_webcams_are_made_without_touching_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from capture.open_source import open_source
 from capture.recordings.playback import RecordedSource
-from capture.recordings.recorded import (
-    ColorClip,
-    PairClip,
-    SideBySideClip,
-    depth_from_hue,
-    find_pair,
-    side_by_side_coding,
-)
+from capture.recordings.recorded import ColorClip, PairClip, find_pair
+from capture.recordings.side_by_side import SideBySideClip, depth_from_hue, side_by_side_coding
 from core.frame import RgbdFrame
 from core.source import SourceError, frames_of
+from tests.fakes.rendered_face import RenderedFace
 
 WriteVideo = Callable[..., Path]
 Depth = NDArray[np.uint16]
@@ -222,3 +217,52 @@ def test_playing_twice_gives_the_same(write_video: WriteVideo, tmp_path: Path) -
         runs.append([source.read(1.0).timestamp_s for _ in range(3)])  # type: ignore[union-attr]
         source.close()
     assert runs[0] == runs[1]
+
+
+def beside(left: NDArray[np.uint8], driver: RenderedFace) -> list[NDArray[np.uint8]]:
+    return [np.concatenate([left, driver.rgb], axis=1)] * 25
+
+
+def wall(level: tuple[float, float] = (200, 200)) -> NDArray[np.uint8]:
+    """A gray wall with a dark door in it, evenly lit from one level on the left to the other."""
+    row = np.linspace(*level, 640)
+    gray = np.repeat(np.tile(row, (480, 1))[..., None], 3, axis=2).astype(np.uint8)
+    gray[300:, 40:120] = 0
+    return gray
+
+
+@pytest.mark.parametrize("level", [(200, 200), (90, 220)])
+def test_a_gray_wall_beside_the_driver_is_no_depth(
+    write_video: WriteVideo, tmp_path: Path, driver: RenderedFace, level: tuple[float, float]
+) -> None:
+    device = write_video(tmp_path / "v.mp4", beside(wall(level), driver))
+    frame = all_frames(device)[0]
+    assert frame.depth_m is None
+    assert frame.rgb.shape == (480, 1280, 3)
+    halved = next(frames_of(open_source(str(device), realtime=False, layout="depth-color")))
+    assert halved.depth_m is not None
+    assert halved.rgb.shape == (480, 640, 3)
+
+
+def test_gray_depth_of_the_driver_is_recognised_by_the_face(
+    write_video: WriteVideo, tmp_path: Path, driver: RenderedFace
+) -> None:
+    """Also where the wall behind it has readings, so that nothing is black."""
+    depth = np.clip(20 + (driver.depth_m - 0.4) * 700, 20, 250).astype(np.uint8)
+    device = write_video(tmp_path / "v.mp4", beside(np.repeat(depth[..., None], 3, axis=2), driver))
+    frame = all_frames(device)[0]
+    assert frame.depth_m is not None
+    assert frame.rgb.shape == (480, 640, 3)
+    whole = next(frames_of(open_source(str(device), realtime=False, layout="color")))
+    assert whole.depth_m is None
+    assert whole.rgb.shape == (480, 1280, 3)
+
+
+def test_one_odd_frame_does_not_decide(write_video: WriteVideo, tmp_path: Path) -> None:
+    depth = hue_coded(np.full((48, 64), 0.45))
+    coded = np.concatenate([depth, natural()], axis=1)
+    plain = natural(128)
+    dark_first = write_video(tmp_path / "dark.mp4", [np.zeros_like(coded)] * 12 + [coded] * 60)
+    assert all_frames(dark_first)[0].depth_m is not None
+    flash_first = write_video(tmp_path / "flash.mp4", [coded] * 3 + [plain] * 60)
+    assert all_frames(flash_first)[0].depth_m is None

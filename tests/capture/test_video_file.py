@@ -1,6 +1,7 @@
 """Video files: whole, turned, odd in time, damaged, and not videos at all."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import av
 import numpy as np
 import pytest
 
+from capture.open_source import open_source
 from capture.recordings import video_file
 from capture.recordings.video_file import decode_video, probe_video
 from core import picture_limits
-from core.source import SourceError
+from core.source import SourceError, frames_of
 
 Pictures = list[np.ndarray]
 
@@ -91,12 +93,115 @@ def test_a_damaged_middle_is_left_out_and_told(
     assert "damaged" in caplog.text
 
 
-def test_a_change_of_size_is_told(write_video: Callable[..., Path], tmp_path: Path) -> None:
-    halves = [write_video(tmp_path / f"{size}.h264", [np.zeros((size, size, 3), np.uint8)] * 4) for size in (48, 64)]
+def test_pictures_that_change_their_size_are_fitted_into_the_first(
+    write_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = [np.full((48, 64, 3), 200, np.uint8), np.full((128, 64, 3), 200, np.uint8)]
+    parts = [write_video(tmp_path / f"{number}.h264", [rgb] * 4) for number, rgb in enumerate(pictures)]
     path = tmp_path / "both.h264"
-    path.write_bytes(b"".join(half.read_bytes() for half in halves))
-    with pytest.raises(SourceError, match="64x64"):
-        list(decode_video(path))
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    frames = [frame.rgb() for frame in decode_video(path)]
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 8
+    assert frames[-1][24, 32].min() > 190  # a tall picture keeps its shape, black on either side
+    assert frames[-1][:, :16].max() < 10
+    assert "from 64x48 to 64x128 at frame 4" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("matrix", "seen"),
+    [
+        ((1, 0, 0, 1), lambda rgb: rgb),
+        ((-1, 0, 0, 1), lambda rgb: rgb[:, ::-1]),
+        ((1, 0, 0, -1), lambda rgb: rgb[::-1]),
+        ((-1, 0, 0, -1), lambda rgb: rgb[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda rgb: rgb.swapaxes(0, 1)),
+        ((0, 1, -1, 0), lambda rgb: np.rot90(rgb, -1)),
+        ((0, -1, 1, 0), lambda rgb: np.rot90(rgb)),
+        ((0, -1, -1, 0), lambda rgb: np.rot90(rgb, 2).swapaxes(0, 1)),
+    ],
+)
+def test_all_eight_ways_to_turn_and_mirror_come_out_upright(
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    matrix: tuple[float, float, float, float],
+    seen: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    rgb[:16, :32], rgb[:16, 32:] = 230, 120  # tells its corners apart
+    path = write_video(tmp_path / "v.mp4", [rgb] * 3, matrix=matrix)
+    upright = next(decode_video(path)).rgb()
+    np.testing.assert_allclose(upright.astype(int), seen(rgb).astype(int), atol=40)
+    info = probe_video(path)
+    assert upright.shape == (info.height, info.width, 3)
+
+
+def test_a_slanting_display_matrix_is_refused(write_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3, matrix=(0.7, 0.7, -0.7, 0.7))
+    with pytest.raises(SourceError, match="neither a quarter turn nor a mirror"):
+        probe_video(path)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (Fraction(4, 3), 0, (85, 48)),
+        (Fraction(1, 2), 0, (64, 96)),
+        (Fraction(4, 3), 90, (48, 85)),
+        (Fraction(1, 900), 0, (64, 48)),  # no camera has such pixels
+    ],
+)
+def test_pixels_that_are_not_square_become_so(
+    write_video: Callable[..., Path], tmp_path: Path, aspect: Fraction, rotation: int, size: tuple[int, int]
+) -> None:
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    rgb[:, 32:] = 200
+    path = write_video(tmp_path / "v.mp4", [rgb] * 3, aspect=aspect, rotation=rotation)
+    info, upright = probe_video(path), next(decode_video(path)).rgb()
+    assert (info.width, info.height) == (upright.shape[1], upright.shape[0]) == size
+    assert upright.mean() == pytest.approx(100, abs=4)
+
+
+def with_second_track(path: Path, first: np.ndarray, second: np.ndarray, *, covered: str) -> Path:
+    """A film of `first` with a still or another film of `second`; `covered` says which kind, and which comes first."""
+    with av.open(str(path), "w") as container:
+        cover_first = covered == "cover first"
+        codecs = ["mjpeg" if "cover" in covered else "libx264", "libx264"]
+        streams = [container.add_stream(codec, rate=30) for codec in (codecs if cover_first else codecs[::-1])]
+        cover, film = streams if cover_first else streams[::-1]
+        for stream, rgb in ((film, first), (cover, second)):
+            stream.height, stream.width = rgb.shape[:2]
+            stream.pix_fmt = "yuvj420p" if stream is cover and "cover" in covered else "yuv420p"
+        if "cover" in covered:
+            cover.disposition = av.stream.Disposition.attached_pic
+        for stream, rgb, count in ((cover, second, 1 if "cover" in covered else 6), (film, first, 6)):
+            for _ in range(count):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("covered", ["cover last", "cover first", "second film"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_cover_or_a_second_film_does_not_matter(tmp_path: Path, covered: str, suffix: str) -> None:
+    if (suffix, covered) == (".mkv", "cover first"):
+        pytest.skip("Matroska keeps covers as attachments, which come last")
+    path = tmp_path / f"v{suffix}"
+    with_second_track(path, np.full((48, 64, 3), 200, np.uint8), np.full((32, 32, 3), 40, np.uint8), covered=covered)
+    frames = list(frames_of(open_source(str(path), realtime=False)))
+    assert len(frames) == 6
+    assert all(frame.rgb.shape == (48, 64, 3) and frame.rgb.mean() > 180 for frame in frames)
+
+
+def test_a_cover_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(cover.encode(None))
+    with pytest.raises(SourceError, match="only a cover picture"):
+        open_source(str(path), realtime=False)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +251,7 @@ def test_sound_alone_is_told(tmp_path: Path) -> None:
         frame.rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(SourceError, match="without pictures"):
+    with pytest.raises(SourceError, match="found no pictures"):
         probe_video(path)
 
 
