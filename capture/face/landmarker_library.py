@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from core.canonical_face import LANDMARK_COUNT
 from core.closeable import Closeable
-from core.errors import InputError
+from core.errors import InputError, pip_line
 from core.untrusted import opened_zip, zip_entry
 
 SCORE_COUNT = 52
@@ -180,7 +180,7 @@ def _import_library() -> _Library:
         from mediapipe.tasks.python import BaseOptions, vision
     except ImportError as error:
         raise InputError(
-            f"face tracking needs the package mediapipe ({error}): install it with  pip install mediapipe"
+            f"face tracking needs the package mediapipe ({error}): install it with  {pip_line('mediapipe')}"
         ) from None
     return _Library(vision, BaseOptions, Image, ImageFormat)
 
