@@ -50,6 +50,7 @@ _current = _Current()
 
 
 _LEAST_FREE_BYTES = 64 << 20
+OTHERWISE = "run with --headless to go without a window, or "
 
 
 def _spare_full_disk() -> None:
@@ -128,10 +129,21 @@ def is_software(ctx: moderngl.Context) -> bool:
 class GlWindow(Closeable):
     """A GLFW window and its context. Only for the main thread; close it, or use it as a context manager.
 
+    Args:
+        otherwise: what whoever has no display can do instead, for the message.
+
     Raises InputError where there is no display or the window cannot be opened.
     """
 
-    def __init__(self, width: int, height: int, title: str, *, vsync: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        title: str,
+        *,
+        vsync: bool = True,
+        otherwise: str = OTHERWISE,
+    ) -> None:
         import glfw
 
         _spare_full_disk()
@@ -139,8 +151,9 @@ class GlWindow(Closeable):
         self.glfw = glfw
         glfw.set_error_callback(self._keep_error)
         self._error = ""
+        self._way_out = f"{otherwise}start it on a desktop with a working graphics driver"
         if not glfw.init():
-            raise InputError(f"no window can be opened ({self._error or 'no display'}): {self._way_out()}")
+            raise InputError(f"no window can be opened ({self._error or 'no display'}): {self._way_out}")
         glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, REQUIRED_VERSION // 100)
         glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, REQUIRED_VERSION // 10 % 10)
         glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
@@ -149,21 +162,17 @@ class GlWindow(Closeable):
         self.handle: Any = glfw.create_window(width, height, title, None, None)
         if not self.handle:
             glfw.terminate()
-            raise InputError(f"no window with OpenGL 3.3 can be opened ({self._error}): {self._way_out()}")
+            raise InputError(f"no window with OpenGL 3.3 can be opened ({self._error}): {self._way_out}")
         self.make_current()
         glfw.swap_interval(1 if vsync else 0)
         try:
             self.ctx = create_context(headless=False)
         except Exception as error:
             self.close()
-            raise InputError(f"the window's OpenGL cannot be used ({error}): {self._way_out()}") from None
+            raise InputError(f"the window's OpenGL cannot be used ({error}): {self._way_out}") from None
 
     def _keep_error(self, code: int, text: bytes | str) -> None:
         self._error = f"{text.decode('utf-8', 'replace') if isinstance(text, bytes) else text} [{code:#x}]"
-
-    @staticmethod
-    def _way_out() -> str:
-        return "run with --headless to go without a window, or start it on a desktop with a working graphics driver"
 
     @property
     def framebuffer_size(self) -> tuple[int, int]:
