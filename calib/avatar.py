@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.avatar_arrays import PreparedArrays
-from calib.preparation_options import PreparationOptions, Vector
+from calib.preparation_options import PreparationOptions
 from calib.published.bfm import bfm_mesh
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
@@ -24,7 +23,6 @@ from calib.survey.hand_landmarks import Points, load_hand_landmarks
 from calib.survey.placement import check_axes
 from core.cache_folder import cache_folder, keep, kept
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
-from core.errors import InputError
 from core.mesh import Mesh
 from render.mesh.mesh_io import load_mesh
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 PREPARATION_VERSION = 16  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
-log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how many steps are behind, and of how many."""
@@ -50,7 +47,7 @@ class Avatar:
         display_mesh: what is drawn, in avatar units: the file's V vertices first, in file order, then those added where
             the mesh was too coarse or closed, for the mouth's inside and for eyeballs.
         T_world_file: [4, 4] similarity from file coordinates to avatar units.
-        intrinsics, T_camera_world: the avatar's camera, as published unless stated.
+        intrinsics, T_camera_world: the camera of `source_rgb`, as published, whatever the avatar is shown by.
         source_rgb: [256, 256, 3] uint8 and source_depth: [256, 256] float32 (0 where empty), seen by that camera.
         landmarks: [478, 3] float32 avatar units.
         rig: how the vertices follow.
@@ -127,9 +124,8 @@ def prepare_avatar(
         return replace(cached, by_hand=by_hand)
     survey = partial(_survey, str(path), mesh, options=options, points=points)
     tell = progress or (lambda _what, _done, _total: None)
-    avatar = _prepare(name, mesh, key, survey, avatar_camera(options.eye, options.translation), tell)
+    avatar = _prepare(name, mesh, key, survey, tell)
     keep(place, partial(_save, avatar=avatar), _KEPT)
-    log.info("%s: %s", path, avatar.description)
     return replace(avatar, by_hand=by_hand)
 
 
@@ -148,19 +144,6 @@ def _load_head(path: Path, options: PreparationOptions) -> Mesh:
 def default_cache_dir() -> Path:
     """Folder of the user's cache that prepared avatars are kept in."""
     return cache_folder("avatars")
-
-
-def avatar_camera(eye: Vector | None, translation: Vector | None) -> NDArray[np.float64]:
-    """T_camera_world [4, 4] of a camera at `eye` looking at the origin, before which the avatar is shifted."""
-    if eye is not None and not np.linalg.norm(eye) > 0.1:
-        raise InputError(f"--eye {' '.join(map(str, eye))}: expected a point away from the head; the default is 0 0 8")
-    if eye is not None and float(np.hypot(eye[0], eye[2])) < 1e-3 * float(np.linalg.norm(eye)):
-        raise InputError(
-            f"--eye {' '.join(map(str, eye))}: expected a point beside the head, this is right above or below"
-        )
-    shift = np.eye(4)
-    shift[:3, 3] = translation or (0.0, 0.0, 0.0)
-    return np.asarray(look_at(eye or PUBLISHED_EYE) @ shift)
 
 
 def _survey(
@@ -189,12 +172,12 @@ def _prepare(
     mesh: Mesh,
     key: str,
     look_at_head: Callable[["Studio"], "HeadSurvey"],
-    T_camera_world: NDArray[np.float64],
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
     from calib.survey.views import Studio
 
+    T_camera_world = look_at(PUBLISHED_EYE)
     tell("the face", 0, len(STEPS) + 1)
     with Studio(mesh) as studio:
         survey = look_at_head(studio)
@@ -219,7 +202,7 @@ def _prepare(
 def _content_key(mesh: Mesh, options: PreparationOptions, points: Points | None) -> str:
     """Hash of everything the preparation depends on; of the other options that is the mesh itself."""
     digest = hashlib.blake2b(digest_size=16)
-    given: dict[str, object] = {name: getattr(options, name) for name in ("up", "front", "eye", "translation")}
+    given: dict[str, object] = {name: getattr(options, name) for name in ("up", "front")}
     if points is not None:
         given["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
     digest.update(json.dumps([PREPARATION_VERSION, given]).encode())

@@ -27,6 +27,9 @@ class PersonalCalibration:
         folder: of the profiles; the user's data where None.
         show_range: ask for the range of motion as soon as a neutral is known.
 
+    Attributes:
+        prompt: what the person should do now, with the seconds left for it; empty while nothing is asked.
+
     Raises InputError for a profile that cannot be used.
     """
 
@@ -45,6 +48,8 @@ class PersonalCalibration:
         self._check: ProfileCheck | None = None
         self._range: RangeOfMotion | None = None
         self._prompt = ""
+        self.prompt = ""
+        self._asked = False
         self._recapture, self._range_asked = threading.Event(), threading.Event()
         self._notices: deque[str] = deque(maxlen=8)
         if show_range:
@@ -77,9 +82,14 @@ class PersonalCalibration:
         if self._recapture.is_set():
             self._recapture.clear()
             self._picker.request()
+            self._asked = True
         if self._picker.offer(observation):
+            first = not engine.calibrated
             engine.calibrate(observation)
             self._keep(engine, observation)
+            if self._asked or first:
+                self._tell("neutral taken" if self._asked else "your face now is the neutral one: N takes it again")
+                self._asked = False
         if self._check is not None and (hint := self._check.offer(observation)):
             self._tell(hint)
 
@@ -93,9 +103,11 @@ class PersonalCalibration:
         self._range.offer(observation.timestamp_s, engine.unit_weights if observation.tracked else None)
         if self._range.done:
             self._finish(engine, self._range.gains())
-        elif self._range.prompt != self._prompt:
+            return
+        if self._range.prompt != self._prompt:
             self._prompt = self._range.prompt
-            self._tell(self._prompt)
+            log.info("%s", self._prompt)
+        self.prompt = f"{self._prompt} · {self._range.seconds_left}"
 
     def _apply_profile(self, engine: MotionEngine, observation: FaceObservation) -> None:
         self._pending = False
@@ -122,7 +134,7 @@ class PersonalCalibration:
 
     def _start_or_stop(self, engine: MotionEngine) -> None:
         if self._range is not None:
-            self._range, self._prompt = None, ""
+            self._range, self._prompt, self.prompt = None, "", ""
             engine.gains = np.ones(52) if self._profile is None else self._profile.gains.copy()
             self._tell("range of motion: stopped, nothing changed")
         elif engine.unit_names is None:
@@ -132,7 +144,7 @@ class PersonalCalibration:
             self._range = RangeOfMotion()
 
     def _finish(self, engine: MotionEngine, gains: NDArray[np.float64]) -> None:
-        self._range, self._prompt = None, ""
+        self._range, self._prompt, self.prompt = None, "", ""
         engine.gains = gains
         changed = int((np.abs(gains - 1) > 0.01).sum())
         self._tell(f"range of motion: done, {changed} units adapted")

@@ -76,6 +76,7 @@ class ShowLoop:
 
     def run(self) -> bool:
         """Show poses until they end, somebody asks to stop, or the time is over; whether it was the time."""
+        self._viewer.notify("H shows all keys")
         while not self._stop.requested:
             if self._limit.is_over(time.monotonic(), ready=self._ready.is_set(), posed=self.posed):
                 return True
@@ -84,6 +85,7 @@ class ShowLoop:
             for notice in (self._person.take_notice(), self._recordings.take_notice()):
                 if notice is not None:
                     self._viewer.notify(notice)
+            self._viewer.prompt(self._person.prompt)
             try:
                 posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
@@ -132,6 +134,7 @@ class ShowLoop:
             self._viewer.notify("taking your face as neutral")
         elif command is ViewerCommand.RANGE:
             self._person.request_range()
+            self._viewer.notify("your range of motion: G again stops it")
         elif command is ViewerCommand.PAUSE:
             self._viewer.notify("paused" if self._inference.toggle_pause() else "going on")
             self._status_due_s = 0.0

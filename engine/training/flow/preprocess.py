@@ -2,17 +2,19 @@
 
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.errors import InputError
+from core.errors import InputError, MissingExtraError
 from core.untrusted import parse_json, read_bytes
+from core.writable import writing_to
 from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
 from engine.training.flow.preprocess_options import PreprocessOptions
 
@@ -41,9 +43,20 @@ class LocalExecutor:
         if self.workers == 1:
             yield from map(preprocess_clip, jobs)
             return
-        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(preprocess_clip, job) for job in jobs]
-            yield from (done.result() for done in as_completed(waiting))
+        with ProcessPoolExecutor(self.workers, get_context("spawn"), _left_to_the_parent) as pool:
+            try:
+                waiting = [pool.submit(preprocess_clip, job) for job in jobs]
+                yield from (done.result() for done in as_completed(waiting))
+            except BaseException:  # nobody waits for clips that are half done: the next run makes them
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in active_children():
+                    worker.terminate()
+                raise
+
+
+def _left_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; workers leave it to the one that the user started."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise InputError("--engine ray: needs the package ray; pip install 'vfa-live[ray]'") from None
+        raise MissingExtraError("ray", "--engine ray") from None
     return ray
 
 
@@ -124,7 +137,8 @@ def preprocess(
 ) -> list[ClipReport]:
     """Preprocess everything not done yet; returns this run's reports, which are also appended to `preprocess.jsonl`.
 
-    Raises InputError where there is nothing to preprocess, or two recordings would become one clip.
+    Raises InputError where there is nothing to preprocess, two recordings would become one clip, none of them became
+    one, or `out` cannot be written.
     """
     out, model = options.out, str(options.face_model) if options.face_model is not None else None
     found = find_recordings(options.inputs)
@@ -134,7 +148,9 @@ def preprocess(
             f"{', '.join(map(str, options.inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)"
         )
     _check_names(jobs)
-    out.mkdir(parents=True, exist_ok=True)
+    with writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / REPORT_NAME).open("a").close()
     skipped = set() if options.retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
     due = [job for job in jobs if not job.finished and job.recording not in skipped]
     executor: Executor = LocalExecutor(options.workers)
@@ -144,10 +160,12 @@ def preprocess(
     with progress() if progress is not None else nullcontext(_silent) as tell:
         tell("preprocessing", len(jobs) - len(due), len(jobs))
         for report in executor.run(due):
-            with (out / REPORT_NAME).open("a") as file:
+            with writing_to(out / REPORT_NAME), (out / REPORT_NAME).open("a") as file:
                 file.write(json.dumps(asdict(report)) + "\n")
             reports.append(report)
             tell("preprocessing", len(jobs) - len(due) + len(reports), len(jobs))
+    if not any(job.finished for job in jobs):
+        raise InputError("; ".join([f"{out}: not one clip came of {len(jobs)} recordings", *summary(reports)[1:]]))
     return reports
 
 
