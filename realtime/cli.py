@@ -99,7 +99,7 @@ def _run(command: Callable[[], None]) -> NoReturn:
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     status = _flushed(status)
-    if status > 128 or left_behind():  # threads of libraries may be in the middle of something: no waiting for them
+    if left_behind():  # its thread may be in the middle of a library: no waiting for it
         logging.shutdown()
         os._exit(status)
     sys.exit(status)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import tyro
 
+from core.writable import check_writable
 from engine.training.flow.preprocess_options import PreprocessOptions
 from engine.training.options import TrainOptions
 from realtime.threads.signals import stopped_by_signals
@@ -24,6 +25,7 @@ def train(options: Annotated[TrainOptions, tyro.conf.arg(name="")]) -> None:
     """Train a flow network; torchrun -m realtime train … does so in many processes."""
     from engine.training.run import train as run
 
+    check_writable(options.out / "checkpoint", "--out")
     with stopped_by_signals(Stop()) as stop:  # the run ends after its step, with a checkpoint
         path = run(options, lambda: stop.requested)
     if path is not None:

@@ -71,6 +71,7 @@ def clip(tmp_path: Path) -> Path:
         ("realtime.offline.find_neutral", "animate"),
         ("capture.synthetic.studio.clip_plan.plan_clip", "synth"),
         ("capture.open_source.open_source", "live"),
+        ("concurrent.futures:ProcessPoolExecutor.submit", "preprocess"),
     ],
 )
 def test_a_signal_ends_any_command_at_any_stage(
@@ -81,6 +82,7 @@ def test_a_signal_ends_any_command_at_any_stage(
         "animate": ("animate", "--driving", clip, "--avatar", "lowpoly", "--out", out),
         "live": ("live", "--avatar", "lowpoly", "--headless", "--record", out, "--report", report, "--seconds", 2),
         "synth": ("synth", "--out", out, "--size", 160, 120),
+        "preprocess": ("preprocess", clip, "--out", out, "--workers", 2),
     }[command]
     done = run_python(AT_STAGE, int(number), stage, *arguments)
     status, words = ENDED[number]
@@ -160,6 +162,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(places: list[Pat
         ("animate", "--driving", clip, "--avatar", "lowpoly", "--out", place),
         ("synth", "--out", place),
         ("preprocess", clip, "--out", place),
+        ("train", "--stage", "code", "--data", clip.parent, "--out", place),
         ("prepare", "--avatar", "lowpoly", "--picture", place),
         ("prepare", "--avatar", "lowpoly", "--place-landmarks", place),
     ):

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from core.errors import InputError, MissingExtraError
 from core.untrusted import parse_json, read_bytes
-from core.writable import writing_to
+from core.writable import check_writable, writing_to
+from engine.training.flow.clip_writer import remove_unfinished
 from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
 from engine.training.flow.preprocess_options import PreprocessOptions
 
@@ -148,9 +149,7 @@ def preprocess(
             f"{', '.join(map(str, options.inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)"
         )
     _check_names(jobs)
-    with writing_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-        (out / REPORT_NAME).open("a").close()
+    check_writable(out / REPORT_NAME, "--out")
     skipped = set() if options.retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
     due = [job for job in jobs if not job.finished and job.recording not in skipped]
     executor: Executor = LocalExecutor(options.workers)
@@ -159,11 +158,19 @@ def preprocess(
     reports: list[ClipReport] = []
     with progress() if progress is not None else nullcontext(_silent) as tell:
         tell("preprocessing", len(jobs) - len(due), len(jobs))
-        for report in executor.run(due):
-            with writing_to(out / REPORT_NAME), (out / REPORT_NAME).open("a") as file:
-                file.write(json.dumps(asdict(report)) + "\n")
-            reports.append(report)
-            tell("preprocessing", len(jobs) - len(due) + len(reports), len(jobs))
+        try:
+            for report in executor.run(due):
+                with writing_to(out / REPORT_NAME):
+                    out.mkdir(parents=True, exist_ok=True)
+                    with (out / REPORT_NAME).open("a") as file:
+                        file.write(json.dumps(asdict(report)) + "\n")
+                reports.append(report)
+                tell("preprocessing", len(jobs) - len(due) + len(reports), len(jobs))
+        except BaseException:
+            for job in due:
+                if not job.finished:
+                    remove_unfinished(out, job.person, job.name)
+            raise
     if not any(job.finished for job in jobs):
         raise InputError("; ".join([f"{out}: not one clip came of {len(jobs)} recordings", *summary(reports)[1:]]))
     return reports
