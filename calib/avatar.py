@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.avatar_arrays import PreparedArrays
-from calib.preparation_options import PreparationOptions, Vector
+from calib.preparation_options import PreparationOptions
 from calib.published.bfm import bfm_mesh
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
@@ -54,7 +54,7 @@ class Avatar:
         binding: for files of too many triangles to be worked out: a coarse mesh stands in for the file's, its vertices
             come first in `display_mesh`, and this is how the file's follow them.
         T_world_file: [4, 4] similarity from file coordinates to avatar units.
-        intrinsics, T_camera_world: the avatar's camera, as published unless stated.
+        intrinsics, T_camera_world: the camera of `source_rgb`, as published, whatever the avatar is shown by.
         source_rgb: [256, 256, 3] uint8 and source_depth: [256, 256] float32 (0 where empty), seen by that camera.
         landmarks: [478, 3] float32 avatar units.
         rig: how the vertices follow.
@@ -136,9 +136,8 @@ def prepare_avatar(
             return replace(_load(place, name, mesh, key), by_hand=by_hand)
     survey = partial(_survey, str(path), options=options, points=points)
     tell = progress or (lambda _what, _done, _total: None)
-    T_camera_world = avatar_camera(options.eye, options.translation)
     try:
-        avatar = _prepare(name, mesh, key, survey, T_camera_world, tell)
+        avatar = _prepare(name, mesh, key, survey, tell)
     except InputError:
         raise
     except _ODD_HEAD as error:  # a face was found on it, but its surface is like no head's that was thought of
@@ -149,7 +148,6 @@ def prepare_avatar(
             "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
         ) from error
     keep(place, partial(_save, avatar=avatar), _KEPT)
-    log.info("%s: %s", path, avatar.description)
     return replace(avatar, by_hand=by_hand)
 
 
@@ -168,19 +166,6 @@ def _load_head(path: Path, options: PreparationOptions) -> Mesh:
 def default_cache_dir() -> Path:
     """Folder of the user's cache that prepared avatars are kept in."""
     return cache_folder("avatars")
-
-
-def avatar_camera(eye: Vector | None, translation: Vector | None) -> NDArray[np.float64]:
-    """T_camera_world [4, 4] of a camera at `eye` looking at the origin, before which the avatar is shifted."""
-    if eye is not None and not np.linalg.norm(eye) > 0.1:
-        raise InputError(f"--eye {' '.join(map(str, eye))}: expected a point away from the head; the default is 0 0 8")
-    if eye is not None and float(np.hypot(eye[0], eye[2])) < 1e-3 * float(np.linalg.norm(eye)):
-        raise InputError(
-            f"--eye {' '.join(map(str, eye))}: expected a point beside the head, this is right above or below"
-        )
-    shift = np.eye(4)
-    shift[:3, 3] = translation or (0.0, 0.0, 0.0)
-    return np.asarray(look_at(eye or PUBLISHED_EYE) @ shift)
 
 
 def _survey(
@@ -209,12 +194,12 @@ def _prepare(
     mesh: Mesh,
     key: str,
     look_at_head: Callable[[Mesh, "Studio"], "HeadSurvey"],
-    T_camera_world: NDArray[np.float64],
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
     from calib.survey.views import Studio
 
+    T_camera_world = look_at(PUBLISHED_EYE)
     worked, binding, size = mesh, None, ""
     if len(mesh.faces) > MOST_FACES:
         tell("fewer triangles", 0, len(STEPS) + 1)
@@ -246,7 +231,7 @@ def _prepare(
 def _content_key(mesh: Mesh, options: PreparationOptions, points: Points | None) -> str:
     """Hash of everything the preparation depends on; of the other options that is the mesh itself."""
     digest = hashlib.blake2b(digest_size=16)
-    given: dict[str, object] = {name: getattr(options, name) for name in ("up", "front", "eye", "translation")}
+    given: dict[str, object] = {name: getattr(options, name) for name in ("up", "front")}
     if points is not None:
         given["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
     digest.update(json.dumps([PREPARATION_VERSION, given]).encode())

@@ -8,7 +8,7 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class PreparationOptions:
-    """How the head's file is taken, and how the head stands before its camera."""
+    """How the head's file is taken."""
 
     bfm: Path | None = None
     """BFM09_model_info.mat, the model that --avatar COEFFICIENTS.npy belongs to."""
@@ -21,12 +21,6 @@ class PreparationOptions:
 
     front: str | None = None
     """Axis of the file the face looks along. Guessed and shown when not given."""
-
-    eye: Vector | None = None
-    """Position of the avatar's camera, looking at the origin (published convention: 0 0 8)."""
-
-    translation: Vector | None = None
-    """Shift of the avatar before its camera, in avatar units."""
 
     landmarks: Path | None = None
     """Landmarks placed by hand (.json) for heads that are not human; vfa prepare --place-landmarks makes the file."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from capture.face.face_model_file import find_face_model
 from capture.face.landmarker_library import DetectionNetwork
 from core.frame import RgbdFrame
-from core.source import DeviceState, RgbdSource, frames_of
+from core.source import DeviceState, RgbdSource, Sound, frames_of
 
 _CV_TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 _ENOUGH = 4  # pictures with a face
@@ -111,6 +111,10 @@ class UprightSource(RgbdSource):
     @property
     def device_latency_s(self) -> float | None:
         return self._source.device_latency_s
+
+    @property
+    def sound(self) -> Sound | None:
+        return self._source.sound
 
     def open(self) -> None:
         if self._quarter_turns is None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from core import cache_limit
 from core.whole_file import remove_left_behind, whole_file
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ def keep(path: Path, save: Callable[[Path], object], what: str) -> bool:
         with whole_file(path) as partial:
             save(partial)
             partial.chmod(0o600)
+        if path.is_relative_to(root := cache_folder("")):
+            cache_limit.trim(root, keep=path)
     except Exception as error:  # writers of other libraries raise all kinds; none is worth the program
         if path.parent not in _told:
             _told.add(path.parent)
@@ -79,6 +82,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
+        cache_limit.used(path)
     except Exception as error:  # whatever is wrong with an entry, it can be made anew
         log.warning("%s: %s kept there is damaged (%s); it is made anew", path, what, _reason(error))
 

@@ -143,24 +143,33 @@ def transform_points(transform: NDArray[np.float64], points: NDArray[_Float]) ->
 
 
 _MAX_ELEVATION = math.radians(89.0)
+_ABOVE = 1e-3  # of the distance: an eye so little beside the axis is right above or below
+_NEAREST, _FARTHEST = 0.05, 40.0  # avatar units
 
 
 @dataclass
 class OrbitCamera:
     """The viewer's camera in the published convention: it sits at `eye`, looks at the origin with +y up, and the mesh
-    is moved by `translation` before it is seen. Both can be printed and passed to the command line again.
+    is moved by `translation` before it is seen. Both can be printed and passed to the command line again. From straight
+    above or below, where +y is no direction in the picture, the face looks down or up in it.
 
-    Raises InputError where the eye lies at the origin or (almost) straight above or below it.
+    Attributes:
+        nearest, farthest: how far from the mesh's origin it may be moved. A view that was asked for beyond them stands,
+            and can be moved towards them only.
+
+    Raises InputError where the eye lies at the origin.
     """
 
     eye: NDArray[np.float64] = field(default_factory=lambda: np.array(PUBLISHED_EYE))
     translation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    nearest: float = _NEAREST
+    farthest: float = _FARTHEST
 
     def __post_init__(self) -> None:
         self.eye = np.array(self.eye, dtype=np.float64).reshape(3)
         self.translation = np.array(self.translation, dtype=np.float64).reshape(3)
         try:
-            look_at(self.eye)
+            self._view()
         except ValueError as error:
             raise InputError(
                 f"--eye {_triple(self.eye)}: {error}; choose another point, such as --eye 0 0 8 in front of the face"
@@ -171,9 +180,15 @@ class OrbitCamera:
 
     def T_camera_world(self) -> NDArray[np.float64]:
         """[4, 4] from the avatar's world to the camera."""
-        view = look_at(self.eye)
+        view = self._view()
         view[:3, 3] += view[:3, :3] @ self.translation
         return view
+
+    def _view(self) -> NDArray[np.float64]:
+        """[4, 4] before the translation."""
+        beside = float(np.hypot(self.eye[0], self.eye[2]))
+        upright = beside > _ABOVE * float(np.linalg.norm(self.eye))
+        return look_at(self.eye, up=(0.0, 1.0, 0.0) if upright else (0.0, 0.0, -math.copysign(1.0, self.eye[1])))
 
     def orbit(self, azimuth_rad: float, elevation_rad: float) -> None:
         """Turn the eye about the origin: positive azimuth moves it to image right, positive elevation upwards."""
@@ -186,15 +201,26 @@ class OrbitCamera:
 
     def pan(self, right: float, up: float) -> None:
         """Move the mesh by so many world units to the right and up as seen in the picture."""
-        axes = look_at(self.eye)[:3, :3]
-        self.translation = self.translation + right * axes[0] - up * axes[1]
+        axes = self._view()[:3, :3]
+        self.shift(right * axes[0] - up * axes[1])
+
+    def shift(self, by: NDArray[np.float64]) -> None:
+        """Move the mesh by so much [3]; it stays where that would bring it too near or too far."""
+        before, after = (float(np.linalg.norm(self.eye - self.translation - step)) for step in (0 * by, by))
+        if min(before, self.nearest) <= after <= max(before, self.farthest):
+            self.translation = self.translation + by
 
     def zoom(self, factor: float) -> None:
-        """Bring the eye `factor` times nearer to the origin (more than 1 enlarges the picture)."""
+        """Bring the eye `factor` times nearer to the origin (more than 1 enlarges the picture), as far as it may go."""
         if factor <= 0:
             raise ValueError(f"a zoom factor must be positive, got {factor}")
         radius = float(np.linalg.norm(self.eye))
-        self.eye = self.eye * (min(max(radius / factor, 0.05), 1e4) / radius)
+        direction = self.eye / radius
+        along = float(direction @ self.translation)  # where the mesh's origin lies on the way
+        beside_2 = float(self.translation @ self.translation) - along**2
+        near = along + math.sqrt(max(self.nearest**2 - beside_2, 0.0))
+        far = along + math.sqrt(max(self.farthest**2 - beside_2, 0.0))
+        self.eye = direction * min(max(radius / factor, min(near, radius)), max(far, radius), 1e4)
 
     def reset(self) -> None:
         """Back to where the camera was made."""

@@ -1,5 +1,10 @@
-"""The error a user can act on, shared by every package because `render` is the one they may all import."""
+"""The error a user can act on, and the line that installs what is missing."""
 
+import shlex
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[1]
 _LONGEST = 1500
 
 
@@ -18,9 +23,21 @@ class InputError(ValueError):
         super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
 
 
+def install_line(extra: str, *options: str) -> str:
+    """The command that adds an extra to the environment that is running, from the folder where it runs from one."""
+    from_folder = (_ROOT / "pyproject.toml").is_file()
+    what = ["-e", f"{_ROOT}[{extra}]"] if from_folder else [f"vfa-live[{extra}]"]
+    return pip_line(*options, *what)
+
+
+def pip_line(*arguments: str) -> str:
+    """The command that installs something into the environment that is running."""
+    return shlex.join([sys.executable or "python", "-m", "pip", "install", *arguments])
+
+
 class MissingExtraError(InputError):
     """An optional dependency is needed and absent; the message carries the install line."""
 
     def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f'{needed_for} needs the extra "{extra}": install it with  pip install "vfa-live[{extra}]"')
+        super().__init__(f'{needed_for} needs the extra "{extra}": install it with  {install_line(extra)}')
         self.extra = extra

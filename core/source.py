@@ -1,7 +1,9 @@
 """Where frames come from: one small protocol for cameras, recordings and the built-in performer."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 from core.frame import RgbdFrame
@@ -21,6 +23,15 @@ class DeviceState(Enum):
     DAMAGED = "damaged pictures"
     RECONNECTING = "reconnecting"
     ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The sound that goes with a source's pictures: the file that holds it, and the timestamp, on the clock of the
+    frames, of that file's first picture."""
+
+    path: Path
+    begins_s: float
 
 
 class RgbdSource(Protocol):
@@ -51,6 +62,11 @@ class RgbdSource(Protocol):
     @property
     def device_latency_s(self) -> float | None:
         """What the device adds between exposure and arrival; None where that is not known, or without a device."""
+        return None
+
+    @property
+    def sound(self) -> Sound | None:
+        """The sound of a recording, once its first frame was read; None where there can be none."""
         return None
 
     def open(self) -> None:

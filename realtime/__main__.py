@@ -1,6 +1,6 @@
 """`python -m realtime` is `vfa`; so is `torchrun -m realtime`."""
 
-from realtime.cli import main
+from realtime.start import main
 
 if __name__ == "__main__":
     main()

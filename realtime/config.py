@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
-from calib.preparation_options import PreparationOptions
+from calib.preparation_options import PreparationOptions, Vector
 from capture.open_source import Layout, Rotate
+from core.camera import PUBLISHED_EYE, OrbitCamera
 from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
+from realtime.recording.recorder import FilmName
 
 EngineName = Literal["auto", "expression", "landmark", "flow"]
 
@@ -80,36 +83,52 @@ class MotionOptions:
             raise InputError(f"--fov {self.fov:g}: expected degrees between 5 and 150; leave it out if not known")
 
 
-def _check_size(width: int, height: int) -> None:
-    if not (64 <= width <= 8192 and 64 <= height <= 8192):
-        raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
-
-
 @dataclass(frozen=True, kw_only=True)
-class LiveOptions(AvatarOptions, MotionOptions):
-    """Drive a head live: capture, track, animate, show, record."""
+class ViewOptions:
+    """Where the avatar is seen from; key P prints what it is in the window. The motion does not depend on it."""
 
-    device: str = "demo"
-    """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD or color-only video."""
+    eye: Vector | None = None
+    """Position of the camera, looking at the origin (published convention: 0 0 8)."""
 
-    calibrate_range: bool = False
-    """Begin with the range of motion: twenty seconds of prompts that set gains per unit (key G does the same)."""
-
-    headless: bool = False
-    """Render without a window (EGL); use with --record, --report or --seconds."""
+    translation: Vector | None = None
+    """Shift of the avatar before its camera, in avatar units."""
 
     size: tuple[int, int] = (960, 720)
     """Width and height of the picture."""
 
+    def camera(self) -> OrbitCamera:
+        """Raises InputError where nothing can be seen from there."""
+        return OrbitCamera(np.array(self.eye or PUBLISHED_EYE), np.array(self.translation or (0.0, 0.0, 0.0)))
+
+    def check(self) -> None:
+        """Raises InputError."""
+        width, height = self.size
+        if not (64 <= width <= 8192 and 64 <= height <= 8192):
+            raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
+        self.camera()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowOptions(ViewOptions):
+    """The picture, and where the avatar in it is seen from (key P prints that)."""
+
+    headless: bool = False
+    """Render without a window (EGL); use with --record, --report or --seconds."""
+
     mirror: bool = False
     """Show the avatar as in a mirror."""
 
-    seconds: float | None = None
-    """End so many seconds after the first frame is shown, or half a minute later where none ever comes. Without it:
-    until the window closes, Ctrl-C or the end of the file."""
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingOptions:
+    """What is kept of a session. In the window, key V starts and stops a recording too."""
 
     record: Path | None = None
-    """Folder for preview.mp4 and animation.npz. In the window, key V starts and stops a recording too."""
+    """Folder for preview.mp4 and animation.npz."""
+
+    film: FilmName | None = None
+    """What preview.mp4 shows, as high as the window: both (driver beside avatar) or avatar. When not given: both, 480
+    pixels high, which costs the least."""
 
     overwrite: bool = False
     """Replace a recording that is already in the folder."""
@@ -117,12 +136,49 @@ class LiveOptions(AvatarOptions, MotionOptions):
     report: Path | None = None
     """Write counts, rates, latencies and memory to this JSON file at the end."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(AvatarOptions, MotionOptions):
+    """Drive a head live: capture, track, animate, show, record. `vfa-live clip.mp4` is short for --device clip.mp4."""
+
+    clip: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[CLIP]")] = None
+    """What drives: a clip, or all that --device takes."""
+
+    device: str = "demo"
+    """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD or color-only video."""
+
+    once: bool = False
+    """End with the end of a recording, instead of beginning anew. So it is without a window, and with --record."""
+
+    seconds: float | None = None
+    """End so many seconds after the first frame is shown, or half a minute later where none ever comes. Without it:
+    until the window closes, Ctrl-C or the end of the file."""
+
+    calibrate_range: bool = False
+    """Begin with the range of motion: twenty seconds of prompts that set gains per unit (key G does the same)."""
+
+    window: tyro.conf.OmitArgPrefixes[WindowOptions] = field(default_factory=WindowOptions)
+
+    recording: tyro.conf.OmitArgPrefixes[RecordingOptions] = field(default_factory=RecordingOptions)
+
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
-        _check_size(*self.size)
+        self.window.check()
+        if self.clip is not None and self.device != "demo":
+            raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
+
+    @property
+    def driving(self) -> str:
+        """The device or path that drives."""
+        return self.device if self.clip is None else self.clip
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a recording begins anew at its end."""
+        return not (self.once or self.window.headless or self.recording.record is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,16 +194,18 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
     """Frame in which the driver's face is neutral, counted from 0; auto looks for one."""
 
-    size: tuple[int, int] = (960, 720)
-    """Width and height of the avatar's picture before it is set beside the driver's."""
+    film: FilmName = "both"
+    """What preview.mp4 shows, as high as --size says: both (driver beside avatar) or avatar."""
 
     overwrite: bool = False
     """Replace a recording that is already in the folder."""
 
+    view: tyro.conf.OmitArgPrefixes[ViewOptions] = field(default_factory=ViewOptions)
+
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
-        _check_size(*self.size)
+        self.view.check()
         if self.neutral_frame != "auto" and not self.neutral_frame.isdecimal():
             raise InputError(
                 f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from calib.avatar import Avatar
@@ -14,7 +15,7 @@ from core.source import RgbdSource, frames_of
 from realtime.live.pipeline import FramePipeline
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter
-from realtime.recording.recorder import write_pose
+from realtime.recording.recorder import FilmName, write_pose
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from render.window.viewer import Viewer
 
@@ -71,20 +72,29 @@ def _observe_frame(source: RgbdSource, make_tracker: Callable[[], FaceTracker], 
 
 
 def animate(
-    source: RgbdSource, pipeline: FramePipeline, avatar: Avatar, viewer: Viewer, out: Path, progress: Progress
+    source: RgbdSource,
+    pipeline: FramePipeline,
+    avatar: Avatar,
+    viewer: Viewer,
+    out: Path,
+    progress: Progress,
+    film: FilmName = "both",
 ) -> int:
     """Answer every frame of `source`, each before the next is read; writes animation.npz and preview.mp4 into `out`.
 
     Args:
         pipeline: its engine is calibrated (`find_neutral`).
         viewer: shows `avatar`, off screen.
+        film: what preview.mp4 shows, as high as the viewer's picture.
 
     Returns the number of frames. A failure on the way leaves neither file under its final name.
     """
-    animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
-    preview = PreviewWriter(out / PREVIEW_NAME)
     troubles: Counter[str] = Counter()
-    try:
+    with ExitStack() as undo:
+        animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
+        undo.callback(animation.discard)
+        preview = PreviewWriter(out / PREVIEW_NAME, None, driver=film == "both", sound=lambda: source.sound)
+        undo.callback(preview.discard)
         for frame in frames_of(source):
             pose = pipeline.process(frame).pose
             troubles[pose.trouble] += 1
@@ -92,10 +102,7 @@ def animate(
             viewer.show(pose.vertices, pose.T_world_head, None, "")
             preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
             progress("animating", animation.frames, source.frame_count)
-    except BaseException:
-        animation.discard()
-        preview.discard()
-        raise
+        undo.pop_all()
     animation.close()
     preview.close()
     for trouble, frames in troubles.items():

@@ -1,37 +1,82 @@
-"""The console that the commands speak on, and their progress bars."""
+"""The console that the commands speak on, their log, and their progress bars."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 
-class LenientConsole(Console):
-    """A console that nobody may be listening to: a closed terminal or a log on a full disk ends no session."""
+class PlainConsole(Console):
+    """A console that prints what it is given, as it is: a path is neither broken nor searched for markup or emoji.
+
+    Nobody may be listening to it: a closed terminal or a log on a full disk ends no session.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
         with suppress(OSError):
-            super().print(*objects, **options)
+            super().print(*objects, **{"soft_wrap": True, **options})
+
+    def say(self, words: str, style: str, rest: str) -> None:
+        """A line whose first words are in a style of Rich's."""
+        self.print(Text.assemble((words, style), " ", rest))
 
 
-console = LenientConsole(stderr=True)
+console = PlainConsole(stderr=True)
+_OWN = ("core", "render", "capture", "calib", "engine", "realtime", "tools", "benchmarks", "__main__")
 
 Tell = Callable[[str, int, int | None], None]
 """Told what is being done, how much of it is behind, and of how much."""
 
 
+class ConsoleLog(logging.Handler):
+    """The log as lines on the console, beside whatever bar is there: warnings and errors say that they are. Libraries
+    are heard only when they speak of errors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addFilter(lambda record: record.name.partition(".")[0] in _OWN or record.levelno >= logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        if record.levelno >= logging.ERROR:
+            console.say("error:", "red", text)
+        elif record.levelno >= logging.WARNING:
+            console.say("warning:", "yellow", text)
+        else:
+            console.print(text)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Tell]:
-    """A bar on the terminal for each thing that is done."""
+    """A bar on the terminal for each thing that is done; where it cannot redraw (a file, a pipe), a line."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks = {}
 
         def tell(doing: str, done: int, total: int | None) -> None:
             if doing not in tasks:
                 tasks[doing] = bar.add_task(doing, total=total)
+                if not console.is_terminal:
+                    console.print(f"{doing} ({total} in all)" if total else doing)
             bar.update(tasks[doing], completed=done)
 
         yield tell
@@ -43,14 +88,16 @@ def step_bar(title: str) -> Iterator[Tell]:
 
     Where the terminal cannot redraw (a file, a pipe), each step is a line.
     """
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(title, total=None, visible=False)
 
         def tell(doing: str, done: int, total: int | None) -> None:
             if console.is_terminal:
                 bar.update(task, description=f"{title}: {doing}", completed=done, total=total, visible=True)
             else:
-                console.print(f"{title}: {doing} ({done + 1} of {total})", highlight=False, soft_wrap=True)
+                console.print(f"{title}: {doing} ({done + 1} of {total})")
 
         yield tell

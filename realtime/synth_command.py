@@ -1,6 +1,7 @@
 """`vfa synth`: ground-truth clips on disk, for training and judging."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,7 @@ import tyro
 
 from capture.synthetic.studio.clip_options import ClipOptions
 from core.errors import InputError
+from core.writable import check_writable, writing_to
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,17 @@ def synth(options: Annotated[SynthOptions, tyro.conf.arg(name="")]) -> None:
     from capture.synthetic.studio.clip_plan import plan_clip
     from capture.synthetic.studio.clip_studio import ClipStudio
 
-    if options.out.exists() and not options.out.is_dir():
-        raise InputError(f"{options.out}: expected a folder for the clips, found a file; name another")
-    with ClipStudio() as studio:
-        for seed in range(options.seed, options.seed + options.clips):
-            plan = plan_clip(seed, options.clip)
-            folder = write_clip(
-                plan, options.out, studio, layout=options.layout, flow=options.flow, overwrite=options.overwrite
-            )
-            log.info("%s: %d frames, %s", folder, len(plan), plan.sensor)
+    check_writable(options.out / "clip", "--out")
+    made = [folder for folder in (options.out, *options.out.parents) if not folder.exists()]
+    try:
+        with writing_to(options.out), ClipStudio() as studio:
+            for seed in range(options.seed, options.seed + options.clips):
+                plan = plan_clip(seed, options.clip)
+                folder = write_clip(
+                    plan, options.out, studio, layout=options.layout, flow=options.flow, overwrite=options.overwrite
+                )
+                log.info("%s: %d frames, %s", folder, len(plan), plan.sensor)
+    finally:
+        with suppress(OSError):  # there are clips in it
+            for folder in made:
+                folder.rmdir()

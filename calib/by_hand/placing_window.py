@@ -189,8 +189,9 @@ def place_landmarks(mesh: Mesh, path: Path, face: CanonicalFace, up: str | None,
     up = up or ("z" if front in ("y", "-y") else "y")
     scene = PlacingScene(mesh, up, front or ("-y" if up[-1] == "z" else "z"))
     placing = LandmarkPlacing(path, mesh, face.points)
-    with Viewer(scene.mesh, title=f"landmarks: {path.name}") as viewer:
+    with Viewer(scene.mesh, title=f"landmarks: {path.name}", otherwise="landmarks are placed in a window: ") as viewer:
         window = PlacingWindow(viewer, scene, placing, face)
+        viewer.notify("dragging turns the head; where this is not its face, start again with --front -z, x or -x")
         while not window.finished:
             window.step()
             time.sleep(_WAIT_S)

@@ -1,5 +1,6 @@
 """Twenty seconds in which a person shows how far the face goes, so that everybody's broadest smile is a full one."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +62,12 @@ class RangeOfMotion:
         """What the person should do now; empty when all is done."""
         number, _ = self._step()
         return f"{number + 1}/{len(STEPS)}: {STEPS[number].prompt}" if number < len(STEPS) else ""
+
+    @property
+    def seconds_left(self) -> int:
+        """Of the present step, rounded up; 0 when all is done."""
+        number, inside_s = self._step()
+        return math.ceil(STEPS[number].seconds - inside_s) if number < len(STEPS) else 0
 
     @property
     def done(self) -> bool:

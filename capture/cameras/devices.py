@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from core.errors import InputError
+from core.errors import InputError, install_line
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def _kinects() -> list[DeviceRow]:
 
 def _phones() -> list[DeviceRow]:
     if importlib.util.find_spec("record3d") is None:
-        hint = 'needs the extra "record3d": pip install "vfa-live[record3d]"'
+        hint = f'needs the extra "record3d": {install_line("record3d")}'
         return [DeviceRow("record3d", "", "not available", hint)]
     from capture.cameras.record3d_child import list_phones
 

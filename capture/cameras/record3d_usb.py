@@ -23,7 +23,7 @@ from capture.cameras.reconnecting import ReconnectingSource
 from capture.cameras.record3d_child import LibraryProcess, PhonePicture
 from capture.cameras.record3d_process import HUNG_STATUS
 from core.camera import Intrinsics
-from core.errors import InputError, MissingExtraError
+from core.errors import InputError, MissingExtraError, install_line
 from core.frame import RgbdFrame, check_picture_size
 from core.source import SourceError
 
@@ -121,7 +121,7 @@ class Record3dDevice:
         elif event == "unusable":
             raise SourceError(
                 f"{self.name}: the record3d library cannot be loaded ({news.get('reason')}); install it again with  "
-                'pip install --force-reinstall "vfa-live[record3d]"'
+                f"{install_line('record3d', '--force-reinstall')}"
             )
         elif event == "ended" and news.get("status") == HUNG_STATUS:
             raise DeviceLostError(f"{self.name}: {_NO_ANSWER}")

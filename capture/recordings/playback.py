@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from capture.cameras.timestamps import LEAST_STEP_S, RecordedTimes
 from core.camera import Intrinsics
 from core.errors import InputError
 from core.frame import RgbdFrame
-from core.source import DeviceState, RgbdSource, SourceError
+from core.source import DeviceState, RgbdSource, Sound, SourceError
 
 _LEAST_FPS = 0.01  # below that, a rate is a mistake
 _HOPELESS_S = 0.5  # catching up for longer than this is given up; the recording then goes on late
@@ -100,6 +101,12 @@ class RecordedSource(RgbdSource):
     @property
     def state(self) -> DeviceState:
         return self._state
+
+    @property
+    def sound(self) -> Sound | None:
+        path = Path(self._clip.name)
+        begins_s = self._start_s if self._realtime else 0.0
+        return None if begins_s is None or not path.is_file() else Sound(path, begins_s)
 
     def open(self) -> None:
         """Open the files and read up to the first frame. Raises SourceError where there is none."""

@@ -28,6 +28,9 @@ class PersonalCalibration:
         folder: of the profiles; the user's data where None.
         show_range: ask for the range of motion as soon as a neutral is known.
 
+    Attributes:
+        prompt: what the person should do now, with the seconds left for it; empty while nothing is asked.
+
     Raises InputError for a profile that cannot be used.
     """
 
@@ -46,6 +49,8 @@ class PersonalCalibration:
         self._check: ProfileCheck | None = None
         self._range: RangeOfMotion | None = None
         self._prompt = ""
+        self.prompt = ""
+        self._asked = False
         self._recapture, self._range_asked = threading.Event(), threading.Event()
         self._notices: deque[str] = deque(maxlen=8)
         if show_range:
@@ -79,8 +84,12 @@ class PersonalCalibration:
             self._recapture.clear()
             self._picker.request()
         if (neutral := self._picker.offer(observation)) is not None:
+            first = not engine.calibrated
             engine.calibrate(neutral)
             self._keep(engine, neutral)
+            if self._asked or first:
+                self._tell("neutral taken" if self._asked else "your face now is the neutral one: N takes it again")
+                self._asked = False
         if warning := self._picker.take_warning():
             self._tell(warning)
         if self._check is not None and (hint := self._check.offer(observation)):
@@ -96,9 +105,11 @@ class PersonalCalibration:
         self._range.offer(observation.timestamp_s, engine.unit_weights if observation.tracked else None)
         if self._range.done:
             self._finish(engine, self._range.gains())
-        elif self._range.prompt != self._prompt:
+            return
+        if self._range.prompt != self._prompt:
             self._prompt = self._range.prompt
-            self._tell(self._prompt)
+            log.info("%s", self._prompt)
+        self.prompt = f"{self._prompt} · {self._range.seconds_left}"
 
     def _apply_profile(self, engine: MotionEngine, observation: FaceObservation) -> None:
         self._pending = False
@@ -125,8 +136,8 @@ class PersonalCalibration:
 
     def _start_or_stop(self, engine: MotionEngine) -> None:
         if self._range is not None:
-            self._range, self._prompt = None, ""
-            engine.gains = self._gains()
+            self._range, self._prompt, self.prompt = None, "", ""
+            engine.gains = np.ones(UNIT_COUNT) if self._profile is None else self._profile.gains.copy()
             self._tell("range of motion: stopped, nothing changed")
         elif engine.unit_names is None:
             self._tell(f"range of motion: the {engine.name} engine has no units; use --engine expression")
@@ -135,16 +146,13 @@ class PersonalCalibration:
             self._range = RangeOfMotion()
 
     def _finish(self, engine: MotionEngine, gains: NDArray[np.float64]) -> None:
-        self._range, self._prompt = None, ""
+        self._range, self._prompt, self.prompt = None, "", ""
         engine.gains = gains
         changed = int((np.abs(gains - 1) > 0.01).sum())
         self._tell(f"range of motion: done, {changed} units adapted")
         if self._profile is not None:
             self._profile = self._profile.with_gains(gains)
             self._save()
-
-    def _gains(self) -> NDArray[np.float64]:
-        return np.ones(UNIT_COUNT) if self._profile is None else self._profile.gains.copy()
 
     def _save(self) -> None:
         assert self._profile is not None

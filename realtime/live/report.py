@@ -8,11 +8,20 @@ from pathlib import Path
 
 import psutil
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from core.errors import InputError
 from core.whole_file import whole_file
+
+_STEPS = {
+    "track": "find the face in a frame",
+    "animate": "turn it into the avatar's motion",
+    "capture_to_pose": "from the camera to the motion",
+    "render": "draw the picture",
+    "capture_to_shown": "from the camera to the screen",
+    "record": "hand it to the recording",
+}
 
 
 @dataclass(frozen=True)
@@ -58,35 +67,32 @@ class LiveReport:
             ) from None
 
     def print(self, console: Console) -> None:
-        table = Table(title=f"engine {self.engine} · first pose after {self.startup_s:.1f} s", title_justify="left")
-        for heading in ("", "p50 ms", "p95 ms", "max ms"):
-            table.add_column(heading, justify="left" if not heading else "right")
-        for name, figures in self.latency_ms.items():
-            table.add_row(name.replace("_", " "), *(f"{figures[key]:.1f}" for key in ("p50", "p95", "max")))
-        console.print(table)
-        counts = ", ".join(f"{count} {name}" for name, count in self.frames.items())
-        rates = ", ".join(f"{rate:.1f} {name}" for name, rate in self.fps.items())
-        states = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.device_states.items())
-        console.print(f"frames: {counts}\nper second: {rates}\nstates: {states}")
-        faults = ", ".join(
-            f"{count:.0f} {name}" for name, count in self.device.items() if count and name != "latency_ms"
+        """For whoever ran it: what was shown, how long each step took, what went wrong."""
+        shown, captured, dropped = (self.frames[name] for name in ("shown", "captured", "dropped"))
+        skipped = f"; {dropped} of {captured} frames were passed over for newer ones" if dropped else ""
+        console.print(
+            f"{shown} pictures shown, {self.fps['shown']:.1f} a second, by the {self.engine} engine{skipped}.\n"
+            f"First pose after {self.startup_s:.1f} s; {self.peak_rss_mb:.0f} MB of memory at most."
         )
+        table = Table("milliseconds", title=None)
+        for heading in ("typical", "19 of 20 below", "longest"):
+            table.add_column(heading, justify="right")
+        for name, figures in self.latency_ms.items():
+            words = _STEPS.get(name, name.replace("_", " "))
+            table.add_row(words, *(f"{figures[key]:.1f}" for key in ("p50", "p95", "max")))
+        console.print(table)
+        states = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.device_states.items())
+        console.print(f"The source was: {states}")
+        faults = [f"{count:.0f} {name}" for name, count in self.device.items() if count and name != "latency_ms"]
         if faults:
-            console.print(f"[yellow]camera: {faults}")
-        console.print(f"peak memory: {self.peak_rss_mb:.0f} MB")
+            console.print(Text.assemble(("camera: ", "yellow"), ", ".join(faults)))
         if any(self.recording_lost.values()):
             lost = ", ".join(f"{count} {name}" for name, count in self.recording_lost.items())
-            console.print(f"[yellow]the recording lost {lost}: the disk or the encoder was too slow")
+            console.print(
+                Text.assemble(("the recording lost ", "yellow"), lost, ": the disk or the encoder was too slow")
+            )
         for problem in self.recording_problems:
-            console.print(f"[red]not recorded:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
-
-
-def check_report_path(path: Path) -> None:
-    """Raises InputError where no file can stand at `path`: better told before the session than after it."""
-    if not path.name or path.is_dir():
-        raise InputError(f"--report {path}: expected the name of a file to write, this is a folder; add a name")
-    if path.parent.exists() and not path.parent.is_dir():
-        raise InputError(f"--report {path}: {path.parent} is a file; name another folder")
+            console.print(Text.assemble(("not recorded: ", "red"), problem))
 
 
 def seconds_since_process_start() -> float:

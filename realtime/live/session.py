@@ -19,6 +19,7 @@ from realtime.live.pipeline import PosedFrame
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
+from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
 from realtime.threads.latest_slot import LatestSlot
@@ -47,6 +48,7 @@ class LiveSession:
         stop: shared wish to end; signal handlers may use it.
         seconds: see `TimeLimit`.
         person: neutral and gains of the driver; nothing is kept where left out.
+        film: see `Recorder`.
     """
 
     def __init__(
@@ -57,16 +59,17 @@ class LiveSession:
         stop: Stop,
         seconds: float | None = None,
         person: PersonalCalibration | None = None,
+        film: FilmName | None = None,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
-        self._recordings = Recordings()
+        self._recordings = Recordings(film, lambda: source.sound)
         self._frames: LatestSlot[RgbdFrame] = LatestSlot()
         self._poses: LatestSlot[PosedFrame] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
-        self._times, self._states, self._shown = SectionTimes(), StateClock(), Rate()
+        self._times, self._states, self._rate_shown = SectionTimes(), StateClock(), Rate()
         self._capture = CaptureLoop(source, self._frames, self._ready, self._states, stop)
         self._inference = InferenceLoop(
             make_tracker,
@@ -113,7 +116,7 @@ class LiveSession:
             inference=self._inference,
             person=self._person,
             recordings=self._recordings,
-            rate=self._shown,
+            rate=self._rate_shown,
             times=self._times,
             stop=self._stop,
         )
@@ -138,9 +141,19 @@ class LiveSession:
             sys.setswitchinterval(self._switch_interval_s)
             self._switch_interval_s = None
 
+    @property
+    def shown(self) -> int:
+        """Pictures so far."""
+        return self._rate_shown.count
+
+    @property
+    def given_up(self) -> bool:
+        """Whether somebody ended it before there was an avatar, or by a signal before there was a picture."""
+        return self._avatar.cancelled() or (self._stop.signal is not None and not self.shown)
+
     def report(self) -> LiveReport:
         """What happened so far."""
-        rates = {"captured": self._capture.rate, "processed": self._inference.rate, "shown": self._shown}
+        rates = {"captured": self._capture.rate, "processed": self._inference.rate, "shown": self._rate_shown}
         dropped = self._frames.dropped + self._poses.dropped + self._capture.skipped + self._inference.overtaken
         return LiveReport(
             frames={**{name: rate.count for name, rate in rates.items()}, "dropped": dropped},
@@ -162,7 +175,7 @@ class LiveSession:
 
     def _status(self) -> str:
         """The line in the viewer."""
-        now_s, shown = time.monotonic(), self._shown.count
+        now_s, shown = time.monotonic(), self._rate_shown.count
         fps = (shown - self._status_shown) / max(now_s - self._status_s, 1e-3)
         self._status_shown, self._status_s = shown, now_s
         parts = [self._states.current, self._capture.detail, self._inference.engine_name, f"{fps:.0f} fps"]

@@ -76,6 +76,7 @@ class ShowLoop:
 
     def run(self) -> bool:
         """Show poses until they end, somebody asks to stop, or the time is over; whether it was the time."""
+        self._viewer.notify("H shows all keys")
         while not self._stop.requested:
             if self._limit.is_over(time.monotonic(), ready=self._ready.is_set(), posed=self.posed):
                 return True
@@ -84,12 +85,14 @@ class ShowLoop:
             for notice in (self._person.take_notice(), self._recordings.take_notice()):
                 if notice is not None:
                     self._viewer.notify(notice)
+            self._viewer.prompt(self._person.prompt)
             try:
                 posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
                 return False
-            said = self._status
-            self._refresh_status()
+            said, now_s = self._status, time.monotonic()
+            if now_s >= self._status_due_s:
+                self._status, self._status_due_s = self._make_status(), now_s + STATUS_S
             if posed is not None:
                 self._show(posed)
             elif self._viewer.needs_redraw or self._status != said:
@@ -100,11 +103,6 @@ class ShowLoop:
     def posed(self) -> bool:
         """Whether there was anything to show."""
         return self._latest is not None
-
-    def _refresh_status(self) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._status_due_s:
-            self._status, self._status_due_s = self._make_status(), now_s + STATUS_S
 
     def _show(self, posed: PosedFrame) -> None:
         fresh = self._latest is None or posed.pose.index != self._latest.pose.index
@@ -136,6 +134,7 @@ class ShowLoop:
             self._viewer.notify("taking your face as neutral")
         elif command is ViewerCommand.RANGE:
             self._person.request_range()
+            self._viewer.notify("your range of motion: G again stops it")
         elif command is ViewerCommand.NEXT_FACE:
             self._inference.follow_next_face()
             self._viewer.notify("following another face, if there is one")

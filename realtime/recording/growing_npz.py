@@ -95,21 +95,19 @@ def complete(
     file.write(_zip_head(crc, len(head) + size) + head)
     file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _enter(archive, crc, len(head) + size)
+        entry_there = zipfile.ZipInfo(
+            ENTRY.decode()
+        )  # stands in the file already: into the archive's directory with it
+        entry_there.CRC, entry_there.header_offset = crc, 0
+        entry_there.file_size = entry_there.compress_size = len(head) + size
+        entry_there.extract_version = entry_there.create_version = 45
+        archive.filelist.append(entry_there)
+        archive.NameToInfo[entry_there.filename] = entry_there
         for name, array in short.items():
             with archive.open(f"{name}.npy", "w") as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
     file.flush()
     os.fsync(file.fileno())
-
-
-def _enter(archive: zipfile.ZipFile, crc: int, size: int) -> None:
-    """Put the entry that stands in the file already into the directory that the archive will get."""
-    info = zipfile.ZipInfo(ENTRY.decode())
-    info.CRC, info.file_size, info.compress_size, info.header_offset = crc, size, size, 0
-    info.extract_version = info.create_version = 45
-    archive.filelist.append(info)
-    archive.NameToInfo[info.filename] = info
 
 
 def _crc_of_data(file: IO[bytes]) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.source import Sound
 from realtime.recording.recording_folder import (
     PREVIEW_NAME,
     RecordingError,
@@ -21,6 +23,7 @@ from realtime.recording.recording_folder import (
     partial_of,
     sync_folder,
 )
+from realtime.recording.sound import add_sound
 
 TIME_BASE = Fraction(1, 90_000)
 WIDEST = 4  # times its height: a stranger picture is squeezed
@@ -35,12 +38,24 @@ class PreviewWriter:
     of a fifth of a second, so that what a killed process leaves behind still plays (`finish_preview` completes it); it
     carries `.partial` in its name until it is closed.
 
+    Args:
+        height: of the film, pixels; None: that of the avatar's first picture.
+        driver: whether the driver stands beside the avatar.
+        sound: asked at the end for what goes with the driver's pictures, to be put to the film.
+
     Raises RecordingError, here and from every method, where the disk takes no more.
     """
 
-    def __init__(self, path: Path, height: int = 480) -> None:
+    def __init__(
+        self,
+        path: Path,
+        height: int | None = 480,
+        *,
+        driver: bool = True,
+        sound: Callable[[], Sound | None] = lambda: None,
+    ) -> None:
         self.path = path
-        self.height = height - height % 2
+        self._height, self._driver, self._sound = height, driver, sound
         self._partial = partial_of(path)
         options = {"movflags": "empty_moov+default_base_moof", "frag_duration": str(FRAGMENT_US), "flush_packets": "1"}
         try:
@@ -56,11 +71,16 @@ class PreviewWriter:
 
     def append(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
         """Add one pair of pictures, [h, w, 3] uint8 each, of any size. Times that do not advance are skipped."""
-        picture = np.hstack([_fit_height(driver_rgb, self.height), _fit_height(avatar_rgb, self.height)])
+        height = self._stream.height if self._stream is not None else self._height or avatar_rgb.shape[0]
+        height -= height % 2
+        shown = [driver_rgb, avatar_rgb] if self._driver else [avatar_rgb]
+        picture = np.hstack([_fit_height(rgb, height) for rgb in shown])
         if self._stream is None:
-            self._stream = self._open_stream(picture.shape[1])
+            self._stream = self._open_stream(picture.shape[1], height)
             self._first_s = timestamp_s
-        picture = _fit_width(picture, self._stream.width)
+        if picture.shape[1] < self._stream.width:  # a film cannot change its size when the window does
+            picture = np.pad(picture, ((0, 0), (0, self._stream.width - picture.shape[1]), (0, 0)))
+        picture = picture[:, : self._stream.width]
         pts = round((timestamp_s - self._first_s) / TIME_BASE)
         if pts <= self._last_pts:
             return
@@ -85,6 +105,8 @@ class PreviewWriter:
                 finish_preview(self.path.parent)
             elif self.frames:
                 self._partial.replace(self.path)
+                if (sound := self._sound()) is not None:
+                    add_sound(self.path, self._first_s, sound)
             else:
                 self._partial.unlink(missing_ok=True)
         except (OSError, av.error.FFmpegError, RecordingError) as error:
@@ -115,10 +137,10 @@ class PreviewWriter:
             if not self._broken:
                 raise
 
-    def _open_stream(self, width: int) -> VideoStream:
+    def _open_stream(self, width: int, height: int) -> VideoStream:
         options = {"preset": "superfast", "crf": "20", "g": "60"}
         stream = self._container.add_stream("libx264", rate=30, options=options)
-        stream.width, stream.height = width, self.height
+        stream.width, stream.height = width, height
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # the live loop needs the other cores more
         stream.codec_context.time_base = TIME_BASE
@@ -132,13 +154,6 @@ def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
         return rgb
     method = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=method), np.uint8)
-
-
-def _fit_width(rgb: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Pad or cut on the right: a film cannot change its size when the window does."""
-    if rgb.shape[1] < width:
-        return np.pad(rgb, ((0, 0), (0, width - rgb.shape[1]), (0, 0)))
-    return rgb[:, :width]
 
 
 def finish_preview(folder: Path) -> bool:

@@ -1,13 +1,16 @@
 """A recording of a session: `animation.npz` and `preview.mp4` in one folder."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from core.errors import InputError
+from core.source import Sound
 from core.untrusted import read_arrays
 from engine.motion.protocol import AvatarPose
 from realtime.recording.animation_file import POSE, AnimationWriter, finish_animation
@@ -25,6 +28,7 @@ from realtime.threads.disk_queue import DiskQueue
 POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one is noticed
 PICTURES_QUEUED = 20  # each pair of pictures is several megabytes
 
+FilmName = Literal["both", "avatar"]
 Picture = tuple[NDArray[np.uint8], NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
 
 log = logging.getLogger(__name__)
@@ -41,15 +45,26 @@ class Recorder:
 
     A disk that takes no more ends the recording, not the session: see `problem`.
 
+    Args:
+        film: "both" or "avatar", as high as the avatar's pictures; None: both, 480 pixels high.
+        sound: see `PreviewWriter`.
+
     Raises RecordingError where the recording cannot begin; the folder is released then, as it is by `close`.
     """
 
-    def __init__(self, folder: RecordingFolder, avatar: Avatar) -> None:
+    def __init__(
+        self,
+        folder: RecordingFolder,
+        avatar: Avatar,
+        film: FilmName | None = None,
+        sound: Callable[[], Sound | None] = lambda: None,
+    ) -> None:
         self._folder = folder
         animation = preview = None
         try:
             animation = AnimationWriter(folder.path / ANIMATION_NAME, len(avatar.file_mesh.vertices))
-            preview = PreviewWriter(folder.path / PREVIEW_NAME)
+            height = 480 if film is None else None
+            preview = PreviewWriter(folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=sound)
         except BaseException:
             if animation is not None:
                 animation.discard()

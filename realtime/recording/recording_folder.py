@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,7 +55,7 @@ class RecordingFolder:
     The lock is the operating system's, so that it ends with the process, however that ends.
     """
 
-    def __init__(self, path: Path, lock: FileLock, made: bool) -> None:
+    def __init__(self, path: Path, lock: FileLock, made: list[Path]) -> None:
         self.path = path
         self._lock = lock
         self._made = made
@@ -68,9 +69,9 @@ class RecordingFolder:
         that must not be replaced.
         """
         try:
-            made = not path.exists()
-            if not made and not path.is_dir():
+            if path.exists() and not path.is_dir():
                 raise InputError(f"{path}: expected a folder to record into, found a file; name another")
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             lock = _locked(path)
         except InputError:
@@ -86,12 +87,33 @@ class RecordingFolder:
         return folder
 
     @staticmethod
+    def claim_new(parent: Path, name: str) -> RecordingFolder:
+        """A folder of that name in `parent`, or with a number after it where another has it already. Raises InputError
+        where none can be made."""
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):  # of an earlier session, or one that begins at this moment
+                try:
+                    parent.mkdir(parents=True, exist_ok=True)
+                    path.mkdir()
+                except FileExistsError:
+                    if path.exists():
+                        raise
+                    raise InputError(f"{parent}: expected a folder to record into, found a file; remove it") from None
+                except OSError as error:
+                    raise InputError(f"{path}: cannot be recorded into ({reason_of(error)})") from None
+                folder = RecordingFolder.claim(path, overwrite=False)
+                folder._made = [path]
+                return folder
+        raise AssertionError("numbers never end")
+
+    @staticmethod
     def reopen(path: Path) -> RecordingFolder:
         """The folder of a recording to be completed. Raises InputError where there is none, or it is being written."""
         if not path.is_dir():
             raise InputError(f"{path}: expected the folder of a recording, found none; check the path")
         try:
-            return RecordingFolder(path, _locked(path), made=False)
+            return RecordingFolder(path, _locked(path), made=[])
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({reason_of(error)}); check who may write there") from None
 
@@ -107,28 +129,24 @@ class RecordingFolder:
             raise InputError(
                 f"{self.path}: already holds a recording ({', '.join(taken)}); name another folder or pass --overwrite"
             )
-        if self._holds_frames():
+        poses = self.path / POSES_NAME  # of a recording that ended before its first pose, empty or not there
+        if poses.exists() and poses.stat().st_size > 0:
             raise InputError(
                 f"{self.path}: holds an unfinished recording; complete it with  vfa finish-recording {self.path}  , "
                 "name another folder or pass --overwrite"
             )
 
-    def _holds_frames(self) -> bool:
-        """Whether a recording that broke off here has anything in it: one that ended before its first pose has not."""
-        poses = self.path / POSES_NAME
-        return poses.exists() and poses.stat().st_size > 0
-
     def release(self) -> None:
-        """Let others write here. A folder made for a recording that never began is removed. May be called twice."""
+        """Let others write here. Folders made for a recording that never began are removed. May be called twice."""
         if not self._lock.is_locked:
             return
         with contextlib.suppress(OSError):
             if os.path.samestat(self.path.stat(), self._place):  # otherwise another folder stands here now
                 (self.path / LOCK_NAME).unlink(missing_ok=True)
         self._lock.release()
-        if self._made:
-            with contextlib.suppress(OSError):  # it is not empty, or gone
-                self.path.rmdir()
+        with contextlib.suppress(OSError):  # it is not empty, or gone
+            for folder in self._made:
+                folder.rmdir()
 
     def __enter__(self) -> Self:
         return self

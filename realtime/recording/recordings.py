@@ -2,8 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from core.errors import InputError
+from core.source import Sound
 from engine.motion.protocol import AvatarPose
-from realtime.recording.recorder import Recorder
+from realtime.recording.recorder import FilmName, Recorder
 from realtime.recording.recording_folder import RecordingFolder
 
 log = logging.getLogger(__name__)
@@ -23,12 +24,16 @@ FOLDER = Path("recordings")
 class Recordings:
     """Owned by the main thread; `add_pose` may be called from any.
 
+    Args:
+        film, sound: see `Recorder`.
+
     Attributes:
         lost: poses and pictures that could not be kept, over all recordings.
         problems: why recordings could not begin or broke off, a line each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, film: FilmName | None = None, sound: Callable[[], Sound | None] = lambda: None) -> None:
+        self._film, self._sound = film, sound
         self._recorder: Recorder | None = None
         self._closing: list[tuple[threading.Thread, Recorder]] = []
         self.lost: dict[str, int] = {}
@@ -41,7 +46,7 @@ class Recordings:
     def begin(self, folder: RecordingFolder, avatar: Avatar) -> str:
         """Record into a claimed folder. Returns what the user is told, that it cannot be done included."""
         try:
-            self._recorder = Recorder(folder, avatar)
+            self._recorder = Recorder(folder, avatar, self._film, self._sound)
         except InputError as error:
             return self._went_wrong(str(error))
         return f"recording to {folder.path}"
@@ -51,7 +56,7 @@ class Recordings:
         if self._recorder is not None:
             return self.end()
         try:
-            folder = RecordingFolder.claim(_new_name(), overwrite=False)
+            folder = RecordingFolder.claim_new(FOLDER, f"{datetime.now():%Y%m%d-%H%M%S}")
         except InputError as error:
             return self._went_wrong(str(error))
         return self.begin(folder, avatar)
@@ -103,10 +108,3 @@ class Recordings:
         for closing, recorder in list(self._closing):
             closing.join()
             self._finished(closing, recorder)
-
-
-def _new_name() -> Path:
-    """A folder named by the time that is not there yet."""
-    name = FOLDER / f"{datetime.now():%Y%m%d-%H%M%S}"
-    later = (name.with_name(f"{name.name}-{number}") for number in count(2))
-    return name if not name.exists() else next(path for path in later if not path.exists())

@@ -8,15 +8,17 @@ log = logging.getLogger(__name__)
 
 
 class Stop:
-    """One shared wish to end, with the first failure that caused it, if one did."""
+    """One shared wish to end, with the first failure or the `signal` that caused it, if one did."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
+        self.signal: int | None = None
 
-    def request(self, failure: BaseException | None = None) -> None:
+    def request(self, failure: BaseException | None = None, *, by_signal: int | None = None) -> None:
         """Ask everybody to finish. Only the first failure is kept: later ones tend to be its consequences."""
+        self.signal = self.signal or by_signal
         with self._lock:
             if failure is not None and self._failure is None:
                 self._failure = failure
@@ -67,13 +69,8 @@ class Worker:
             self._body()
         except BaseException as error:
             self._stop.request(error)
-        finally:
-            self._release()
-
-    def _release(self) -> None:
-        if self._on_end is None:
-            return
         try:
-            self._on_end()
+            if self._on_end is not None:
+                self._on_end()
         except BaseException as error:
             self._stop.request(error)

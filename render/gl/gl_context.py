@@ -35,7 +35,12 @@ class _Current(threading.local):
     def let_go(self) -> None:
         """Leave no context current."""
         if self.headless is not None and sys.platform == "linux":
-            _leave_egl()
+            # moderngl's own way makes the context before current again
+            egl = ctypes.CDLL("libEGL.so.1")  # loaded already, or nothing of it could be current
+            egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
+            egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
+            if (display := egl.eglGetCurrentDisplay()) is not None:
+                egl.eglMakeCurrent(display, None, None, None)
         if self.window is not None:
             self.window.glfw.make_context_current(None)
         self.headless = self.window = None
@@ -44,16 +49,8 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def _leave_egl() -> None:
-    """Make no context of EGL current on this thread. (moderngl's own way makes the one before current again.)"""
-    egl = ctypes.CDLL("libEGL.so.1")  # loaded already, or nothing of it could be current
-    egl.eglGetCurrentDisplay.restype = ctypes.c_void_p
-    egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
-    if (display := egl.eglGetCurrentDisplay()) is not None:
-        egl.eglMakeCurrent(display, None, None, None)
-
-
 _LEAST_FREE_BYTES = 64 << 20
+OTHERWISE = "run with --headless to go without a window, or "
 
 
 def _spare_full_disk() -> None:
@@ -132,10 +129,21 @@ def is_software(ctx: moderngl.Context) -> bool:
 class GlWindow(Closeable):
     """A GLFW window and its context. Only for the main thread; close it, or use it as a context manager.
 
+    Args:
+        otherwise: what whoever has no display can do instead, for the message.
+
     Raises InputError where there is no display or the window cannot be opened.
     """
 
-    def __init__(self, width: int, height: int, title: str, *, vsync: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        title: str,
+        *,
+        vsync: bool = True,
+        otherwise: str = OTHERWISE,
+    ) -> None:
         import glfw
 
         _spare_full_disk()
@@ -143,8 +151,9 @@ class GlWindow(Closeable):
         self.glfw = glfw
         glfw.set_error_callback(self._keep_error)
         self._error = ""
+        self._way_out = f"{otherwise}start it on a desktop with a working graphics driver"
         if not glfw.init():
-            raise InputError(f"no window can be opened ({self._error or 'no display'}): {self._way_out()}")
+            raise InputError(f"no window can be opened ({self._error or 'no display'}): {self._way_out}")
         glfw.window_hint(glfw.CONTEXT_VERSION_MAJOR, REQUIRED_VERSION // 100)
         glfw.window_hint(glfw.CONTEXT_VERSION_MINOR, REQUIRED_VERSION // 10 % 10)
         glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
@@ -153,21 +162,17 @@ class GlWindow(Closeable):
         self.handle: Any = glfw.create_window(width, height, title, None, None)
         if not self.handle:
             glfw.terminate()
-            raise InputError(f"no window with OpenGL 3.3 can be opened ({self._error}): {self._way_out()}")
+            raise InputError(f"no window with OpenGL 3.3 can be opened ({self._error}): {self._way_out}")
         self.make_current()
         glfw.swap_interval(1 if vsync else 0)
         try:
             self.ctx = create_context(headless=False)
         except Exception as error:
             self.close()
-            raise InputError(f"the window's OpenGL cannot be used ({error}): {self._way_out()}") from None
+            raise InputError(f"the window's OpenGL cannot be used ({error}): {self._way_out}") from None
 
     def _keep_error(self, code: int, text: bytes | str) -> None:
         self._error = f"{text.decode('utf-8', 'replace') if isinstance(text, bytes) else text} [{code:#x}]"
-
-    @staticmethod
-    def _way_out() -> str:
-        return "run with --headless to go without a window, or start it on a desktop with a working graphics driver"
 
     @property
     def framebuffer_size(self) -> tuple[int, int]:

@@ -64,7 +64,8 @@ class MeshRenderer:
         solid = [group for group in groups if not (group.transparent or group.cut_out)]
         self._openings = Openings(mesh.vertices, MeshEdges(mesh.vertices, faces, _indices(solid)))
         self._closed = {g.first: is_closed(mesh.vertices, faces[_indices([g])]) for g in groups}
-        self._edge = {g.first: _typical_edge(mesh.vertices[faces[_indices([g])]]) for g in groups}
+        first_edges = np.linalg.norm(mesh.vertices[faces[:, 0]] - mesh.vertices[faces[:, 1]], axis=1)
+        self._edge = {g.first: float(np.quantile(first_edges[_indices([g])], 0.9)) for g in groups}
         self._reach = _longest_edges(mesh.vertices[faces])
         self._insides: dict[RGB, NDArray[np.bool_]] = {}
         for group in solid:
@@ -77,7 +78,10 @@ class MeshRenderer:
         self._outlines = Outlines(MeshEdges(mesh.vertices, faces, edged))
         self._outline_pass = OutlinePass(ctx, self._outlines.most)
         lashes = faces[_indices(self._thin)]
-        self._hairline_pass = HairlinePass(ctx, lashes, _tints(mesh, lashes)) if len(lashes) else None
+        tints = np.full((len(lashes), 3), 0.08, dtype=np.float32)
+        if mesh.vertex_colors is not None:
+            tints = np.asarray(mesh.vertex_colors[lashes].mean(axis=1) * 0.7, dtype=np.float32)  # they lie in shade
+        self._hairline_pass = HairlinePass(ctx, lashes, tints) if len(lashes) else None
 
     def set_vertices(self, vertices: NDArray[np.float32]) -> None:
         """Take this frame's vertices [V, 3] float32, before the head pose."""
@@ -95,7 +99,8 @@ class MeshRenderer:
         view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
         self._gpu.light_by(balls=True)
         facing = self._gpu.surface.facing(view.eye_in_head)
-        as_lines = self._as_lines(view, target)
+        # lashes may be so thin in this picture that without samples they would break up into specks
+        as_lines = bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
         target.begin(backdrop)
         self._set_state(target, blend=False)
         soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
@@ -141,10 +146,6 @@ class MeshRenderer:
         target.finish()
         return self._gpu.layout.order
 
-    def _as_lines(self, view: MeshView, target: RenderTarget) -> bool:
-        """Whether lashes are so thin in this picture that without samples they would break up into specks."""
-        return bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
-
     def _set_state(self, target: RenderTarget, *, blend: bool) -> None:
         ctx = self.ctx
         ctx.enable_only(ctx.DEPTH_TEST | (ctx.BLEND if blend else 0))
@@ -158,8 +159,11 @@ class MeshRenderer:
         if group.look.back_color is None and not self._closed[group.first]:
             self._draw_studio(view, group, _TWO_SIDED)
             return
+        # of triangles so small in this picture, light per vertex looks as good as light per pixel
+        dense = self._edge[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
+        by_vertex = self._software and dense and not group.look.faceted and group.look.glint <= 0
         self.ctx.enable(self.ctx.CULL_FACE)
-        self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if self._is_dense(view, group) else set()))
+        self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if by_vertex else set()))
         self.ctx.disable(self.ctx.CULL_FACE)
 
     def _draw_insides(self, view: MeshView, target: RenderTarget, facing: NDArray[np.bool_]) -> None:
@@ -185,12 +189,6 @@ class MeshRenderer:
         target.drawn.depth_mask = False
         self._draw_studio(view, group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
         target.drawn.depth_mask = True
-
-    def _is_dense(self, view: MeshView, group: DrawGroup) -> bool:
-        """Whether its triangles are so small in this picture that light per vertex looks as good as light per pixel."""
-        if not self._software or group.look.faceted or group.look.glint > 0:
-            return False
-        return self._edge[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
 
     def _draw_studio(
         self, view: MeshView, group: DrawGroup, switches: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
@@ -230,11 +228,6 @@ def _indices(groups: list[DrawGroup]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(0, np.int64), *(np.arange(g.first, g.first + g.count) for g in groups)])
 
 
-def _typical_edge(corners: NDArray[np.float32]) -> float:
-    """Length that nine tenths of the edges of triangles [n, 3, 3] stay below."""
-    return float(np.quantile(np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1), 0.9))
-
-
 def _longest_edges(corners: NDArray[np.float32]) -> NDArray[np.float32]:
     """[n] length of the longest edge of each of the triangles [n, 3, 3]."""
     edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
@@ -246,13 +239,6 @@ def _thickness(corners: NDArray[np.float32]) -> float:
     sides = _longest_edges(corners)
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return float(np.median(areas / np.maximum(sides, 1e-20)))
-
-
-def _tints(mesh: Mesh, faces: NDArray[np.int32]) -> NDArray[np.float32]:
-    """[n, 3] sRGB colour of faces as they lie in shade."""
-    if mesh.vertex_colors is None:
-        return np.full((len(faces), 3), 0.08, dtype=np.float32)
-    return np.asarray(mesh.vertex_colors[faces].mean(axis=1) * 0.7, dtype=np.float32)
 
 
 def _linear(value: float) -> float:

@@ -10,7 +10,6 @@ from scipy import sparse
 
 from core.mesh import Mesh
 from render.gl.shader_programs import set_uniforms
-from render.mesh.looks import PartLook
 from render.mesh.mesh_layout import RenderLayout
 from render.mesh.surface_normals import SurfaceNormals
 
@@ -42,15 +41,10 @@ def bake_openness(ctx: moderngl.Context, mesh: Mesh, layout: RenderLayout) -> ND
         used = np.unique(layout.vertex_of[layout.corners[group.first : group.first + group.count]])
         lowest[used] = group.look.lowest_light
         if group.look.deep:
-            openness[used] = _by_depth(mesh.vertices[used], group.look)
+            depth, darkest = mesh.vertices[used, 2], group.look.lowest_light * 0.5
+            share = (depth - depth.min()) / max(float(np.ptp(depth)), 1e-9)
+            openness[used] = darkest + (1 - darkest) * share**1.5
     return np.maximum(openness, lowest).clip(0.0, 1.0).astype(np.float32)
-
-
-def _by_depth(vertices: NDArray[np.float32], look: PartLook) -> NDArray[np.float32]:
-    depth = vertices[:, 2]
-    share = (depth - depth.min()) / max(float(np.ptp(depth)), 1e-9)
-    darkest = look.lowest_light * 0.5
-    return np.asarray(darkest + (1 - darkest) * share**1.5, dtype=np.float32)
 
 
 def _directions(count: int) -> NDArray[np.float64]:
@@ -66,7 +60,9 @@ def _seen_share(ctx: moderngl.Context, vertices: NDArray[np.float32], faces: NDA
     centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     radius = float(np.linalg.norm(vertices - centre, axis=1).max()) or 1.0
     unit = ((vertices - centre) / radius).astype(np.float32)
-    normals = _unit_normals(unit, faces.astype(np.int32))
+    surface = SurfaceNormals(unit, faces.astype(np.int32))
+    normals = surface.update(unit)[surface.group]
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     program = ctx.program(vertex_shader=_DEPTH_SHADERS[0], fragment_shader=_DEPTH_SHADERS[1])
     dense = len(vertices) > _DENSE_VERTICES
     casting = _coarse(unit, faces) if dense else faces
@@ -117,13 +113,6 @@ def _lit(points: NDArray[np.float32], shadow: NDArray[np.float32]) -> NDArray[np
     depth = -points[:, 2] - np.float32(0.02)
     corners = [shadow[row + i, column + j] >= depth for i in (0, 1) for j in (0, 1)]
     return np.asarray(np.mean(corners, axis=0), dtype=np.float32)
-
-
-def _unit_normals(vertices: NDArray[np.float32], faces: NDArray[np.int32]) -> NDArray[np.float32]:
-    surface = SurfaceNormals(vertices, faces)
-    normals = surface.update(vertices)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-    return normals[surface.group]
 
 
 def _smoothed(values: NDArray[np.float64], faces: NDArray[Any]) -> NDArray[np.float32]:

@@ -65,26 +65,24 @@ class RgbdCamera(Closeable):
         """The mesh, or the mesh with other vertices [V, 3], seen by this camera.
 
         Light and colours as published (PIPELINE: a light far on +z, 0.5 ambient + 0.5 diffuse, colours as stored,
-        black behind, the whole picture stretched so that its brightest channel becomes 255).
+        black behind; then the picture's range, black included, spread over 0..255 and cut to whole numbers).
         """
         shown = self._mesh.vertices if vertices is None else vertices
         make_current(self._ctx)
-        target = self._target_of(intrinsics)
-        self._renderer.set_vertices(shown)
-        order = self._renderer.render_flat(target, T_camera_world, intrinsics)
-        color, depth, drawn = target.float_rgb(), target.depth(), target.face_id()
-        face_id = np.where(drawn >= 0, order[np.maximum(drawn, 0)], -1).astype(np.int32)
-        points = transform_points(T_camera_world, shown)
-        weigh = partial(barycentric, face_id, points, self._mesh.faces, intrinsics)
-        return RgbdPicture(_stretched(color), depth, face_id, weigh)
-
-    def _target_of(self, intrinsics: Intrinsics) -> RenderTarget:
         size = (intrinsics.width, intrinsics.height)
         if self._target is None or self._target.size != size:
             if self._target is not None:
                 self._target.release()
             self._target = RenderTarget(self._ctx, *size, geometry=True)
-        return self._target
+        self._renderer.set_vertices(shown)
+        order = self._renderer.render_flat(self._target, T_camera_world, intrinsics)
+        color, depth, drawn = self._target.float_rgb(), self._target.depth(), self._target.face_id()
+        low, high = float(color.min()), float(color.max())
+        rgb = np.asarray((color - low) / max(high - low, 1e-9) * 255.0, dtype=np.uint8)
+        face_id = np.where(drawn >= 0, order[np.maximum(drawn, 0)], -1).astype(np.int32)
+        points = transform_points(T_camera_world, shown)
+        weigh = partial(barycentric, face_id, points, self._mesh.faces, intrinsics)
+        return RgbdPicture(rgb, depth, face_id, weigh)
 
     def close(self) -> None:
         """Free everything; the context, too, where it is its own."""
@@ -130,9 +128,3 @@ def barycentric(
 
 def _volume(ray: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.einsum("ij,ij->i", ray, np.cross(first, second)))
-
-
-def _stretched(color: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours with their range, black included, spread over 0..255 and cut to whole numbers."""
-    low, high = float(color.min()), float(color.max())
-    return np.asarray((color - low) / max(high - low, 1e-9) * 255.0, dtype=np.uint8)

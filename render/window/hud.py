@@ -30,8 +30,11 @@ _WORD_COLORS: dict[str, Color] = {
     "starting": _AMBER,
     "streaming": _GREEN,
 }
-_NOTICE_S = 4.0
-_TEXT_PX = 15
+_ALWAYS = ("rec", "paused", "not recorded")  # said also while the overlays are hidden
+_NOTICE_S, _LETTERS_PER_S = 4.0, 20.0
+_MOST_NOTICES = 3
+_TEXT_PX, _PROMPT_PX = 15, 40
+_PROMPT_AT = 0.78  # of the picture's height: below the face
 _DRIVER_SHARE = 0.22  # of the picture's width
 _DRIVER_MOST_PX = 320
 
@@ -48,7 +51,8 @@ class Hud:
         self._drawn: dict[str, object] = {}
         self._driver: NDArray[np.uint8] | None = None
         self._status = ""
-        self._notice, self._notice_until_s = "", 0.0
+        self._notices: list[tuple[str, float]] = []  # with the time at which it goes
+        self._prompt = ""
         self.scale = scale
         self.visible = True
         self.keys: list[tuple[str, str]] | None = None  # the table of keys, while it is shown
@@ -61,14 +65,22 @@ class Hud:
         """The driver's picture [h, w, 3] uint8, or None."""
         self._driver = rgb
 
+    def set_prompt(self, text: str) -> bool:
+        """What the person should do now, large and in the middle. Empty: nothing. Whether that is something new."""
+        new, self._prompt = text != self._prompt, text
+        return new
+
     def notify(self, text: str) -> None:
-        """Show a line for a few seconds."""
-        self._notice, self._notice_until_s = text, time.monotonic() + _NOTICE_S
+        """Show a line for a few seconds, longer ones for longer; up to three stand over one another."""
+        until_s = time.monotonic() + _NOTICE_S + len(text) / _LETTERS_PER_S
+        others = [notice for notice in self._notices if notice[0] != text]
+        self._notices = [*others, (text, until_s)][-_MOST_NOTICES:]
 
     @property
     def notice_is_over(self) -> bool:
         """Whether a notice that is still on the screen should go."""
-        return bool(self._notice) and time.monotonic() > self._notice_until_s
+        now_s = time.monotonic()
+        return any(now_s > until_s for _, until_s in self._notices)
 
     def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool) -> None:
         """Show `scene`, which fills `onto`, and everything over it; rows run the same way in both."""
@@ -81,15 +93,22 @@ class Hud:
         else:
             self._ctx.copy_framebuffer(onto, scene.framebuffer)
             onto.use()
-        if self.notice_is_over:
-            self._notice = ""
+        now_s = time.monotonic()
+        self._notices = [notice for notice in self._notices if now_s <= notice[1]]
         self._ctx.enable_only(self._ctx.BLEND)
         self._ctx.blend_func = self._ctx.ONE, self._ctx.ONE_MINUS_SRC_ALPHA
         margin = round(16 * self.scale)
         if self.visible:
             self._draw_driver(size, margin, mirror, where)
-            self._draw_line("status", self._status, size, margin, 0, where)
-        self._draw_line("notice", self._notice, size, margin, 1 if self.visible and self._status else 0, where)
+        words = _words(self._status)
+        lines = [("status", words if self.visible else [word for word in words if word.lower() in _ALWAYS])]
+        notices = self._notices[-1:] if self._prompt else self._notices[::-1]
+        lines += [(f"notice{number}", _words(text)) for number, (text, _) in enumerate(notices)]
+        bottom = size[1] - margin
+        for name, line in lines:
+            bottom = self._draw_line(name, line, size, margin, bottom, where)
+        if self._prompt and not self.keys:
+            self._draw_prompt(size, margin, bottom, where)
         if self.keys:
             self._draw_keys(size, where)
         self._ctx.enable_only(0)
@@ -114,19 +133,31 @@ class Hud:
         self._lay(self._round, texture, place, mirrored=float(mirror), radius=8.0 * self.scale, **where)
 
     def _draw_line(
-        self, name: str, text: str, size: tuple[int, int], margin: int, level: int, where: dict[str, object]
-    ) -> None:
-        if not text:
-            return
-        text_px = max(round(_TEXT_PX * self.scale), 8)
-        if self._drawn.get(name) != (text, text_px):
-            words = [word.strip().replace("_", " ") for word in text.split("·") if word.strip()]
-            colored = [(word, _WORD_COLORS.get(word.lower())) for word in words] or [(text, None)]
-            self._upload(name, line_panel(colored, text_px))
-            self._drawn[name] = (text, text_px)
+        self, name: str, words: list[str], size: tuple[int, int], margin: int, bottom: int, where: dict[str, object]
+    ) -> int:
+        """Words on a panel that ends at `bottom`; where the next one above it ends."""
+        if not words:
+            return bottom
+        text_px, width = max(round(_TEXT_PX * self.scale), 8), size[0] - 2 * margin
+        if self._drawn.get(name) != (words, text_px, width):
+            colored = [(word, _WORD_COLORS.get(word.lower())) for word in words]
+            self._upload(name, line_panel(colored, text_px, width))
+            self._drawn[name] = (words, text_px, width)
         texture = self._textures[name]
-        top = size[1] - margin - texture.height - level * (texture.height + margin // 2)
+        top = bottom - texture.height
         self._lay(self._plain, texture, (margin, top, *texture.size), mirrored=0.0, **where)
+        return top - margin // 2
+
+    def _draw_prompt(self, size: tuple[int, int], margin: int, bottom: int, where: dict[str, object]) -> None:
+        """Above `bottom`, where the other lines begin."""
+        text_px, width = max(round(min(_PROMPT_PX * self.scale, size[1] / 12)), 8), size[0] - 2 * margin
+        if self._drawn.get("prompt") != (self._prompt, text_px, width):
+            panel = line_panel([(word, None) for word in _words(self._prompt)], text_px, width, centred=True)
+            self._upload("prompt", panel)
+            self._drawn["prompt"] = (self._prompt, text_px, width)
+        texture = self._textures["prompt"]
+        top = max(min(round(size[1] * _PROMPT_AT) - texture.height // 2, bottom - texture.height), 0)
+        self._lay(self._plain, texture, ((size[0] - texture.width) // 2, top, *texture.size), mirrored=0.0, **where)
 
     def _draw_keys(self, size: tuple[int, int], where: dict[str, object]) -> None:
         assert self.keys
@@ -149,3 +180,8 @@ class Hud:
             texture.filter = (self._ctx.NEAREST, self._ctx.NEAREST)
             texture.repeat_x = texture.repeat_y = False
         texture.write(np.ascontiguousarray(rgba).data, alignment=1)
+
+
+def _words(text: str) -> list[str]:
+    """What stands between middle dots."""
+    return [word.strip().replace("_", " ") for word in text.split("·") if word.strip()]

@@ -13,28 +13,67 @@ _PLAIN: Color = (232, 234, 237)
 _FAINT: Color = (160, 165, 172)
 _PANEL = (14, 15, 18, 178)
 _SUPERSAMPLING = 4  # of the panel's round corners
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)
 
 
-def line_panel(words: list[tuple[str, Color | None]], text_px: int) -> NDArray[np.uint8]:
-    """[h, w, 4] uint8, alpha multiplied in: coloured words on one line, on a dark rounded panel."""
+Word = tuple[str, Color | None]
+
+
+def line_panel(
+    words: list[Word], text_px: int, width: int | None = None, *, centred: bool = False
+) -> NDArray[np.uint8]:
+    """[h, w, 4] uint8, alpha multiplied in: coloured words with dots between them, on a dark rounded panel. On as many
+    lines as it takes to be no wider than `width` pixels."""
     font = _font(text_px)
-    gap, pad = round(text_px * 0.55), round(text_px * 0.6)
-    widths = [round(font.getlength(word)) for word, _ in words]
-    width = sum(widths) + gap * (len(words) - 1) * 2 + 2 * pad
-    image = _panel(width, round(text_px * 1.9))
+    gap, pad, line = round(text_px * 0.55), round(text_px * 0.6), round(text_px * 1.45)
+    rows = _rows(words, font, None if width is None else max(width - 2 * pad, text_px), 2 * gap)
+    lengths = [sum(round(font.getlength(word)) for word, _ in row) + 2 * gap * (len(row) - 1) for row in rows]
+    image = _panel(max(lengths) + 2 * pad, round(text_px * 1.9) + line * (len(rows) - 1))
     draw = ImageDraw.Draw(image)
-    x, middle = pad, image.height / 2
-    for number, ((word, color), advance) in enumerate(zip(words, widths, strict=True)):
-        if number:
-            draw.ellipse(_dot(x - gap, middle, text_px * 0.09), fill=_FAINT)
-        draw.text((x, middle), word, font=font, fill=color or _PLAIN, anchor="lm")
-        x += advance + 2 * gap
+    for number, row in enumerate(rows):
+        x, middle = pad, round(text_px * 1.9) / 2 + line * number
+        x += (max(lengths) - lengths[number]) // 2 if centred else 0
+        for place, (word, color) in enumerate(row):
+            if place:
+                dot = text_px * 0.09
+                draw.ellipse((x - gap - dot, middle - dot, x - gap + dot, middle + dot), fill=_FAINT)
+            draw.text((x, middle), word, font=font, fill=color or _PLAIN, anchor="lm")
+            x += round(font.getlength(word)) + 2 * gap
     return _premultiplied(image)
+
+
+def _rows(words: list[Word], font: Font, width: int | None, gap: int) -> list[list[Word]]:
+    """The words in lines of at most `width` pixels; longer ones are broken, at spaces where they have some."""
+    if width is None:
+        return [words]
+    rows: list[list[Word]] = [[]]
+    left = float(width)
+    for word, color in words:
+        pieces = _pieces(word, font, width)
+        for piece in pieces:
+            needed = font.getlength(piece) + (gap if rows[-1] else 0)
+            if rows[-1] and (needed > left or len(pieces) > 1):
+                rows.append([])
+                left, needed = float(width), font.getlength(piece)
+            rows[-1].append((piece, color))
+            left -= needed
+    return rows
+
+
+def _pieces(text: str, font: Font, width: int) -> list[str]:
+    pieces = []
+    while font.getlength(text) > width and len(text) > 1:
+        fits = next(end for end in range(len(text) - 1, 0, -1) if end == 1 or font.getlength(text[:end]) <= width)
+        space = text.rfind(" ", 0, fits + 1)
+        end = space if space > 0 else fits
+        pieces.append(text[:end])
+        text = text[end:].lstrip()
+    return [*pieces, text]
 
 
 def table_panel(title: str, rows: list[tuple[str, str]], text_px: int) -> NDArray[np.uint8]:
@@ -62,10 +101,6 @@ def _panel(width: int, height: int) -> Image.Image:
     image = Image.new("RGBA", (width, height), _PANEL[:3])
     image.putalpha(mask.resize((width, height), Image.Resampling.BOX))
     return image
-
-
-def _dot(x: float, y: float, radius: float) -> tuple[float, float, float, float]:
-    return x - radius, y - radius, x + radius, y + radius
 
 
 def _premultiplied(image: Image.Image) -> NDArray[np.uint8]:

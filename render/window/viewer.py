@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
 from core.closeable import Closeable
 from core.mesh import Mesh
-from render.gl.gl_context import GlWindow, create_context, is_software, make_current, release_context
+from render.gl.gl_context import OTHERWISE, GlWindow, create_context, is_software, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import Backdrop, RenderTarget
 from render.mesh.looks import PartLook
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Viewer", "ViewerCommand"]
 
 _SAMPLES = 4
+_NECK = -1.0  # avatar units: what lies below is neck and shoulders, which may be come nearer to
 
 
 class Viewer(Closeable):
@@ -40,6 +41,7 @@ class Viewer(Closeable):
         intrinsics: the part of the world that the picture is sure to show.
         looks: surface qualities by part or material name, where the names do not say (`render.mesh.looks`).
         vsync: let the window wait for the screen.
+        otherwise: see `GlWindow`.
 
     Raises InputError where there is no display (or, headless, no OpenGL).
     """
@@ -56,6 +58,7 @@ class Viewer(Closeable):
         looks: Mapping[str, PartLook] | None = None,
         title: str = "vfa-live",
         vsync: bool = True,
+        otherwise: str = OTHERWISE,
     ) -> None:
         self._resources = ExitStack()
         self._window: GlWindow | None = None
@@ -64,12 +67,18 @@ class Viewer(Closeable):
             self._ctx = create_context()
             self._resources.callback(release_context, self._ctx)
         else:
-            self._window = self._resources.enter_context(GlWindow(*size, title, vsync=vsync))
+            self._window = self._resources.enter_context(GlWindow(*size, title, vsync=vsync, otherwise=otherwise))
             self._ctx = self._window.ctx
         try:
             self.controls = ViewerControls(camera or OrbitCamera(), mirror)
             self._framing = intrinsics
-            self._make_scene()
+            self._make_current()
+            self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
+            self._renderer: MeshRenderer | None = None
+            self._backdrop = Backdrop(self._ctx)
+            self._hud = Hud(self._ctx)
+            self._scene = self._make_target(self._pixels())
+            self._screen: moderngl.Framebuffer | None = None
             if self._window is not None:
                 connect_input(self._window, self.controls, self._world_per_unit)
             if mesh is None:
@@ -80,16 +89,6 @@ class Viewer(Closeable):
             self._resources.close()
             raise
 
-    def _make_scene(self) -> None:
-        self._make_current()
-        self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
-        self._renderer: MeshRenderer | None = None
-        self._backdrop = Backdrop(self._ctx)
-        self._hud = Hud(self._ctx)
-        self._scene = self._make_target(self._pixels())
-        self._screen: moderngl.Framebuffer | None = None
-        self._T_world_head: NDArray[np.float64] = np.eye(4)
-
     def set_mesh(
         self, mesh: Mesh, looks: Mapping[str, PartLook] | None = None, framing: Intrinsics | None = None
     ) -> None:
@@ -99,7 +98,11 @@ class Viewer(Closeable):
         self._framing = framing or self._framing
         if self._renderer is not None:
             self._renderer.release()
-        detail = float(np.linalg.norm(self.controls.camera.eye)) / self.intrinsics.fx
+        camera = self.controls.camera
+        head = mesh.vertices[mesh.vertices[:, 1] > _NECK]
+        reach = float(np.linalg.norm(head if len(head) else mesh.vertices, axis=1).max(initial=0.0))
+        camera.nearest = max(camera.nearest, reach)  # from anywhere outside of this, no way leads into the skull
+        detail = float(np.linalg.norm(camera.eye)) / self.intrinsics.fx
         self._renderer = MeshRenderer(self._ctx, mesh, looks, detail=detail)
         self.show(mesh.vertices, np.eye(4), None, "starting")
 
@@ -210,7 +213,14 @@ class Viewer(Closeable):
             line = self.controls.camera.command_line()
             print(line, flush=True)
             self.notify(line)
+        while self.controls.said:
+            self.notify(self.controls.said.popleft())
         return self.controls.take_commands()
+
+    def prompt(self, text: str) -> None:
+        """Show what the person should do now, large, until it is another text or an empty one."""
+        if self._hud.set_prompt(text):
+            self.controls.changed = True
 
     def notify(self, text: str) -> None:
         """Show a line over the picture for a few seconds, such as the name of a file just saved."""

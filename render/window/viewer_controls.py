@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+
 from core.camera import OrbitCamera
 
 
@@ -84,6 +86,8 @@ class ViewerControls:
     keys: deque[str] = field(default_factory=lambda: deque(maxlen=64))  # pressed, by name; for whoever reads them
     clicks: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=64))
     """Left clicks without dragging: place in the picture, 0 to 1 from its left and its top."""
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    """What a key did, in words, where that is not to be seen at once."""
     _commands: list[ViewerCommand] = field(default_factory=list)
     _drag: str | None = None
 
@@ -113,9 +117,10 @@ class ViewerControls:
             self.camera.zoom(_ZOOM_KEYS[key])
         elif key in _SHIFT_KEYS:
             right, up, nearer = _SHIFT_KEYS[key]
-            self.camera.translation = self.camera.translation + [_SHIFT * v for v in (self._side * right, up, nearer)]
+            self.camera.shift(_SHIFT * np.array([self._side * right, up, nearer], dtype=np.float64))
         elif key == "R":
             self.camera.reset()
+            self.said.append("camera back at its start")
         else:
             return False
         return True
@@ -130,6 +135,7 @@ class ViewerControls:
             self.show_keys = not self.show_keys
         elif key == "I":
             self.show_hud = not self.show_hud
+            self.said.append("status and driver shown" if self.show_hud else "status and driver hidden; I shows them")
         elif key == "P":
             self.print_camera = True
         elif command is None:
@@ -162,5 +168,5 @@ class ViewerControls:
 
     def scroll(self, notches: float) -> None:
         """The wheel turned; upwards is positive and comes nearer."""
-        self.camera.zoom(_ZOOM_PER_NOTCH**notches)
+        self.camera.zoom(_ZOOM_PER_NOTCH ** min(max(notches, -20.0), 20.0))
         self.changed = True

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 
-from calib.avatar import Avatar, avatar_camera, default_cache_dir, prepare_avatar
+from calib.avatar import Avatar, default_cache_dir, prepare_avatar
 from calib.preparation_options import PreparationOptions
+from core.camera import look_at
 from core.errors import InputError
 from core.face_regions import FACE_LANDMARKS, lower_lip_mask
 from core.mesh import Mesh
 from engine.motion.contact import LipContact
 from engine.motion.retarget import Retargeter
+from realtime.avatar_choice import prepared_avatar
+from realtime.config import LiveOptions
 from render.mesh.mesh_io import load_mesh
 from render.mesh.mesh_save import save_ply
 
@@ -67,19 +71,27 @@ def test_the_key_follows_content_and_options(
     moved = tmp_path / "moved.ply"
     save_ply(replace(mesh, vertices=mesh.vertices + np.float32(0.01)), moved)
     with pytest.raises(NotCachedError):
-        prepare_avatar(lowpoly_path, PreparationOptions(eye=(0.0, 0.5, 7.0)))
+        prepare_avatar(lowpoly_path, PreparationOptions(front="x"))
     with pytest.raises(NotCachedError):
         prepare_avatar(moved)
     assert len({lowpoly.content_key, *asked}) == 3
 
 
-def test_the_source_picture_is_seen_by_the_stated_camera(lowpoly: Avatar, lowpoly_path: Path, tmp_path: Path) -> None:
+def test_the_source_picture_is_seen_as_published(lowpoly: Avatar) -> None:
     assert lowpoly.source_rgb.shape == (256, 256, 3)
-    shifted = prepare_avatar(lowpoly_path, PreparationOptions(translation=(0.2, 0.0, 0.0)), cache_dir=tmp_path)
-    moved = np.nonzero(shifted.source_depth > 0)[1].min() - np.nonzero(lowpoly.source_depth > 0)[1].min()
-    assert moved == pytest.approx(0.2 / 8 * 1000, abs=4)
-    with pytest.raises(InputError, match="--eye"):
-        avatar_camera((0.0, 0.0, 0.0), None)
+    np.testing.assert_allclose(lowpoly.T_camera_world, look_at((0.0, 0.0, 8.0)))
+
+
+def test_where_it_is_looked_at_from_is_no_part_of_a_prepared_head(
+    lowpoly: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view that key P printed costs no preparation: with it the head comes from the cache as without."""
+    monkeypatch.setattr("calib.avatar._prepare", lambda *_: pytest.fail("prepared anew"))
+    options = tyro.cli(
+        LiveOptions, args=["--avatar", "lowpoly", "--eye", "2", "0", "7", "--translation", "0", "1", "0"]
+    )
+    assert prepared_avatar(options).content_key == lowpoly.content_key
+    np.testing.assert_array_equal(options.window.camera().eye, [2, 0, 7])
 
 
 def test_file_vertices_come_first_and_weights_cover_all(lowpoly: Avatar) -> None:

@@ -31,7 +31,7 @@ def test_options_are_read_and_checked() -> None:
 
 def test_without_the_library_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyk4a", None)
-    with pytest.raises(InputError, match=r'pip install "vfa-live\[kinect\]"'):
+    with pytest.raises(InputError, match=r"-m pip install .*\[kinect\]"):
         kinect_source()
 
 

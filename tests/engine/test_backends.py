@@ -181,7 +181,7 @@ def test_a_build_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 def test_tensorrt_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch_tensorrt", None)
     assert "no CUDA device" in (tensorrt(vendor.FakeCuda(available=False)).missing() or "")
-    assert "vfa-live[tensorrt]" in (tensorrt().missing() or "")
+    assert "[tensorrt]" in (tensorrt().missing() or "")
 
 
 def test_cuda_graph_is_captured_once_and_replayed() -> None:
@@ -252,7 +252,7 @@ def test_not_a_number_is_refused() -> None:
 def test_auto_says_which_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = select_backend("auto", request())  # channel counts the native kernels do not take
     assert chosen.name == "openvino"
-    assert chosen.why.startswith("openvino fp32: no faster device; not native: --backend native: expected channels")
+    assert chosen.why.startswith("openvino fp32: no faster device; not native: it runs networks of other sizes; ")
     assert "px and" in chosen.why
     offered = {"native": Falsified(5.0, 0.0), "openvino": Falsified(5.0, 0.0), "eager": EagerBackend()}
     monkeypatch.setattr(select, "make_backend", lambda name: offered[name])

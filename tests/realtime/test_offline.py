@@ -9,19 +9,20 @@ import pytest
 
 from core.camera import Intrinsics
 from core.frame import FaceObservation, RgbdFrame
-from core.source import DeviceState, SourceError
+from core.source import DeviceState, RgbdSource, SourceError
 from engine.motion.protocol import AvatarPose
 from realtime import offline
 from realtime.live.pipeline import FramePipeline
-from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError
 from realtime.threads.timing import SectionTimes
 from render.window.viewer import Viewer
+from tests.fakes.small_disk import files_no_larger_than
 from tests.realtime.test_live_recording import AVATAR, MESH, VERTICES, Tracker
 
 INTRINSICS = Intrinsics(60, 60, 32, 24, 64, 48)
 
 
-class Clip:
+class Clip(RgbdSource):
     """A recording of so many frames, 0.5 s apart; broken after `breaks_at` of them."""
 
     name, fps, skipped, state = "clip", 2.0, 0, DeviceState.STREAMING
@@ -94,3 +95,10 @@ def test_a_recording_that_breaks_leaves_neither_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cut short"):
         run(Clip(7, breaks_at=3), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bytes_free", [100, 30_000, 80_000])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, bytes_free: int) -> None:
+    with files_no_larger_than(bytes_free), pytest.raises(RecordingError, match="cannot be written"):
+        run(Clip(7), tmp_path)
+    assert not list(tmp_path.iterdir())

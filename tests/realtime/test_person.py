@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from calib.person.profile import PersonalProfile, load_profile, save_profile
+from calib.person.range_of_motion import STEPS
 from capture.face.face_model_file import find_face_model
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
@@ -95,6 +96,13 @@ def test_a_first_neutral_is_kept_and_the_next_session_begins_with_it(tmp_path: P
     assert not told
 
 
+def test_a_neutral_is_told_when_it_is_the_first_and_when_it_was_asked_for() -> None:
+    person, engine = PersonalCalibration(), UnitEngine()
+    assert pass_frames(person, engine, 0.0, 30) == ["your face now is the neutral one: N takes it again"]
+    person.request_neutral()
+    assert pass_frames(person, engine, 1.0, 30) == ["neutral taken"]
+
+
 def test_without_a_name_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calib.person.profile.default_profile_dir", lambda: tmp_path)
     pass_frames(PersonalCalibration(), UnitEngine(), 0.0, 5)
@@ -127,9 +135,19 @@ def test_the_range_of_motion_prompts_sets_gains_and_is_kept(tmp_path: Path) -> N
     pass_frames(person, engine, 0.0, 2)
     engine.unit_weights[UNIT_NAMES.index("jawOpen")] = 0.8
     person.request_range()
-    told = pass_frames(person, engine, 1.0, 30 * 21)
-    assert told[0] == "1/7: open your mouth wide"
-    assert len(told) == 8
+    prompts: list[str] = []
+    told = []
+    for index in range(30 * 21):
+        told += pass_frames(person, engine, 1.0 + index / 30, 1)
+        if person.prompt not in prompts:
+            prompts.append(person.prompt)
+    assert prompts[:4] == [
+        *(f"1/7: open your mouth wide · {left}" for left in (3, 2, 1)),
+        f"2/7: {STEPS[1].prompt} · 3",
+    ]
+    assert prompts[-1] == person.prompt == ""
+    assert [words for words in told if words.startswith("range")] == told
+    assert len(told) == 1
     assert told[-1].startswith("range of motion: done")
     assert engine.gains[UNIT_NAMES.index("jawOpen")] == pytest.approx(1.25)
     kept = load_profile("ada", tmp_path)
@@ -139,9 +157,11 @@ def test_the_range_of_motion_prompts_sets_gains_and_is_kept(tmp_path: Path) -> N
 
 def test_asked_again_it_stops_and_changes_nothing() -> None:
     person, engine = PersonalCalibration(show_range=True), UnitEngine()
-    assert pass_frames(person, engine, 0.0, 10)
+    pass_frames(person, engine, 0.0, 10)
+    assert person.prompt
     person.request_range()
     assert pass_frames(person, engine, 0.5, 10) == ["range of motion: stopped, nothing changed"]
+    assert not person.prompt
     np.testing.assert_array_equal(engine.gains, np.ones(52))
 
 

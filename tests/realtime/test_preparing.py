@@ -1,11 +1,12 @@
 """Preparing beside a living window: progress is shown, closing ends it, a failure arrives."""
 
+import signal
 import threading
 
 import pytest
 
 from core.errors import InputError
-from realtime.preparing import prepared_in_window
+from realtime.preparing import left_behind, prepared
 from realtime.threads.worker import Stop
 from render.window.viewer_controls import ViewerCommand
 
@@ -43,22 +44,57 @@ def test_each_step_is_shown_in_the_window_and_told_elsewhere():
             window.wait_for(f"{what} · {number + 1} of 2")
         return "avatar"
 
-    avatar = prepared_in_window(prepare, window, Stop(), lambda *step: told.append(step))
+    avatar = prepared(prepare, lambda *step: told.append(step), Stop(), window)
     assert avatar == "avatar"
     assert told == [("the face", 0, 2), ("weights", 1, 2)]
+    assert not left_behind()
 
 
-def test_closing_the_window_ends_it_with_the_present_step():
-    window, stop, steps = Window(closes_at="the face"), Stop(), []
+def test_a_step_that_takes_long_shows_that_it_goes_on():
+    window = Window()
+
+    def prepare(tell):
+        tell("weights", 0, 1)
+        window.wait_for("weights · 1 of 1 · 2 s")
+        return "avatar"
+
+    assert prepared(prepare, lambda *_: None, Stop(), window) == "avatar"
+
+
+@pytest.mark.parametrize("how", ["window", "signal", "interrupt"])
+def test_whoever_ends_it_need_not_wait_for_the_present_step(how: str):
+    """The step goes on until the test lets it: nothing but the wish to end brings `prepared` back."""
+    window, stop, steps, lasts = (
+        Window(closes_at="the face" if how == "window" else None),
+        Stop(),
+        [],
+        threading.Event(),
+    )
 
     def prepare(tell):
         tell("the face", 0, 2)
-        window.wait_for("ending")
+        if how == "signal":
+            stop.request(by_signal=2)
+        elif how == "interrupt":
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        assert lasts.wait(60)
         tell("weights", 1, 2)
         steps.append("never")
 
-    assert prepared_in_window(prepare, window, stop, lambda *_: None) is None
-    assert stop.requested
+    try:
+        if how == "interrupt":
+            with pytest.raises(KeyboardInterrupt):
+                prepared(prepare, lambda *_: None)
+        else:
+            assert prepared(prepare, lambda *_: None, stop, window) is None
+            assert stop.requested
+        assert left_behind()
+    finally:
+        lasts.set()
+        for thread in threading.enumerate():
+            if thread.name == "prepare":
+                thread.join(60)
+    assert not left_behind()
     assert steps == []
 
 
@@ -67,4 +103,4 @@ def test_a_failure_is_raised_where_it_can_be_told():
         raise InputError("head.obj: expected a face")
 
     with pytest.raises(InputError, match=r"head\.obj"):
-        prepared_in_window(prepare, Window(), Stop(), lambda *_: None)
+        prepared(prepare, lambda *_: None, Stop(), Window())

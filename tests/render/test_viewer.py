@@ -135,7 +135,82 @@ def test_overlays_cover_the_corners_and_leave_the_plain_picture_alone(viewer, to
     np.testing.assert_array_equal(viewer.read_rgb(), plain)
     viewer.controls.press("M")
     viewer.controls.press("I")
+    hidden = (viewer.read_rgb(overlays=True) != plain).any(axis=2)
+    assert hidden[200:230, 16:60].any(), "that it records stays"
+    assert not hidden[:150].any(), "the driver does not"
+    viewer.show(toy_head.vertices, IDENTITY, driver, "streaming · 30 fps")
     np.testing.assert_array_equal(viewer.read_rgb(overlays=True), plain)
+
+
+@pytest.mark.parametrize("words", ["streaming · " * 9 + "REC", "trust this computer on the phone " * 5, "/folder" * 40])
+def test_what_is_too_long_for_the_picture_goes_on_in_the_next_line(viewer, toy_head, words):
+    viewer.show(toy_head.vertices, IDENTITY, None, words)
+    laid = np.abs(viewer.read_rgb(overlays=True).astype(int) - viewer.read_rgb()).max(axis=2) > 10
+    assert not laid[:, 310:].any()
+    rows = np.flatnonzero(laid.any(axis=1))
+    assert rows[-1] - rows[0] > 2 * 15, "more than one line"
+    whole = line_panel([(word.strip(), None) for word in words.split("·")], 15)
+    wrapped = line_panel([(word.strip(), None) for word in words.split("·")], 15, 288)
+    ink = [int((panel[..., :3].astype(int).sum(axis=2) > 450).sum()) for panel in (whole, wrapped)]
+    assert wrapped.shape[1] <= 288
+    assert ink[1] > 0.85 * ink[0], "nothing is left out"
+
+
+def test_a_prompt_is_large_and_in_the_middle_until_it_is_another(viewer, toy_head):
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    plain = viewer.read_rgb()
+    viewer.prompt("1/7: open your mouth wide · 3")
+    assert viewer.needs_redraw
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    viewer.prompt("1/7: open your mouth wide · 3")
+    assert not viewer.needs_redraw
+    laid = np.argwhere((viewer.read_rgb(overlays=True) != plain).any(axis=2))
+    (top, left), (bottom, right) = laid.min(axis=0), laid.max(axis=0)
+    assert abs((left + right) / 2 - 160) < 4
+    assert bottom - top > 30 < right - left > 150
+    assert top > 120
+    viewer.prompt("")
+    np.testing.assert_array_equal(viewer.read_rgb(overlays=True), plain)
+
+
+def test_notices_stand_over_one_another_and_each_goes_by_itself(viewer, toy_head, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("render.window.hud.time.monotonic", lambda: now[0])
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    heights = []
+    for text in ("recording to a", "H shows all keys"):
+        viewer.notify(text)
+        heights.append((viewer.read_rgb(overlays=True) != viewer.read_rgb()).any(axis=(1, 2)).sum())
+        now[0] += 3
+    assert heights[1] > 1.5 * heights[0]
+    now[0] += 3
+    assert (viewer.read_rgb(overlays=True) != viewer.read_rgb()).any(axis=(1, 2)).sum() < 1.2 * heights[0]
+
+
+def test_every_key_says_what_it_did_where_that_is_not_seen():
+    controls = ViewerControls()
+    for key in ("I", "I", "R"):
+        controls.press(key)
+    assert [words.split(";")[0] for words in controls.said] == [
+        "status and driver hidden", "status and driver shown", "camera back at its start",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("move", [lambda c: c.scroll(3), lambda c: c.press("Q"), lambda c: c.press("PAGE_UP")])
+def test_no_way_leads_into_the_skull_or_out_of_sight(viewer, move):
+    controls, reach = viewer.controls, np.linalg.norm(viewer._renderer._gpu.vertices, axis=1).max()
+    for key in ("A", "W", "R", "LEFT", "DOWN"):
+        for _ in range(15):
+            controls.press(key)
+        for _ in range(600):
+            move(controls)
+        at = controls.camera.eye - controls.camera.translation
+        assert reach * 0.99 <= np.linalg.norm(at) <= 40.001
+    for _ in range(300):
+        controls.scroll(-5)
+        controls.press("PAGE_DOWN")
+    assert np.linalg.norm(controls.camera.eye - controls.camera.translation) <= 40.001
+    assert np.linalg.norm(controls.camera.eye) > 8, "and away from it there is a way"
 
 
 def test_help_and_notice_come_and_go(viewer, toy_head, capsys):
@@ -151,7 +226,7 @@ def test_help_and_notice_come_and_go(viewer, toy_head, capsys):
     viewer.show(toy_head.vertices, IDENTITY, None, "starting")
     assert not viewer.needs_redraw
     assert (viewer.read_rgb(overlays=True) != plain).any()
-    viewer._hud._notice_until_s = time.monotonic() - 1
+    viewer._hud._notices = [(text, time.monotonic() - 1) for text, _ in viewer._hud._notices]
     assert viewer.needs_redraw
     viewer.show(toy_head.vertices, IDENTITY, None, "starting")
     np.testing.assert_array_equal(viewer.read_rgb(overlays=True), plain)
@@ -368,3 +443,18 @@ def test_window_class_closes_twice_without_complaint():
     window.handle = None
     window.close()
     window.close()
+
+
+def test_while_something_is_asked_for_only_the_last_notice_stays(viewer, toy_head):
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    plain = viewer.read_rgb()
+    for text in ("paused", "going on", "your range of motion"):
+        viewer.notify(text)
+    three = (viewer.read_rgb(overlays=True) != plain).any(axis=2)[:, :160].any(axis=1).sum()
+    viewer.prompt("1/7: frown")
+    one = (viewer.read_rgb(overlays=True) != plain).any(axis=2)[:, 16:30].any(axis=1).sum()
+    assert one < three / 2
+    viewer.controls.press("H")
+    with_keys = viewer.read_rgb(overlays=True)
+    viewer.prompt("2/7: smile as broadly as you can")
+    np.testing.assert_array_equal(viewer.read_rgb(overlays=True), with_keys)

@@ -53,7 +53,10 @@ def select_backend(name: BackendName, request: CompileRequest) -> SelectedBacken
         try:
             return _selected(backend, request, "; ".join([device, *refused]))
         except BackendError as error:
-            log.log(logging.INFO if isinstance(error, OtherSizesError) else logging.WARNING, "%s", error)
+            if isinstance(error, OtherSizesError):  # no fault of this machine, and no news for its user
+                refused.append(f"not {candidate}: it runs networks of other sizes")
+                continue
+            log.warning("%s", error)
             refused.append(f"not {candidate}: {error}")
     raise BackendError(f"--backend auto: none works here ({'; '.join(refused)})")
 

@@ -1,5 +1,6 @@
 """Preprocessed clips on disk: H.264 colour and 16-bit FFV1 depth, side by side in two folders."""
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ class ClipWriter:
         import av
 
         self.color, self.depth = clip_paths(person, name)
-        self._partial = [path.with_name(f".{path.name}.partial") for path in (self.color, self.depth)]
+        self._partial = [partial_of(path) for path in (self.color, self.depth)]
         for path in self._partial:
             path.parent.mkdir(parents=True, exist_ok=True)
         rate = Fraction(fps or 30.0).limit_denominator(1000)
@@ -68,6 +69,20 @@ class ClipWriter:
         for container, stream in zip(self._containers, self._streams, strict=True):
             container.mux(stream.encode(None))
             container.close()
+
+
+def partial_of(path: Path) -> Path:
+    """Where a clip's file stands until it is whole."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def remove_unfinished(out: Path, person: str, name: str) -> None:
+    """Take away what a writer that was killed left of a clip, and folders that are empty then."""
+    for path in clip_paths(out / person, name):
+        with suppress(OSError):
+            partial_of(path).unlink(missing_ok=True)
+            for folder in (path.parent, out / person, out):
+                folder.rmdir()
 
 
 def clip_paths(person: Path, name: str) -> tuple[Path, Path]:

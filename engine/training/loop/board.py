@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.closeable import Closeable
+from core.errors import install_line
 
 CURVE_NAME = "curve.csv"
 
@@ -30,7 +31,7 @@ class Board(Closeable):
 
             self._writer = SummaryWriter(str(folder / "board"))
         except ImportError:
-            log.info("no TensorBoard here, only %s; pip install 'vfa-live[train]' adds it", self._path)
+            log.info("no TensorBoard here, only %s; to add it:  %s", self._path, install_line("train"))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Append one line; columns are those of the file's first line."""

@@ -17,8 +17,9 @@ from core.source import frames_of
 from engine.training.flow import preprocess as module
 from engine.training.flow.clip_reader import VideoClip, find_clips
 from engine.training.flow.clip_samples import ClipSamples, normalised
-from engine.training.flow.preprocess import LocalExecutor, RayExecutor, find_recordings, preprocess, summary
+from engine.training.flow.preprocess import find_recordings, preprocess, summary
 from engine.training.flow.preprocess_clip import ClipJob, ClipReport, preprocess_clip
+from engine.training.flow.preprocess_options import PreprocessOptions
 from engine.training.flow.sample_options import SampleOptions
 
 FRAMES = 10
@@ -48,7 +49,7 @@ def recordings(performer: list[RgbdFrame], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def clips(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ClipReport]]:
     out = tmp_path_factory.mktemp("clips")
-    return out, preprocess([recordings], out, LocalExecutor(1))
+    return out, preprocess(PreprocessOptions(inputs=[recordings], out=out))
 
 
 def write_frames(folder: Path, frames: list[RgbdFrame]) -> None:
@@ -129,29 +130,27 @@ def test_a_second_run_does_only_what_is_left(
         return preprocess_clip(job)
 
     monkeypatch.setattr(module, "preprocess_clip", counted)
-    assert preprocess([recordings], out, LocalExecutor(1)) == []
+    assert preprocess(PreprocessOptions(inputs=[recordings], out=out)) == []
     (out / "ann" / "color" / "loose.mp4").unlink()  # as if killed between the two files
-    again = preprocess([recordings], out, LocalExecutor(1))
+    again = preprocess(PreprocessOptions(inputs=[recordings], out=out))
     assert done == ["ann/loose"]
     assert again[0].frames == FRAMES
-    assert {Path(report.recording).name for report in preprocess([recordings], out, LocalExecutor(1), retry=True)} == {
-        "empty.mp4",
-        "broken.mp4",
-    }
+    retried = preprocess(PreprocessOptions(inputs=[recordings], out=out, retry=True))
+    assert {Path(report.recording).name for report in retried} == {"empty.mp4", "broken.mp4"}
 
 
 @pytest.fixture
-def executors() -> Iterator[list[object]]:
+def ray_ends() -> Iterator[None]:
     ray = pytest.importorskip("ray")
-    yield [RayExecutor(2)]
+    yield
     ray.shutdown()
 
 
 def test_ray_workers_make_the_same_clips(
-    recordings: Path, clips: tuple[Path, list[ClipReport]], tmp_path: Path, executors: list[RayExecutor]
+    recordings: Path, clips: tuple[Path, list[ClipReport]], tmp_path: Path, ray_ends: None
 ) -> None:
     out, expected = clips
-    reports = preprocess([recordings], tmp_path / "ray", executors[0])
+    reports = preprocess(PreprocessOptions(inputs=[recordings], out=tmp_path / "ray", engine="ray", workers=2))
     key = lambda report: report.recording  # noqa: E731
     assert sorted(reports, key=key) == sorted(expected, key=key)
     for name in ("take1", "loose"):
@@ -184,9 +183,9 @@ def test_two_recordings_of_one_name_are_told(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.mp4").touch()
     with pytest.raises(InputError, match=r"both would become people/a"):
-        preprocess([tmp_path / "one", tmp_path / "two"], tmp_path / "out", LocalExecutor(1))
+        preprocess(PreprocessOptions(inputs=[tmp_path / "one", tmp_path / "two"], out=tmp_path / "out"))
     with pytest.raises(InputError, match="no such path"):
-        preprocess([tmp_path / "missing"], tmp_path / "out", LocalExecutor(1))
+        preprocess(PreprocessOptions(inputs=[tmp_path / "missing"], out=tmp_path / "out"))
 
 
 def test_samples_are_a_first_frame_and_another_one(clips: tuple[Path, list[ClipReport]]) -> None:

@@ -1,0 +1,47 @@
+"""Whether a file can be written where the user wants it, found out before the work that is to go into it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import InputError
+
+
+def check_writable(path: Path, option: str) -> None:
+    """See that a file can be written at `path`, its folders made where they are missing; nothing is left there.
+
+    Raises InputError, which names the option that gave the path.
+    """
+    try:
+        if not path.name or path.is_dir():
+            raise InputError(f"{option} {path}: expected the name of a file to write, this is a folder; add a name")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path}: expected the name of a file to write, this is a device; name another")
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise InputError(f"{option} {path}: {folder} is a file, expected a folder; name another")
+        trial = folder / f".{path.name[:100]}.trial-{secrets.token_hex(4)}"
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in it
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError(f"{option} {path}: cannot be written there ({reason}); name another place") from None
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """A block that writes below or at `path`: what the system refuses there becomes an InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in a path
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise InputError(f"{path}: cannot be written ({reason}); make room, or name another place") from None

@@ -1,0 +1,65 @@
+"""The avatar that was asked for, prepared while terminal and window say how far that is."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from calib.avatar import Avatar, Progress, prepare_avatar
+from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
+from core.errors import InputError
+from realtime.config import AvatarOptions
+from realtime.preparing import Window, prepared
+from realtime.progress import step_bar
+from realtime.threads.worker import Stop
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def avatar_path(options: AvatarOptions) -> Path:
+    """The file of the head that was asked for. Raises InputError where there is none."""
+    if options.avatar in BUILTIN_AVATARS:
+        return builtin_avatar_path(options.avatar)
+    path = Path(options.avatar)
+    if not options.avatar or not path.exists():
+        known = ", ".join(BUILTIN_AVATARS)
+        raise InputError(
+            f"--avatar {options.avatar!r}: there is no such file, nor a built-in head of that name ({known})"
+        )
+    return path
+
+
+def prepared_avatar(options: AvatarOptions, *, describe: bool = True) -> Avatar:
+    """From the cache or made now, and then described in the log. Raises InputError."""
+    avatar = prepared_for(options, lambda avatar, _tell: avatar, describe=describe)
+    assert avatar is not None, "nobody could ask to end"
+    return avatar
+
+
+def prepared_for(
+    options: AvatarOptions,
+    use: Callable[[Avatar, Progress], T],
+    stop: Stop | None = None,
+    window: Window | None = None,
+    *,
+    describe: bool = True,
+) -> T | None:
+    """What `use` makes of the avatar, with the same progress; None where the user asked to end. Raises InputError."""
+    path = avatar_path(options)
+
+    def prepare(tell: Progress) -> T:
+        steps: list[str] = []
+
+        def told(what: str, done: int, total: int | None) -> None:
+            steps.append(what)
+            tell(what, done, total)
+
+        avatar = prepare_avatar(path, options.preparation, refresh=options.refresh, progress=told)
+        if steps and describe:
+            log.info("%s: %s", path, avatar.description)
+        return use(avatar, tell)
+
+    with step_bar(f"preparing {path.name}") as tell:
+        return prepared(prepare, tell, stop, window)

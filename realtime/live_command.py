@@ -1,0 +1,135 @@
+"""`vfa-live`: a session from its options to its report."""
+
+import logging
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import InputError
+from core.writable import check_writable
+from realtime.avatar_choice import avatar_path, prepared_for
+from realtime.config import LiveOptions, MotionOptions
+from realtime.progress import console
+from realtime.threads.signals import InterruptedBySignalError, stopped_by_signals
+from realtime.threads.worker import Stop
+
+if TYPE_CHECKING:
+    from calib.avatar import Avatar, Progress
+    from core.source import RgbdSource
+    from engine.motion.protocol import MotionEngine
+    from realtime.live.session import LiveSession
+
+EXIT_NOT_RECORDED = 1
+
+log = logging.getLogger(__name__)
+
+
+def live(options: LiveOptions) -> None:
+    """Drive a head live: capture, track, animate, show, record. `vfa-live clip.mp4` is short for --device clip.mp4.
+
+    Ends with status 1 where the recording that --record asked for broke off.
+    """
+    from calib.framing import avatar_view
+    from capture.face.face_tracker import FaceTracker
+    from core.camera import AVATAR_VIEW
+    from realtime.live.person import PersonalCalibration
+    from realtime.live.session import LiveSession
+    from realtime.recording.recording_folder import RecordingFolder
+    from render.window.viewer import Viewer
+
+    stop = Stop()
+    source = _source(options)
+    person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
+    kept, window = options.recording, options.window
+    check_paths(options)
+    avatar_path(options)
+    if kept.report is not None:
+        check_writable(kept.report, "--report")
+    made: list[MotionEngine] = []
+    session = LiveSession(
+        source,
+        lambda: FaceTracker(options.face_model),
+        lambda avatar: made[0] if made else _engine(options, avatar),
+        stop,
+        options.seconds,
+        person,
+        film=kept.film,
+    )
+
+    def ready(avatar: "Avatar", tell: "Progress") -> "Avatar":
+        if options.engine == "flow" or options.checkpoint is not None:
+            tell("the flow engine's network, compiled once", 0, 1)
+            made.append(_engine(options, avatar))
+        return avatar
+
+    with ExitStack() as resources:
+        record = RecordingFolder.claim(kept.record, overwrite=kept.overwrite) if kept.record else None
+        if record is not None:
+            resources.enter_context(record)
+        resources.enter_context(stopped_by_signals(stop))
+        resources.callback(_tell_report, session, kept.report)
+        resources.callback(session.shut_down)
+        session.start()
+        viewer = resources.enter_context(
+            Viewer(
+                None,
+                window.size,
+                headless=window.headless,
+                mirror=window.mirror,
+                camera=window.camera(),
+                intrinsics=AVATAR_VIEW,
+            )
+        )
+        avatar = prepared_for(options, ready, stop, viewer)
+        if avatar is not None:
+            viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
+            session.run(avatar, viewer, record)
+    if stop.signal is not None and not session.shown:
+        raise InterruptedBySignalError(stop.signal)
+    if record is not None and session.report().recording_problems:
+        sys.exit(EXIT_NOT_RECORDED)
+
+
+def check_paths(options: MotionOptions) -> None:
+    """Raises InputError for paths that cannot be used, before anything that takes long."""
+    if options.checkpoint is not None and not options.checkpoint.is_file():
+        raise InputError(f"--checkpoint {options.checkpoint}: there is no such file; check the path")
+
+
+def _source(options: LiveOptions) -> "RgbdSource":
+    from capture.open_source import open_source
+    from capture.repeated_source import RepeatedSource
+
+    source = open_source(
+        options.driving,
+        realtime=True,
+        fov_deg=options.fov,
+        face_model=options.face_model,
+        layout=options.layout,
+        rotate=options.rotate,
+    )
+    return RepeatedSource(source) if options.repeated and source.frame_count is not None else source
+
+
+def _engine(options: LiveOptions, avatar: "Avatar") -> "MotionEngine":
+    from realtime.engines import make_engine
+
+    return make_engine(options, avatar)
+
+
+def _tell_report(session: "LiveSession", path: Path | None) -> None:
+    """Write and print what happened, however the session ended; nothing where the user ended it before it began."""
+    report, failing = session.report(), sys.exception() is not None
+    if not failing and session.given_up:
+        return
+    try:
+        if path is not None:
+            report.write(path)
+    except InputError as error:
+        if not failing:
+            raise
+        log.error("%s", error)  # what ended the session matters more
+    finally:
+        if report.frames["captured"]:
+            report.print(console)

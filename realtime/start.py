@@ -1,0 +1,24 @@
+"""Where the commands `vfa-live` and `vfa` start: able to be interrupted before anything that takes time is imported."""
+
+import sys
+
+from realtime.threads.signals import ended_at_once
+
+
+def live_main() -> None:
+    """`vfa-live`: drive a head live."""
+    _start("vfa-live", "live_main")
+
+
+def main() -> None:
+    """`vfa`: everything else, each as a subcommand."""
+    _start("vfa", "main")
+
+
+def _start(program: str, entry: str) -> None:
+    ended_at_once()
+    from realtime import cli
+
+    if sys.argv[1:] == ["--version"]:
+        cli.tell_version(program)
+    getattr(cli, entry)()
