@@ -93,6 +93,23 @@ def test_small_sizes_are_the_same_code() -> None:
     assert out.rgbd.depth.shape == (1, 1, 32, 32)
 
 
+def test_codes_and_basis_by_plain_algebra() -> None:
+    """What the golden tensors say at the published size: one linear map behind the appearance, and an orthonormal basis
+    of the dictionary's own space."""
+    network = small_network()
+    h = network.enc.net_app(picture(0, 32))[0].detach().double().numpy()
+    alpha = h
+    for layer in network.enc.fc:
+        weight = layer.weight.detach().double().numpy()
+        alpha = alpha @ (weight / np.sqrt(weight.shape[1])).T + layer.bias.detach().double().numpy()
+    assert np.abs(network.enc.motion(picture(0, 32)).detach().numpy() - alpha).max() < 1e-5
+    dictionary = network.dec.direction.weight.detach().double().numpy()
+    basis = network.dec.direction.basis().detach().double().numpy()
+    assert np.abs(basis.T @ basis - np.eye(basis.shape[1])).max() < 1e-5
+    onto = dictionary @ np.linalg.solve(dictionary.T @ dictionary, dictionary.T)
+    assert np.abs(basis @ basis.T - onto).max() < 1e-4
+
+
 def test_a_driver_at_neutral_leaves_the_source_code() -> None:
     network = small_network()
     h, alpha, _ = network.enc(picture(0, 32))
