@@ -58,7 +58,8 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
         near_rim[chosen] = _falloff(distance, _PLATEAU * opening.width, reach)
     hidden = np.ones(len(points), dtype=bool)
     hidden[faces[seen]] = False
-    beyond, above_corner = _beside_corners(opening, points, hidden)
+    corners = _corners(survey, eye)
+    beyond, above_corner = _beside_corners(opening, points, hidden, corners)
     upper *= 1 - beyond * (1 - above_corner)
     lower *= 1 - beyond * above_corner
     meet = 0.0 if shape.shut else float(np.interp(aperture / opening.width, _HIGH, _MEET))
@@ -67,7 +68,6 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
         _squash(upper, lower, points, opening, turned, meet)
     vertex = np.zeros(work.point_count, dtype=np.int64)
     vertex[work.point[::-1]] = np.arange(len(work.point))[::-1]
-    corners = _corners(survey, eye)
     pairs = zip(sides, (True, False), strict=True)
     rims = [_rim(points, faces[side], opening, turned, is_upper, corners) for side, is_upper in pairs]
     rims.append(_line(points, faces[seen], opening, turned, opening.lower - _CHEEK * opening.width * opening.frame[1]))
@@ -97,14 +97,17 @@ class _Turned:
 
 
 def _beside_corners(
-    opening: Opening, points: Points, hidden: NDArray[np.bool_]
+    opening: Opening, points: Points, hidden: NDArray[np.bool_], corners: Points
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """[N] how far points [N, 3] lie beyond a corner of the eye (those `hidden` [N] in the socket: near it), and how far
     above it, each from 0 to 1: there the skin of both lids is one, and goes over from the one to the other."""
     along, across, _ = opening.flat(points).T
     upper, lower = opening.rims_at(along)
     over = across - (upper + lower)[:, 1] / 2
-    outwards = np.maximum(-along, along - 1) + np.where(hidden, _GOING_OVER, 0)
+    left, right = np.where(
+        corners > _MEETING_CORNER, 0.6 * _GOING_OVER, 0.0
+    )  # flesh that lids close over is in between
+    outwards = np.maximum(left - along, along - 1 + right) + np.where(hidden, _GOING_OVER, 0)
     beyond = np.clip(outwards / _GOING_OVER, 0, 1)
     return beyond, np.clip(0.5 + over / (2 * _GOING_OVER), 0, 1)
 

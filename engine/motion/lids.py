@@ -28,7 +28,7 @@ _EVEN = 1.5  # columns over which the motion of a rim is evened out
 _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
 _CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
-_MOST_OVER = 0.06  # radians that a lid may overlap the other on that way
+_OVER = 0.035  # radians for every column of that: how far a lid may overlap the other there
 
 Array = NDArray[np.floating]
 
@@ -189,13 +189,13 @@ class _Columns:
 def _towards_corner(step: Array, beyond: float) -> None:
     """Let the turns in `step` [columns, 2] end evenly in the corner of the eye, in place: so many columns `beyond` the
     start of the rim."""
-    along = _CORNER if beyond > _LEAST_BEYOND else 0
-    first = _BESIDE + along
-    left = 1 - np.arange(first + 1)[::-1] / (along + max(beyond, _LEAST_BEYOND))
-    line = step[first] * np.maximum(left, 0)[:, None]
-    over = np.minimum(line - step[: first + 1], 0)
-    over[_BESIDE:] = np.maximum(over[_BESIDE:], -_MOST_OVER)
-    step[: first + 1] += over
+    beyond = max(beyond, _LEAST_BEYOND)
+    if beyond > _LEAST_BEYOND:
+        rows = slice(_BESIDE, _BESIDE + _CORNER + 1)
+        line = step[rows.stop - 1] * (1 - np.arange(_CORNER + 1)[::-1] / (_CORNER + beyond))[:, None]
+        step[rows] += np.clip(line - step[rows], -_OVER * beyond, 0)
+    left = 1 - np.arange(1, _BESIDE + 1)[::-1] / beyond
+    step[:_BESIDE] = step[_BESIDE] * np.maximum(left, 0)[:, None]
 
 
 def _average(along: Array, weight: Array) -> sparse.csr_matrix:

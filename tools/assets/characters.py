@@ -101,7 +101,7 @@ CHARACTERS: dict[str, Character] = {
             skin=(0.95, 0.74, 0.62), lips=(0.84, 0.40, 0.40), iris=(0.16, 0.58, 0.42), brow=(0.42, 0.17, 0.07),
             hair=(0.72, 0.29, 0.10), shirt=(0.16, 0.45, 0.55), sclera=(0.97, 0.97, 0.98), teeth=(0.98, 0.97, 0.95),
             blush=1.7, freckles=0.8, liner=1.0, brow_width=1.1, brow_density=1.0, brow_lift_m=0.003,
-            texture=0.25, glint=1.0,
+            texture=0.25,
             hair_style=HairStyle(top_m=0.036, side_m=0.010, relief=0.45, strand_m=0.018, sideburn=0.35),
         ),
         lash_length=1.3,
@@ -118,7 +118,7 @@ CHARACTERS: dict[str, Character] = {
         Palette(
             skin=(0.52, 0.34, 0.25), lips=(0.50, 0.27, 0.25), iris=(0.20, 0.12, 0.07), brow=(0.13, 0.11, 0.10),
             hair=(0.42, 0.41, 0.40), shirt=(0.75, 0.48, 0.16), stubble=0.0, liner=0.7, brow_width=1.45,
-            brow_density=1.0, glint=1.0,
+            brow_density=1.0,
             hair_style=HairStyle(top_m=0.010, side_m=0.006, relief=0.2, strand_m=0.02, hairline_m=0.006),
         ),
     ),
