@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from capture.face.face_detector import SeenFace
 
 PATIENCE_S = 3.0  # for so long after a loss only the driver is taken, and nobody known to be another
-_FORGOTTEN_S = 10.0  # another face that was not seen for so long
+_FORGOTTEN_S = 30.0  # another face that was not seen for so long; some parts of a picture are seldom looked at
 _MISSED_S = 60.0  # a driver who was not seen for so long: whoever is followed instead is the driver then
 _LARGER = 1.6  # times as large: the better choice than a face that does not move
 _SMALLER = 0.35  # times as large: still a better choice when it moves and the other one does not
@@ -24,6 +24,7 @@ _MOVES = 1.3  # levels; still faces under noise and compression stay below 1.1, 
 _MOVES_MORE = 2.0
 _LOOKS_TO_TELL = 3  # sightings after which it is known whether a face moves
 _NEWER = 0.4  # share of the newest sighting in what is known of the motion
+_LEAST_BETWEEN_S = 0.4
 _PATCH_PX = 24
 
 
@@ -50,7 +51,9 @@ class KnownFace:
         return self.motion > _MOVES if self.looks >= _LOOKS_TO_TELL else None
 
     def see(self, place: SeenFace, rgb: NDArray[np.uint8], time_s: float) -> None:
-        """Seen again in a picture [H, W, 3]."""
+        """Seen again in a picture [H, W, 3]; too soon after the last time, nothing can have changed."""
+        if self.patch is not None and 0 <= time_s - self.seen_s < _LEAST_BETWEEN_S:
+            return
         if self.patch is not None:
             change = _patch(rgb, self.place) - self.patch
             moved = float(np.abs(change - change.mean()).mean())  # light that goes up and down is no motion

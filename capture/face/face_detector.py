@@ -60,12 +60,15 @@ class FaceDetector(Closeable):
         self._network.close()
 
     def look(self, rgb: NDArray[np.uint8]) -> list[SeenFace]:
-        """The faces that show in the whole of a picture [H, W, 3] and in two of its parts, other ones from call to
-        call: three runs of the detector.
+        """The faces that show in a picture [H, W, 3], or, every other call, in one of its parts: one run of the
+        detector.
         """
         self._turn += 1
-        in_turn = [parts[self._turn % len(parts)] for parts in _parts(*rgb.shape[:2]) if parts]
-        return self._found(rgb, [_whole(rgb), *in_turn])
+        kinds = [parts for parts in _parts(*rgb.shape[:2]) if parts]
+        if self._turn % 2 == 0 or not kinds:
+            return self._found(rgb, [_whole(rgb)])
+        parts = kinds[self._turn // 2 % len(kinds)]
+        return self._found(rgb, [parts[self._turn // (2 * len(kinds)) % len(parts)]])
 
     def search(self, rgb: NDArray[np.uint8], *, everywhere: bool) -> list[SeenFace]:
         """Faces of any size.
