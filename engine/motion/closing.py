@@ -12,6 +12,7 @@ from calib.rig.face_rig import FaceRig
 from core.face_regions import LOWER_LIP, UPPER_LIP
 from engine.motion.contact import LIP_DEAD_ZONE, LIP_SHARES, along_mouth, dead_zone
 
+_PRESSED, _MOVED = 0.009, 0.05  # mouth widths: lips that move shut pass so far into each other, from such a motion on
 _PLACES = np.linspace(0.04, 0.96, 24)  # along the mouth, its corners left out
 
 
@@ -39,13 +40,20 @@ class LipClosing:
         height = [np.interp(_PLACES, at, moved[rows] @ self._up) for rows, at in ((upper, at_upper), (lower, at_lower))]
         return np.asarray(self._gap + height[0] - height[1])
 
+    def _pressed(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[24] how far shut lips pass into each other: between few vertices of a mesh they would gape in motion."""
+        far = [np.interp(_PLACES, at, np.linalg.norm(moved[rows], axis=1)) for rows, at, _ in self._rims]
+        return np.asarray(_PRESSED * self._width * smoothstep(np.maximum(*far) / (_MOVED * self._width)))
+
     def apply(self, moved: NDArray[np.float64]) -> None:
         """Correct the rows of `moved` [K, 3] that belong to the lips."""
         if not len(self._rims[0][0]):
             return
         opening = self.opening(moved)
         parted = np.maximum(opening - self._least, 0.0)
-        change = self._least + dead_zone(parted, LIP_DEAD_ZONE * self._width) - opening
+        wanted = dead_zone(parted, LIP_DEAD_ZONE * self._width)
+        shut = 1 - smoothstep(wanted / (LIP_DEAD_ZONE * self._width))
+        change = self._least + wanted - self._pressed(moved) * shut - opening
         if not change.any():
             return
         for rows, along, share in (*self._rims, *self._chains):

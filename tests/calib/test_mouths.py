@@ -236,3 +236,19 @@ def test_rows_in_one_piece_are_cut_apart_in_the_mesh(mask: Prepared) -> None:
     apart = (shown - band)[:, 1]
     assert apart[band[:, 1] > mouth.centre[1] + 0.05].min() > -0.02
     assert apart[band[:, 1] < mouth.centre[1] - 0.05].max() < -0.1
+
+
+def test_lips_that_move_shut_press_on_each_other_and_resting_ones_stay(lowpoly: Avatar) -> None:
+    """Between few vertices rims that only touch would gape in motion, and teeth would shine through."""
+    rig = lowpoly.rig
+    closing, units = LipClosing(rig), ExpressionUnits(rig.basis)
+    rest = np.zeros_like(rig.controllers.rest)
+    before = closing.opening(rest)
+    closing.apply(rest)
+    assert not rest.any()
+    rolled = np.array([float(name.startswith("mouthRoll")) for name in units.names])
+    moved = units.displacement(rolled)[1].astype(np.float64)
+    closing.apply(moved)
+    pressed = (before - closing.opening(moved))[4:-4] / rig.mouth.width
+    assert pressed.min() > 0.004
+    assert pressed.max() < 0.015, "they do not pass through each other"
