@@ -35,7 +35,7 @@ _SEEDS, _SIDE_REACH = (
     0.5,
 )  # in an opening's widths: what surely lies beside its rims, and how far they rule
 _EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.85, 0.3  # in an eye's widths: over how much, how far from its middle
-_LEAST_SHARE = 0.007
+_LEAST_SHARE = 0.016
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
 

@@ -5,6 +5,7 @@ lid is turned about the axis along the eye by what its rim still has to go, colu
 along less and less. So shut lids meet along their whole length, on the ball, without a crumple: a lid is a visor.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from calib.rig.face_rig import FaceRig
-from calib.rig.lid_rig import RIM_COLUMNS
+from calib.rig.lid_rig import RIM_COLUMNS, LidRig
 
 _OVERLAP = 0.012  # of the eye's width: the upper lid goes so far over the lower one, so that no slit stays between
 _OVER_LOWER = 1.012  # of the lower rim's distance: where the upper lid lies upon it
@@ -37,15 +38,15 @@ class Lids:
     """The lids of one eye of one avatar. Owned by one thread; takes vertices in place."""
 
     def __init__(self, rig: FaceRig, eye: int) -> None:
-        own, self._lids = rig.eyes[eye], rig.lids[eye]
+        own, self._lids = rig.eyes[eye], _near_first(rig.lids[eye])
         self._present = bool(len(self._lids.vertices))
         self._frame, self._centre = own.frame.astype(np.float32), own.centre.astype(np.float32)
         lids = self._lids
         self._rim_share = lids.rim_share[..., None].astype(np.float32)
         self._columns = _Columns(lids.along)
         self._beside = _Columns(lids.along, _BESIDE)
-        self._near_columns, self._near_beside = (_Columns(lids.along[lids.near > 0], n) for n in (0, _BESIDE))
-        near = self._near = lids.near > 0
+        near = self._near = slice(int((lids.near > 0).sum()))
+        self._near_columns, self._near_beside = (_Columns(lids.along[near], beside) for beside in (0, _BESIDE))
         self._sharp = lids.near[near].astype(np.float32)[:, None]
         self._upper, self._lower = lids.upper.astype(np.float32), lids.lower.astype(np.float32)
         self._rest = rig.rest[lids.vertices[near]]
@@ -184,6 +185,13 @@ class _Columns:
         one, other = values[first], values[first + 1]
         share = self._share if values.ndim == 1 else self._share[:, None]
         return np.asarray(one + share * (other - one))
+
+
+def _near_first(lids: LidRig) -> LidRig:
+    """The same, its skin near the rims first."""
+    order = np.argsort(lids.near <= 0, kind="stable")
+    sorted_ = {name: getattr(lids, name)[order] for name in ("vertices", "along", "upper", "lower", "near")}
+    return replace(lids, **sorted_)
 
 
 def _towards_corner(step: Array, beyond: float) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.mesh import Mesh
+from render.gl.eyeballs import Eyeballs, EyeShade
 from render.gl.occlusion import bake_openness
 from render.gl.shader_programs import make_program
 from render.gl.textures import upload_texture
 from render.gl.unlocked_gl import draw_triangles
-from render.mesh.eyeballs import Eyeballs, EyeShade
 from render.mesh.looks import PartLook
 from render.mesh.mesh_layout import DrawGroup, make_layout
 from render.mesh.mesh_simplify import MOST_FACES, simplified
@@ -92,7 +92,7 @@ class GpuMesh:
         self._positions.write(self.vertices.take(self.layout.vertex_of, axis=0).data)
 
     def light_by(self, *, balls: bool) -> None:
-        """Choose what is lit: eyeballs as `balls` (`render.mesh.eyeballs`), or every face as the mesh has it."""
+        """Choose what is lit: eyeballs as `balls` (`render.gl.eyeballs`), or every face as the mesh has it."""
         if self._normals_written is balls:
             return
         self._normals_written = balls

@@ -25,7 +25,7 @@ class PartLook:
         lowest_light: how dark baked occlusion may make it, 0..1.
         faceted: shade every triangle flat.
         thin: made of slivers, such as lashes.
-        ball: an eyeball, lit as the wet sphere it is (`render.mesh.eyeballs`).
+        ball: an eyeball, lit as the wet sphere it is (`render.gl.eyeballs`).
     """
 
     wrap: RGB = (0.38, 0.20, 0.15)

@@ -9,9 +9,9 @@ import pytest
 from core.camera import PUBLISHED_INTRINSICS, look_at
 from core.mesh import Material, Mesh, MeshPart
 from core.rigid_motion import rotation_matrix
+from render.gl.eyeballs import Eyeballs, EyeShade
 from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import RenderTarget
-from render.mesh.eyeballs import Eyeballs, EyeShade
 
 PUPIL_DEG, IRIS_DEG = 10.0, 25.0
 GAZES_RAD = [(yaw, pitch) for yaw in np.linspace(-0.6, 0.6, 9) for pitch in np.linspace(-0.4, 0.4, 7)]
