@@ -19,6 +19,7 @@ from core.face_regions import (
 from engine.motion.lids import Lids
 
 _MAX_JAW_RAD = 0.7
+_STEEPEST = 0.97  # sine of how far below the hinge a chin turns: nearer to 1 the angle would jump with its height
 _FLAT_IRIS_REACH = 0.35  # of the eye's width: radius on which an iris that is painted on the surface moves
 _LIP_THICKNESS = 0.07  # of the mouth's width: lips may be drawn back so far before teeth give way
 _CLEARANCE = 0.012  # of the eyeball's radius: how far lids stay in front of it
@@ -93,19 +94,22 @@ class Retargeter:
         return np.asarray(min(back, 0.0) * out)
 
     def jaw_motion(self, moved: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rotation [3, 3] and shift [3] of the lower jaw about its hinge that let the chin down as far as it went.
+        """Rotation [3, 3] and shift [3] of the lower jaw that let the chin down as far as it went.
 
-        Its depth is left out: skin over the chin slides, and trackers tell depth worst.
+        It turns about its hinge and slides for the rest, as jaws do: a chin that lies almost below the hinge goes back
+        as it turns, hardly down. Its depth is left out: skin over the chin slides, and trackers tell depth worst.
         """
         hinge = self._rig.jaw.hinge
         rest = self._rig.controllers.rest[self._chin].mean(axis=0) - hinge
         now = rest + moved[self._chin].mean(axis=0)
         radius = float(np.hypot(rest[1], rest[2]))
-        before, after = np.arcsin(np.clip(np.array([-rest[1], -now[1]]) / radius, -0.99, 0.99))
+        before, after = np.arcsin(np.clip(np.array([-rest[1], -now[1]]) / radius, -_STEEPEST, _STEEPEST))
         opened = float(np.clip(after - before, -0.1, _MAX_JAW_RAD))
         aside = float(np.clip(np.arctan2(now[0] - rest[0], radius), -0.25, 0.25))
         rotation = _rotation_y(aside) @ _rotation_x(opened)
-        return rotation, hinge - rotation @ hinge
+        shift = hinge - rotation @ hinge
+        shift[1] += min(0.0, float(now[1] - (rotation @ rest)[1]))
+        return rotation, shift
 
 
 def _correctable(rig: FaceRig) -> NDArray[np.bool_]:

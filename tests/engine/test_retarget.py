@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 
@@ -50,6 +51,16 @@ def test_the_jaw_lets_the_chin_down_as_far_as_it_went(prepared: Avatar) -> None:
     chin = prepared.controllers.rest[list(CHIN)].mean(axis=0)
     assert (rotation @ chin + shift - chin)[1] == pytest.approx(-0.15, rel=0.05)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
+def test_a_jaw_whose_chin_lies_below_its_hinge_slides_down(prepared: Avatar) -> None:
+    """As on stylised heads, whose faces are flat and chins set back: turning alone leaves the teeth where they are."""
+    rig = prepared.rig
+    chin = rig.controllers.rest[list(CHIN)].mean(axis=0)
+    above = chin + np.array([0.0, 0.7, -0.1])
+    moved = chin_down(prepared, 0.2)
+    rotation, shift = Retargeter(replace(rig, jaw=replace(rig.jaw, hinge=above))).jaw_motion(moved)
+    assert (rotation @ chin + shift - chin)[1] == pytest.approx(-0.2, rel=0.05)
 
 
 def test_eyeballs_turn_about_their_middle_and_never_deform(prepared: Avatar) -> None:
