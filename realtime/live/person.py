@@ -83,6 +83,7 @@ class PersonalCalibration:
         if self._recapture.is_set():
             self._recapture.clear()
             self._picker.request()
+            self._asked = True
         if (neutral := self._picker.offer(observation)) is not None:
             first = not engine.calibrated
             engine.calibrate(neutral)

@@ -287,5 +287,5 @@ def test_the_command_writes_clips(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == ["train-3-clip00003", "train-4-clip00004"]
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(InputError, match="found a file"):
+    with pytest.raises(InputError, match="is a file, expected a folder"):
         synth(SynthOptions(out=file))

@@ -81,6 +81,7 @@ def test_whoever_ends_it_need_not_wait_for_the_present_step(how: str):
         tell("weights", 1, 2)
         steps.append("never")
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         if how == "interrupt":
             with pytest.raises(KeyboardInterrupt):
@@ -90,6 +91,7 @@ def test_whoever_ends_it_need_not_wait_for_the_present_step(how: str):
             assert stop.requested
         assert left_behind()
     finally:
+        signal.signal(signal.SIGINT, before)
         lasts.set()
         for thread in threading.enumerate():
             if thread.name == "prepare":

@@ -12,6 +12,8 @@ from realtime.threads.signals import stopped_by_signals
 from realtime.threads.worker import Stop
 
 number = int(sys.argv[1])
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whoever started the tests may ignore them, as nohup does
+    signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
 
 def sent():
     os.kill(os.getpid(), number)

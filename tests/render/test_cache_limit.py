@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core import cache_limit
-from core.cache_folder import cache_folder, keep, kept
+from core.cache_folder import cache_folder, keep, reading
 from core.errors import InputError
 from tests.fakes.forked import run_python
 
@@ -29,7 +29,8 @@ def put(name: str, used_s: float | None = None) -> Path:
 def test_what_was_not_used_for_longest_goes_when_another_comes(root: Path) -> None:
     put("one", 1000.0)
     put("two", 2000.0)
-    assert kept(cache_folder("heads") / "one", Path.read_bytes, "a head") is not None  # which is a use
+    with reading(cache_folder("heads") / "one", "a head"):  # which is a use
+        pass
     put("three")
     assert sorted(entry.path.name for entry in cache_limit.entries(root)) == ["one", "three"]
 

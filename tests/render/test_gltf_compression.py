@@ -159,4 +159,4 @@ def test_without_the_package_the_line_says_how_to_go_on(tmp_path, monkeypatch, m
         load_mesh(path)
     assert str(path) in str(caught.value)
     assert command in str(caught.value)
-    assert "vfa-live[compressed]" in str(caught.value)
+    assert "[compressed]" in str(caught.value)
