@@ -30,7 +30,7 @@ _EVEN = 1.5  # columns over which the motion of a rim is evened out
 _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
 _CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
-_OVER = 0.035  # radians for every column of that: how far a lid may overlap the other there
+_OVER = 0.065  # radians for every column that it lies farther: how much more a lid may overlap the other there
 
 Array = NDArray[np.floating]
 
@@ -216,7 +216,7 @@ def _towards_corner(step: Array, beyond: float) -> None:
     if beyond > _LEAST_BEYOND:
         rows = slice(_BESIDE, _BESIDE + _CORNER + 1)
         line = step[rows.stop - 1] * (1 - np.arange(_CORNER + 1)[::-1] / (_CORNER + beyond))[:, None]
-        step[rows] += np.clip(line - step[rows], -_OVER * beyond, 0)
+        step[rows] += np.clip(line - step[rows], -_OVER * (beyond - _LEAST_BEYOND), 0)
     left = 1 - np.arange(1, _BESIDE + 1)[::-1] / beyond
     step[:_BESIDE] = step[_BESIDE] * np.maximum(left, 0)[:, None]
 

@@ -118,6 +118,18 @@ def test_a_fold_that_overhangs_a_corner_is_not_pulled_down_below_the_lower_rim(p
     assert (rims[0, inside, 1] <= rims[1, inside, 1] + 1e-6).all(), "beside the fold lids shut"
 
 
+def test_a_corner_just_beyond_the_rims_lets_lids_overlap_hardly_more_than_one_at_their_end(prepared: Avatar) -> None:
+    rig, numbers = made_up(prepared)
+
+    def below(corner: float) -> float:
+        lids = replace(rig.lids[0], corners=np.array([0.0, corner]))
+        vertices = closed(replace(rig, lids=(lids, lids)), 1.0)
+        return float((vertices[numbers[1, 0], 1] - vertices[numbers[0, 0], 1]).max())
+
+    assert below(0.1) < below(0.0) + 0.01 * WIDTH
+    assert below(0.2) > below(0.0) + 0.03 * WIDTH, "over flesh in a corner far beyond they close"
+
+
 def test_coarse_rims_leave_no_slit_between_their_few_corners(prepared: Avatar) -> None:
     """Both rims are straight from every eighth column to the next, out of step with each other."""
     rig, numbers = made_up(prepared)
