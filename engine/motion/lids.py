@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+from scipy.ndimage import gaussian_filter1d
 
-from calib.rig.face_rig import FaceRig
+from calib.rig.face_rig import EyeRig, FaceRig
 from calib.rig.lid_rig import RIM_COLUMNS, LidRig
 
 _OVERLAP = 0.012  # of the eye's width: the upper lid goes so far over the lower one, so that no slit stays between
@@ -23,13 +23,14 @@ _MOST_SQUASHED = 0.93  # of an eye that is painted on the skin: a line of it sta
 _MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's own motion; wide open eyes
 _BESIDE = 13  # columns beyond each corner in which skin still goes along
 _SOFT = 4.5  # columns over which skin away from the rim evens out what the rim does
-_SLIT, _COARSE, _TRIES = 0.005, 9, 3  # radians; columns between corners of coarse rims; rounds of closing slits
+_SLIT, _TRIES = 0.005, 3  # radians; rounds of closing slits
+_FOLLOWS = 0.5  # of the upper lid's turn: what goes along less is left behind
 _EVEN_LASHES = 4.0  # columns over which the turn of lashes is evened out, so that those in the corners turn, too
 _EVEN = 1.5  # columns over which the motion of a rim is evened out
 _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
 _CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
-_OVER = 0.035  # radians for every column of that: how far a lid may overlap the other there
+_OVER = 0.065  # radians for every column that it lies farther: how much more a lid may overlap the other there
 
 Array = NDArray[np.floating]
 
@@ -69,12 +70,26 @@ class Lids:
         self._rest_gap = np.maximum(angle[0] - angle[1], 0.0) + self._opened
         self._overlap = _OVERLAP * own.width / radius[0] * np.sin(np.pi * columns).clip(0) ** 0.5
         self._squashed = not len(own.ball) and float(own.aperture.max()) > 0.8 * own.width
+        closes = self._closing_edges(rig.rest, own)
         for _ in range(_TRIES):
-            self._overlap += self._slits(rig.rest)
+            self._overlap += np.where(closes, self._slits(rig.rest)[:, None], 0.0).max(axis=0)
         self._lash_offset = self._local(rig.rest[lids.lashes]) - self._roots(rim)
 
+    def _closing_edges(self, rest: NDArray[np.float32], own: EyeRig) -> NDArray[np.bool_]:
+        """[33, 33] in which columns (second) the upper rim has to go farther to close a slit in each column (first):
+        those that its edge there spans. None where an end of that edge stays behind, as it does where the skin around
+        a corner goes along with the lower lid: turning the rest farther would pull it down beside a slit as wide."""
+        lids, columns = self._lids, np.arange(RIM_COLUMNS)
+        share = np.zeros(len(rest))
+        share[lids.vertices] = lids.upper
+        ends = lids.rims[0]
+        along = (rest[ends] - own.upper[0]) @ own.frame[0] / own.width * (RIM_COLUMNS - 1)
+        first, last = np.floor(along.min(axis=1)), np.ceil(along.max(axis=1))
+        spans = (first[:, None] <= columns) & (columns <= last[:, None])
+        return np.asarray(spans & (share[ends].min(axis=1) > _FOLLOWS)[:, None])
+
     def _slits(self, rest: NDArray[np.float32]) -> Array:
-        """[33] by how much more the upper rim has to go: between the few corners of coarse rims slits stay open."""
+        """[33] radians by which shut lids stay open: between the few corners of coarse rims slits stay."""
         if not self._present:
             return np.zeros(RIM_COLUMNS)
         vertices = rest.copy()
@@ -82,7 +97,7 @@ class Lids:
         (upper, lower, _), _ = _polar(self._rim(vertices))
         left = np.where(upper - lower > _SLIT, upper - lower, 0.0)
         left[[0, -1]] = 0.0
-        return np.asarray(maximum_filter1d(left, _COARSE, mode="constant"))
+        return np.asarray(left)
 
     def apply(self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0) -> None:
         """Even out and close the lids in `vertices` [R, 3].
@@ -201,7 +216,7 @@ def _towards_corner(step: Array, beyond: float) -> None:
     if beyond > _LEAST_BEYOND:
         rows = slice(_BESIDE, _BESIDE + _CORNER + 1)
         line = step[rows.stop - 1] * (1 - np.arange(_CORNER + 1)[::-1] / (_CORNER + beyond))[:, None]
-        step[rows] += np.clip(line - step[rows], -_OVER * beyond, 0)
+        step[rows] += np.clip(line - step[rows], -_OVER * (beyond - _LEAST_BEYOND), 0)
     left = 1 - np.arange(1, _BESIDE + 1)[::-1] / beyond
     step[:_BESIDE] = step[_BESIDE] * np.maximum(left, 0)[:, None]
 

@@ -98,6 +98,59 @@ def test_shut_lids_show_nothing_of_the_ball(prepared: Avatar) -> None:
     assert crossing.max() < 0.03 * WIDTH
 
 
+@pytest.mark.parametrize("inner", [True, False])
+def test_a_fold_that_overhangs_a_corner_is_not_pulled_down_below_the_lower_rim(prepared: Avatar, inner: bool) -> None:
+    """An epicanthic fold is skin of the upper rim that goes along with the lower lid: no turn of the upper one closes
+    it, and none may drag what is beside it over the lower lid."""
+    rig, numbers = made_up(prepared)
+    upper = numbers[0] if inner else numbers[0, :, ::-1]
+    lids, rest = rig.lids[0], rig.rest.copy()
+    rest[upper[:, :3]] *= 1.12
+    goes_up, goes_down = lids.upper.copy(), lids.lower.copy()
+    goes_down[upper[:, :2]] = goes_up[upper[:, :2]]
+    goes_up[upper[:, :2]] = 0.0
+    folded = replace(lids, upper=goes_up, lower=goes_down)
+    vertices = closed(replace(rig, rest=rest, lids=(folded, folded)), 1.0)
+    below = rest[numbers[1, 0], 1] - vertices[numbers[0], 1]
+    assert below.max() < 0.02 * WIDTH
+    rims = vertices[numbers[:, 0]]
+    inside = slice(3, -1) if inner else slice(1, -3)
+    assert (rims[0, inside, 1] <= rims[1, inside, 1] + 1e-6).all(), "beside the fold lids shut"
+
+
+def test_a_corner_just_beyond_the_rims_lets_lids_overlap_hardly_more_than_one_at_their_end(prepared: Avatar) -> None:
+    rig, numbers = made_up(prepared)
+
+    def below(corner: float) -> float:
+        lids = replace(rig.lids[0], corners=np.array([0.0, corner]))
+        vertices = closed(replace(rig, lids=(lids, lids)), 1.0)
+        return float((vertices[numbers[1, 0], 1] - vertices[numbers[0, 0], 1]).max())
+
+    assert below(0.1) < below(0.0) + 0.01 * WIDTH
+    assert below(0.2) > below(0.0) + 0.03 * WIDTH, "over flesh in a corner far beyond they close"
+
+
+def test_coarse_rims_leave_no_slit_between_their_few_corners(prepared: Avatar) -> None:
+    """Both rims are straight from every eighth column to the next, out of step with each other."""
+    rig, numbers = made_up(prepared)
+    columns = np.arange(RIM_COLUMNS)
+    rims, share = rig.lids[0].rims.copy(), rig.lids[0].rim_share.copy()
+    for row, start in enumerate((0, 4)):
+        first = np.clip((columns - start) // 8 * 8 + start, 0, None)
+        last = np.minimum(np.where(columns < start, start, first + 8), RIM_COLUMNS - 1)
+        rims[row] = np.stack([numbers[row, 0, first], numbers[row, 0, last]], axis=-1)
+        share[row] = (columns - first) / np.maximum(last - first, 1)
+    coarse = replace(rig.lids[0], rims=rims, rim_share=share)
+    vertices = closed(replace(rig, lids=(coarse, coarse)), 1.0)
+    upper, lower = (
+        vertices[ends[:, 0]] + part[:, None] * (vertices[ends[:, 1]] - vertices[ends[:, 0]])
+        for ends, part in zip(rims[:2], share[:2], strict=True)
+    )
+    over = np.arctan2(lower[:, 1], lower[:, 2]) - np.arctan2(upper[:, 1], upper[:, 2])
+    assert over[1:-1].min() > -0.006
+    assert over.max() < 0.06
+
+
 def test_no_edge_of_a_closing_lid_grows_beyond_measure(prepared: Avatar) -> None:
     rig, numbers = made_up(prepared)
     before, after = (np.linalg.norm(np.diff(v[numbers], axis=1), axis=-1) for v in (rig.rest, closed(rig, 1.0)))
