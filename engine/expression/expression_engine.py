@@ -103,7 +103,7 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         shut = _shut(measured, named)
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
-        return units[:, None], np.stack([-shut, np.zeros(2)], axis=1)
+        return units[:, None], np.stack([-units[self._blinks], np.zeros(2)], axis=1)
 
     def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], UnitMotion]:
         weights = face[:, 0].copy()
