@@ -43,7 +43,8 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
         return no_lids()
     near = np.linalg.norm(points - opening.centre, axis=1) < 2.0 * opening.width
     above, below = (edge_distance(points, faces[skin], np.unique(faces[side])) for side in sides)
-    lies_above = above < below
+    between_rims = opening.flat(points)[:, 1] - np.mean(opening.rims_at(opening.flat(points)[:, 0]), axis=0)[:, 1]
+    lies_above = np.where(above == below, between_rims > 0, above < below)  # at a corner faces of both lids meet
     reached = near & np.isfinite(np.minimum(above, below))
     upper, lower, near_rim = np.zeros((3, len(points)))
     aperture = max(float(opening.gap().max()), 0.3 * opening.width)

@@ -130,6 +130,22 @@ def test_a_corner_just_beyond_the_rims_lets_lids_overlap_hardly_more_than_one_at
     assert below(0.2) > below(0.0) + 0.03 * WIDTH, "over flesh in a corner far beyond they close"
 
 
+def test_skin_where_both_lids_meet_goes_along_with_the_one_on_whose_side_it_lies(lowpoly: Avatar) -> None:
+    """Faces of both lids share the corners of their rims, so the way along the surface does not tell these apart."""
+    rig = lowpoly.rig
+    for own, lids in zip(rig.eyes, rig.lids, strict=True):
+        ends = np.unique(lids.rims[:2])
+        shares = np.zeros((len(rig.rest), 2))
+        shares[lids.vertices] = np.stack([lids.upper, lids.lower], axis=1)
+        along, height = (((rig.rest[ends] - own.upper[0]) @ axis) / own.width for axis in own.frame[:2])
+        rims = ((own.upper + own.lower) / 2 - own.upper[0]) @ own.frame[:2].T / own.width
+        over = height - np.interp(along, *rims.T)
+        for sign, share in ((1, shares[ends, 0]), (-1, shares[ends, 1])):
+            chosen = (along > -0.05) & (along < 1.05) & (sign * over > 0.004)
+            assert chosen.sum() >= 4
+            assert share[chosen].min() > 0.5
+
+
 def test_coarse_rims_leave_no_slit_between_their_few_corners(prepared: Avatar) -> None:
     """Both rims are straight from every eighth column to the next, out of step with each other."""
     rig, numbers = made_up(prepared)
