@@ -12,12 +12,13 @@ from core.writable import check_writable
 from realtime.avatar_choice import avatar_path, prepared_avatar
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, PrepareOptions
 from realtime.live_command import check_paths
-from realtime.progress import console, progress_bar
+from realtime.progress import console, progress_bar, said_once
 
 if TYPE_CHECKING:
     from core.source import RgbdSource
 
 
+@said_once()
 def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     """Drive a head with a recording, offline: every frame, and the same result every time.
 

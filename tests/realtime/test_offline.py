@@ -1,5 +1,6 @@
 """Offline runs: every frame through the live pipeline, in order, and what was made is kept."""
 
+import logging
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.source import DeviceState, RgbdSource, SourceError
 from engine.motion.protocol import AvatarPose
 from realtime import offline
 from realtime.live.pipeline import FramePipeline
+from realtime.progress import said_once
 from realtime.recording import growing_npz
 from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError
@@ -191,3 +193,12 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_made(
     assert frames_fit - 2 < frames <= frames_fit, "as many as fit with the end of the archive"
     assert f"{frames} of 7 frames are kept" in caplog.text
     assert {path.name for path in tmp_path.iterdir()} <= {ANIMATION_NAME, PREVIEW_NAME}
+
+
+def test_what_both_passes_find_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("capture.recordings")
+    with said_once():
+        for frame in (1, 2, 1):
+            log.warning("clip: frame %d is damaged", frame)
+    log.warning("clip: frame 1 is damaged")
+    assert [record.args for record in caplog.records] == [(1,), (2,), ()], "the last one after the block"
