@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import InputError
+from core.untrusted import opened_zip
 from core.writable import check_writable
 from realtime.avatar_choice import avatar_path, prepared_for
 from realtime.config import LiveOptions, MotionOptions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from realtime.live.session import LiveSession
 
 EXIT_NOT_RECORDED = 1
+_OLD_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # as checkpoints before PyTorch 1.6 begin
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,27 @@ def check_paths(options: MotionOptions) -> None:
     """Raises InputError for paths that cannot be used, before anything that takes long."""
     if options.checkpoint is not None and not options.checkpoint.is_file():
         raise InputError(f"--checkpoint {options.checkpoint}: there is no such file; check the path")
+    if options.checkpoint is not None and not _looks_like_a_checkpoint(options.checkpoint):
+        raise InputError(
+            f"--checkpoint {options.checkpoint}: expected a network checkpoint (.pt), found another kind of file or a "
+            "damaged one; check the path"
+        )
+
+
+def _looks_like_a_checkpoint(path: Path) -> bool:
+    """Whether it begins like one: a ZIP archive with one table of contents, or PyTorch's mark before 1.6. What it holds
+    is checked when it is loaded; this look needs no torch, which takes seconds to import."""
+    try:
+        with path.open("rb") as file:
+            if _OLD_MAGIC in file.read(64):
+                return True
+    except OSError as error:
+        raise InputError(f"--checkpoint {path}: cannot be read ({error.strerror}); check who may read it") from None
+    try:
+        with opened_zip(path) as archive:
+            return sum(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist()) == 1
+    except InputError:
+        return False
 
 
 def _source(options: LiveOptions) -> "RgbdSource":

@@ -3,8 +3,9 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from types import TracebackType
 
 from calib.avatar import Avatar
 from calib.person.neutral import NeutralEstimate
@@ -14,9 +15,11 @@ from core.frame import FaceObservation
 from core.source import RgbdSource, frames_of
 from realtime.live.pipeline import FramePipeline
 from realtime.recording.animation_file import AnimationWriter
-from realtime.recording.preview import PreviewWriter
+from realtime.recording.preview import PreviewWriter, finish_preview
 from realtime.recording.recorder import FilmName, write_pose
-from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError, partial_of
+from realtime.threads.signals import InterruptedBySignalError
+from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -79,6 +82,7 @@ def animate(
     out: Path,
     progress: Progress,
     film: FilmName = "both",
+    stop: Stop | None = None,
 ) -> int:
     """Answer every frame of `source`, each before the next is read; writes animation.npz and preview.mp4 into `out`.
 
@@ -86,26 +90,84 @@ def animate(
         pipeline: its engine is calibrated (`find_neutral`).
         viewer: shows `avatar`, off screen.
         film: what preview.mp4 shows, as high as the viewer's picture.
+        stop: a wish to end before the source does, looked at before each frame.
 
-    Returns the number of frames. A failure on the way leaves neither file under its final name.
+    Returns the number of frames. Where the run ends early, what was made is finished under the final names, and how
+    much that is is logged: on request, then `InterruptedBySignalError` is raised if a signal asked; by an InputError
+    of the source (SourceError) or the disk (RecordingError), which is raised. An interrupt leaves partial files, for
+    `vfa finish-recording`; any other exception leaves nothing.
     """
+    stop = stop or Stop()
+    ended: InputError | None = None
+    kept = ""
     troubles: Counter[str] = Counter()
     with ExitStack() as undo:
         animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
-        undo.callback(animation.discard)
+        undo.push(_unless_interrupted(animation.discard))
         preview = PreviewWriter(out / PREVIEW_NAME, None, driver=film == "both", sound=lambda: source.sound)
-        undo.callback(preview.discard)
-        for frame in frames_of(source):
-            pose = pipeline.process(frame).pose
-            troubles[pose.trouble] += 1
-            write_pose(animation, avatar, pose)
-            viewer.show(pose.vertices, pose.T_world_head, None, "")
-            preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
-            progress("animating", animation.frames, source.frame_count)
-        undo.pop_all()
-    animation.close()
-    preview.close()
-    for trouble, frames in troubles.items():
+        undo.push(_unless_interrupted(preview.discard))
+        try:
+            with closing(frames_of(source)) as frames:  # type: ignore[type-var]
+                while not stop.requested and (frame := next(frames, None)) is not None:
+                    pose = pipeline.process(frame).pose
+                    write_pose(animation, avatar, pose)
+                    troubles[pose.trouble] += 1
+                    viewer.show(pose.vertices, pose.T_world_head, None, "")
+                    preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
+                    progress("animating", animation.frames, source.frame_count)
+        except InputError as error:
+            ended = error
+        cut = ended is not None or stop.requested
+        if animation.frames or not cut:
+            undo.pop_all()
+            kept, failure = _finished(animation, preview, out)
+            ended = ended or failure
+    for trouble, count in troubles.items():
         if trouble:
-            log.warning("%d of %d frames: %s", frames, animation.frames, trouble)
+            log.warning("%d of %d frames: %s", count, sum(troubles.values()), trouble)
+    if kept and (cut or ended is not None):
+        total = "" if source.frame_count is None else f" of {source.frame_count}"
+        log.warning("ended early: %d%s frames are kept: %s", animation.frames, total, kept)
+    if ended is not None:
+        raise ended
+    if cut and stop.signal is not None:
+        raise InterruptedBySignalError(stop.signal)
     return animation.frames
+
+
+def _unless_interrupted(
+    discard: Callable[[], None],
+) -> Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]:
+    """For an ExitStack: gives up what was written, but not where the user interrupts, a second time even."""
+
+    def leave(_kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        if not isinstance(error, KeyboardInterrupt):
+            discard()
+
+    return leave
+
+
+def _finished(animation: AnimationWriter, preview: PreviewWriter, out: Path) -> tuple[str, InputError | None]:
+    """Bring both files under their names, as much of them as the disk takes: which of them are, and what failed."""
+    kept: list[Path] = []
+    failures: list[InputError] = []
+    try:
+        animation.close(shorten=True)
+    except InputError as error:
+        failures.append(error)
+    if animation.frames and not partial_of(out / ANIMATION_NAME).exists():
+        kept.append(out / ANIMATION_NAME)
+    try:
+        preview.close()
+    except InputError as error:
+        failures.append(error)
+        with suppress(RecordingError):  # told already
+            try:
+                finish_preview(out)
+            except RecordingError:
+                raise
+            except InputError:  # too little for a film
+                partial_of(out / PREVIEW_NAME).unlink(missing_ok=True)
+    if preview.frames and (out / PREVIEW_NAME).exists():
+        kept.append(out / PREVIEW_NAME)
+    return ", ".join(map(str, kept)), failures[0] if failures else None

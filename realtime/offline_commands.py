@@ -12,14 +12,18 @@ from core.writable import check_writable
 from realtime.avatar_choice import avatar_path, prepared_avatar
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, PrepareOptions
 from realtime.live_command import check_paths
-from realtime.progress import console, progress_bar
+from realtime.progress import console, progress_bar, said_once
 
 if TYPE_CHECKING:
     from core.source import RgbdSource
 
 
+@said_once()
 def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
-    """Drive a head with a recording, offline: every frame, and the same result every time."""
+    """Drive a head with a recording, offline: every frame, and the same result every time.
+
+    What was made is kept where Ctrl-C, a damaged recording or a full disk ends it early.
+    """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
     from capture.open_source import open_source
@@ -29,7 +33,9 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
     from realtime.live.person import PersonalCalibration
     from realtime.live.pipeline import FramePipeline
     from realtime.recording.recording_folder import RecordingFolder
+    from realtime.threads.signals import stopped_by_signals
     from realtime.threads.timing import SectionTimes
+    from realtime.threads.worker import Stop
     from render.window.viewer import Viewer
 
     def make_source() -> "RgbdSource":
@@ -64,7 +70,9 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
             ):
                 viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
                 pipeline = FramePipeline(tracker, engine, SectionTimes())
-                frames = offline.animate(make_source(), pipeline, avatar, viewer, out, progress, options.film)
+                driving = make_source()
+                with stopped_by_signals(Stop()) as stop:  # it ends after its frame, and what was made is kept
+                    frames = offline.animate(driving, pipeline, avatar, viewer, out, progress, options.film, stop)
     console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
 
 

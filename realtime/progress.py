@@ -66,6 +66,32 @@ class ConsoleLog(logging.Handler):
 
 
 @contextmanager
+def said_once() -> Iterator[None]:
+    """Within the block no line is logged a second time: a recording that is read in two passes has the same faults in
+    both."""
+
+    def once() -> Callable[[logging.LogRecord], bool]:
+        said: set[str] = set()
+
+        def is_new(record: logging.LogRecord) -> bool:
+            text = record.getMessage()
+            repeated = text in said
+            said.add(text)
+            return not repeated
+
+        return is_new
+
+    filters = [(handler, once()) for handler in logging.getLogger().handlers]
+    for handler, is_new in filters:
+        handler.addFilter(is_new)
+    try:
+        yield
+    finally:
+        for handler, is_new in filters:
+            handler.removeFilter(is_new)
+
+
+@contextmanager
 def progress_bar() -> Iterator[Tell]:
     """A bar on the terminal for each thing that is done; where it cannot redraw (a file, a pipe), a line."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

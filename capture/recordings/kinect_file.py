@@ -56,6 +56,7 @@ class KinectClip:
 
     def __init__(self, path: Path, *, clean: bool = True) -> None:
         self.name = str(path)
+        self.sound_file: Path | None = path
         self._path = path
         with _opened(path) as container:
             tracks = _tracks(path, container)

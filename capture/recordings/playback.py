@@ -53,6 +53,7 @@ class Clip(Protocol):
     name: str
     fps: float  # 0 when unknown
     frame_count: int | None
+    sound_file: Path | None  # what may hold the sound that goes with it; None where its kind has none
 
     def frames(self) -> Iterator[ClipFrame]:
         """Open the files, yield every frame in order, close them. Raises SourceError where they cannot be read."""
@@ -104,9 +105,9 @@ class RecordedSource(RgbdSource):
 
     @property
     def sound(self) -> Sound | None:
-        path = Path(self._clip.name)
+        path = self._clip.sound_file
         begins_s = self._start_s if self._realtime else 0.0
-        return None if begins_s is None or not path.is_file() else Sound(path, begins_s)
+        return None if begins_s is None or path is None else Sound(path, begins_s)
 
     def open(self) -> None:
         """Open the files and read up to the first frame. Raises SourceError where there is none."""

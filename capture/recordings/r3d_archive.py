@@ -68,6 +68,7 @@ class R3dClip:
             self._frames = self._numbers(archive)
         self.fps = self._metadata.fps
         self.frame_count: int | None = len(self._frames)
+        self.sound_file: Path | None = None
 
     def frames(self) -> Iterator[ClipFrame]:
         times_s, first = self._metadata.times_s, self._frames[0]

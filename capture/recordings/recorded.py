@@ -32,6 +32,7 @@ class ColorClip:
         info = probe_video(path)
         self.fps, self.frame_count = info.fps, info.frame_count
         self._path = path
+        self.sound_file: Path | None = path
         self._intrinsics = assumed_intrinsics(info.width, info.height, fov_deg)
 
     def frames(self) -> Iterator[ClipFrame]:
@@ -73,6 +74,7 @@ class PairClip:
         elif len(counts) == 2:
             log.warning("%s: %d color frames, but %d of depth; the rest is left out", color, *counts)
         self._color, self._depth = color, depth
+        self.sound_file: Path | None = color
         self._camera = read_camera_file(color.parent.parent)
         self._intrinsics = recording_intrinsics(self._camera, info.width, info.height, fov_deg)
         self._face_model = face_model

@@ -59,6 +59,7 @@ class RgbdFolder:
         self.name = str(folder)
         self._pairs, self._depth_per_metre = _pairs(folder)
         self.frame_count: int | None = len(self._pairs)
+        self.sound_file: Path | None = None
         camera = read_camera_file(folder)
         first = self._pairs[0][0]
         step_s = usual_step_s([color for color, _ in self._pairs])

@@ -149,6 +149,7 @@ class SideBySideClip:
             raise SourceError(f"{path}: expected two halves side by side, got an odd width of {info.width}")
         self.fps, self.frame_count = info.fps, info.frame_count
         self._path, self._half = path, info.width // 2
+        self.sound_file: Path | None = path
         codings = [side_by_side_coding(rgb) for rgb in _judged_pictures(path)] if depth_coding is None else []
         self._coding = depth_coding or ("hue" if "hue" in codings else "gray")
         self._camera = read_camera_file(path.parent)

@@ -1,6 +1,7 @@
 """Reading video files with PyAV: checked sizes, upright pictures, and errors a user can act on."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ _FORMATS = "mov,matroska,avi,nut,mpegts,mpeg,flv,asf,ogg,mxf,dv,ivf,h264,hevc,m4
 _ONE_THREAD_PIXELS = 1280 * 720  # small pictures decode quickly; the other core has a face to track
 _MOST_DAMAGED = 1000  # packets, after which a file is given up; so it ends even if reading it never would
 _LONGEST_GAP_S = 60.0  # between two frames; more is an error of the file
-_MISSING_SHARE = 0.05  # a container's count may be off by this without the file being damaged
+_MISSING_FRAMES, _MISSING_S = 5, 0.3  # at the end of a film, before it is called cut short
+_LEAST_FRAME_BYTES = 16  # of a picture like the one before, with what a container writes beside it
 _STILL_CODECS = ("png", "bmp", "tiff", "webp", "gif")  # of pictures that programs put beside a film
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ def probe_video(path: Path) -> VideoInfo:
         _check_picture(path, first)
         layout = _layout(path, first, stream)
         stored = layout.coded[::-1] if layout.transposed else layout.coded
-        count = stream.frames or _estimated_count(container, stream)
+        count = _frame_count(container, stream)
         return VideoInfo(*layout.size, stored, _fps(stream), count, first.format.name)
 
 
@@ -89,7 +91,8 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
     the picture's size. Raises SourceError where it cannot be opened.
     """
     with _opened(path) as (container, stream):
-        expected = stream.frames or _estimated_count(container, stream) or 0
+        ends_s, latest_s = _ends_s(container, stream), None
+        first_s = 0.0
         clock = _Times(1 / (_fps(stream) or 30))
         layout: PictureLayout | None = None
         size, index = (0, 0), 0
@@ -103,10 +106,20 @@ def decode_video(path: Path) -> Iterator[DecodedFrame]:
             elif layout.size != before.size:
                 told = "%s: its pictures change from %dx%d to %dx%d at frame %d; they are fitted into %dx%d"
                 log.warning(told, path, *before.size, *layout.size, index, *size)
+            if picture.time is not None:
+                first_s = picture.time if latest_s is None else first_s
+                latest_s = max(picture.time, first_s if latest_s is None else latest_s)
             yield DecodedFrame(index, clock.of(picture.time), picture, path, layout, size)
             index += 1
-        if index < expected * (1 - _MISSING_SHARE) - 1:
-            log.warning("%s: damaged or cut short, %d of about %d frames could be read", path, index, expected)
+        if clock.closed_gaps:
+            told = "%s: %d times nothing was filmed for more than %.0f s; these gaps are closed"
+            log.warning(told, path, clock.closed_gaps, _LONGEST_GAP_S)
+        if ends_s is None or latest_s is None or index >= (_counted(container, stream) or math.inf):
+            return
+        step_s = max(1 / (_fps(stream) or 30), (latest_s - first_s) / max(index - 1, 1))
+        if latest_s < ends_s - max(_MISSING_FRAMES * step_s, _MISSING_S):
+            told = "%s: damaged or cut short, %.1f of %.1f s could be read"
+            log.warning(told, path, latest_s - first_s + step_s, ends_s - first_s)
 
 
 def _layout(path: Path, picture: "av.VideoFrame", stream: "VideoStream") -> PictureLayout:
@@ -141,6 +154,7 @@ class _Times:
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
+        self.closed_gaps = 0
         self._base_s: float | None = None
         self._last_s: float | None = None
 
@@ -153,6 +167,7 @@ class _Times:
             self._last_s = expected_s
             return expected_s
         if self._base_s is None or abs(time_s - self._base_s - self._last_s) > _LONGEST_GAP_S:
+            self.closed_gaps += self._base_s is not None and time_s - self._base_s > self._last_s
             self._base_s = time_s - expected_s
         at_s = time_s - self._base_s
         self._last_s = at_s if at_s > self._last_s else expected_s
@@ -241,11 +256,32 @@ def _fps(stream: Any) -> float:
     return plausible_fps(float(stream.average_rate or stream.guessed_rate or 0))
 
 
-def _estimated_count(container: "InputContainer", stream: "VideoStream") -> int | None:
-    """Frames that the stream's length, or that of a file without anything else in it, makes room for."""
-    fps = _fps(stream)
+def _counted(container: "InputContainer", stream: "VideoStream") -> int | None:
+    """The frames that the file lists one by one, as an .mp4 does; an .avi counts times at which nothing is."""
+    return stream.frames if stream.frames and "mp4" in container.format.name else None
+
+
+def _frame_count(container: "InputContainer", stream: "VideoStream") -> int | None:
+    """The frames that the file lists, or for which its length has room; None where it has too few bytes for them."""
+    if (counted := _counted(container, stream)) is not None:
+        return counted
+    ends_s = _ends_s(container, stream)
+    if ends_s is None:
+        return None
+    count = round((ends_s - _begins_s(stream)) * _fps(stream))
+    return count if 0 < count * _LEAST_FRAME_BYTES <= container.size else None
+
+
+def _begins_s(stream: "VideoStream") -> float:
+    """The time of the film's first picture, which is not 0 where the recorder's clock had run before."""
+    return float((stream.start_time or 0) * (stream.time_base or 0))
+
+
+def _ends_s(container: "InputContainer", stream: "VideoStream") -> float | None:
+    """When the film ends, on the clock of its pictures, as the file says; None where it does not."""
     if stream.duration is not None and stream.time_base is not None:
-        return round(float(stream.duration * stream.time_base) * fps) or None
-    if container.duration is not None and len(container.streams) == 1:
-        return round(container.duration / 1e6 * fps) or None
-    return None
+        return _begins_s(stream) + float(stream.duration * stream.time_base)
+    if container.duration is None or len(container.streams) != 1:  # the sound may go on for longer
+        return None
+    length_s = container.duration / 1e6  # of Matroska and NUT the end on that clock; of FLV from the first picture on
+    return length_s if length_s > _begins_s(stream) else _begins_s(stream) + length_s

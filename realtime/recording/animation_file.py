@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import time
 import zlib
@@ -25,6 +26,8 @@ from realtime.recording.recording_folder import (
     sync_folder,
 )
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DIRECTORY_BYTES = 4096  # more than the archive needs beside its arrays
 POSE = np.dtype([("T_world_head", "<f8", (4, 4)), ("timestamps_s", "<f8"), ("tracked", "?")])
 
 
@@ -85,8 +88,13 @@ class AnimationWriter:
         self._crc = zlib.crc32(frame, self._crc)
         self.frames += 1
 
-    def close(self) -> None:
-        """Make the archive whole. A session without a single pose leaves no file. May be called twice."""
+    def close(self, *, shorten: bool = False) -> None:
+        """Make the archive whole. A session without a single pose leaves no file. May be called twice.
+
+        Args:
+            shorten: where a full disk has no room for the end of the archive, leave out the last few poses; `frames`
+                is what is left. Otherwise the partial files wait for room. Raises RecordingError either way.
+        """
         if not self._files:
             return
         try:
@@ -95,13 +103,36 @@ class AnimationWriter:
             if not self.frames:
                 self._remove()
                 return
-            poses = _read_poses(self._poses.raw, self.frames)
-            with _buffered(self._vertices.raw) as whole:
-                _put_together(whole, self.path, poses, self._vertex_count, self._crc)
+            try:
+                self._put_together(self._crc)
+            except OSError as error:
+                if not shorten or error.errno not in _FULL:
+                    raise
+                self._put_together_in_the_room_there_is(error)
         except OSError as error:
             raise _unfinished(self.path, error) from error
         finally:
             self._let_go()
+
+    def _put_together(self, crc: int | None) -> None:
+        poses = _read_poses(self._poses.raw, self.frames)
+        with _buffered(self._vertices.raw) as whole:
+            _put_together(whole, self.path, poses, self._vertex_count, crc)
+
+    def _put_together_in_the_room_there_is(self, error: OSError) -> None:
+        while error.errno in _FULL:
+            end = self.frames * POSE.itemsize + _DIRECTORY_BYTES
+            fewer = self.frames - -(-end // growing_npz.frame_bytes(self._vertex_count))
+            if fewer < 1:
+                break
+            self.frames = fewer
+            try:
+                self._put_together(None)
+            except OSError as again:
+                error = again
+            else:
+                raise RecordingError.of(self.path, error)
+        raise error
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""

@@ -1,8 +1,8 @@
 """Signals of the operating system as a wish to end: at once while nothing is at stake, in order once something is.
 
 Three stages, each with its own handlers. While a command's modules are imported, `ended_at_once`. While it works on the
-main thread, `interrupted_by_signals`: an exception that unwinds it. While a session runs, `stopped_by_signals`: a wish
-that its loops look at. Whatever the stage, a second signal ends the process at once.
+main thread, `interrupted_by_signals`: an exception that unwinds it. While a session runs or `vfa animate` writes its
+frames, `stopped_by_signals`: a wish that its loops look at. Whatever the stage, a second signal ends it at once.
 """
 
 from __future__ import annotations

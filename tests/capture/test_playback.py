@@ -28,7 +28,7 @@ class Clock:
 class Numbers:
     """A clip whose frames have their number as brightness."""
 
-    name, fps, frame_count = "numbers", 30.0, None
+    name, fps, frame_count, sound_file = "numbers", 30.0, None, None
 
     def __init__(self, times_s: list[float], clock: Clock | None = None, decode_s: float = 0.0) -> None:
         self._times_s, self._clock, self._decode_s = times_s, clock, decode_s

@@ -67,6 +67,7 @@ def test_an_archive_plays(archive: Path) -> None:
     frames = [source.read(1.0) for _ in range(3)]
     with pytest.raises(EOFError):
         source.read(1.0)
+    assert source.sound is None, "nothing to be looked for in vain"
     source.close()
     assert source.frame_count == 3
     assert [frame.timestamp_s for frame in frames if frame] == pytest.approx([0, 1 / 60, 2 / 60])

@@ -267,3 +267,56 @@ def test_a_picture_too_large_is_refused_before_it_is_decoded(
     monkeypatch.setattr(picture_limits, "LARGEST_SIDE", 50)
     with pytest.raises(SourceError, match="64x48; scale or crop them"):
         probe_video(path)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".nut", ".ts", ".flv"])
+@pytest.mark.parametrize("kind", ["offset", "gap", "variable"])
+def test_a_whole_film_is_not_called_cut_short(
+    kind: str,
+    suffix: str,
+    write_video: Callable[..., Path],
+    colored: Callable[[int], Pictures],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    even_s = np.arange(60) / 30
+    times_s = {
+        "offset": even_s + 3600,  # as after -copyts
+        "gap": even_s + 5 * (even_s >= 1),
+        "variable": np.cumsum(np.where(np.arange(60) % 2, 0.1, 0.03)),
+    }[kind]
+    path = write_video(tmp_path / f"v{suffix}", colored(60), times_s=times_s)
+    frames = list(decode_video(path))
+    assert caplog.text == ""
+    np.testing.assert_allclose([frame.time_s for frame in frames], times_s - times_s[0], atol=2e-3)
+    if kind == "offset":
+        count = probe_video(path).frame_count
+        assert count is None or abs(count - 60) <= 2
+
+
+@pytest.mark.parametrize("offset_s", [0.0, 3600.0])
+def test_a_film_cut_short_is_told_wherever_its_clock_began(
+    offset_s: float, write_video: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(60)]
+    path = write_video(tmp_path / "v.mkv", noise, times_s=np.arange(60) / 30 + offset_s)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 15 < len(list(decode_video(path))) < 45
+    assert "damaged or cut short" in caplog.text
+    assert "of 2.0 s could be read" in caplog.text
+
+
+def test_a_gap_of_hours_is_closed_and_told(
+    write_video: Callable[..., Path],
+    colored: Callable[[int], Pictures],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    even_s = np.arange(20) / 30
+    path = write_video(tmp_path / "v.mkv", colored(20), times_s=even_s + 7200 * (even_s >= 0.3))
+    assert probe_video(path).frame_count is None, "216 000 frames do not fit into a few kilobytes"
+    np.testing.assert_allclose([frame.time_s for frame in decode_video(path)], even_s, atol=3e-3)
+    assert [record.message for record in caplog.records] == [
+        f"{path}: 1 times nothing was filmed for more than 60 s; these gaps are closed"
+    ]

@@ -21,6 +21,7 @@ from engine.flow.published.flow_engine import FlowEngine
 from engine.flow.published.flow_options import FlowOptions, Quirks
 from realtime.config import AnimateOptions, ExportOptions, LiveOptions, PrepareOptions
 from realtime.engines import make_engine
+from realtime.live_command import check_paths
 from render.mesh.mesh_io import load_mesh
 from tests.realtime.test_cli import call, expect_one_line
 
@@ -144,11 +145,22 @@ def test_the_flow_engine_drives_the_demo(checkpoint: Path, tmp_path: Path) -> No
     assert figures["frames"]["processed"] >= 2
 
 
-def test_a_checkpoint_that_is_none_ends_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["bytes", "empty", "zip"])
+def test_a_checkpoint_that_is_none_ends_in_one_line_before_any_work(kind: str, tmp_path: Path) -> None:
     rubbish = tmp_path / "rubbish.pt"
-    rubbish.write_bytes(b"rubbish")
+    rubbish.write_bytes(b"rubbish" if kind == "bytes" else b"")
+    if kind == "zip":
+        np.savez(tmp_path / "arrays.npz", numbers=np.zeros(3))
+        (tmp_path / "arrays.npz").rename(rubbish)
     result = call("vfa-live", *FLOW, "--checkpoint", rubbish, "--headless", "--size", 160, 120, "--seconds", 2)
-    expect_one_line(result, str(rubbish), "damaged or cut short")
+    expect_one_line(result, f"--checkpoint {rubbish}", "expected a network checkpoint")
+    assert len(result.stderr.splitlines()) == 1, "no engine was announced"
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_both_forms_of_a_checkpoint_are_let_through(zipped: bool, tmp_path: Path) -> None:
+    torch.save({"gen": {}}, tmp_path / "it.pt", _use_new_zipfile_serialization=zipped)
+    check_paths(live("--checkpoint", tmp_path / "it.pt"))
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ class PerformerClip:
         self._film, self._outline, self._loop = film, outline, loop
         self._edges = read_outline(outline)
         self.frame_count = None if loop else len(self._edges)
+        self.sound_file: Path | None = None
 
     def frames(self) -> Iterator[ClipFrame]:
         """All frames in order. Raises SourceError where the film cannot be read."""
@@ -120,6 +121,7 @@ class NoisyClip:
 
     def __init__(self, clip: PerformerClip, noise_m: float) -> None:
         self.name, self.fps, self.frame_count = clip.name, clip.fps, clip.frame_count
+        self.sound_file = clip.sound_file
         self._clip, self._noise_m = clip, noise_m
         self._pool = (
             np.random.default_rng(8).normal(size=(INTRINSICS.height * 2, INTRINSICS.width * 2)).astype(np.float32)
