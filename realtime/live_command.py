@@ -39,10 +39,10 @@ def live(options: LiveOptions) -> None:
     from render.window.viewer import Viewer
 
     stop = Stop()
+    check_paths(options)
     source = _source(options)
     person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
     kept, window = options.recording, options.window
-    check_paths(options)
     avatar_path(options)
     if kept.report is not None:
         check_writable(kept.report, "--report")
@@ -85,6 +85,8 @@ def live(options: LiveOptions) -> None:
         if avatar is not None:
             viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
             session.run(avatar, viewer, record)
+        elif stop.signal is None:  # what fails after a signal is a consequence of ending
+            stop.raise_failure()
     if stop.signal is not None and not session.shown:
         raise InterruptedBySignalError(stop.signal)
     if record is not None and session.report().recording_problems:
@@ -95,6 +97,10 @@ def check_paths(options: MotionOptions) -> None:
     """Raises InputError for paths that cannot be used, before anything that takes long."""
     if options.checkpoint is not None and not options.checkpoint.is_file():
         raise InputError(f"--checkpoint {options.checkpoint}: there is no such file; check the path")
+    if options.face_model is not None:
+        from capture.face.face_model_file import find_face_model
+
+        find_face_model(options.face_model)
 
 
 def _source(options: LiveOptions) -> "RgbdSource":

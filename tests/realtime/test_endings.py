@@ -188,6 +188,8 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
         (("live", "--avatar", "nope"), ("'nope'", "realistic")),
         (("live", "--avatar", ""), ("--avatar ''",)),
         (("live", "--checkpoint", "nope.pt"), ("--checkpoint nope.pt",)),
+        (("live", "--face-model", "nope.task"), ("nope.task", "no such face model")),
+        (("preprocess", __file__, "--out", "o", "--face-model", "nope.task"), ("nope.task", "no such face model")),
         (("live", "clip.mp4", "--device", "kinect"), ("clip.mp4", "one of the two")),
         (("live", "nosuch[x].mp4"), ("nosuch[x].mp4",)),
         (("live", "webcam:abc"), ("webcam:abc",)),
