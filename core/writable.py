@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import InputError
+
+
+def reason_of(error: Exception) -> str:
+    """What the system says, in words a user knows."""
+    if not isinstance(error, OSError):  # such as ValueError for a null byte in a path
+        return str(error) or type(error).__name__
+    known = {
+        errno.ENOSPC: "the disk is full",
+        errno.EROFS: "the disk is read-only",
+        errno.EDQUOT: "the quota is used up",
+    }
+    return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
 
 
 def check_writable(path: Path, option: str) -> None:
@@ -31,8 +44,7 @@ def check_writable(path: Path, option: str) -> None:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in it
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{option} {path}: cannot be written there ({reason}); name another place") from None
+        raise InputError(f"{option} {path}: cannot be written there ({reason_of(error)}); name another place") from None
 
 
 @contextmanager
@@ -43,5 +55,4 @@ def writing_to(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in a path
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{path}: cannot be written ({reason}); make room, or name another place") from None
+        raise InputError(f"{path}: cannot be written ({reason_of(error)}); make room, or name another place") from None
