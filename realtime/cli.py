@@ -5,13 +5,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import tyro
 from threadpoolctl import threadpool_limits
 
 from core.errors import InputError
+from core.writable import lead_nowhere
 from realtime.cache_command import cache
 from realtime.config import LiveOptions
 from realtime.live_command import live
@@ -112,8 +112,7 @@ def _flushed(status: int) -> int:
     except BrokenPipeError:
         status = EXIT_BROKEN_PIPE
     if status == EXIT_BROKEN_PIPE:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again, and complain
+        lead_nowhere(1)  # or the interpreter would try again, and complain
     return status
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InputError, install_line
-from core.writable import check_writable, writing_to
+from core.writable import check_writable, print_aside, writing_to
 from realtime.threads.signals import InterruptedBySignalError, interrupted_by_signals
 from tests.fakes.forked import run_python
 from tests.realtime.test_cli import call, expect_one_line, faceless_video
@@ -107,6 +107,45 @@ def test_a_reader_who_has_enough_is_no_traceback(arguments: tuple[str, ...]) -> 
     os.close(writes)
     assert done.stderr == ""
     assert done.returncode == 141
+
+
+UNHEARD = """
+import os, sys
+reads, writes = os.pipe()
+os.close(reads)
+os.dup2(writes, 1)
+os.dup2(writes, 2)
+sys.argv[0] = "vfa"
+from realtime.cli import main
+main()
+"""
+
+
+@pytest.mark.usefixtures("lowpoly")
+@pytest.mark.parametrize("command", ["live", "prepare", "wrong"])
+def test_work_goes_on_where_nobody_hears_of_it(command: str, tmp_path: Path) -> None:
+    """As with  2>&1 | head -1  : whatever is said finds a closed pipe, and the status is what it would have been."""
+    picture, report = tmp_path / "face.png", tmp_path / "report.json"
+    small = ("--headless", "--avatar", "lowpoly", "--size", 64, 64, "--seconds", 0.5)
+    status, arguments = {
+        "live": (0, ("live", *small, "--record", tmp_path / "out", "--report", report)),
+        "prepare": (0, ("prepare", "--avatar", "lowpoly", "--picture", picture)),
+        "wrong": (2, ("live", "--avatar", "nope")),
+    }[command]
+    assert run_python(UNHEARD, *arguments).returncode == status
+    if command == "live":
+        assert report.exists()
+        assert (tmp_path / "out" / "animation.npz").exists()
+    assert picture.exists() == (command == "prepare")
+
+
+def test_a_line_aside_ends_nothing() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as stream:
+        for line in ("nobody hears this", "nor this"):
+            print_aside(line, stream)
+        print("what others say is lost as well", file=stream, flush=True)
 
 
 def test_the_version_is_told() -> None:
