@@ -86,6 +86,7 @@ def _run(command: Callable[[], None]) -> NoReturn:
         warnings.simplefilter("ignore")  # of libraries to programmers
     status = 0
     try:
+        _refuse_empty(sys.argv[1:])
         with interrupted_by_signals(), threadpool_limits(1, user_api="blas"):
             command()  # one thread each: those that share out a millisecond's work wait for each other
     except InputError as error:
@@ -103,6 +104,18 @@ def _run(command: Callable[[], None]) -> NoReturn:
         logging.shutdown()
         os._exit(status)
     sys.exit(status)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raises InputError where one is empty, as by a variable of the shell that is not set: as a path it would be the
+    present folder."""
+    before = ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            option = name or (before if before.startswith("--") else "argument")
+            raise InputError(f"{option} '': expected a value, this is empty; give one or leave the option out")
+        before = argument
 
 
 def _flushed(status: int) -> int:
