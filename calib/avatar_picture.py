@@ -9,16 +9,27 @@ from calib.avatar import Avatar
 from calib.framing import avatar_view
 from core.camera import look_at, transform_points
 from core.errors import InputError
+from core.whole_file import whole_file
+from core.writable import check_writable, writing_to
 from render.window.viewer import Viewer
 
 _SIZE = 960
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _LANDMARK_BGR, _CONTROLLER_BGR = (90, 220, 90), (60, 160, 255)
+
+
+def check_picture(path: Path, option: str) -> None:
+    """Raises InputError, which names the option, where no picture can be written at `path`: by its place or ending."""
+    check_writable(path, option)
+    if path.suffix.lower() not in _ENDINGS:
+        raise InputError(f"{option} {path}: expected a name that ends in {', '.join(_ENDINGS)}; add one")
 
 
 def save_picture(avatar: Avatar, path: Path) -> None:
     """Write the head from the front with its landmarks (green) and its controllers (orange).
 
-    Makes an OpenGL context: main thread only. Raises InputError where the picture cannot be written.
+    Missing folders are made. Makes an OpenGL context: main thread only. Raises InputError where the picture cannot be
+    written (see `check_picture`).
     """
     with Viewer(avatar.display_mesh, (_SIZE, _SIZE), headless=True, intrinsics=avatar_view(avatar)) as viewer:
         viewer.show(avatar.display_mesh.vertices, np.eye(4), None, "")
@@ -31,9 +42,10 @@ def save_picture(avatar: Avatar, path: Path) -> None:
         pixels = camera.project(transform_points(look_at((0.0, 0.0, 8.0)), points.astype(np.float64)))
         for x, y in pixels:
             cv2.circle(picture, (round(float(x)), round(float(y))), radius, color, -1, cv2.LINE_AA)
-    try:
-        written = cv2.imwrite(str(path), picture)
-    except cv2.error:
-        written = False
-    if not written:
-        raise InputError(f"{path}: cannot write a picture there; give a .png or .jpg in a folder that exists")
+    encoded, content = cv2.imencode(path.suffix, picture)
+    if not encoded:
+        raise InputError(f"{path}: the picture cannot be encoded; name a .png")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content.tobytes())

@@ -1,13 +1,29 @@
-"""Whether a file can be written where the user wants it, found out before the work that is to go into it."""
+"""Whether a file can be written where the user wants it, found out before the work that is to go into it; and standard
+streams that can no longer be written to, which end no work."""
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from core.errors import InputError
+
+
+def reason_of(error: Exception) -> str:
+    """What the system says, in words a user knows."""
+    if not isinstance(error, OSError):  # such as ValueError for a null byte in a path
+        return str(error) or type(error).__name__
+    known = {
+        errno.ENOSPC: "the disk is full",
+        errno.EROFS: "the disk is read-only",
+        errno.EDQUOT: "the quota is used up",
+    }
+    return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
 
 
 def check_writable(path: Path, option: str) -> None:
@@ -31,8 +47,7 @@ def check_writable(path: Path, option: str) -> None:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in it
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{option} {path}: cannot be written there ({reason}); name another place") from None
+        raise InputError(f"{option} {path}: cannot be written there ({reason_of(error)}); name another place") from None
 
 
 @contextmanager
@@ -43,5 +58,24 @@ def writing_to(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in a path
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise InputError(f"{path}: cannot be written ({reason}); make room, or name another place") from None
+        raise InputError(f"{path}: cannot be written ({reason_of(error)}); make room, or name another place") from None
+
+
+def print_aside(line: str, stream: TextIO) -> None:
+    """Print beside work that goes on whether or not anybody hears it: to a pipe nobody reads, a closed terminal, a log
+    on a full disk."""
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        lead_nowhere(stream.fileno())
+    except OSError:
+        pass
+
+
+def lead_nowhere(descriptor: int) -> None:
+    """From here on what anybody writes to a standard stream, native libraries and the interpreter at its end included,
+    is taken and lost."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -23,6 +23,9 @@ def avatar_path(options: AvatarOptions) -> Path:
     if options.avatar in BUILTIN_AVATARS:
         return builtin_avatar_path(options.avatar)
     path = Path(options.avatar)
+    if options.avatar and path.exists() and not path.is_file():
+        found = "a folder" if path.is_dir() else "no file"
+        raise InputError(f"--avatar {path}: is {found}, expected a mesh file or {', '.join(BUILTIN_AVATARS)}")
     if not options.avatar or not path.exists():
         known = ", ".join(BUILTIN_AVATARS)
         raise InputError(

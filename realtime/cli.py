@@ -5,13 +5,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import tyro
 from threadpoolctl import threadpool_limits
 
 from core.errors import InputError
+from core.writable import lead_nowhere
 from realtime.cache_command import cache
 from realtime.config import LiveOptions
 from realtime.live_command import live
@@ -86,6 +86,7 @@ def _run(command: Callable[[], None]) -> NoReturn:
         warnings.simplefilter("ignore")  # of libraries to programmers
     status = 0
     try:
+        _refuse_empty(sys.argv[1:])
         with interrupted_by_signals(), threadpool_limits(1, user_api="blas"):
             command()  # one thread each: those that share out a millisecond's work wait for each other
     except InputError as error:
@@ -105,6 +106,18 @@ def _run(command: Callable[[], None]) -> NoReturn:
     sys.exit(status)
 
 
+def _refuse_empty(arguments: list[str]) -> None:
+    """Raises InputError where one is empty, as by a variable of the shell that is not set: as a path it would be the
+    present folder."""
+    before = ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not argument or (name.startswith("--") and equals and not value):
+            option = name or (before if before.startswith("--") else "argument")
+            raise InputError(f"{option} '': expected a value, this is empty; give one or leave the option out")
+        before = argument
+
+
 def _flushed(status: int) -> int:
     """Bring what was said to its readers; that they are gone is a status of its own and no traceback."""
     try:
@@ -112,8 +125,7 @@ def _flushed(status: int) -> int:
     except BrokenPipeError:
         status = EXIT_BROKEN_PIPE
     if status == EXIT_BROKEN_PIPE:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter would try again, and complain
+        lead_nowhere(1)  # or the interpreter would try again, and complain
     return status
 
 

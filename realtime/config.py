@@ -144,8 +144,9 @@ class LiveOptions(AvatarOptions, MotionOptions):
     clip: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[CLIP]")] = None
     """What drives: a clip, or all that --device takes."""
 
-    device: str = "demo"
-    """demo, webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD or color-only video."""
+    device: str | None = None
+    """demo (when nothing is given), webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD
+    or color-only video."""
 
     once: bool = False
     """End with the end of a recording, instead of beginning anew. So it is without a window, and with --record."""
@@ -165,7 +166,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
         self.window.check()
-        if self.clip is not None and self.device != "demo":
+        if self.clip is not None and self.device is not None:
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
@@ -173,7 +174,8 @@ class LiveOptions(AvatarOptions, MotionOptions):
     @property
     def driving(self) -> str:
         """The device or path that drives."""
-        return self.device if self.clip is None else self.clip
+        given = self.device if self.clip is None else self.clip
+        return "demo" if given is None else given
 
     @property
     def repeated(self) -> bool:

@@ -41,10 +41,10 @@ def live(options: LiveOptions) -> None:
     from render.window.viewer import Viewer
 
     stop = Stop()
+    check_paths(options)
     source = _source(options)
     person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
     kept, window = options.recording, options.window
-    check_paths(options)
     avatar_path(options)
     if kept.report is not None:
         check_writable(kept.report, "--report")
@@ -87,6 +87,8 @@ def live(options: LiveOptions) -> None:
         if avatar is not None:
             viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
             session.run(avatar, viewer, record)
+        elif stop.signal is None:  # what fails after a signal is a consequence of ending
+            stop.raise_failure()
     if stop.signal is not None and not session.shown:
         raise InterruptedBySignalError(stop.signal)
     if record is not None and session.report().recording_problems:
@@ -102,6 +104,10 @@ def check_paths(options: MotionOptions) -> None:
             f"--checkpoint {options.checkpoint}: expected a network checkpoint (.pt), found another kind of file or a "
             "damaged one; check the path"
         )
+    if options.face_model is not None:
+        from capture.face.face_model_file import find_face_model
+
+        find_face_model(options.face_model)
 
 
 def _looks_like_a_checkpoint(path: Path) -> bool:

@@ -101,11 +101,11 @@ def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     """Prepare an avatar ahead of time and show what was found on it."""
-    from calib.avatar_picture import save_picture
+    from calib.avatar_picture import check_picture, save_picture
 
     path = avatar_path(options)
     if options.picture is not None:
-        check_writable(options.picture, "--picture")
+        check_picture(options.picture, "--picture")
     if options.place_landmarks is not None:
         check_writable(options.place_landmarks, "--place-landmarks")
         if not _landmarks_placed(options, path, options.place_landmarks):

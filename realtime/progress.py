@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from core.writable import lead_nowhere
+
 
 class PlainConsole(Console):
     """A console that prints what it is given, as it is: a path is neither broken nor searched for markup or emoji.
@@ -30,6 +32,10 @@ class PlainConsole(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         with suppress(OSError):
             super().print(*objects, **{"soft_wrap": True, **options})
+
+    def on_broken_pipe(self) -> None:
+        """Whoever listened has enough: what is said from here on leads nowhere, and the work goes on."""
+        lead_nowhere(self.file.fileno())
 
     def say(self, words: str, style: str, rest: str) -> None:
         """A line whose first words are in a style of Rich's."""

@@ -24,6 +24,7 @@ from core.errors import InputError, pip_line
 from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS
 from core.untrusted import opened_zip, zip_entry
+from core.writable import print_aside
 
 DETECTOR_MEMBER = "face_detector.tflite"
 _LARGEST_DETECTOR = 16 << 20
@@ -218,4 +219,4 @@ def _native_messages_logged() -> Iterator[None]:
                 if line.startswith(_NATIVE_MESSAGE_STARTS):
                     log.debug("mediapipe: %s", line)
                 else:
-                    print(line, file=sys.stderr)
+                    print_aside(line, sys.stderr)

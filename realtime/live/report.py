@@ -13,6 +13,7 @@ from rich.text import Text
 
 from core.errors import InputError
 from core.whole_file import whole_file
+from core.writable import reason_of
 
 _STEPS = {
     "track": "find the face in a frame",
@@ -63,7 +64,7 @@ class LiveReport:
                 temporary.write_text(json.dumps(asdict(self), indent=2) + "\n")
         except OSError as error:
             raise InputError(
-                f"{path}: the report cannot be written ({error.strerror}); give another --report"
+                f"{path}: the report cannot be written ({reason_of(error)}); give another --report"
             ) from None
 
     def print(self, console: Console) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from calib.avatar import Avatar
+from core.writable import reason_of
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import PosedFrame
 from realtime.live.time_limit import TimeLimit
-from realtime.recording.recording_folder import reason_of
 from realtime.recording.recordings import Recordings
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes

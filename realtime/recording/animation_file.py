@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.writable import reason_of
 from realtime.recording import growing_npz
 from realtime.recording.recording_folder import (
     ANIMATION_NAME,
@@ -22,7 +23,6 @@ from realtime.recording.recording_folder import (
     RecordingError,
     SyncedFile,
     partial_of,
-    reason_of,
     sync_folder,
 )
 

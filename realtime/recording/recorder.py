@@ -60,7 +60,7 @@ class Recorder:
         sound: Callable[[], Sound | None] = lambda: None,
     ) -> None:
         self._folder = folder
-        animation = preview = None
+        animation: AnimationWriter | None = None
         try:
             animation = AnimationWriter(folder.path / ANIMATION_NAME, len(avatar.file_mesh.vertices))
             height = 480 if film is None else None
@@ -70,6 +70,7 @@ class Recorder:
                 animation.discard()
             folder.release()
             raise
+        self._animation, self._preview = animation, preview
         self._poses: DiskQueue[AvatarPose] = DiskQueue(
             "record-animation", lambda pose: write_pose(animation, avatar, pose), animation.close, POSES_QUEUED
         )
@@ -80,6 +81,11 @@ class Recorder:
     @property
     def directory(self) -> Path:
         return self._folder.path
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything came to be written: of a recording without a pose or picture no file is left."""
+        return self._animation.frames > 0 or self._preview.frames > 0
 
     @property
     def lost(self) -> dict[str, int]:

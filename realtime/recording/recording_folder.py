@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from core.errors import InputError
+from core.writable import reason_of
 
 ANIMATION_NAME = "animation.npz"
 PREVIEW_NAME = "preview.mp4"
@@ -30,18 +30,6 @@ class RecordingError(InputError):
     @staticmethod
     def of(path: Path, error: Exception) -> RecordingError:
         return RecordingError(f"{path}: cannot be written ({reason_of(error)}); make room or record elsewhere")
-
-
-def reason_of(error: Exception) -> str:
-    """What the system says, in words a user knows."""
-    if not isinstance(error, OSError):
-        return str(error) or type(error).__name__
-    known = {
-        errno.ENOSPC: "the disk is full",
-        errno.EROFS: "the disk is read-only",
-        errno.EDQUOT: "the quota is used up",
-    }
-    return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
 
 
 def partial_of(path: Path) -> Path:

@@ -85,6 +85,8 @@ class Recordings:
             self.lost[kind] = self.lost.get(kind, 0) + missing
         if (problem := recorder.problem) is not None:
             return problem if problem in self.problems else self._went_wrong(problem)
+        if not recorder.kept:
+            return f"nothing was recorded to {recorder.directory}"
         told = f"recorded to {recorder.directory}"
         log.info(told)
         return told

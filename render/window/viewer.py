@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from core.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
 from core.closeable import Closeable
 from core.mesh import Mesh
+from core.writable import print_aside
 from render.gl.gl_context import OTHERWISE, GlWindow, create_context, is_software, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import Backdrop, RenderTarget
@@ -211,7 +213,7 @@ class Viewer(Closeable):
         if self.controls.print_camera:
             self.controls.print_camera = False
             line = self.controls.camera.command_line()
-            print(line, flush=True)
+            print_aside(line, sys.stdout)
             self.notify(line)
         while self.controls.said:
             self.notify(self.controls.said.popleft())

@@ -21,7 +21,9 @@ from capture.synthetic.studio.sensor_noise import DepthSensor, SurfaceView
 from core.camera import Intrinsics, transform_points
 from core.errors import InputError
 from core.source import frames_of
+from core.writable import writing_to
 from realtime.synth_command import SynthOptions, synth
+from tests.fakes.small_disk import files_no_larger_than
 
 STILLS = ClipOptions(kind="stills", frames=5, sensor="ideal", size=(192, 192))
 SHORT = ClipOptions(split="test", frames=3, sensor="kinect", size=(128, 128))
@@ -289,3 +291,18 @@ def test_the_command_writes_clips(tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(InputError, match="is a file, expected a folder"):
         synth(SynthOptions(out=file))
+
+
+@pytest.mark.parametrize("layout", ["folder", "pair"])
+@pytest.mark.parametrize("sensor", ["kinect", "ideal"])
+def test_a_disk_that_takes_no_more_is_an_error_of_the_system(
+    layout: str, sensor: str, studio: ClipStudio, tmp_path: Path
+) -> None:
+    plan = plan_clip(9, replace(SHORT, sensor=sensor))
+    with (
+        pytest.raises(InputError, match=r"cannot be written \(File too large\)"),
+        writing_to(tmp_path),
+        files_no_larger_than(500),
+    ):
+        write_clip(plan, tmp_path, studio, layout=layout)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

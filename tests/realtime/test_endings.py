@@ -1,5 +1,6 @@
 """How commands end: by a signal at any stage, by a place that cannot be written, by a reader who has enough."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,11 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from calib.avatar import Avatar
+from calib.avatar_picture import save_picture
 from core.errors import InputError, install_line
-from core.writable import check_writable, writing_to
+from core.writable import check_writable, print_aside, writing_to
 from realtime.threads.signals import InterruptedBySignalError, interrupted_by_signals
 from tests.fakes.forked import run_python
+from tests.fakes.small_disk import files_no_larger_than
 from tests.realtime.test_cli import call, expect_one_line, faceless_video
 
 ENDED = {signal.SIGINT: (130, "ended by Ctrl-C"), signal.SIGTERM: (143, "ended by a signal to terminate")}
@@ -109,6 +114,45 @@ def test_a_reader_who_has_enough_is_no_traceback(arguments: tuple[str, ...]) -> 
     assert done.returncode == 141
 
 
+UNHEARD = """
+import os, sys
+reads, writes = os.pipe()
+os.close(reads)
+os.dup2(writes, 1)
+os.dup2(writes, 2)
+sys.argv[0] = "vfa"
+from realtime.cli import main
+main()
+"""
+
+
+@pytest.mark.usefixtures("lowpoly")
+@pytest.mark.parametrize("command", ["live", "prepare", "wrong"])
+def test_work_goes_on_where_nobody_hears_of_it(command: str, tmp_path: Path) -> None:
+    """As with  2>&1 | head -1  : whatever is said finds a closed pipe, and the status is what it would have been."""
+    picture, report = tmp_path / "face.png", tmp_path / "report.json"
+    small = ("--headless", "--avatar", "lowpoly", "--size", 64, 64, "--seconds", 0.5)
+    status, arguments = {
+        "live": (0, ("live", *small, "--record", tmp_path / "out", "--report", report)),
+        "prepare": (0, ("prepare", "--avatar", "lowpoly", "--picture", picture)),
+        "wrong": (2, ("live", "--avatar", "nope")),
+    }[command]
+    assert run_python(UNHEARD, *arguments).returncode == status
+    if command == "live":
+        assert report.exists()
+        assert (tmp_path / "out" / "animation.npz").exists()
+    assert picture.exists() == (command == "prepare")
+
+
+def test_a_line_aside_ends_nothing() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as stream:
+        for line in ("nobody hears this", "nor this"):
+            print_aside(line, stream)
+        print("what others say is lost as well", file=stream, flush=True)
+
+
 def test_the_version_is_told() -> None:
     done = subprocess.run([sys.executable, "-m", "realtime", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.split()[1].count(".") == 2
@@ -187,7 +231,17 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
         (("animate", "--driving", "nosuch.mp4", "--out", "o"), ("--driving nosuch.mp4",)),
         (("live", "--avatar", "nope"), ("'nope'", "realistic")),
         (("live", "--avatar", ""), ("--avatar ''",)),
+        (("live", "--avatar", "/"), ("--avatar /", "is a folder")),
+        (("prepare", "--avatar", os.devnull), (f"--avatar {os.devnull}", "is no file")),
+        (("live", "--record", ""), ("--record ''", "empty")),
+        (("live", "--record="), ("--record ''", "empty")),
+        (("animate", "--driving", __file__, "--out", ""), ("--out ''", "empty")),
+        (("live", ""), ("argument ''", "empty")),
+        (("live", "clip.mp4", "--device", "demo"), ("clip.mp4 --device demo", "one of the two")),
         (("live", "--checkpoint", "nope.pt"), ("--checkpoint nope.pt",)),
+        (("live", "--face-model", "nope.task"), ("nope.task", "no such face model")),
+        (("prepare", "--avatar", "lowpoly", "--picture", "face.txt"), ("--picture face.txt", ".png")),
+        (("preprocess", __file__, "--out", "o", "--face-model", "nope.task"), ("nope.task", "no such face model")),
         (("live", "clip.mp4", "--device", "kinect"), ("clip.mp4", "one of the two")),
         (("live", "nosuch[x].mp4"), ("nosuch[x].mp4",)),
         (("live", "webcam:abc"), ("webcam:abc",)),
@@ -196,6 +250,25 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named_as_it_was_given(arguments: tuple[object, ...], fragments: tuple[str, ...]) -> None:
     expect_one_line(call("vfa", *arguments, *(("--headless",) if arguments[0] == "live" else ())), *fragments)
+
+
+def test_the_picture_of_a_head_is_written_into_a_new_folder_unless_the_disk_is_full(
+    lowpoly: Avatar, tmp_path: Path
+) -> None:
+    path = tmp_path / "new" / "face.png"
+    with pytest.raises(InputError, match=r"face.png: cannot be written \(File too large\)"), files_no_larger_than(500):
+        save_picture(lowpoly, path)
+    assert list(path.parent.iterdir()) == []
+    save_picture(lowpoly, path)
+    assert Image.open(path).size == (960, 960)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "the disk is read-only")]
+)
+def test_what_the_disk_refuses_is_told_in_plain_words(number: int, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words), writing_to(tmp_path):
+        raise OSError(number, os.strerror(number))
 
 
 def test_nothing_preprocessed_is_a_failure(clip: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from calib.avatar import Avatar
 from core.camera import Intrinsics
 from core.frame import FaceObservation, RgbdFrame
 from core.mesh import Mesh
@@ -19,6 +20,7 @@ from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.live.report import LiveReport
 from realtime.live.session import LiveSession
 from realtime.recording.recording_folder import RecordingFolder
+from realtime.recording.recordings import Recordings
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
 from tests.fakes.small_disk import files_no_larger_than
@@ -178,3 +180,14 @@ def test_key_v_records_twice_without_holding_up_the_picture(
     assert report.recording_problems == []
     for number in (1, 2):
         assert sorted(os.listdir(tmp_path / str(number))) == ["animation.npz", "preview.mp4"]
+
+
+def test_a_recording_into_which_nothing_came_is_not_said_to_be_there(
+    lowpoly: Avatar, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    folder, recordings = tmp_path / "new", Recordings()
+    recordings.begin(RecordingFolder.claim(folder, overwrite=False), lowpoly)
+    recordings.shut_down()
+    assert not folder.exists()
+    assert "recorded to" not in caplog.text

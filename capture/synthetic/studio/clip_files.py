@@ -16,7 +16,9 @@ and `mask` [H, W] (see `clip_flow`).
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from fractions import Fraction
@@ -60,7 +62,7 @@ def write_clip(
 ) -> Path:
     """Shoot the clip into a new folder in `out`, whole or not at all; returns the folder.
 
-    Raises InputError where the folder is there already and must not be replaced.
+    Raises InputError where the folder is there already and must not be replaced, OSError where the disk takes no more.
     """
     folder = out / clip_name(plan)
     if folder.exists() and not overwrite:
@@ -128,7 +130,12 @@ class _PictureFiles:
 
         header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
         with OpenEXR.File(header, {"Z": depth_m}) as file:
-            file.write(str(self._depth / f"{shot.number}.exr"))
+            try:
+                file.write(str(self._depth / f"{shot.number}.exr"))
+            except RuntimeError as error:  # the library keeps only the words of what the system said
+                said = (number for number in errno.errorcode if os.strerror(number) in str(error))
+                number = next(said, errno.EIO)
+                raise OSError(number, os.strerror(number)) from error
 
     def close(self) -> None:
         """Nothing is left open."""

@@ -12,6 +12,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, Protocol
 
+from capture.face.face_model_file import find_face_model
 from core.errors import InputError, MissingExtraError
 from core.untrusted import parse_json, read_bytes
 from core.writable import check_writable, writing_to
@@ -137,10 +138,12 @@ def preprocess(
 ) -> list[ClipReport]:
     """Preprocess everything not done yet; returns this run's reports, which are also appended to `preprocess.jsonl`.
 
-    Raises InputError where there is nothing to preprocess, two recordings would become one clip, none of them became
-    one, or `out` cannot be written.
+    Raises InputError where there is nothing to preprocess, the face model is none, two recordings would become one
+    clip, none of them became one, or `out` cannot be written.
     """
     out, model = options.out, str(options.face_model) if options.face_model is not None else None
+    if options.face_model is not None:
+        find_face_model(options.face_model)  # a wrong file is told once, and not for every recording
     found = find_recordings(options.inputs)
     jobs = [ClipJob(str(path), str(out), person, name, model, options.least_frames) for path, person, name in found]
     if not jobs:

@@ -1,0 +1,67 @@
+"""`vfa-live` in this process: what fails on a thread while the head is still being prepared."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calib.avatar import Avatar
+from capture import open_source
+from capture.face import face_tracker
+from capture.synthetic.performer.performer import PerformerSource
+from core.errors import InputError
+from core.source import SourceError
+from realtime import avatar_choice
+from realtime.config import LiveOptions, RecordingOptions, WindowOptions
+from realtime.live_command import live
+
+
+@pytest.fixture
+def preparing_lasts(monkeypatch: pytest.MonkeyPatch, lowpoly: Avatar) -> Iterator[None]:
+    """The head is ready only once the test is over."""
+    over = threading.Event()
+
+    def prepare_avatar(*_: Any, **__: Any) -> Avatar:
+        assert over.wait(120)
+        return lowpoly
+
+    monkeypatch.setattr(avatar_choice, "prepare_avatar", prepare_avatar)
+    yield
+    over.set()
+
+
+def fails(error: Exception) -> Any:
+    def failing(*_: Any, **__: Any) -> None:
+        raise error
+
+    return failing
+
+
+@pytest.mark.usefixtures("preparing_lasts")
+@pytest.mark.parametrize("thread", ["tracker", "capture"])
+def test_a_thread_that_fails_during_preparation_is_told(
+    thread: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error: InputError
+    if thread == "tracker":
+        error = InputError("the model is broken")
+        monkeypatch.setattr(face_tracker, "FaceTracker", fails(error))
+    else:
+        error = SourceError("the camera is gone")
+        source = PerformerSource(realtime=False)
+        monkeypatch.setattr(source, "open", fails(error))
+        monkeypatch.setattr(open_source, "open_source", lambda *_, **__: source)
+    report, out = tmp_path / "report.json", tmp_path / "new" / "out"
+    options = LiveOptions(
+        avatar="lowpoly",
+        window=WindowOptions(headless=True, size=(160, 120)),
+        recording=RecordingOptions(record=out, report=report),
+    )
+    with pytest.raises(InputError) as told:
+        live(options)
+    assert told.value is error
+    assert json.loads(report.read_text())["frames"]["shown"] == 0
+    assert not out.parent.exists(), "no folder is left of a recording that never began"
