@@ -195,6 +195,8 @@ class NeutralPicker:
             if 0 <= now.time_s - sight.time_s <= _RECENT_S
             and np.linalg.norm(sight.landmarks - now.landmarks, axis=1).mean() < _ALIKE_M
         ]
+        if reason := poor_because(alike):
+            self._warning = f"neutral face: {reason}; look into the camera at rest and press N"
         return estimate_neutral(alike, observation)
 
     def _expired(self, time_s: float) -> bool:

@@ -19,6 +19,7 @@ from core.frame import FaceObservation
 _CALM_SHARE = 0.33  # of the frames: those that the face as a whole is taken from
 _OPEN_QUANTILE, _OPEN_WITHIN = 0.03, 0.05  # lids: blinks no more than this beyond the least, but for a few frames
 _SHUT_QUANTILE, _SHUT_WITHIN = 0.10, 0.02  # lips: gaps, in mouth widths, likewise
+_REST_QUANTILE, _REST_WITHIN = 0.05, 0.15  # unrest of a face at rest: no more than this beyond the least, likewise
 _EYE_REACH, _MOUTH_REACH = 0.9, 0.9  # in widths of the eye and of the mouth: how far a part of the face goes
 _DROOPING, _GAPING, _TURNED_RAD, _RESTLESS = 0.25, 0.20, 0.35, 1.5  # beyond that, a neutral is poor
 
@@ -67,8 +68,9 @@ def estimate_neutral(sights: Sequence[NeutralSight], anchor: FaceObservation) ->
     """The neutral face of a person of whom `sights` were seen, as if it stood where `anchor`, one of them, does."""
     if len(sights) < 2:
         return anchor
-    calm = _calmest(sights)
-    opened, shut = _calmest(_with_open_lids(sights)), _calmest(_with_lips_shut(sights))
+    still = _at_rest(sights)
+    calm = _calmest(still)
+    opened, shut = _calmest(_with_open_lids(sights)), _calmest(_with_lips_shut(still))
     whole, eyes, mouth = (
         np.median([sight.landmarks for sight in part], axis=0).astype(np.float64) for part in (calm, opened, shut)
     )
@@ -105,6 +107,14 @@ def poor_because(sights: Sequence[NeutralSight]) -> str:
 
 def _calmest(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
     return sorted(sights, key=lambda sight: sight.unrest)[: max(1, round(_CALM_SHARE * len(sights)))]
+
+
+def _at_rest(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
+    """Those about as calm as the calmest few: someone who smiles most of the time has a face at rest all the same, and
+    lips that a smile presses together are none of it."""
+    unrest = np.array([sight.unrest for sight in sights])
+    most = np.quantile(unrest, _REST_QUANTILE) + _REST_WITHIN
+    return [sight for sight, each in zip(sights, unrest, strict=True) if each <= most]
 
 
 def _with_open_lids(sights: Sequence[NeutralSight]) -> list[NeutralSight]:

@@ -65,6 +65,28 @@ def test_lids_and_mouth_are_each_taken_from_where_they_are_at_rest() -> None:
     assert estimate.poor_because == ""
 
 
+def test_lips_pressed_together_by_a_smile_are_no_neutral() -> None:
+    """A slow machine sees few frames at rest, with lips a little apart, and many of the smile that follows."""
+    smile = {f"mouthSmile{side}": 0.8 for side in ("Left", "Right")}
+    estimate = NeutralEstimate()
+    for index in range(60):
+        at_rest = index < 8
+        estimate.offer(seen(index / 8, mouth_m=0.0015) if at_rest else seen(index / 8, **smile))
+    neutral = estimate.neutral()
+    assert neutral is not None
+    assert neutral.scores[SCORE_NAMES.index("mouthSmileLeft")] == 0
+    assert gape(neutral.landmarks_head_m()) == pytest.approx(gape(seen(0.0, mouth_m=0.0015).landmarks_head_m()))
+
+
+def test_a_neutral_asked_for_in_a_smile_is_told() -> None:
+    picker = NeutralPicker()
+    picker.request()
+    assert (
+        picker.offer(seen(0.0, mouth_m=0.012, **{f"mouthSmile{side}": 1.0 for side in ("Left", "Right")})) is not None
+    )
+    assert "press N" in picker.take_warning()
+
+
 def test_a_single_frame_is_taken_as_it_is() -> None:
     estimate, only = NeutralEstimate(), seen(0.0)
     assert estimate.neutral() is None
