@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from calib.avatar import Avatar
 from calib.avatar_picture import save_picture
 from core.errors import InputError, install_line
 from core.writable import check_writable, print_aside, writing_to
-from realtime.threads.signals import InterruptedBySignalError, interrupted_by_signals
 from tests.fakes.forked import run_python
 from tests.fakes.small_disk import files_no_larger_than
 from tests.realtime.test_cli import call, expect_one_line, faceless_video
@@ -177,16 +175,24 @@ with interrupted_by_signals():
 
 
 def test_the_first_signal_unwinds_what_is_at_work() -> None:
-    unwound = []
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InterruptedBySignalError), interrupted_by_signals():
+    code = """
+import os, signal, time
+from realtime.threads.signals import InterruptedBySignalError, interrupted_by_signals
+
+before = signal.getsignal(signal.SIGTERM)
+try:
+    with interrupted_by_signals():
         try:
-            signal.raise_signal(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(60)
         finally:
-            unwound.append(True)
-    assert unwound
+            print("unwound")
+except InterruptedBySignalError:
     assert signal.getsignal(signal.SIGTERM) is before
+    print("interrupted")
+"""
+    done = run_python(code)
+    assert (done.returncode, done.stdout.split()) == (0, ["unwound", "interrupted"])
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from realtime.progress import said_once
 from realtime.recording import growing_npz
 from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError
-from realtime.threads.signals import InterruptedBySignalError, stopped_by_signals
+from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.timing import SectionTimes
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
@@ -67,15 +67,18 @@ class Follower:
 
 
 class Signalled(Follower):
-    """A signal arrives while certain frames are at work."""
+    """A signal arrives while certain frames are at work: what the handlers make of it, so that no signal can reach the
+    process that tests; real ones are sent in `test_endings`."""
 
-    def __init__(self, numbers: dict[int, signal.Signals], times: int = 1) -> None:
-        self._numbers, self._times = numbers, times
+    def __init__(self, numbers: dict[int, signal.Signals], stop: Stop, times: int = 1) -> None:
+        self._numbers, self._stop, self._times = numbers, stop, times
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
         if (number := self._numbers.get(observation.frame.index)) is not None:
             for _ in range(self._times):
-                signal.raise_signal(number)
+                if self._stop.requested:
+                    raise InterruptedBySignalError(number)
+                self._stop.request(by_signal=number)
         return super().animate(observation)
 
 
@@ -138,23 +141,25 @@ def test_a_recording_that_breaks_leaves_what_was_made(tmp_path: Path, caplog: py
 def test_a_signal_leaves_what_was_made(
     number: signal.Signals, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with stopped_by_signals(Stop()) as stop, pytest.raises(InterruptedBySignalError) as interrupted:
-        run(Clip(7), tmp_path, engine=Signalled({4: number}), stop=stop)
+    stop = Stop()
+    with pytest.raises(InterruptedBySignalError) as interrupted:
+        run(Clip(7), tmp_path, engine=Signalled({4: number}, stop), stop=stop)
     assert interrupted.value.number == number
     assert kept_frames(tmp_path) == 5, "the frame at work is finished"
     assert "5 of 7 frames are kept" in caplog.text
 
 
 def test_a_second_signal_leaves_what_can_be_finished(tmp_path: Path) -> None:
-    twice = Signalled({4: signal.SIGINT}, times=2)
-    with stopped_by_signals(Stop()) as stop, pytest.raises(InterruptedBySignalError):
-        run(Clip(7), tmp_path, engine=twice, stop=stop)
+    stop = Stop()
+    with pytest.raises(InterruptedBySignalError):
+        run(Clip(7), tmp_path, engine=Signalled({4: signal.SIGINT}, stop, times=2), stop=stop)
     assert finish_recording(tmp_path).startswith("4 frames")
 
 
 def test_a_signal_before_the_first_frame_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with stopped_by_signals(Stop()) as stop, pytest.raises(InterruptedBySignalError):
-        signal.raise_signal(signal.SIGINT)
+    stop = Stop()
+    stop.request(by_signal=signal.SIGINT)
+    with pytest.raises(InterruptedBySignalError):
         run(Clip(7), tmp_path, stop=stop)
     assert not list(tmp_path.iterdir())
     assert "kept" not in caplog.text
