@@ -2,20 +2,24 @@
 
 from dataclasses import replace
 
+from capture.wrapped_source import WrappedSource
 from core.frame import RgbdFrame
-from core.source import DeviceState, RgbdSource, Sound
+from core.source import RgbdSource
 
 
-class RepeatedSource(RgbdSource):
+class RepeatedSource(WrappedSource):
     """A source played again and again: its frames are numbered on, and everything else is as it is. Played against the
     clock, their times go on by themselves."""
 
     def __init__(self, source: RgbdSource) -> None:
-        self.name, self.fps = source.name, source.fps
-        self.frame_count = None  # of all rounds
-        self._source = source
+        super().__init__(source)
         self._rounds, self._first, self._next = 1, 0, 0
         self._skipped_before = 0
+
+    @property
+    def frame_count(self) -> int | None:  # type: ignore[override]
+        """Of all rounds."""
+        return None
 
     @property
     def skipped(self) -> int:  # type: ignore[override]
@@ -23,27 +27,8 @@ class RepeatedSource(RgbdSource):
         return self._skipped_before + self._source.skipped
 
     @property
-    def state(self) -> DeviceState:
-        return self._source.state
-
-    @property
     def detail(self) -> str:
         return f"round {self._rounds}" if self._rounds > 1 else self._source.detail
-
-    @property
-    def faults(self) -> dict[str, int]:
-        return self._source.faults
-
-    @property
-    def device_latency_s(self) -> float | None:
-        return self._source.device_latency_s
-
-    @property
-    def sound(self) -> Sound | None:
-        return self._source.sound
-
-    def open(self) -> None:
-        self._source.open()
 
     def read(self, timeout_s: float) -> RgbdFrame | None:
         """The next frame of whichever round; never ends. Raises SourceError."""
@@ -59,6 +44,3 @@ class RepeatedSource(RgbdSource):
         frame = replace(frame, index=self._first + frame.index)
         self._next = frame.index + 1
         return frame
-
-    def close(self) -> None:
-        self._source.close()

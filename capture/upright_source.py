@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from capture.face.face_model_file import find_face_model
 from capture.face.landmarker_library import DetectionNetwork
+from capture.wrapped_source import WrappedSource
 from core.frame import RgbdFrame
-from core.source import DeviceState, RgbdSource, Sound, frames_of
+from core.source import RgbdSource, frames_of
 
 _CV_TURNS = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
 _ENOUGH = 4  # pictures with a face
@@ -59,7 +60,7 @@ class UprightFinder:
         return int(self._scores.argmax())
 
 
-class UprightSource(RgbdSource):
+class UprightSource(WrappedSource):
     """Hands on a source's frames turned, and all else as it is.
 
     Args:
@@ -76,45 +77,12 @@ class UprightSource(RgbdSource):
         face_model: Path | None = None,
         look: Callable[[], RgbdSource] | None = None,
     ) -> None:
-        self.name = source.name
-        self._source = source
+        super().__init__(source)
         self._face_model = face_model
         self._look = look
         self._quarter_turns = quarter_turns
         self._finder: UprightFinder | None = None
         self._detector: DetectionNetwork | None = None
-
-    @property
-    def fps(self) -> float:  # type: ignore[override]
-        return self._source.fps
-
-    @property
-    def frame_count(self) -> int | None:  # type: ignore[override]
-        return self._source.frame_count
-
-    @property
-    def skipped(self) -> int:  # type: ignore[override]
-        return self._source.skipped
-
-    @property
-    def state(self) -> DeviceState:
-        return self._source.state
-
-    @property
-    def detail(self) -> str:
-        return self._source.detail
-
-    @property
-    def faults(self) -> dict[str, int]:
-        return self._source.faults
-
-    @property
-    def device_latency_s(self) -> float | None:
-        return self._source.device_latency_s
-
-    @property
-    def sound(self) -> Sound | None:
-        return self._source.sound
 
     def open(self) -> None:
         if self._quarter_turns is None:
@@ -135,7 +103,7 @@ class UprightSource(RgbdSource):
         return turned(frame, self._quarter_turns or 0)
 
     def close(self) -> None:
-        self._source.close()
+        super().close()
         self._forget_detector()
 
     def _look_through(self, source: RgbdSource, finder: UprightFinder) -> None:
