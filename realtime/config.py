@@ -156,7 +156,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
     until the window closes, Ctrl-C or the end of the file."""
 
     calibrate_range: bool = False
-    """Begin with the range of motion: twenty seconds of prompts that set gains per unit (key G does the same)."""
+    """Begin with the range of motion: ten seconds of prompts that set gains per unit (key G does the same)."""
 
     window: tyro.conf.OmitArgPrefixes[WindowOptions] = field(default_factory=WindowOptions)
 
