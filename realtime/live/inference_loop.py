@@ -117,7 +117,8 @@ class InferenceLoop:
         last, arrived_s = None, 0.0
         while not self._stop.requested:
             try:
-                frame = self._frames.take(EASE_STEP_S)
+                with self._times.waiting("wait for a frame"):
+                    frame = self._frames.take(EASE_STEP_S)
             except SlotClosedError:
                 return
             if frame is not None:
