@@ -97,9 +97,10 @@ def live(options: LiveOptions) -> None:
         about["renderer"] = viewer.graphics
         avatar = prepared_for(options, ready, stop, viewer)
         if avatar is not None:
+            session.take(avatar, record)
             about["avatar"] |= {"vertices": len(avatar.display_mesh.vertices), "faces": len(avatar.display_mesh.faces)}
             viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
-            session.run(avatar, viewer, record)
+            session.run(avatar, viewer)
         elif stop.signal is None:  # what fails after a signal is a consequence of ending
             stop.raise_failure()
     if stop.signal is not None and not session.shown:

@@ -38,7 +38,8 @@ class LiveReport:
             `realtime.threads.processor.cpu_ms_per_frame`; from the first half second of pictures on.
         lock_ms_per_frame: for how long capture, inference and main may have held Python's lock per picture, at most: a
             bound, see `realtime.threads.processor.lock_ms_per_frame`.
-        startup_s: from the start of the process to the first pose.
+        startup_s: from the start of the process to the first pose. startup_cpu_s: its processor time until then, which
+            other programs change little.
         peak_rss_mb: largest resident memory of the process.
         engine: name of the engine that ran.
         device_states: seconds spent in each state.
@@ -56,6 +57,7 @@ class LiveReport:
     cpu_ms_per_frame: dict[str, float]
     lock_ms_per_frame: dict[str, float]
     startup_s: float
+    startup_cpu_s: float
     peak_rss_mb: float
     engine: str
     device_states: dict[str, float]

@@ -98,6 +98,7 @@ class LiveSession:
         self._cpu_ms: dict[str, float] = {}
         self._lock_ms: dict[str, float] = {}
         self._picture: Viewer | None = None
+        self._said = ""
         self._switch_interval_s: float | None = None  # to put back
 
     def start(self) -> None:
@@ -107,14 +108,22 @@ class LiveSession:
         for worker in self._workers:
             worker.start()
 
+    def take(self, avatar: Avatar, record: RecordingFolder | None = None) -> None:
+        """The avatar is there: its engine is made on the inference thread while the caller gets ready to show it. A
+        recording begins with the first pose."""
+        if record is not None:
+            self._said = self._recordings.begin(record, avatar)
+        self._avatar.set_result(avatar)
+
     def run(self, avatar: Avatar, viewer: Viewer, record: RecordingFolder | None = None) -> LiveReport:
         """Show poses until the end of the source, a quit command, the time limit or a failure (which is raised).
 
-        To be called once, on the thread of `viewer`, before `shut_down`.
+        To be called once, on the thread of `viewer`, before `shut_down`; `record` where `take` was not called before.
         """
-        if record is not None:
-            viewer.notify(self._recordings.begin(record, avatar))
-        self._avatar.set_result(avatar)
+        if not self._avatar.done():
+            self.take(avatar, record)
+        if self._said:
+            viewer.notify(self._said)
         self._picture = viewer
         show = ShowLoop(
             viewer,
@@ -172,6 +181,7 @@ class LiveSession:
             cpu_ms_per_frame=self._cpu_ms,
             lock_ms_per_frame=self._lock_ms,
             startup_s=round(self._inference.startup_s, 3),
+            startup_cpu_s=round(self._inference.startup_cpu_s, 3),
             peak_rss_mb=round(peak_rss_mb(), 1),
             engine=self._inference.engine_name,
             device_states=self._states.seconds(time.monotonic()),

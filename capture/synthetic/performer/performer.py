@@ -52,9 +52,13 @@ class PerformerClip:
     ) -> None:
         self.fps = fps or FPS
         self._film, self._outline, self._loop = film, outline, loop
-        self._edges = read_outline(outline)
         self.frame_count = None if loop else len(self._edges)
         self.sound_file: Path | None = None
+
+    @functools.cached_property
+    def _edges(self) -> NDArray[np.uint16]:
+        """As `read_outline`: a tenth of a second's work, which for an endless performance is the reading thread's."""
+        return read_outline(self._outline)
 
     def frames(self) -> Iterator[ClipFrame]:
         """All frames in order. Raises SourceError where the film cannot be read."""
