@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import tyro
-from threadpoolctl import threadpool_limits
 
 from core.errors import InputError
 from core.writable import lead_nowhere
@@ -87,8 +86,8 @@ def _run(command: Callable[[], None]) -> NoReturn:
     status = 0
     try:
         _refuse_empty(sys.argv[1:])
-        with interrupted_by_signals(), threadpool_limits(1, user_api="blas"):
-            command()  # one thread each: those that share out a millisecond's work wait for each other
+        with interrupted_by_signals():
+            command()
     except InputError as error:
         console.say("error:", "red", str(error))
         status = EXIT_INPUT

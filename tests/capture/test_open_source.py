@@ -24,6 +24,9 @@ from core.source import SourceError
         ("webcam:front", "webcam:0"),
         ("webcam:-1", "webcam:0"),
         ("demo:2", "no number"),
+        ("demo?fps=0", "fps=N"),
+        ("demo?speed=2", "fps=N"),
+        ("demo?fps=fast", "fps=N"),
         ("/no/such/file.mp4", "no such device or path"),
     ],
 )
