@@ -118,7 +118,7 @@ class _Ruler:
     def _torn(self, posed: NDArray[np.float32]) -> int:
         longer = self._edges(posed)
         torn = (longer > _DRAWN_OUT * self._lengths) & (longer > _SHORT * self._height)
-        return self._told(torn.any(axis=1))
+        return self._told(np.asarray(torn.any(axis=1)))
 
     def _sides(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         a, b, c = (points[self._faces[:, k]] for k in range(3))

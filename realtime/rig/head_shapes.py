@@ -36,6 +36,7 @@ class HeadShapes:
         neutral: [R, 3] float32 avatar units: the vertices of `avatar.display_mesh` at rest.
         posed: [M, R, 3] float32 the same in each shape; where a shape is meant to be added to another, so is it here.
         rigged: what goes into files.
+        vertex: the vertex of `avatar.display_mesh` behind each of `rigged.mesh`; None where a coarse mesh is drawn.
     """
 
     avatar: Avatar
@@ -43,6 +44,7 @@ class HeadShapes:
     neutral: NDArray[np.float32]
     posed: NDArray[np.float32]
     rigged: RiggedMesh
+    vertex: NDArray[np.int64] | None
 
 
 def head_shapes(
@@ -67,16 +69,22 @@ def head_shapes(
         if own_eyes:
             balls = np.concatenate([eye.ball for eye in avatar.rig.eyes])
             posed[number, balls] = neutral[balls]
-    return HeadShapes(avatar, targets, neutral, posed, _rigged(avatar, targets, neutral, posed))
+    return HeadShapes(avatar, targets, neutral, posed, *_rigged(avatar, targets, neutral, posed))
 
 
 def taking(shapes: HeadShapes, rigged: RiggedMesh) -> HeadShapes:
-    """The same head with other shapes for its files; what is shown and measured of it follows."""
+    """The same head with other shapes for its files; what is shown and measured of it follows. Drawn vertices that the
+    files have not, go along with the nearest that they have."""
+    if shapes.vertex is None:
+        return replace(shapes, rigged=rigged)
     posed = shapes.posed.copy()
     T = shapes.avatar.T_world_file[:3, :3].T.astype(np.float32)
+    nearest = cKDTree(shapes.neutral[shapes.vertex]).query(shapes.neutral)[1]
+    nearest[shapes.vertex] = np.arange(len(shapes.vertex))
+    count = len(shapes.vertex)
     for number, (own, other) in enumerate(zip(shapes.rigged.shapes, rigged.shapes, strict=True)):
-        if own is not other and len(rigged.mesh.vertices) == len(shapes.neutral):
-            posed[number] = shapes.neutral + other.dense(len(shapes.neutral)) @ T
+        if own is not other:
+            posed[number] += ((other.dense(count) - own.dense(count)) @ T)[nearest]
     return replace(shapes, posed=posed, rigged=rigged)
 
 
@@ -106,28 +114,66 @@ def _posed(engine: ExpressionEngine, units: Mapping[str, float]) -> NDArray[np.f
 
 def _rigged(
     avatar: Avatar, targets: tuple[Target, ...], neutral: NDArray[np.float32], posed: NDArray[np.float32]
-) -> RiggedMesh:
-    file, drawn = avatar.file_mesh, avatar.display_mesh
+) -> tuple[RiggedMesh, NDArray[np.int64] | None]:
+    """What goes into files, and the drawn vertex behind each of its vertices (None where there is none)."""
+    file = avatar.file_mesh
     linear = np.linalg.inv(avatar.T_world_file)[:3, :3].astype(np.float32)
     size = float(np.linalg.norm(np.ptp(avatar.landmarks, axis=0)))
     least = _LEAST * size * float(np.cbrt(np.linalg.det(linear.astype(np.float64))))
     T_metres_file = np.diag([1 / _UNITS_PER_METRE] * 3 + [1.0]) @ avatar.T_world_file
-    bound = avatar.binding
     altered = altered_parts(avatar, neutral)
-    if bound is not None and not altered:
-        return _spread(avatar, targets, neutral, posed, least, T_metres_file)
-    vertices = _to_file(avatar, neutral)
-    firsts = tuple(part.first_face for part in _parts(file))
-    own = len(file.vertices)
-    if bound is None:
-        vertices[:own] = np.where(
-            (neutral == avatar.rig.rest)[:own].all(axis=1)[:, None], file.vertices, vertices[:own]
-        )
+    if avatar.binding is not None and not altered:
+        return _spread(avatar, targets, neutral, posed, least, T_metres_file), None
+    if avatar.binding is not None:
+        mesh, vertex = replace(avatar.display_mesh, parts=_parts(avatar.display_mesh)), np.arange(len(neutral))
+    else:
+        mesh, vertex = _with_own_triangles(avatar, altered)
+    vertices = _to_file(avatar, neutral)[vertex]
+    if avatar.binding is None:
+        own = len(file.vertices)
+        stays = (neutral == avatar.rig.rest)[:own].all(axis=1)[:, None]
+        vertices[:own] = np.where(stays, file.vertices, vertices[:own])
     shapes = tuple(
-        Shape.of(target.name, (each - neutral) @ linear.T, least) for target, each in zip(targets, posed, strict=True)
+        Shape.of(target.name, (each - neutral)[vertex] @ linear.T, least)
+        for target, each in zip(targets, posed, strict=True)
     )
-    mesh = replace(drawn, vertices=vertices, parts=_parts(drawn), morphs=None)
-    return RiggedMesh(mesh, file.vertices, file.faces, firsts, shapes, frozenset(altered), least, T_metres_file)
+    mesh = replace(mesh, vertices=vertices)
+    firsts = tuple(part.first_face for part in _parts(file))
+    rigged = RiggedMesh(mesh, file.vertices, file.faces, firsts, shapes, frozenset(altered), least, T_metres_file)
+    return rigged, vertex
+
+
+def _with_own_triangles(avatar: Avatar, altered: set[int]) -> tuple[Mesh, NDArray[np.int64]]:
+    """The drawn mesh with the file's own triangles in the parts that can take their shapes as they are, without the
+    vertices that are needless then; and the drawn vertex behind each vertex, the file's first."""
+    file, drawn = avatar.file_mesh, avatar.display_mesh
+    faces, faces_uv, parts, first = [], [], [], 0
+    for number, part in enumerate(_parts(drawn)):
+        kept = number < len(_parts(file)) and number not in altered
+        source, run = (file, _parts(file)[number]) if kept else (drawn, part)
+        which = slice(run.first_face, run.first_face + run.face_count)
+        faces.append(source.faces[which])
+        if drawn.faces_uv is not None:
+            own = source.faces_uv
+            faces_uv.append(np.zeros_like(source.faces[which]) if own is None else own[which])
+        parts.append(replace(part, first_face=first, face_count=run.face_count))
+        first += run.face_count
+    every = np.concatenate(faces)
+    count = len(file.vertices)
+    used = np.unique(every)
+    vertex = np.concatenate([np.arange(count), used[used >= count]])
+    number_of = np.full(len(drawn.vertices), -1, dtype=np.int32)
+    number_of[vertex] = np.arange(len(vertex), dtype=np.int32)
+    mesh = replace(
+        drawn,
+        vertices=drawn.vertices[vertex],
+        faces=number_of[every],
+        faces_uv=np.concatenate(faces_uv) if faces_uv else None,
+        vertex_colors=None if drawn.vertex_colors is None else drawn.vertex_colors[vertex],
+        parts=tuple(parts),
+        morphs=None,
+    )
+    return mesh, vertex
 
 
 def _spread(
