@@ -59,6 +59,12 @@ def open_source(
     return UprightSource(source, None if rotate == "auto" else int(rotate) // 90, face_model, look)
 
 
+def is_camera(device: str) -> bool:
+    """Whether `device` names a camera, before which somebody can do as told."""
+    name = _NAME.match(_DEVICE_FILE.sub(r"webcam:\1", device))
+    return name is not None and name["kind"] != "demo"
+
+
 def _as_filmed(
     device: str, realtime: bool, fov_deg: float | None, face_model: Path | None, layout: Layout
 ) -> RgbdSource:

@@ -17,6 +17,7 @@ from realtime.live_command import live
 from realtime.offline_commands import animate, export_network, finish_recording, prepare
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
+from realtime.rig_command import rig
 from realtime.synth_command import synth
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
 from realtime.training_commands import preprocess, train
@@ -36,6 +37,7 @@ def main() -> None:
         "live": _live,
         "animate": animate,
         "prepare": prepare,
+        "rig": rig,
         "devices": devices,
         "cache": cache,
         "export-network": export_network,

@@ -157,7 +157,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
     until the window closes, Ctrl-C or the end of the file."""
 
     calibrate_range: bool = False
-    """Begin with the range of motion: twenty seconds of prompts that set gains per unit (key G does the same)."""
+    """Begin with the range of motion: ten seconds of prompts that set gains per unit (key G does the same)."""
 
     trace: Path | None = None
     """Write what every thread did when to this file, for https://ui.perfetto.dev or chrome://tracing; it belongs into a

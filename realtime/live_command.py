@@ -36,6 +36,7 @@ def live(options: LiveOptions) -> None:
     """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
+    from capture.open_source import is_camera
     from core.camera import AVATAR_VIEW
     from realtime.live.circumstances import circumstances
     from realtime.live.person import PersonalCalibration
@@ -47,7 +48,11 @@ def live(options: LiveOptions) -> None:
     stop = Stop()
     check_paths(options)
     source = _source(options)
-    person = PersonalCalibration(profile=options.person, show_range=options.calibrate_range)
+    person = PersonalCalibration(
+        profile=options.person,
+        show_range=options.calibrate_range,
+        offer_range=is_camera(options.driving) and not options.window.headless,
+    )
     kept, window = options.recording, options.window
     avatar_path(options)
     if kept.report is not None:
