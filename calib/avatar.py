@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -197,6 +198,7 @@ def _prepare(
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
+    from calib.rigging.template_head import load_template
     from calib.survey.views import Studio
 
     T_camera_world = look_at(PUBLISHED_EYE)
@@ -207,7 +209,8 @@ def _prepare(
         size = f"; of {len(mesh.faces):,} triangles {len(worked.faces):,} are worked out and shown, the others follow"
         log.info("%s%s", name, size)
     tell("the face", 0, len(STEPS) + 1)
-    with Studio(worked) as studio:
+    with ThreadPoolExecutor(1) as beside, Studio(worked) as studio:
+        beside.submit(load_template)
         survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
