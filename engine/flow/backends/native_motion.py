@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.networks.alignment import aligned
 from engine.flow.backends.compiled import MotionFields
 from engine.flow.backends.native_layout import PANEL
-from engine.flow.backends.native_library import Scratch, aligned, pointer
+from engine.flow.backends.native_library import Scratch, pointer
 
 Array = NDArray[np.float32]
 _HEAD = 16
