@@ -21,6 +21,7 @@ ROOMS = (
     "core",
     "render",
     "render.mesh",
+    "render.mesh.export",
     "render.gl",
     "render.window",
     "capture.face",
@@ -55,6 +56,7 @@ ROOMS = (
     "realtime.threads",
     "realtime.recording",
     "realtime.live",
+    "realtime.rig",
     "realtime",
 )
 """From left to right: a room may import from itself and from those before it."""

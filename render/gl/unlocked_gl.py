@@ -12,6 +12,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from core.spans import span
+
 if TYPE_CHECKING:
     import moderngl
 
@@ -56,9 +58,10 @@ def draw_triangles(array: moderngl.VertexArray, indices: int, first: int) -> Non
     if library is None:
         array.render(vertices=indices, first=first)
         return
-    library.glUseProgram(array.program.glo)
-    library.glBindVertexArray(array.glo)
-    library.glDrawElements(_TRIANGLES, indices, _UNSIGNED_INT, first * _INDEX_BYTES)
+    with span("gl"):
+        library.glUseProgram(array.program.glo)
+        library.glBindVertexArray(array.glo)
+        library.glDrawElements(_TRIANGLES, indices, _UNSIGNED_INT, first * _INDEX_BYTES)
 
 
 def draw_quads(array: moderngl.VertexArray, count: int) -> None:
@@ -67,9 +70,10 @@ def draw_quads(array: moderngl.VertexArray, count: int) -> None:
     if library is None:
         array.render(_TRIANGLE_STRIP, vertices=4, instances=count)
         return
-    library.glUseProgram(array.program.glo)
-    library.glBindVertexArray(array.glo)
-    library.glDrawArraysInstanced(_TRIANGLE_STRIP, 0, 4, count)
+    with span("gl"):
+        library.glUseProgram(array.program.glo)
+        library.glBindVertexArray(array.glo)
+        library.glDrawArraysInstanced(_TRIANGLE_STRIP, 0, 4, count)
 
 
 def finish(ctx: moderngl.Context) -> None:
@@ -78,7 +82,8 @@ def finish(ctx: moderngl.Context) -> None:
     if library is None:
         ctx.finish()
     else:
-        library.glFinish()
+        with span("gl"):
+            library.glFinish()
 
 
 def store_as_screen(texture: moderngl.Texture) -> None:
@@ -116,7 +121,8 @@ def copy_box(
     onto.use()  # without a scissor, which would cut the copy
     library.glBindFramebuffer(_READ_FRAMEBUFFER, source.glo)
     library.glBindFramebuffer(_DRAW_FRAMEBUFFER, onto.glo)
-    library.glBlitFramebuffer(
-        left, first, left + width, first + height, left, ends[0], left + width, ends[1], _COLOR_BUFFER_BIT, _NEAREST
-    )
+    with span("gl"):
+        library.glBlitFramebuffer(
+            left, first, left + width, first + height, left, ends[0], left + width, ends[1], _COLOR_BUFFER_BIT, _NEAREST
+        )
     return True
