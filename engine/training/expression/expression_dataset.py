@@ -21,6 +21,7 @@ from calib.rig.template_units import template_data
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
+from capture.face.networks.select import face_networks
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.studio.artists import AS_THEY_ARE
 from capture.synthetic.studio.clip_options import ClipOptions, Split
@@ -61,7 +62,7 @@ class StillTracker(Closeable):
     def __init__(self) -> None:
         path = find_face_model(None)
         self._face = load_canonical_face(path)
-        self._landmarker = Landmarker(path)
+        self._landmarker = Landmarker(face_networks(path))
         self._clock_s = 0.0
         self._lifters: list[FaceLifter] = []
         self.start()
