@@ -18,6 +18,7 @@ Rotate = Literal["0", "90", "180", "270", "auto"]
 
 _NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
 
+_FASTEST_FPS = 240.0
 _DEVICE_FILE = re.compile(r"^/dev/video(\d+)$")
 
 
@@ -33,7 +34,8 @@ def open_source(
     """The source `device` names, checked as far as that goes without waiting, and not opened yet.
 
     Args:
-        device: "demo", "webcam", "webcam:N", "kinect[:serial][?option=value&…]" (`KinectOptions`),
+        device: "demo", "demo?fps=60" (played so much faster), "webcam", "webcam:N",
+            "kinect[:serial][?option=value&…]" (`KinectOptions`),
             "record3d[:udid][?rotate=90]", or a path: a folder of RGBD frames (`rgbd_folder`), a folder with
             color/X.mp4 and depth/X.nut or one of those two files, a video with depth and colour side by side, a
             colour-only video (`recorded`), an Azure Kinect recording (.mkv) or a Record3D archive (.r3d). A
@@ -57,14 +59,20 @@ def open_source(
     return UprightSource(source, None if rotate == "auto" else int(rotate) // 90, face_model, look)
 
 
+def is_camera(device: str) -> bool:
+    """Whether `device` names a camera, before which somebody can do as told."""
+    name = _NAME.match(_DEVICE_FILE.sub(r"webcam:\1", device))
+    return name is not None and name["kind"] != "demo"
+
+
 def _as_filmed(
     device: str, realtime: bool, fov_deg: float | None, face_model: Path | None, layout: Layout
 ) -> RgbdSource:
     device = _DEVICE_FILE.sub(r"webcam:\1", device)
     name = _NAME.match(device)
     if name is not None:
-        if name["options"] is not None and name["kind"] in ("demo", "webcam"):
-            raise InputError(f"--device {device}: {name['kind']} takes no options; leave out what follows the ?")
+        if name["options"] is not None and name["kind"] == "webcam":
+            raise InputError(f"--device {device}: webcam takes no options; leave out what follows the ?")
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
     path = _existing(device)
     try:
@@ -91,7 +99,7 @@ def _camera(
             raise InputError(f"--device {device}: the built-in performer takes no number; give --device demo")
         from capture.synthetic.performer.performer import PerformerSource
 
-        return PerformerSource(realtime=realtime)
+        return PerformerSource(realtime=realtime, fps=_demo_fps(options, device))
     if kind == "webcam":
         from capture.cameras.reconnecting import ReconnectingSource
         from capture.cameras.webcam import WebcamDevice, WebcamPicture
@@ -106,6 +114,19 @@ def _camera(
     from capture.cameras.record3d_usb import parse_rotation, record3d_source
 
     return record3d_source(which or None, parse_rotation(options))
+
+
+def _demo_fps(options: str, device: str) -> float | None:
+    """As `PerformerSource`. Raises InputError."""
+    if not options:
+        return None
+    try:
+        key, _, value = options.partition("=")
+        if key == "fps" and 1 <= (fps := float(value)) <= _FASTEST_FPS:
+            return fps
+    except ValueError:
+        pass
+    raise InputError(f"--device {device}: expected demo?fps=N with N from 1 to {_FASTEST_FPS:.0f}, or demo")
 
 
 def _clip(path: Path, fov_deg: float | None, face_model: Path | None, layout: Layout) -> Clip:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import tyro
-from threadpoolctl import threadpool_limits
 
 from core.errors import InputError
 from core.writable import lead_nowhere
@@ -18,6 +17,7 @@ from realtime.live_command import live
 from realtime.offline_commands import animate, export_network, finish_recording, prepare
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
+from realtime.rig_command import rig
 from realtime.synth_command import synth
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
 from realtime.training_commands import preprocess, train
@@ -37,6 +37,7 @@ def main() -> None:
         "live": _live,
         "animate": animate,
         "prepare": prepare,
+        "rig": rig,
         "devices": devices,
         "cache": cache,
         "export-network": export_network,
@@ -87,8 +88,8 @@ def _run(command: Callable[[], None]) -> NoReturn:
     status = 0
     try:
         _refuse_empty(sys.argv[1:])
-        with interrupted_by_signals(), threadpool_limits(1, user_api="blas"):
-            command()  # one thread each: those that share out a millisecond's work wait for each other
+        with interrupted_by_signals():
+            command()
     except InputError as error:
         console.say("error:", "red", str(error))
         status = EXIT_INPUT

@@ -58,7 +58,8 @@ class MotionOptions:
     """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
 
     profile: str | None = None
-    """Name of the driver: neutral face and range of motion are loaded if kept before, and kept when taken."""
+    """Name of the driver: neutral face and range of motion are loaded if kept before, and kept when taken. For
+    vfa-live also FILE.json, short for --trace FILE.json."""
 
     face_model: Path | None = None
     """face_landmarker.task to use instead of the installed one."""
@@ -156,7 +157,11 @@ class LiveOptions(AvatarOptions, MotionOptions):
     until the window closes, Ctrl-C or the end of the file."""
 
     calibrate_range: bool = False
-    """Begin with the range of motion: twenty seconds of prompts that set gains per unit (key G does the same)."""
+    """Begin with the range of motion: ten seconds of prompts that set gains per unit (key G does the same)."""
+
+    trace: Path | None = None
+    """Write what every thread did when to this file, for https://ui.perfetto.dev or chrome://tracing; it belongs into a
+    bug report about speed. The newest six minutes or so are kept."""
 
     window: tyro.conf.OmitArgPrefixes[WindowOptions] = field(default_factory=WindowOptions)
 
@@ -170,6 +175,22 @@ class LiveOptions(AvatarOptions, MotionOptions):
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
+        if self._profile_is_trace and self.trace is not None:
+            raise InputError(f"--profile {self.profile} --trace {self.trace}: expected one file; leave the other out")
+
+    @property
+    def _profile_is_trace(self) -> bool:
+        return self.profile is not None and self.profile.lower().endswith(".json")
+
+    @property
+    def trace_file(self) -> Path | None:
+        """Where --trace, or --profile with a file, wants its trace."""
+        return Path(self.profile) if self.profile is not None and self._profile_is_trace else self.trace
+
+    @property
+    def person(self) -> str | None:
+        """The driver whom --profile names."""
+        return None if self._profile_is_trace else self.profile
 
     @property
     def driving(self) -> str:

@@ -3,8 +3,9 @@
 import logging
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
 from core.untrusted import opened_zip
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from core.source import RgbdSource
     from engine.motion.protocol import MotionEngine
     from realtime.live.session import LiveSession
+    from realtime.threads.trace import Trace
 
 EXIT_NOT_RECORDED = 1
 _OLD_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # as checkpoints before PyTorch 1.6 begin
@@ -34,20 +36,30 @@ def live(options: LiveOptions) -> None:
     """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
+    from capture.open_source import is_camera
     from core.camera import AVATAR_VIEW
+    from realtime.live.circumstances import circumstances
     from realtime.live.person import PersonalCalibration
     from realtime.live.session import LiveSession
     from realtime.recording.recording_folder import RecordingFolder
+    from realtime.threads.trace import Trace
     from render.window.viewer import Viewer
 
     stop = Stop()
     check_paths(options)
     source = _source(options)
-    person = PersonalCalibration(profile=options.profile, show_range=options.calibrate_range)
+    person = PersonalCalibration(
+        profile=options.person,
+        show_range=options.calibrate_range,
+        offer_range=is_camera(options.driving) and not options.window.headless,
+    )
     kept, window = options.recording, options.window
     avatar_path(options)
     if kept.report is not None:
         check_writable(kept.report, "--report")
+    trace = None if options.trace_file is None else Trace()
+    if options.trace_file is not None:
+        check_writable(options.trace_file, "--trace")
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
@@ -57,6 +69,7 @@ def live(options: LiveOptions) -> None:
         options.seconds,
         person,
         film=kept.film,
+        trace=trace,
     )
 
     def ready(avatar: "Avatar", tell: "Progress") -> "Avatar":
@@ -71,6 +84,9 @@ def live(options: LiveOptions) -> None:
             resources.enter_context(record)
         resources.enter_context(stopped_by_signals(stop))
         resources.callback(_tell_report, session, kept.report)
+        about = circumstances(options.driving, options.avatar)
+        if trace is not None and options.trace_file is not None:
+            resources.callback(_write_trace, trace, options.trace_file, session, about)
         resources.callback(session.shut_down)
         session.start()
         viewer = resources.enter_context(
@@ -83,10 +99,13 @@ def live(options: LiveOptions) -> None:
                 intrinsics=AVATAR_VIEW,
             )
         )
+        about["renderer"] = viewer.graphics
         avatar = prepared_for(options, ready, stop, viewer)
         if avatar is not None:
+            session.take(avatar, record)
+            about["avatar"] |= {"vertices": len(avatar.display_mesh.vertices), "faces": len(avatar.display_mesh.faces)}
             viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
-            session.run(avatar, viewer, record)
+            session.run(avatar, viewer)
         elif stop.signal is None:  # what fails after a signal is a consequence of ending
             stop.raise_failure()
     if stop.signal is not None and not session.shown:
@@ -145,6 +164,18 @@ def _engine(options: LiveOptions, avatar: "Avatar") -> "MotionEngine":
     from realtime.engines import make_engine
 
     return make_engine(options, avatar)
+
+
+def _write_trace(trace: "Trace", path: Path, session: "LiveSession", about: dict[str, Any]) -> None:
+    """However the session ended; what ended it matters more than a trace that cannot be written."""
+    try:
+        trace.write(path, {**about, "report": asdict(session.report())})
+    except InputError as error:
+        if sys.exception() is None:
+            raise
+        log.error("%s", error)
+    else:
+        log.info("trace: %s opens in https://ui.perfetto.dev", path)
 
 
 def _tell_report(session: "LiveSession", path: Path | None) -> None:

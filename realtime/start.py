@@ -2,6 +2,7 @@
 
 import sys
 
+from realtime.threads.cores import share_out
 from realtime.threads.signals import ended_at_once
 
 
@@ -17,6 +18,7 @@ def main() -> None:
 
 def _start(program: str, entry: str) -> None:
     ended_at_once()
+    share_out()
     from realtime import cli
 
     if sys.argv[1:] == ["--version"]:

@@ -10,7 +10,18 @@ from tools.house import House
 
 ROOT = Path(__file__).parents[1]
 HOUSE = House.at(ROOT)
-OPTIONAL = {"pyk4a", "record3d", "liblzfse", "torch_tensorrt", "tensorrt", "onnx", "onnxscript", "onnxruntime", "ray"}
+OPTIONAL = {
+    "pyk4a",
+    "record3d",
+    "liblzfse",
+    "torch_tensorrt",
+    "tensorrt",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "ray",
+    "pxr",
+}
 
 
 def imports_at_the_top(path: Path) -> set[str]:

@@ -22,6 +22,7 @@ ROOMS = (
     "core.networks",
     "render",
     "render.mesh",
+    "render.mesh.export",
     "render.gl",
     "render.window",
     "capture.face.networks",
@@ -57,6 +58,7 @@ ROOMS = (
     "realtime.threads",
     "realtime.recording",
     "realtime.live",
+    "realtime.rig",
     "realtime",
 )
 """From left to right: a room may import from itself and from those before it."""

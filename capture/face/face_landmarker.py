@@ -14,6 +14,7 @@ from capture.face.face_choice import FaceChoice
 from capture.face.face_detector import FaceDetector, SeenFace, Window
 from capture.face.networks.answers import FaceNetworks
 from core.closeable import Closeable
+from core.spans import span
 
 _LARGEST_STEP_MS = 1000  # a longer gap between frames is told to the tracker as this
 _UNKNOWN_STEP_MS = 33  # and a jump backwards (a loop, a seek) as this
@@ -107,7 +108,8 @@ class Landmarker(Closeable):
     def _run(self, rgb: NDArray[np.uint8], window: Window) -> FaceLandmarks | None:
         x, y, width, height = window
         self._clock_ms += 1
-        answer = self._network.run(rgb[y : y + height, x : x + width], self._clock_ms)
+        with span("landmarks"):
+            answer = self._network.run(rgb[y : y + height, x : x + width], self._clock_ms)
         if answer is None:
             return None
         points = answer.points
@@ -143,14 +145,17 @@ class Landmarker(Closeable):
         if self._clock_ms < self._look_due_ms:
             return None
         self._look_due_ms = self._clock_ms + _LOOK_EVERY_MS
-        return self._choice.better(self._detector.look(rgb), self._place, rgb, self._clock_ms / 1000)
+        with span("detect"):
+            seen = self._detector.look(rgb)
+        return self._choice.better(seen, self._place, rgb, self._clock_ms / 1000)
 
     def _search(self, rgb: NDArray[np.uint8]) -> FaceLandmarks | None:
         """Look for the driver, at first everywhere, so that a recording's first frame counts."""
         if self._window is not None:
             self._choice.lose()
             self._window, self._place, self._searches = None, None, 0
-        seen = self._detector.search(rgb, everywhere=self._searches == 0)
+        with span("detect"):
+            seen = self._detector.search(rgb, everywhere=self._searches == 0)
         self._searches += 1
         for face in self._choice.candidates(seen, rgb, self._clock_ms / 1000):
             found = self._land(rgb, face, [other for other in seen if other is not face])

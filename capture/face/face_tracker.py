@@ -16,6 +16,7 @@ from core.closeable import Closeable
 from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
+from core.spans import span
 
 _SIDEWAYS_FRAMES = 30
 
@@ -63,7 +64,8 @@ class FaceTracker(Closeable):
         found = self._landmarker.detect(frame.rgb, frame.timestamp_s)
         if found is None:
             return untracked(frame)
-        lifted = self._lifter.lift(found, frame.intrinsics, frame.depth_m)
+        with span("lift"):
+            lifted = self._lifter.lift(found, frame.intrinsics, frame.depth_m)
         self._notice_roll(lifted.T_camera_head)
         return FaceObservation(
             frame,

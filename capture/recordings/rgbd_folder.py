@@ -6,7 +6,7 @@ Depth that is smaller than the colour but shows the same view is enlarged to it.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from capture.cameras.device import DamagedPictureError
 from capture.recordings.camera_file import read_camera_file, recording_intrinsics, same_shape
 from capture.recordings.frame_files import (
     TUM_COLOR,
@@ -40,10 +41,16 @@ DEPTH_SUFFIXES = (".png", ".exr")
 DEFAULT_FPS = 30.0
 MILLIMETRES_PER_METRE, TUM_PER_METRE = 1000.0, 5000.0
 _FARTHEST_M = 100.0  # beyond this a reading is not one
+_TRIED = 30  # pictures from the first one on, of which one has to be sound
 
 _Reading = TypeVar("_Reading", np.float32, np.uint16)
+_Read = TypeVar("_Read")
 
 log = logging.getLogger(__name__)
+
+
+class _UnreadableError(SourceError):
+    """One file cannot be read; that says nothing about the others."""
 
 
 class RgbdFolder:
@@ -52,7 +59,9 @@ class RgbdFolder:
     An optional `camera.json` gives intrinsics and rate (`camera_file`); without it they are assumed, and the
     rate is that of the times in the names (`frame_files`), or 30.
 
-    Raises SourceError where depth is missing for some frame, or sizes do not fit.
+    A frame whose files cannot be read is a damaged one, which players leave out.
+
+    Raises SourceError where depth is missing for some frame, sizes do not fit, or no frame can be read.
     """
 
     def __init__(self, folder: Path, fov_deg: float | None = None) -> None:
@@ -66,16 +75,39 @@ class RgbdFolder:
         stated = camera.fps if camera is not None else None
         self.fps = stated or (1 / step_s if step_s else DEFAULT_FPS)
         self._first_s = first.time_s if step_s else None
-        with _opened_color(first.path) as picture:
-            self._size = picture.size if self._pairs[0][1] is not None else ImageOps.exif_transpose(picture).size
+        self._size = self._first_size()
         self._intrinsics = recording_intrinsics(camera, *self._size, fov_deg)
-        self._load(*self._pairs[0])  # whether the first frame can be read is told at once
+        self._first_sound(self._load)  # what cannot be read at all is told at once
 
     def frames(self) -> Iterator[ClipFrame]:
         for index, (color, depth) in enumerate(self._pairs):
             timed = self._first_s is not None and color.time_s is not None
             time_s = color.time_s - self._first_s if timed else index / self.fps  # type: ignore[operator]
-            yield ClipFrame(index, time_s, partial(self._load, color, depth))
+            yield ClipFrame(index, time_s, partial(self._load_one_of_many, color, depth))
+
+    def _first_size(self) -> tuple[int, int]:
+        def size(color: FrameFile, depth: FrameFile | None) -> tuple[int, int]:
+            with _opened_color(color.path) as picture:
+                return picture.size if depth is not None else ImageOps.exif_transpose(picture).size
+
+        return self._first_sound(size)
+
+    def _first_sound(self, read: Callable[[FrameFile, FrameFile | None], _Read]) -> _Read:
+        """What `read` makes of the first frame that is not damaged. Raises SourceError where there is none soon."""
+        failure: _UnreadableError | None = None
+        for color, depth in self._pairs[:_TRIED]:
+            try:
+                return read(color, depth)
+            except _UnreadableError as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _load_one_of_many(self, color: FrameFile, depth: FrameFile | None) -> ClipPicture:
+        try:
+            return self._load(color, depth)
+        except _UnreadableError as error:
+            raise DamagedPictureError(str(error)) from error
 
     def _load(self, color: FrameFile, depth: FrameFile | None) -> ClipPicture:
         if depth is None:
@@ -149,7 +181,7 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     except SourceError:
         raise
     except InputError as error:
-        raise SourceError(str(error)) from None
+        raise _UnreadableError(str(error)) from None
 
 
 def _read_depth(path: Path, intrinsics: Intrinsics, per_metre: float) -> NDArray[np.float32]:
@@ -188,7 +220,7 @@ def _read_exr(path: Path) -> NDArray[np.float32]:
     import OpenEXR
 
     if not path.is_file():  # a pipe would be waited on for ever
-        raise SourceError(f"{path}: expected depth as OpenEXR, found no file; replace or remove it")
+        raise _UnreadableError(f"{path}: expected depth as OpenEXR, found no file; replace or remove it")
     try:
         with OpenEXR.File(str(path), header_only=True) as file:
             _check_exr(path, [part.header for part in file.parts])
@@ -200,7 +232,7 @@ def _read_exr(path: Path) -> NDArray[np.float32]:
         raise
     except Exception as error:  # the library raises nearly anything on damaged data
         reason = str(error).strip() or type(error).__name__
-        raise SourceError(f"{path}: expected depth as OpenEXR, it cannot be read ({reason}); replace it") from None
+        raise _UnreadableError(f"{path}: expected depth as OpenEXR, it cannot be read ({reason}); replace it") from None
 
 
 def _check_exr(path: Path, headers: list[dict[str, Any]]) -> None:

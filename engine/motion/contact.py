@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig, MouthRig
@@ -63,6 +62,8 @@ class LipContact:
         for role, chain, sign in zip((Role.UPPER_LIP, Role.LOWER_LIP), self._chains, (0.5, -0.5), strict=True):
             dense, inner = controllers.of(role), chain[1:-1]
             of_landmark = along_mouth(mouth, controllers.rest[inner])
+            from scipy.interpolate import CubicSpline  # takes its time, and most engines need only numbers from here
+
             along = np.clip(np.concatenate([controllers.along[dense], of_landmark]), 0.0, 1.0)
             rim = _Rim(
                 np.concatenate([dense, inner]),

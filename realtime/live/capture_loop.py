@@ -6,7 +6,7 @@ import time
 from core.frame import RgbdFrame
 from core.source import DeviceState, RgbdSource
 from realtime.threads.latest_slot import LatestSlot
-from realtime.threads.timing import Rate, StateClock
+from realtime.threads.timing import Rate, SectionTimes, StateClock
 from realtime.threads.worker import Stop
 
 READ_TIMEOUT_S = 0.1
@@ -22,6 +22,7 @@ class CaptureLoop:
         frames: where frames go.
         ready: set once somebody takes frames; until then the source is open and nothing is read.
         states: is told what the source is doing.
+        times: is told how long each frame was waited for and decoded.
 
     Attributes:
         rate: of the frames captured.
@@ -33,12 +34,14 @@ class CaptureLoop:
         frames: LatestSlot[RgbdFrame],
         ready: threading.Event,
         states: StateClock,
+        times: SectionTimes,
         stop: Stop,
     ) -> None:
         self._source = source
         self._frames = frames
         self._ready = ready
         self._states = states
+        self._times = times
         self._stop = stop
         self.rate = Rate()
 
@@ -51,7 +54,9 @@ class CaptureLoop:
                 return
         while not self._stop.requested:
             try:
-                frame = self._source.read(READ_TIMEOUT_S)
+                with self._times.waiting("read") as waiting:
+                    frame = self._source.read(READ_TIMEOUT_S)
+                    waiting.frame = None if frame is None else frame.index
             except EOFError:
                 return
             if frame is None:

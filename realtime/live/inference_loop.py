@@ -40,7 +40,7 @@ class InferenceLoop:
     Attributes:
         rate: of the frames answered.
         overtaken: frames that came after the avatar had eased past their time, and were dropped.
-        startup_s: from the start of the process to the first pose; 0 before.
+        startup_s: from the start of the process to the first pose; 0 before. startup_cpu_s: processor time until then.
         engine_name: empty until there is one.
     """
 
@@ -75,7 +75,7 @@ class InferenceLoop:
         self._eased_until_s = float("-inf")
         self.rate = Rate()
         self.overtaken = 0
-        self.startup_s = 0.0
+        self.startup_s = self.startup_cpu_s = 0.0
         self.engine_name = ""
 
     def run(self) -> None:
@@ -117,7 +117,8 @@ class InferenceLoop:
         last, arrived_s = None, 0.0
         while not self._stop.requested:
             try:
-                frame = self._frames.take(EASE_STEP_S)
+                with self._times.waiting("wait for a frame"):
+                    frame = self._frames.take(EASE_STEP_S)
             except SlotClosedError:
                 return
             if frame is not None:
@@ -144,7 +145,7 @@ class InferenceLoop:
         now_s = time.monotonic()
         self._times.add("capture_to_pose", now_s - frame.timestamp_s)
         if self.rate.count == 0:
-            self.startup_s = seconds_since_process_start()
+            self.startup_s, self.startup_cpu_s = seconds_since_process_start(), time.process_time()
         self.rate.tick(now_s)
         state = posed.pose.trouble or DeviceState.STREAMING.value
         self._states.enter(state if posed.pose.tracked else NO_FACE, now_s)

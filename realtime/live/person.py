@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calib.person.neutral import NeutralPicker
 from calib.person.profile import PersonalProfile, ProfileCheck, load_profile, save_profile
-from calib.person.range_of_motion import RangeOfMotion
+from calib.person.range_of_motion import FEWEST_FOLLOWED, STEPS, RangeOfMotion
 from core.errors import InputError
 from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
@@ -27,6 +27,7 @@ class PersonalCalibration:
         profile: name under which the person is kept; None: nothing is loaded or saved.
         folder: of the profiles; the user's data where None.
         show_range: ask for the range of motion as soon as a neutral is known.
+        offer_range: tell a person without a profile of key G, with the first neutral.
 
     Attributes:
         prompt: what the person should do now, with the seconds left for it; empty while nothing is asked.
@@ -41,6 +42,7 @@ class PersonalCalibration:
         folder: Path | None = None,
         *,
         show_range: bool = False,
+        offer_range: bool = False,
     ) -> None:
         self._picker = picker or NeutralPicker()
         self._name, self._folder = profile, folder
@@ -51,6 +53,7 @@ class PersonalCalibration:
         self._prompt = ""
         self.prompt = ""
         self._asked = False
+        self._offer_range = offer_range and not show_range and self._profile is None
         self._recapture, self._range_asked = threading.Event(), threading.Event()
         self._notices: deque[str] = deque(maxlen=8)
         if show_range:
@@ -91,6 +94,8 @@ class PersonalCalibration:
             if self._asked or first:
                 self._tell("neutral taken" if self._asked else "your face now is the neutral one: N takes it again")
                 self._asked = False
+            if first and self._offer_range and engine.unit_names is not None:
+                self._tell("ten seconds of grimaces fit the avatar to how far your face goes: press G")
         if warning := self._picker.take_warning():
             self._tell(warning)
         if self._check is not None and (hint := self._check.offer(observation)):
@@ -105,7 +110,7 @@ class PersonalCalibration:
             return
         self._range.offer(observation.timestamp_s, engine.unit_weights if observation.tracked else None)
         if self._range.done:
-            self._finish(engine, self._range.gains())
+            self._finish(engine, self._range)
             return
         if self._range.prompt != self._prompt:
             self._prompt = self._range.prompt
@@ -138,7 +143,7 @@ class PersonalCalibration:
     def _start_or_stop(self, engine: MotionEngine) -> None:
         if self._range is not None:
             self._range, self._prompt, self.prompt = None, "", ""
-            engine.gains = np.ones(UNIT_COUNT) if self._profile is None else self._profile.gains.copy()
+            engine.gains = self._usual_gains()
             self._tell("range of motion: stopped, nothing changed")
         elif engine.unit_names is None:
             self._tell(f"range of motion: the {engine.name} engine has no units; use --engine expression")
@@ -146,14 +151,24 @@ class PersonalCalibration:
             engine.gains = np.ones_like(engine.gains)
             self._range = RangeOfMotion()
 
-    def _finish(self, engine: MotionEngine, gains: NDArray[np.float64]) -> None:
+    def _finish(self, engine: MotionEngine, shown: RangeOfMotion) -> None:
         self._range, self._prompt, self.prompt = None, "", ""
-        engine.gains = gains
+        if shown.followed < FEWEST_FOLLOWED:
+            engine.gains = self._usual_gains()
+            self._tell(
+                f"range of motion: {shown.followed} of {len(STEPS)} prompts were followed, as far as can be seen; "
+                "nothing changed: G asks again"
+            )
+            return
+        engine.gains = gains = shown.gains()
         changed = int((np.abs(gains - 1) > 0.01).sum())
         self._tell(f"range of motion: done, {changed} units adapted")
         if self._profile is not None:
             self._profile = self._profile.with_gains(gains)
             self._save()
+
+    def _usual_gains(self) -> NDArray[np.float64]:
+        return np.ones(UNIT_COUNT) if self._profile is None else self._profile.gains.copy()
 
     def _save(self) -> None:
         assert self._profile is not None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from capture.face.face_tracker import FaceTracker, untracked
 from core.frame import FaceObservation, RgbdFrame
+from core.spans import measured_by
 from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.live.person import PersonalCalibration
 from realtime.threads.timing import SectionTimes
@@ -45,9 +46,9 @@ class FramePipeline:
 
     def process(self, frame: RgbdFrame) -> PosedFrame:
         """The avatar's answer to this frame; frames come in the order of time."""
-        with self._times.section("track"):
+        with self._times.section("track", frame.index), measured_by(self._times.section):
             observation = self._tracker.track(frame)
-        with self._times.section("animate"):
+        with self._times.section("animate", frame.index), measured_by(self._times.section):
             if self._person is not None:
                 self._person.before(self._engine, observation)
             pose = self._engine.animate(observation)

@@ -17,6 +17,7 @@ from core.writable import reason_of
 
 _STEPS = {
     "track": "find the face in a frame",
+    "lift": "  of that: from the picture into space",
     "animate": "turn it into the avatar's motion",
     "capture_to_pose": "from the camera to the motion",
     "render": "draw the picture",
@@ -33,7 +34,12 @@ class LiveReport:
         frames: captured, processed, shown, dropped (frames that a newer one overtook on the way to the screen).
         fps: captured, processed, shown per second of streaming.
         latency_ms: capture_to_pose, capture_to_shown and one entry per section, each {p50, p95, max}.
-        startup_s: from the start of the process to the first pose.
+        cpu_ms_per_frame: milliseconds of processor time per picture shown: process and its parts, see
+            `realtime.threads.processor.cpu_ms_per_frame`; from the first half second of pictures on.
+        lock_ms_per_frame: for how long capture, inference and main may have held Python's lock per picture, at most: a
+            bound, see `realtime.threads.processor.lock_ms_per_frame`.
+        startup_s: from the start of the process to the first pose. startup_cpu_s: its processor time until then, which
+            other programs change little.
         peak_rss_mb: largest resident memory of the process.
         engine: name of the engine that ran.
         device_states: seconds spent in each state.
@@ -48,7 +54,10 @@ class LiveReport:
     frames: dict[str, int]
     fps: dict[str, float]
     latency_ms: dict[str, dict[str, float]]
+    cpu_ms_per_frame: dict[str, float]
+    lock_ms_per_frame: dict[str, float]
     startup_s: float
+    startup_cpu_s: float
     peak_rss_mb: float
     engine: str
     device_states: dict[str, float]
@@ -78,10 +87,14 @@ class LiveReport:
         table = Table("milliseconds", title=None)
         for heading in ("typical", "19 of 20 below", "longest"):
             table.add_column(heading, justify="right")
-        for name, figures in self.latency_ms.items():
-            words = _STEPS.get(name, name.replace("_", " "))
-            table.add_row(words, *(f"{figures[key]:.1f}" for key in ("p50", "p95", "max")))
+        for name in _STEPS:
+            if (figures := self.latency_ms.get(name)) is not None:
+                table.add_row(_STEPS[name], *(f"{figures[key]:.1f}" for key in ("p50", "p95", "max")))
         console.print(table)
+        if self.cpu_ms_per_frame:
+            parts = ", ".join(f"{name} {ms:.1f}" for name, ms in self.cpu_ms_per_frame.items() if name != "process")
+            total = self.cpu_ms_per_frame["process"]
+            console.print(f"Milliseconds of processor time for each picture: {total:.1f} ({parts})")
         states = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.device_states.items())
         console.print(f"The source was: {states}")
         faults = [f"{count:.0f} {name}" for name, count in self.device.items() if count and name != "latency_ms"]

@@ -23,7 +23,9 @@ from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
 from realtime.threads.latest_slot import LatestSlot
+from realtime.threads.processor import ProcessorTime, cpu_ms_per_frame, lock_ms_per_frame
 from realtime.threads.timing import Rate, SectionTimes, StateClock
+from realtime.threads.trace import Trace
 from realtime.threads.worker import Stop, Worker
 from render.window.viewer import Viewer
 
@@ -49,6 +51,7 @@ class LiveSession:
         seconds: see `TimeLimit`.
         person: neutral and gains of the driver; nothing is kept where left out.
         film: see `Recorder`.
+        trace: is told of everything that happens.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class LiveSession:
         seconds: float | None = None,
         person: PersonalCalibration | None = None,
         film: FilmName | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
@@ -69,8 +73,9 @@ class LiveSession:
         self._poses: LatestSlot[PosedFrame] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
-        self._times, self._states, self._rate_shown = SectionTimes(), StateClock(), Rate()
-        self._capture = CaptureLoop(source, self._frames, self._ready, self._states, stop)
+        self._trace = trace
+        self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(), Rate()
+        self._capture = CaptureLoop(source, self._frames, self._ready, self._states, self._times, stop)
         self._inference = InferenceLoop(
             make_tracker,
             make_engine,
@@ -89,6 +94,11 @@ class LiveSession:
             Worker("inference", self._inference.run, stop, self._poses.close),
         ]
         self._status_shown, self._status_s = 0, time.monotonic()
+        self._began: tuple[ProcessorTime, int] | None = None  # when pictures had begun to flow, and how many there were
+        self._cpu_ms: dict[str, float] = {}
+        self._lock_ms: dict[str, float] = {}
+        self._picture: Viewer | None = None
+        self._said = ""
         self._switch_interval_s: float | None = None  # to put back
 
     def start(self) -> None:
@@ -98,14 +108,23 @@ class LiveSession:
         for worker in self._workers:
             worker.start()
 
+    def take(self, avatar: Avatar, record: RecordingFolder | None = None) -> None:
+        """The avatar is there: its engine is made on the inference thread while the caller gets ready to show it. A
+        recording begins with the first pose."""
+        if record is not None:
+            self._said = self._recordings.begin(record, avatar)
+        self._avatar.set_result(avatar)
+
     def run(self, avatar: Avatar, viewer: Viewer, record: RecordingFolder | None = None) -> LiveReport:
         """Show poses until the end of the source, a quit command, the time limit or a failure (which is raised).
 
-        To be called once, on the thread of `viewer`, before `shut_down`.
+        To be called once, on the thread of `viewer`, before `shut_down`; `record` where `take` was not called before.
         """
-        if record is not None:
-            viewer.notify(self._recordings.begin(record, avatar))
-        self._avatar.set_result(avatar)
+        if not self._avatar.done():
+            self.take(avatar, record)
+        if self._said:
+            viewer.notify(self._said)
+        self._picture = viewer
         show = ShowLoop(
             viewer,
             avatar,
@@ -123,6 +142,7 @@ class LiveSession:
         try:
             if show.run() and not show.posed:
                 log.warning("%s: ended before any frame came (%s)", self._capture.name, self._status())
+            self._sum_up()
         except BaseException as error:
             self._stop.request(error)
         finally:
@@ -154,12 +174,14 @@ class LiveSession:
     def report(self) -> LiveReport:
         """What happened so far."""
         rates = {"captured": self._capture.rate, "processed": self._inference.rate, "shown": self._rate_shown}
-        dropped = self._frames.dropped + self._poses.dropped + self._capture.skipped + self._inference.overtaken
         return LiveReport(
-            frames={**{name: rate.count for name, rate in rates.items()}, "dropped": dropped},
+            frames={**{name: rate.count for name, rate in rates.items()}, "dropped": self._dropped},
             fps={name: round(rate.per_second, 2) for name, rate in rates.items()},
             latency_ms=self._times.summary_ms(),
+            cpu_ms_per_frame=self._cpu_ms,
+            lock_ms_per_frame=self._lock_ms,
             startup_s=round(self._inference.startup_s, 3),
+            startup_cpu_s=round(self._inference.startup_cpu_s, 3),
             peak_rss_mb=round(peak_rss_mb(), 1),
             engine=self._inference.engine_name,
             device_states=self._states.seconds(time.monotonic()),
@@ -173,14 +195,38 @@ class LiveSession:
         self._recordings.add_pose(posed.pose)
         self._poses.put(posed)
 
+    @property
+    def _dropped(self) -> int:
+        return self._frames.dropped + self._poses.dropped + self._capture.skipped + self._inference.overtaken
+
+    def _note_progress(self, shown: int) -> None:
+        if self._began is None and shown:
+            self._began = ProcessorTime.now(self._times.cpu_s()), shown
+        if self._trace is not None:
+            self._trace.count("waiting", {"frames": self._frames.waiting, "poses": self._poses.waiting})
+            self._trace.count("dropped", {"frames": self._dropped})
+            if self._picture is not None:
+                camera = self._picture.intrinsics
+                self._trace.count("picture", {"width": camera.width, "height": camera.height})
+
+    def _sum_up(self) -> None:
+        """To be called as long as all threads are there."""
+        if self._began is None:
+            return
+        before, shown = self._began
+        after, frames = ProcessorTime.now(self._times.cpu_s()), self._rate_shown.count - shown
+        self._cpu_ms, self._lock_ms = (each(before, after, frames) for each in (cpu_ms_per_frame, lock_ms_per_frame))
+
     def _status(self) -> str:
         """The line in the viewer."""
         now_s, shown = time.monotonic(), self._rate_shown.count
         fps = (shown - self._status_shown) / max(now_s - self._status_s, 1e-3)
+        self._note_progress(shown)
         self._status_shown, self._status_s = shown, now_s
         parts = [self._states.current, self._capture.detail, self._inference.engine_name, f"{fps:.0f} fps"]
         if shown:
-            parts.append(f"{self._times.of('capture_to_shown')['p50']:.0f} ms")
+            newest = max(round(fps), 1)  # those of the last second; a median over the session would only creep
+            parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
         parts += ["PAUSED"] * self._inference.paused + ["REC"] * self._recordings.active
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

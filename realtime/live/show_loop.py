@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from calib.avatar import Avatar
+from core.spans import measured_by
 from core.writable import reason_of
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
@@ -87,7 +88,8 @@ class ShowLoop:
                     self._viewer.notify(notice)
             self._viewer.prompt(self._person.prompt)
             try:
-                posed = self._poses.take(REDRAW_S)
+                with self._times.waiting("wait for a pose"):
+                    posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
                 return False
             said, now_s = self._status, time.monotonic()
@@ -113,11 +115,11 @@ class ShowLoop:
             self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
             self._rate.tick(now_s)
         if self._recordings.active:
-            with self._times.section("record"):
+            with self._times.section("record", posed.pose.index):
                 self._recordings.add_picture(posed.frame.rgb, self._viewer.read_rgb(), posed.frame.timestamp_s)
 
     def _draw(self, posed: PosedFrame) -> None:
-        with self._times.section("render"):
+        with self._times.section("render", posed.pose.index), measured_by(self._times.section):
             self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, self._status)
 
     def _redraw(self) -> None:

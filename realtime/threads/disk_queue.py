@@ -4,6 +4,7 @@ import queue
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from realtime.threads.cores import give_way
 from realtime.threads.worker import Stop, Worker
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class DiskQueue(Generic[T]):
         return self._worker.join(timeout_s)
 
     def _drain(self) -> None:
+        give_way()
         while True:
             try:
                 item = self._items.get(timeout=POLL_S)

@@ -27,6 +27,11 @@ class LatestSlot(Generic[T]):
         """Items that were replaced before anybody took them."""
         return self._dropped
 
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be taken: 0 or 1."""
+        return int(self._item is not None)
+
     def put(self, item: T) -> None:
         """Offer the newest item. Ignored, and counted as dropped, once the slot is closed."""
         with self._condition:

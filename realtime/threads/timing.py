@@ -1,4 +1,4 @@
-"""Where the milliseconds go: durations by section, kept in bounded memory."""
+"""Where the milliseconds go: durations and processor time by section, kept in bounded memory."""
 
 import threading
 import time
@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
@@ -28,6 +31,10 @@ class Durations:
         self._recent_s.append(duration_s)
         self._max_s = max(self._max_s, duration_s)
 
+    def newest_s(self, count: int) -> list[float]:
+        """The newest `count` of them, the newest first."""
+        return list(islice(reversed(self._recent_s), count))
+
     def summary_ms(self) -> dict[str, float]:
         """{"p50", "p95", "max"} in milliseconds; NaN-free: all zero if nothing was timed."""
         if not self._recent_s:
@@ -36,25 +43,61 @@ class Durations:
         return {"p50": round(float(p50), 3), "p95": round(float(p95), 3), "max": round(self._max_s * 1e3, 3)}
 
 
-class SectionTimes:
-    """Durations by section name. Threads may add to it at the same time."""
+class Listener(Protocol):
+    """Told of every section as it ends, on the thread that it ran on; of the inner ones first."""
 
-    def __init__(self) -> None:
+    def add_span(self, name: str, started_s: float, wall_s: float, cpu_s: float, frame: int | None) -> None:
+        """`started_s` is of `time.perf_counter`, `frame` the number of the frame that was worked on, where known."""
+
+
+@dataclass
+class Waiting:
+    """What came of it: the number of a frame, for whoever waits to fill in."""
+
+    frame: int | None = None
+
+
+class SectionTimes:
+    """Durations by section name. Threads may add to it at the same time.
+
+    Args:
+        listener: is told of every section as well.
+    """
+
+    def __init__(self, listener: Listener | None = None) -> None:
         self._lock = threading.Lock()
         self._sections: dict[str, Durations] = {}
+        self._cpu_s: dict[str, float] = {}
+        self._listener = listener
 
-    def add(self, name: str, duration_s: float) -> None:
+    def add(self, name: str, duration_s: float, cpu_s: float = 0.0) -> None:
         with self._lock:
             self._sections.setdefault(name, Durations()).add(duration_s)
+            self._cpu_s[name] = self._cpu_s.get(name, 0.0) + cpu_s
 
     @contextmanager
-    def section(self, name: str) -> Iterator[None]:
+    def section(self, name: str, frame: int | None = None) -> Iterator[None]:
         """Time the body of a `with` block, also when it raises."""
-        started = time.perf_counter()
+        started_s, started_cpu_s = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            self.add(name, time.perf_counter() - started)
+            wall_s, cpu_s = time.perf_counter() - started_s, time.thread_time() - started_cpu_s
+            self.add(name, wall_s, cpu_s)
+            if self._listener is not None:
+                self._listener.add_span(name, started_s, wall_s, cpu_s, frame)
+
+    @contextmanager
+    def waiting(self, name: str) -> Iterator["Waiting"]:
+        """The body of a `with` block mostly waits: of interest to the listener alone."""
+        waiting = Waiting()
+        started_s, started_cpu_s = time.perf_counter(), time.thread_time()
+        try:
+            yield waiting
+        finally:
+            if self._listener is not None:
+                wall_s, cpu_s = time.perf_counter() - started_s, time.thread_time() - started_cpu_s
+                self._listener.add_span(name, started_s, wall_s, cpu_s, waiting.frame)
 
     def summary_ms(self) -> dict[str, dict[str, float]]:
         """{section: {"p50", "p95", "max"}} in the order sections first appeared."""
@@ -67,6 +110,17 @@ class SectionTimes:
         with self._lock:
             durations = copy(self._sections.get(name, Durations()))
         return durations.summary_ms()
+
+    def newest_ms(self, name: str, count: int) -> float:
+        """Median milliseconds of the newest `count` of one section; 0 if nothing was timed."""
+        with self._lock:
+            newest_s = self._sections.get(name, Durations()).newest_s(count)
+        return float(np.median(newest_s)) * 1e3 if newest_s else 0.0
+
+    def cpu_s(self) -> dict[str, float]:
+        """{section: seconds of processor time so far, of the threads that the sections ran on}."""
+        with self._lock:
+            return dict(self._cpu_s)
 
 
 class Rate:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.mesh import Mesh
 from render.gl.eyeballs import Eyeballs, EyeShade
+from render.gl.kept_arrays import simplify_once
 from render.gl.occlusion import bake_openness
 from render.gl.shader_programs import make_program
 from render.gl.textures import upload_texture
@@ -46,7 +47,7 @@ class GpuMesh:
         self.mesh = mesh
         self.layout = make_layout(mesh, looks)
         if detail is not None and len(mesh.faces) > MOST_FACES:
-            self.layout = simplified(self.layout, mesh, MOST_FACES, detail)
+            self.layout = simplified(self.layout, mesh, MOST_FACES, detail, simplify_once)
         self.faces: NDArray[np.int32] = self.layout.vertex_of[self.layout.corners].astype(np.int32)
         self.surface = SurfaceNormals(mesh.vertices, self.faces)
         self._normal_of = self.surface.group[self.layout.vertex_of]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from core.mesh import Mesh
+from render.gl.kept_arrays import kept_arrays
 from render.gl.shader_programs import set_uniforms
 from render.mesh.mesh_layout import RenderLayout
 from render.mesh.surface_normals import SurfaceNormals
@@ -35,7 +36,18 @@ def bake_openness(ctx: moderngl.Context, mesh: Mesh, layout: RenderLayout) -> ND
     """
     solid = [group for group in layout.groups if not (group.transparent or group.cut_out or group.look.deep)]
     faces = np.concatenate([layout.corners[g.first : g.first + g.count] for g in solid]) if solid else layout.corners
-    openness = _seen_share(ctx, mesh.vertices, layout.vertex_of[faces])
+    solid_faces = layout.vertex_of[faces]
+    kept = kept_arrays(
+        "soft-shadow",
+        (mesh.vertices, solid_faces),
+        lambda: {"open": _seen_share(ctx, mesh.vertices, solid_faces)},
+        lambda arrays: (
+            arrays["open"].shape == (len(mesh.vertices),)
+            and arrays["open"].dtype == np.float32
+            and bool(np.isfinite(arrays["open"]).all())
+        ),
+    )
+    openness = kept["open"].astype(np.float32)
     lowest = np.zeros(len(mesh.vertices), dtype=np.float32)
     for group in layout.groups:
         used = np.unique(layout.vertex_of[layout.corners[group.first : group.first + group.count]])

@@ -12,6 +12,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+from core.spans import span
+
 if TYPE_CHECKING:
     import moderngl
 
@@ -48,9 +50,10 @@ def draw_triangles(array: moderngl.VertexArray, indices: int, first: int) -> Non
     if library is None:
         array.render(vertices=indices, first=first)
         return
-    library.glUseProgram(array.program.glo)
-    library.glBindVertexArray(array.glo)
-    library.glDrawElements(_TRIANGLES, indices, _UNSIGNED_INT, first * _INDEX_BYTES)
+    with span("gl"):
+        library.glUseProgram(array.program.glo)
+        library.glBindVertexArray(array.glo)
+        library.glDrawElements(_TRIANGLES, indices, _UNSIGNED_INT, first * _INDEX_BYTES)
 
 
 def draw_quads(array: moderngl.VertexArray, count: int) -> None:
@@ -59,9 +62,10 @@ def draw_quads(array: moderngl.VertexArray, count: int) -> None:
     if library is None:
         array.render(_TRIANGLE_STRIP, vertices=4, instances=count)
         return
-    library.glUseProgram(array.program.glo)
-    library.glBindVertexArray(array.glo)
-    library.glDrawArraysInstanced(_TRIANGLE_STRIP, 0, 4, count)
+    with span("gl"):
+        library.glUseProgram(array.program.glo)
+        library.glBindVertexArray(array.glo)
+        library.glDrawArraysInstanced(_TRIANGLE_STRIP, 0, 4, count)
 
 
 def finish(ctx: moderngl.Context) -> None:
@@ -70,4 +74,5 @@ def finish(ctx: moderngl.Context) -> None:
     if library is None:
         ctx.finish()
     else:
-        library.glFinish()
+        with span("gl"):
+            library.glFinish()

@@ -7,6 +7,7 @@ Borders, texture seams and the lines between parts keep all their vertices.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from core.mesh import Mesh
 from render.mesh.mesh_layout import RenderLayout, weld_positions
+
+Simplifier = Callable[..., tuple[NDArray[np.int32], NDArray[np.int64]]]
+"""As `simplify`."""
 
 MOST_FACES = 20_000  # about what two processor cores draw in 10 ms
 _MOST_ROUNDS = 40
@@ -26,8 +30,11 @@ _LARGEST_PAINT = 0.03  # difference of colour
 _SHARP_PAINT = 0.06
 
 
-def simplified(layout: RenderLayout, mesh: Mesh, target: int, detail: float) -> RenderLayout:
-    """The layout of a mesh with fewer faces, and only the render vertices these use. See `simplify`."""
+def simplified(
+    layout: RenderLayout, mesh: Mesh, target: int, detail: float, way: Simplifier | None = None
+) -> RenderLayout:
+    """The layout of a mesh with fewer faces, and only the render vertices these use. See `simplify`; `way` stands in
+    for it, as where results are kept."""
     place = weld_positions(mesh.vertices)
     points = np.zeros((int(place.max()) + 1, 3))
     points[place] = mesh.vertices
@@ -36,7 +43,8 @@ def simplified(layout: RenderLayout, mesh: Mesh, target: int, detail: float) -> 
         colors = np.zeros_like(points)
         colors[place] = mesh.vertex_colors
     kind = np.repeat(np.arange(len(layout.groups)), [group.count for group in layout.groups])
-    corners, face = simplify(points, place[layout.vertex_of], layout.corners, kind, target, detail, colors)
+    simplifier = way or simplify
+    corners, face = simplifier(points, place[layout.vertex_of], layout.corners, kind, target, detail, colors)
     used, renumbered = np.unique(corners, return_inverse=True)
     counts = np.bincount(kind[face], minlength=len(layout.groups)).tolist()
     firsts = np.cumsum([0, *counts]).tolist()

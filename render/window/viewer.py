@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from core.camera import PUBLISHED_INTRINSICS, Intrinsics, OrbitCamera
 from core.closeable import Closeable
 from core.mesh import Mesh
+from core.spans import span
 from core.writable import print_aside
 from render.gl.gl_context import OTHERWISE, GlWindow, create_context, is_software, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
@@ -131,6 +132,11 @@ class Viewer(Closeable):
         """The camera of the picture last shown."""
         return self._framing.fitted(*self._scene.size)
 
+    @property
+    def graphics(self) -> str:
+        """What draws, in the words of OpenGL: its renderer and version."""
+        return f"{self._ctx.info['GL_RENDERER']}, {self._ctx.info['GL_VERSION']}"
+
     def _world_per_unit(self) -> float:
         """Avatar units that one unit of mouse movement spans at the origin."""
         pixels = self._window.pixels_per_unit if self._window is not None else 1.0
@@ -161,7 +167,8 @@ class Viewer(Closeable):
         if self._renderer is None:
             raise ValueError("expected a mesh before the first pose: call set_mesh")
         self._make_current()
-        self._renderer.set_vertices(vertices)
+        with span("upload"):
+            self._renderer.set_vertices(vertices)
         self._T_world_head = T_world_head
         self._hud.set_driver(driver_rgb)
         self._hud.set_status(status)
@@ -174,10 +181,13 @@ class Viewer(Closeable):
         self._draw()
 
     def _draw(self) -> None:
-        self._draw_scene()
+        with span("draw"):
+            self._draw_scene()
         if self._window is not None and self._window.framebuffer_size[0] > 0:
-            self._draw_overlays(self._ctx.screen)
-            self._window.swap()
+            with span("overlays"):
+                self._draw_overlays(self._ctx.screen)
+            with span("swap"):
+                self._window.swap()
         self.controls.changed = False
 
     def _draw_scene(self) -> None:

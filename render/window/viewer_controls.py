@@ -54,7 +54,7 @@ _ZOOM_PER_NOTCH = 1.1
 
 KEY_HELP = [
     ("N", "take your face as neutral"),
-    ("G", "show how far your face goes (20 s)"),
+    ("G", "show how far your face goes (10 s)"),
     ("F", "follow another face"),
     ("Space", "pause, go on"),
     ("V", "record, stop recording"),

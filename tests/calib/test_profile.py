@@ -17,7 +17,7 @@ from calib.person.profile import (
     profile_path,
     save_profile,
 )
-from calib.person.range_of_motion import STEPS, RangeOfMotion
+from calib.person.range_of_motion import FEWEST_FOLLOWED, STEPS, RangeOfMotion, RangeStep
 from capture.face.face_model_file import find_face_model
 from core.camera import Intrinsics
 from core.canonical_face import load_canonical_face
@@ -130,30 +130,68 @@ def test_a_requested_neutral_waits_for_the_end_of_a_blink_but_not_for_ever() -> 
     assert picker.offer(face(time_s=2.0, blink=0.9))
 
 
-def shown(extremes: dict[str, float]) -> RangeOfMotion:
-    """A person who does what is asked, as far as `extremes` say."""
-    motion = RangeOfMotion()
-    time_s = 100.0
+def weights_of(values: dict[str, float]) -> np.ndarray:
+    weights = np.zeros(52)
+    for unit, value in values.items():
+        weights[UNIT_NAMES.index(unit)] = value
+    return weights
+
+
+def asked(motion: RangeOfMotion) -> RangeStep:
+    return next(step for step in STEPS if motion.prompt.endswith(step.prompt))
+
+
+def shown(extremes: dict[str, float], reaction_s: float = 0.4, rise_s: float = 0.5) -> tuple[RangeOfMotion, float]:
+    """A person who does what is asked, as far as `extremes` say, and the seconds it took."""
+    motion, time_s, began_s, prompt = RangeOfMotion(), 100.0, 100.0, ""
     while not motion.done:
-        step = next(step for step in STEPS if motion.prompt.endswith(step.prompt) or not motion.prompt)
-        weights = np.zeros(52)
-        for unit in step.units:
-            weights[UNIT_NAMES.index(unit)] = extremes.get(unit, 0.0)
-        motion.offer(time_s, weights)
+        if motion.prompt != prompt:
+            prompt, began_s = motion.prompt, time_s
+        share = np.clip((time_s - began_s - reaction_s) / rise_s, 0, 1)
+        motion.offer(time_s, weights_of({unit: share * extremes.get(unit, 0.0) for unit in asked(motion).units}))
         time_s += 1 / 30
-    assert time_s - 100.0 == pytest.approx(20.0, abs=0.2)
-    return motion
+    return motion, time_s - 100.0
+
+
+USUAL = {unit: 0.8 for step in STEPS for unit in step.units}
 
 
 def test_what_a_person_can_do_becomes_a_full_unit() -> None:
-    extremes = {"jawOpen": 0.8, "mouthSmileLeft": 0.8, "mouthSmileRight": 0.6, "mouthPucker": 1.4, "browInnerUp": 0.5}
-    gains = dict(zip(UNIT_NAMES, shown(extremes).gains(), strict=True))
+    extremes = {
+        **USUAL, "mouthSmileRight": 0.6, "mouthPucker": 1.4, "browInnerUp": 0.5, "eyeBlinkLeft": 0, "eyeBlinkRight": 0
+    }  # fmt: skip
+    motion, _ = shown(extremes)
+    gains = dict(zip(UNIT_NAMES, motion.gains(), strict=True))
     assert gains["jawOpen"] == pytest.approx(1 / 0.8)
     assert gains["mouthSmileLeft"] == gains["mouthSmileRight"] == pytest.approx(1 / 0.7)
     assert gains["mouthPucker"] == pytest.approx(1 / 1.4)
     assert gains["browInnerUp"] == GAIN_RANGE[1]
     assert gains["eyeBlinkLeft"] == 1.0  # not shown
     assert gains["tongueOut"] == 1.0  # not asked for
+    assert motion.followed == len(STEPS) - 1
+
+
+def test_who_follows_at_once_is_done_in_ten_seconds_and_who_does_not_in_twenty() -> None:
+    assert shown(USUAL)[1] == pytest.approx(11.2, abs=0.5)
+    assert shown(USUAL, reaction_s=0.2, rise_s=0.2)[1] == pytest.approx(9.6, abs=0.8)
+    assert shown({})[1] == pytest.approx(20.0, abs=0.4)
+
+
+def test_slow_rises_are_waited_for() -> None:
+    gains = shown(USUAL, reaction_s=0.3, rise_s=1.5)[0].gains()
+    assert gains[UNIT_NAMES.index("jawOpen")] == pytest.approx(1 / 0.8, abs=0.06)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_driver_who_obeys_nothing_changes_nothing(seed: int) -> None:
+    """Somebody who talks, smiles and blinks in a clip that goes round."""
+    random, motion = np.random.default_rng(seed), RangeOfMotion()
+    rate, phase = random.uniform(0.1, 0.8, 52), random.uniform(0, 7, 52)
+    for index in range(30 * 21):
+        motion.offer(index / 30, np.clip(0.9 * np.sin(2 * np.pi * rate * index / 30 + phase), 0, 1))
+    assert motion.done
+    assert motion.followed < FEWEST_FOLLOWED
+    np.testing.assert_array_equal(motion.gains(), np.ones(52))
 
 
 def test_frames_without_a_face_tell_nothing() -> None:
@@ -162,4 +200,5 @@ def test_frames_without_a_face_tell_nothing() -> None:
         motion.offer(index / 30, None)
     assert motion.done
     assert motion.prompt == ""
+    assert motion.followed == 0
     np.testing.assert_array_equal(motion.gains(), np.ones(52))

@@ -10,7 +10,7 @@ import pytest
 from capture.cameras import webcam
 from capture.cameras.reconnecting import ReconnectingSource
 from capture.cameras.webcam import WebcamDevice
-from capture.open_source import open_source
+from capture.open_source import is_camera, open_source
 from core.camera import assumed_intrinsics
 from core.errors import InputError
 from core.source import SourceError
@@ -24,6 +24,9 @@ from core.source import SourceError
         ("webcam:front", "webcam:0"),
         ("webcam:-1", "webcam:0"),
         ("demo:2", "no number"),
+        ("demo?fps=0", "fps=N"),
+        ("demo?speed=2", "fps=N"),
+        ("demo?fps=fast", "fps=N"),
         ("/no/such/file.mp4", "no such device or path"),
     ],
 )
@@ -52,6 +55,16 @@ def test_what_a_file_is_shows_in_its_content(tmp_path: Path, content: bytes, tol
     with pytest.raises(SourceError, match=told) as error:
         open_source(str(path), realtime=False)
     assert "Kinect" not in str(error.value)
+
+
+@pytest.mark.parametrize("device", ["webcam", "webcam:2", "/dev/video1", "kinect:0001", "record3d?rotate=90"])
+def test_cameras(device: str) -> None:
+    assert is_camera(device)
+
+
+@pytest.mark.parametrize("device", ["demo", "clip.mp4", "./webcam", "", "kinects"])
+def test_what_is_no_camera(device: str) -> None:
+    assert not is_camera(device)
 
 
 def test_a_pipe_is_not_waited_on(tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def write_depth(folder: Path, numbers: list[int], depth_mm: np.ndarray = DEPTH_M
         Image.fromarray(depth_mm).save(folder / "depth" / f"{number}.png")
 
 
+def write_depth_and_noise(folder: Path, numbers: list[int]) -> None:
+    """Pictures that do not compress: cut anywhere, something is missing."""
+    random = np.random.default_rng(0)
+    write_color(folder, numbers)
+    for number in numbers:
+        Image.fromarray(random.integers(0, 255, (48, 64, 3), np.uint8)).save(folder / "color" / f"{number}.png")
+        write_depth(folder, [number], random.integers(500, 900, (48, 64), np.uint16))
+
+
 def write_exr(path: Path, depth_m: np.ndarray, channel: str = "Z") -> None:
     path.parent.mkdir(exist_ok=True)
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
@@ -284,14 +293,25 @@ def test_unreadable_pictures(tmp_path: Path, name: str, content: bytes) -> None:
     fails(tmp_path, name, "picture")
 
 
-def test_a_picture_cut_short(tmp_path: Path) -> None:
-    write_color(tmp_path, [0, 1])
-    write_depth(tmp_path, [0, 1])
-    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "color" / "1.png")
-    path = tmp_path / "color" / "1.png"
-    path.write_bytes(path.read_bytes()[:2000])
-    fails(tmp_path, "1.png", "picture")
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("folder", ["color", "depth"])
+@pytest.mark.parametrize("kept", [0, 0.6])
+def test_a_picture_cut_short_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, number: int, folder: str, kept: float
+) -> None:
+    write_depth_and_noise(tmp_path, [0, 1, 2])
+    path = tmp_path / folder / f"{number}.png"
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    assert [frame.index for frame in all_frames(tmp_path)] == [index for index in range(3) if index != number]
+    assert f"{number}.png" in caplog.text
+    assert "left out" in caplog.text
+
+
+def test_only_damaged_pictures(tmp_path: Path) -> None:
+    write_depth_and_noise(tmp_path, [0, 1])
+    for number in (0, 1):
+        (tmp_path / "color" / f"{number}.png").write_bytes(b"")
+    fails(tmp_path, "0.png", "picture")
 
 
 def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:

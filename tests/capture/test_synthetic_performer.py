@@ -19,7 +19,7 @@ from capture.synthetic.performer.performer import (
     read_outline,
     write_outline,
 )
-from core.source import DeviceState, SourceError
+from core.source import DeviceState, SourceError, frames_of
 from tools.assets.film import pack, stored_depth
 from tools.assets.performer_studio import Shot, Studio
 
@@ -136,6 +136,13 @@ def test_a_late_reader_misses_frames_but_not_time():
     assert frame.index in (14, 15)  # the newest that is due
     assert source.skipped == frame.index - 1
     source.close()
+
+
+def test_it_plays_faster_on_demand():
+    source = open_source("demo?fps=60", realtime=False)
+    first, second = itertools.islice(frames_of(source), 2)
+    assert source.fps == 60
+    assert second.timestamp_s - first.timestamp_s == pytest.approx(1 / 60)
 
 
 def test_device_demo_is_it():

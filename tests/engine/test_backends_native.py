@@ -19,8 +19,9 @@ from engine.flow.backends.backend import CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.native import NativeBackend
 from engine.flow.backends.native_library import NativeError, Scratch, library, missing, pointer
-from engine.flow.backends.native_motion import Winograd, run_taps
-from engine.flow.backends.native_packing import tap_weights, winograd_weights
+from engine.flow.backends.native_motion import NativeMotion, Winograd, run_taps
+from engine.flow.backends.native_packing import packed, square_taps, tap_weights, winograd_weights
+from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets
 from engine.flow.network.config import NetworkConfig
 from engine.flow.network.layers import filter_2d, fir_kernel
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
@@ -56,6 +57,49 @@ def test_winograd_equals_direct_convolution(size: int, c_in: int, c_out: int) ->
     expected = F.conv2d(channels_first(x).double() * style[:, None, None], weight.double(), padding=1)
     expected = F.leaky_relu(expected * scale[:, None, None] + bias[:, None, None], 0.2)
     assert np.abs(out - expected[0].permute(1, 2, 0).numpy()).max() < 3e-4
+
+
+def matrix_unit() -> bool:
+    return missing() is None and library().matrix_parts() > 0
+
+
+needs_matrix_unit = pytest.mark.skipif(not matrix_unit(), reason="this processor has no AMX")
+UNITS = pytest.mark.parametrize("matrix", [False, pytest.param(True, marks=needs_matrix_unit)])
+
+
+@needs_matrix_unit
+@pytest.mark.parametrize(("size", "c_in", "c_out"), [(4, 64, 64), (8, 128, 64), (32, 64, 128), (64, 64, 64)])
+def test_matrix_unit_equals_direct_convolution(size: int, c_in: int, c_out: int) -> None:
+    torch.manual_seed(size)
+    weight, bias = torch.randn(c_out, c_in, 3, 3) / np.sqrt(9 * c_in), torch.randn(c_out)
+    style, scale = torch.rand(c_in) + 0.5, torch.rand(c_out) + 0.5
+    split = SplitPicture(library())
+    conv = SplitSame(split, square_taps(weight), bias.numpy(), size)
+    split.allocate()
+    split._buffer.fill(np.nan)  # what an earlier picture left there
+    x, out = random_picture(size, c_in), aligned(size, size, c_out)
+    conv(x, out, style.numpy(), scale.numpy())
+    expected = F.conv2d(channels_first(x).double() * style[:, None, None], weight.double(), padding=1)
+    expected = F.leaky_relu(expected * scale[:, None, None] + bias[:, None, None], 0.2)
+    assert np.abs(out - expected[0].permute(1, 2, 0).numpy()).max() < 1e-4  # nearer than Winograd's
+
+
+@needs_matrix_unit
+def test_matrix_unit_strided_convolution_of_a_filtered_picture() -> None:
+    weight, bias = torch.randn(128, 64, 3, 3) / 24, torch.randn(128)
+    kernels, scratch, split = library(), Scratch(), SplitPicture(library())
+    scratch.wish(40 * 64)
+    scratch.allocate()
+    split.wish(17, 64, phases=2)
+    split.allocate()
+    split._buffer.fill(np.nan)
+    conv = SplitConv(kernels, square_taps(weight), (8, 8), 9, strided_offsets(9))
+    x, out = random_picture(16, 64), aligned(8, 8, 128)
+    out += 1
+    conv(split.filtered(x, Filtering(2, 1), scratch, phases=2), out, bias=bias.numpy(), add=True)
+    blurred = filter_2d(channels_first(x), fir_kernel(), (2, 2))
+    expected = F.leaky_relu(F.conv2d(blurred, weight, bias, stride=2), 0.2) + 1
+    np.testing.assert_allclose(out, expected[0].permute(1, 2, 0).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(("pad", "stride", "gain"), [(2, 1, 1.0), (1, 2, 1.0), (1, 1, 2.0)])
@@ -99,12 +143,13 @@ def test_sparse_product_divided_by_its_share() -> None:
             np.testing.assert_allclose(product(x, divide_by_share=divide, last=last), plain, atol=1e-5)
 
 
+@UNITS
 @pytest.mark.parametrize("seed", [0, 1])
-def test_whole_graph_equals_eager(seed: int) -> None:
+def test_whole_graph_equals_eager(seed: int, matrix: bool) -> None:
     torch.manual_seed(seed)
     network = FaceNetwork(WIDE).eval().requires_grad_(False)
     live = MotionNetwork(network, picture(seed, 32))
-    compiled, proof = proven(NativeBackend(), CompileRequest(live, "weights", "avatar"))
+    compiled, proof = proven(NativeBackend(matrix_unit=matrix), CompileRequest(live, "weights", "avatar"))
     assert proof.flow_px < 1e-3
     assert proof.depth < 1e-4
     driving, offset = sample_inputs(WIDE, 7)
@@ -115,7 +160,8 @@ def test_whole_graph_equals_eager(seed: int) -> None:
     np.testing.assert_array_equal(fields.flow, again.flow)  # nothing is left over from the call before
 
 
-def test_published_size_gives_the_golden_flow_and_depth(shared_reference: Path) -> None:
+@UNITS
+def test_published_size_gives_the_golden_flow_and_depth(shared_reference: Path, matrix: bool) -> None:
     golden = np.load(shared_reference / "network.npz", allow_pickle=False)
 
     def enlarged(name: str) -> torch.Tensor:
@@ -123,12 +169,23 @@ def test_published_size_gives_the_golden_flow_and_depth(shared_reference: Path) 
         return F.interpolate(lowres, size=(256, 256), mode="bilinear", align_corners=True).clamp(-1, 1)
 
     live = MotionNetwork(published_network(shared_reference), enlarged("source"))
-    run = NativeBackend().compile(CompileRequest(live, "weights", "avatar"))
+    run = NativeBackend(matrix_unit=matrix).compile(CompileRequest(live, "weights", "avatar"))
     nothing = np.zeros((1, 20), np.float32)
     start = run(enlarged("start").numpy(), nothing).alpha
     fields = run(enlarged("driving").numpy(), live.source_alpha.numpy() - start)
     assert np.abs(fields.flow - golden["flow"][0]).max() * 128 < 1e-3
     assert np.abs(fields.depth - golden["depth"][0, 0]).max() < 1e-3
+
+
+@needs_matrix_unit
+def test_weights_for_a_matrix_unit_are_refused_without_one() -> None:
+    class Without:
+        def matrix_parts(self) -> int:
+            return 0
+
+    live = MotionNetwork(FaceNetwork(WIDE).eval().requires_grad_(False), picture(0, 32))
+    with pytest.raises(NativeError, match="packed for a processor with AMX"):
+        NativeMotion(packed(live, for_matrix_unit=True), Without())  # type: ignore[arg-type]
 
 
 def test_a_forked_process_works_on_alone() -> None:

@@ -150,7 +150,7 @@ def capture(
 ) -> tuple[CaptureLoop, LatestSlot[RgbdFrame], StateClock]:
     frames: LatestSlot[RgbdFrame] = LatestSlot()
     states = StateClock()
-    return CaptureLoop(camera, frames, ready, states, stop), frames, states
+    return CaptureLoop(camera, frames, ready, states, SectionTimes(), stop), frames, states
 
 
 def test_capture_hands_over_every_frame_and_says_what_the_source_does() -> None:

@@ -130,19 +130,28 @@ def test_a_profile_of_another_kind_of_camera_is_told_and_not_taken(tmp_path: Pat
     assert engine.neutrals[0].frame.depth_m is None
 
 
+def follow(person: PersonalCalibration, engine: UnitEngine, start_s: float) -> tuple[list[str], list[str]]:
+    """Do what is asked, at 0.8 of a unit, until nothing is asked any more; what was asked and what was told."""
+    prompts, told = [], []
+    for index in range(30 * 21):
+        engine.unit_weights[:] = 0
+        for step in STEPS:
+            if step.prompt in person.prompt:
+                engine.unit_weights[[UNIT_NAMES.index(unit) for unit in step.units]] = 0.8
+        told += pass_frames(person, engine, start_s + index / 30, 1)
+        if person.prompt not in prompts:
+            prompts.append(person.prompt)
+    return prompts, told
+
+
 def test_the_range_of_motion_prompts_sets_gains_and_is_kept(tmp_path: Path) -> None:
     person, engine = PersonalCalibration(profile="ada", folder=tmp_path), UnitEngine()
     pass_frames(person, engine, 0.0, 2)
-    engine.unit_weights[UNIT_NAMES.index("jawOpen")] = 0.8
     person.request_range()
-    prompts: list[str] = []
-    told = []
-    for index in range(30 * 21):
-        told += pass_frames(person, engine, 1.0 + index / 30, 1)
-        if person.prompt not in prompts:
-            prompts.append(person.prompt)
-    assert prompts[:4] == [
-        *(f"1/7: open your mouth wide · {left}" for left in (3, 2, 1)),
+    prompts, told = follow(person, engine, 1.0)
+    assert prompts[:3] == [
+        "1/7: open your mouth wide · 3",
+        "1/7: open your mouth wide · 2",
         f"2/7: {STEPS[1].prompt} · 3",
     ]
     assert prompts[-1] == person.prompt == ""
@@ -153,6 +162,31 @@ def test_the_range_of_motion_prompts_sets_gains_and_is_kept(tmp_path: Path) -> N
     kept = load_profile("ada", tmp_path)
     assert kept is not None
     assert kept.gains[UNIT_NAMES.index("jawOpen")] == pytest.approx(1.25)
+
+
+def test_a_range_that_nobody_showed_keeps_the_gains_there_were(tmp_path: Path) -> None:
+    save_profile(PersonalProfile.of("ada", face(0), np.full(52, 1.3)), tmp_path)
+    person, engine = PersonalCalibration(profile="ada", folder=tmp_path), UnitEngine()
+    pass_frames(person, engine, 0.0, 2)
+    engine.unit_weights[UNIT_NAMES.index("jawOpen")] = 0.8  # all the time
+    person.request_range()
+    told = pass_frames(person, engine, 1.0, 30 * 21)
+    assert len(told) == 1
+    assert "0 of 7 prompts were followed" in told[0]
+    np.testing.assert_allclose(engine.gains, 1.3)
+    kept = load_profile("ada", tmp_path)
+    assert kept is not None
+    np.testing.assert_allclose(kept.gains, 1.3)
+
+
+def test_the_range_is_offered_with_the_first_neutral_and_only_where_somebody_can_follow(tmp_path: Path) -> None:
+    for offers in (True, False):
+        person = PersonalCalibration(offer_range=offers)
+        told = pass_frames(person, UnitEngine(), 0.0, 200)
+        assert any("G" in words.split() for words in told) == offers
+    save_profile(PersonalProfile.of("ada", face(0), np.full(52, 1.3)), tmp_path)
+    person = PersonalCalibration(profile="ada", folder=tmp_path, offer_range=True)
+    assert not any("G" in words.split() for words in pass_frames(person, UnitEngine(), 0.0, 200))
 
 
 def test_asked_again_it_stops_and_changes_nothing() -> None:

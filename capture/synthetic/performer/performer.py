@@ -46,20 +46,26 @@ class PerformerClip:
     """The shipped minute, once or without end; a `Clip` as `capture.recordings.playback` plays them."""
 
     name = "demo"
-    fps = FPS
 
-    def __init__(self, *, loop: bool, film: Path = FILM_FILE, outline: Path = OUTLINE_FILE) -> None:
+    def __init__(
+        self, *, loop: bool, film: Path = FILM_FILE, outline: Path = OUTLINE_FILE, fps: float | None = None
+    ) -> None:
+        self.fps = fps or FPS
         self._film, self._outline, self._loop = film, outline, loop
-        self._edges = read_outline(outline)
         self.frame_count = None if loop else len(self._edges)
         self.sound_file: Path | None = None
+
+    @functools.cached_property
+    def _edges(self) -> NDArray[np.uint16]:
+        """As `read_outline`: a tenth of a second's work, which for an endless performance is the reading thread's."""
+        return read_outline(self._outline)
 
     def frames(self) -> Iterator[ClipFrame]:
         """All frames in order. Raises SourceError where the film cannot be read."""
         index = 0
         while True:
             for frame, (color, depth) in enumerate(self._pictures()):
-                yield ClipFrame(index, index / FPS, _loader(color, depth, self._edges[frame]))
+                yield ClipFrame(index, index / self.fps, _loader(color, depth, self._edges[frame]))
                 index += 1
             if not self._loop:
                 return
@@ -98,6 +104,7 @@ class PerformerSource(RecordedSource):
         loop: start again at the end; by default as `realtime` says.
         noise_m: standard deviation of the depth sensor's noise at 1 m; it grows with the square of the distance, and
             readings are lost along outlines. 0 is perfect.
+        fps: frames per second to play it at; acted for 30, it is so much faster at others.
         clock, sleep: for tests.
     """
 
@@ -107,10 +114,11 @@ class PerformerSource(RecordedSource):
         realtime: bool = True,
         loop: bool | None = None,
         noise_m: float = 0.0,
+        fps: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        clip = PerformerClip(loop=realtime if loop is None else loop)
+        clip = PerformerClip(loop=realtime if loop is None else loop, fps=fps)
         super().__init__(
             clip if noise_m == 0 else NoisyClip(clip, noise_m), realtime=realtime, clock=clock, sleep=sleep
         )

@@ -14,6 +14,10 @@ class NativeBackend:
     name = "native"
     precision = "fp32"
 
+    def __init__(self, *, matrix_unit: bool = True) -> None:
+        """`matrix_unit`: use the processor's own matrix products where it has them."""
+        self._matrix_unit = matrix_unit
+
     def missing(self) -> str | None:
         return missing()
 
@@ -26,6 +30,8 @@ class NativeBackend:
                 f"got widths {sorted(widths)}; use --backend openvino"
             )
         try:
-            return NativeMotion(packed(request.network), library())
+            kernels = library()
+            for_matrix_unit = self._matrix_unit and kernels.matrix_parts() > 0
+            return NativeMotion(packed(request.network, for_matrix_unit=for_matrix_unit), kernels)
         except NativeError as error:
             raise BackendError(f"--backend native: {error}") from error

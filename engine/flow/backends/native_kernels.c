@@ -1,4 +1,5 @@
-/* The live graph's heavy operations for CPUs: channels-last float32, Winograd convolutions, a small thread pool.
+/* The live graph's heavy operations for CPUs: channels-last float32, a small thread pool, and convolutions by Winograd
+   or, where the processor multiplies matrices itself (AMX), by sums of bfloat16 products.
 
    Compiled on the user's machine for its own instruction set (see native_library.py). Vectors are GCC's portable
    ones: 16 floats, one AVX-512 register or several smaller ones. Pictures are [height][width][channels] with channels
@@ -11,6 +12,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#define MATRIX_UNIT 1
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t i16 __attribute__((vector_size(64)));
@@ -26,10 +34,57 @@ static inline v16 leaky(v16 v) { /* the slope is below one, so the greater of th
     i16 greater = v > low;
     return (v16)(((i16)v & greater) | ((i16)low & ~greater));
 }
-static inline float total(v16 v) {
-    float s = 0;
-    for (int i = 0; i < LANES; i++) s += v[i];
-    return s;
+static inline v16 greater_of(v16 a, v16 b) {
+    i16 greater = a > b;
+    return (v16)(((i16)a & greater) | ((i16)b & ~greater));
+}
+static inline v16 exponential(v16 x) { /* to 2e-7 of the result for what heads hold; 2^n times a polynomial */
+    x = greater_of(x, all(-87.0f));
+    x = -greater_of(-x, all(-87.0f));
+    i16 n = __builtin_convertvector(x * all(1.44269504f) + all(128.5f), i16) - 128;
+    v16 r = x - __builtin_convertvector(n, v16) * all(0.693147181f);
+    v16 p = all(1.0f / 5040);
+    p = p * r + all(1.0f / 720);
+    p = p * r + all(1.0f / 120);
+    p = p * r + all(1.0f / 24);
+    p = p * r + all(1.0f / 6);
+    p = p * r + all(0.5f);
+    p = p * r + all(1);
+    p = p * r + all(1);
+    return p * (v16)((n + 127) << 23);
+}
+static inline v16 hyperbolic_tangent(v16 x) { return all(1) - all(2) / (exponential(x + x) + all(1)); }
+
+/* the sums over the lanes of sixteen vectors */
+static inline v16 totals(const v16 *s) {
+#ifdef __AVX512F__
+    v16 a[8];
+#define HALVES(A, B)                                                                                                  \
+    (__builtin_shuffle(A, B, (i16){0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}) +                         \
+     __builtin_shuffle(A, B, (i16){8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31}))
+#define QUARTERS(A, B)                                                                                                \
+    (__builtin_shuffle(A, B, (i16){0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27}) +                       \
+     __builtin_shuffle(A, B, (i16){4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31}))
+#define PAIRS(A, B)                                                                                                   \
+    (__builtin_shuffle(A, B, (i16){0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29}) +                       \
+     __builtin_shuffle(A, B, (i16){2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31}))
+#define SINGLES(A, B)                                                                                                 \
+    (__builtin_shuffle(A, B, (i16){0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30}) +                      \
+     __builtin_shuffle(A, B, (i16){1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31}))
+    static const int order[8] = {0, 4, 2, 6, 1, 5, 3, 7}; /* bits reversed: lanes come out in the order of the vectors */
+    for (int i = 0; i < 8; i++) a[i] = HALVES(s[2 * order[i]], s[2 * order[i] + 1]);
+    for (int i = 0; i < 4; i++) a[i] = QUARTERS(a[i], a[i + 4]);
+    for (int i = 0; i < 2; i++) a[i] = PAIRS(a[i], a[i + 2]);
+    return SINGLES(a[0], a[1]);
+#else
+    v16 sums = all(0);
+    for (int i = 0; i < LANES; i++) {
+        float sum = 0;
+        for (int lane = 0; lane < LANES; lane++) sum += s[i][lane];
+        sums[i] = sum;
+    }
+    return sums;
+#endif
 }
 static inline long least(long a, long b) { return a < b ? a : b; }
 
@@ -278,6 +333,200 @@ void convolve_taps(const float *x, const float *weights, float *y, long rows, lo
     in_parallel(tapped_job, &t);
 }
 
+/* ---- convolutions by the processor's matrix unit (AMX) ----
+
+   A float32 is the sum of PARTS bfloat16 numbers, rounded to nearest one after the other; the products of which neither
+   factor is a rest of a rest are summed in float32 ("bf16x3": Henry, Tang and Heinecke, "Leveraging the bfloat16
+   artificial intelligence datatype for higher-precision computations", 2019). Pictures are split as
+   [steps of 32 channels][PARTS][positions][32]; weights as [panels of 32][taps][steps of 32 channels][PARTS][2 tiles of 1 KB].
+   Positions are those of the padded picture, row after row, so that sixteen that follow each other are one tile
+   wherever they begin; those that fall between two rows are computed and dropped. */
+
+enum { PARTS = 2, SIDE = 16, DEEP = 32, WIDE = 32, TILE_HALVES = 512 };
+
+typedef struct {
+    const float *x, *style; /* style may be NULL */
+    uint16_t *y;
+    long size, channels, positions, pad, phases; /* phases 2: even and odd rows and columns become pictures of their own */
+} splitting;
+
+typedef struct {
+    const uint16_t *x, *weights;
+    const float *scale, *bias; /* bias NULL: no activation; scale may be NULL */
+    float *y;
+    long positions, rows, columns, row_positions, y_row, y_column, c_in, c_out, taps, add;
+    const long *offsets; /* [taps] positions */
+} flat;
+
+#ifdef MATRIX_UNIT
+
+enum { ASK_FOR_STATE = 0x1023, TILE_STATE = 18 };
+
+/* Parts a number is split in, or 0 where the kernel or its settings keep the matrix unit from this process. */
+int matrix_parts(void) { return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_STATE) == 0 ? PARTS : 0; }
+
+static inline void split16(v16 v, uint16_t *y, long step) { /* into parts that lie `step` apart */
+    for (int part = 0; part < PARTS; part++) {
+        __m256i rounded = (__m256i)_mm512_cvtneps_pbh((__m512)v);
+        _mm256_storeu_si256((__m256i *)(y + part * step), rounded);
+        v -= (v16)_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16);
+    }
+}
+
+/* where the first channels of a pixel of the picture lie */
+static inline uint16_t *split_place(const splitting *s, long row, long column) {
+    const long p = s->phases, side = (s->size + 2 * s->pad + p - 1) / p;
+    row += s->pad;
+    column += s->pad;
+    const long phase = p == 1 ? 0 : row % 2 * 2 + column % 2;
+    return s->y + ((phase * side + row / p) * side + column / p) * DEEP;
+}
+
+static inline void split_pixel(const splitting *s, uint16_t *place, long channel, v16 v) {
+    if (s->style) v *= load(s->style + channel);
+    split16(v, place + channel / DEEP * PARTS * s->positions * DEEP + channel % DEEP, s->positions * DEEP);
+}
+
+static void split_border(const splitting *s) { /* empties it, where there is one: one pixel wide, phases 1 */
+    const long edge = s->size + 2, pixel = DEEP * sizeof(uint16_t);
+    for (long plane = 0; s->pad && plane < s->channels / DEEP * PARTS; plane++) {
+        uint16_t *y = s->y + plane * s->positions * DEEP;
+        memset(y, 0, (edge + 1) * pixel);
+        for (long row = 1; row < edge - 2; row++) memset(y + ((row + 1) * edge - 1) * DEEP, 0, 2 * pixel);
+        memset(y + ((edge - 1) * edge - 1) * DEEP, 0, (edge + 1) * pixel);
+    }
+}
+
+static void splitting_job(void *data, int thread, int threads) {
+    const splitting *s = data;
+    const long n = s->size, c = s->channels;
+    long from, to;
+    share(n, thread, threads, &from, &to);
+    if (thread == 0) split_border(s);
+    for (long row = from; row < to; row++)
+        for (long column = 0; column < n; column++) {
+            uint16_t *place = split_place(s, row, column);
+            for (long k = 0; k < c; k += LANES) split_pixel(s, place, k, load(s->x + (row * n + column) * c + k));
+        }
+}
+
+/* weights [taps][panels of 64][c_in][64] -> the matrix unit's order, pairs of input channels side by side */
+void split_weights(const float *weights, uint16_t *y, long taps, long c_in, long c_out) {
+    for (long panel = 0; panel < c_out / WIDE; panel++)
+        for (long tap = 0; tap < taps; tap++)
+            for (long k = 0; k < c_in; k++) {
+                const long wide = panel * WIDE / PANEL, within = panel * WIDE % PANEL;
+                const float *row = weights + ((tap * (c_out / PANEL) + wide) * c_in + k) * PANEL + within;
+                uint16_t *step = y + ((panel * taps + tap) * (c_in / DEEP) + k / DEEP) * PARTS * 2 * TILE_HALVES;
+                for (long tile = 0; tile < 2; tile++) {
+                    uint16_t parts[PARTS][LANES];
+                    split16(load(row + tile * SIDE), parts[0], LANES);
+                    for (int part = 0; part < PARTS; part++)
+                        for (int lane = 0; lane < LANES; lane++)
+                            step[(part * 2 + tile) * TILE_HALVES + k % DEEP / 2 * DEEP + lane * 2 + k % 2] =
+                                parts[part][lane];
+                }
+            }
+}
+
+static void flat_block(const flat *f, long first, long panel, long count) {
+    float sums[2 * SIDE][WIDE];
+    const long part = f->positions * DEEP, steps = f->c_in / DEEP;
+    const uint16_t *b = f->weights + panel * f->taps * steps * PARTS * 2 * TILE_HALVES;
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+#define TILES_MULTIPLY                                                                                                \
+    _tile_dpbf16ps(0, 4, 6);                                                                                          \
+    _tile_dpbf16ps(1, 4, 7);                                                                                          \
+    _tile_dpbf16ps(2, 5, 6);                                                                                          \
+    _tile_dpbf16ps(3, 5, 7);
+    for (long tap = 0; tap < f->taps; tap++) {
+        const uint16_t *a = f->x + (first + f->offsets[tap]) * DEEP;
+        for (long k = 0; k < steps; k++, a += PARTS * part, b += PARTS * 2 * TILE_HALVES) {
+            _tile_loadd(4, a + part, 64);
+            _tile_loadd(6, b, 64);
+            _tile_loadd(7, b + TILE_HALVES, 64);
+            _tile_loadd(5, a + part + TILE_HALVES, 64);
+            TILES_MULTIPLY /* rest times whole */
+#ifdef PF
+            for (int line = 0; line < 64; line++) _mm_prefetch(b + PARTS * 2 * TILE_HALVES + line * 32, _MM_HINT_T0);
+#endif
+            _tile_loadd(4, a, 64);
+            _tile_loadd(5, a + TILE_HALVES, 64);
+            TILES_MULTIPLY /* whole times whole */
+            _tile_loadd(6, b + 2 * TILE_HALVES, 64);
+            _tile_loadd(7, b + 3 * TILE_HALVES, 64);
+            TILES_MULTIPLY /* whole times rest */
+        }
+    }
+    _tile_stored(0, sums[0], sizeof sums[0]);
+    _tile_stored(1, sums[0] + SIDE, sizeof sums[0]);
+    _tile_stored(2, sums[SIDE], sizeof sums[0]);
+    _tile_stored(3, sums[SIDE] + SIDE, sizeof sums[0]);
+    const long channel = panel * WIDE;
+    long row = first / f->row_positions, column = first % f->row_positions;
+    for (long i = 0; i < count; i++) {
+        float *y = f->y + row * f->y_row + column * f->y_column + channel;
+        if (column < f->columns)
+            for (long c = 0; c < WIDE; c += LANES) {
+                v16 v = load(sums[i] + c);
+                if (f->scale) v *= load(f->scale + channel + c);
+                if (f->bias) v = leaky(v + load(f->bias + channel + c));
+                if (f->add) v += load(y + c);
+                store(y + c, v);
+            }
+        if (++column == f->row_positions) column = 0, row++;
+    }
+}
+
+static void flat_job(void *data, int thread, int threads) {
+    const flat *f = data;
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } tiles = {.palette = 1};
+    for (int i = 0; i < 8; i++) tiles.rows[i] = SIDE, tiles.row_bytes[i] = 64;
+    const long wanted = (f->rows - 1) * f->row_positions + f->columns, panels = f->c_out / WIDE;
+    const long blocks = (wanted + 2 * SIDE - 1) / (2 * SIDE);
+    long from = 0, to = blocks, panel_from = 0, panel_to = panels;
+    if (blocks <= 40 && panels >= threads)
+        share(panels, thread, threads, &panel_from, &panel_to);
+    else
+        share(blocks, thread, threads, &from, &to);
+    const long together = 16384 / f->c_in > 0 ? 16384 / f->c_in : 1; /* blocks of the picture that stay in the cache */
+    _tile_loadconfig(&tiles);
+    for (; from < to; from += together)
+        for (long panel = panel_from; panel < panel_to; panel++)
+            for (long block = from; block < least(from + together, to); block++)
+                flat_block(f, block * 2 * SIDE, panel, least(2 * SIDE, wanted - block * 2 * SIDE));
+    _tile_release();
+}
+
+void split_picture(const float *x, const float *style, uint16_t *y, long size, long channels, long positions, long pad,
+                   long phases) {
+    splitting s = {x, style, y, size, channels, positions, pad, phases};
+    in_parallel(splitting_job, &s);
+}
+
+void convolve_split(const uint16_t *x, const uint16_t *weights, const float *scale, const float *bias, float *y,
+                    long positions, long rows, long columns, long row_positions, long y_row, long y_column, long c_in, long c_out,
+                    long taps, long add, const long *offsets) {
+    flat f = {x, weights, scale, bias, y, positions, rows, columns, row_positions, y_row, y_column, c_in, c_out, taps, add, offsets};
+    in_parallel(flat_job, &f);
+}
+
+#else
+int matrix_parts(void) { return 0; }
+static inline uint16_t *split_place(const splitting *s, long row, long column) { return (void)row, (void)column, s->y; }
+static inline void split_pixel(const splitting *s, uint16_t *place, long channel, v16 v) {
+    (void)s, (void)place, (void)channel, (void)v;
+}
+static void split_border(const splitting *s) { (void)s; }
+#endif
+
 /* ---- the four-tap filter (1, 3, 3, 1), over zeros outside ---- */
 
 typedef struct {
@@ -286,6 +535,7 @@ typedef struct {
     long x_size, y_size, channels, pad, stride;
     float gain; /* of one axis */
     float **scratch;
+    const splitting *split; /* the result as a split picture instead of y, or NULL */
 } filter;
 
 static void filter_job(void *data, int thread, int threads) {
@@ -297,6 +547,7 @@ static void filter_job(void *data, int thread, int threads) {
     memset(line, 0, sizeof(float) * (width + (f->pad + 2) * f->channels));
     long from, to;
     share(f->y_size, thread, threads, &from, &to);
+    if (f->split && thread == 0) split_border(f->split);
     for (long row = from; row < to; row++) {
         const float *source[4];
         int count = 0;
@@ -313,20 +564,34 @@ static void filter_job(void *data, int thread, int threads) {
             store(line + f->pad * f->channels + c, sum);
         }
         float *y = f->y + row * f->y_size * f->channels;
-        for (long column = 0; column < f->y_size; column++)
+        for (long column = 0; column < f->y_size; column++) {
+            uint16_t *place = f->split ? split_place(f->split, row, column) : NULL;
             for (long c = 0; c < f->channels; c += LANES) {
                 const float *p = line + column * f->stride * f->channels + c;
                 v16 sum = outer * (load(p) + load(p + 3 * f->channels));
                 sum += inner * (load(p + f->channels) + load(p + 2 * f->channels));
                 if (f->bias) sum = leaky(sum * load(f->scale + c) + load(f->bias + c));
-                store(y + column * f->channels + c, sum);
+                if (place)
+                    split_pixel(f->split, place, c, sum);
+                else
+                    store(y + column * f->channels + c, sum);
             }
+        }
     }
 }
 
 void filter_picture(const float *x, const float *scale, const float *bias, float *y, long x_size, long y_size,
                     long channels, long pad, long stride, float gain, float **scratch) {
-    filter f = {x, scale, bias, y, x_size, y_size, channels, pad, stride, gain, scratch};
+    filter f = {x, scale, bias, y, x_size, y_size, channels, pad, stride, gain, scratch, NULL};
+    in_parallel(filter_job, &f);
+}
+
+/* the same, its result scaled by style [channels] (or not, NULL) and split for the matrix unit */
+void filter_and_split(const float *x, const float *scale, const float *bias, const float *style, uint16_t *y,
+                      long x_size, long y_size, long channels, long pad, long stride, float gain, float **scratch,
+                      long positions, long split_pad, long phases) {
+    splitting s = {NULL, style, y, y_size, channels, positions, split_pad, phases};
+    filter f = {x, scale, bias, NULL, x_size, y_size, channels, pad, stride, gain, scratch, &s};
     in_parallel(filter_job, &f);
 }
 
@@ -422,61 +687,76 @@ static v16 upsampled(const float *previous, long size, long y, long x) {
     return sum;
 }
 
-static void head_pixel(const head *h, long y, long x) {
+/* `count` pixels of one row from x0 on, at most sixteen: one lane each wherever no channels are involved */
+static void head_span(const head *h, long y, long x0, long count) {
     const long n = h->size, channels = h->channels;
-    const float *at = h->x + (y * n + x) * channels;
-    v16 out = load(h->bias);
-    v16 coarse = h->previous ? upsampled(h->previous, n, y, x) : all(0);
-    float coarse_depth = coarse[8];
-    out += coarse;
-    v16 f0 = all(0), f1 = all(0), f2 = all(0);
-    for (long c = 0; c < channels; c += LANES) {
-        v16 v = load(at + c);
-        f0 += v * load(h->flow_weight + c);
-        f1 += v * load(h->flow_weight + channels + c);
-        f2 += v * load(h->flow_weight + 2 * channels + c);
+    const float *row = h->x + (y * n + x0) * channels;
+    float value[HEAD][LANES] = {{0}}, coarse_depth[LANES] = {0}, mask[LANES], px[LANES], py[LANES];
+    v16 sums[6][LANES];
+    memset(sums, 0, sizeof sums);
+    for (long i = 0; i < count; i++) {
+        v16 coarse = h->previous ? upsampled(h->previous, n, y, x0 + i) : all(0);
+        coarse_depth[i] = coarse[8];
+        coarse += load(h->bias);
+        for (int k = 0; k < 8; k++) value[k][i] = coarse[k];
+        v16 f0 = all(0), f1 = all(0), f2 = all(0);
+        for (long c = 0; c < channels; c += LANES) {
+            v16 v = load(row + i * channels + c);
+            f0 += v * load(h->flow_weight + c);
+            f1 += v * load(h->flow_weight + channels + c);
+            f2 += v * load(h->flow_weight + 2 * channels + c);
+        }
+        sums[0][i] = f0;
+        sums[1][i] = f1;
+        sums[2][i] = f2;
     }
-    out[0] += total(f0);
-    out[1] += total(f1);
-    out[2] += total(f2);
-    const float mask = 1.0f / (1.0f + expf(-out[2]));
+    for (int k = 0; k < 3; k++) store(value[k], load(value[k]) + totals(sums[k]));
+    store(mask, all(1) / (all(1) + exponential(-load(value[2]))));
     /* grid_sample with align_corners=False of the identity grid, -1 at the first and 1 at the last pixel's centre */
-    const float gx = -1.0f + 2.0f * x / (n - 1) + tanhf(out[0]), gy = -1.0f + 2.0f * y / (n - 1) + tanhf(out[1]);
-    const float px = ((gx + 1) * n - 1) * 0.5f, py = ((gy + 1) * n - 1) * 0.5f;
-    const float fx = floorf(px), fy = floorf(py), ax = px - fx, ay = py - fy;
-    const long x0 = (long)fx, y0 = (long)fy;
-    const float *corner[4];
-    float weight[4];
-    int corners = 0;
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) {
-            long yy = y0 + i, xx = x0 + j;
+    const float step = 2.0f / (n - 1);
+    v16 column = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    store(px, (((column + all(x0)) * all(step) + hyperbolic_tangent(load(value[0]))) * all(n) - all(1)) * all(0.5f));
+    store(py, ((all(y * step) + hyperbolic_tangent(load(value[1]))) * all(n) - all(1)) * all(0.5f));
+    for (long i = 0; i < count; i++) {
+        const float fx = floorf(px[i]), fy = floorf(py[i]), ax = px[i] - fx, ay = py[i] - fy;
+        const long left = (long)fx, top = (long)fy;
+        const float *at = row + i * channels, *corner[4];
+        float weight[4];
+        int corners = 0;
+        for (int k = 0; k < 4; k++) {
+            long yy = top + (k >> 1), xx = left + (k & 1);
             if (yy < 0 || yy >= n || xx < 0 || xx >= n) continue;
             corner[corners] = h->feature + (yy * n + xx) * channels;
-            weight[corners++] = (i ? ay : 1 - ay) * (j ? ax : 1 - ax) * mask;
+            weight[corners++] = (k >> 1 ? ay : 1 - ay) * (k & 1 ? ax : 1 - ax) * mask[i];
         }
-    v16 m[5] = {all(0), all(0), all(0), all(0), all(0)}, d = all(0);
-    for (long c = 0; c < channels; c += LANES) {
-        v16 warped = all(0);
-        for (int i = 0; i < corners; i++) warped += all(weight[i]) * load(corner[i] + c);
-        d += warped * load(h->depth_weight + c);
-        v16 v = warped + load(at + c) * all(1.0f - mask);
-        for (int i = 0; i < 5; i++) m[i] += v * load(h->motion_weight + i * channels + c);
-        if (h->blended) store(h->blended + (y * n + x) * channels + c, v);
+        v16 m[5] = {all(0), all(0), all(0), all(0), all(0)}, d = all(0);
+        for (long c = 0; c < channels; c += LANES) {
+            v16 warped = all(0);
+            for (int k = 0; k < corners; k++) warped += all(weight[k]) * load(corner[k] + c);
+            d += warped * load(h->depth_weight + c);
+            v16 v = warped + load(at + c) * all(1.0f - mask[i]);
+            for (int k = 0; k < 5; k++) m[k] += v * load(h->motion_weight + k * channels + c);
+            if (h->blended) store(h->blended + (y * n + x0 + i) * channels + c, v);
+        }
+        for (int k = 0; k < 5; k++) sums[k][i] = m[k];
+        sums[5][i] = d;
     }
-    float greatest = -INFINITY, sum = 0, mixed = 0;
-    for (int i = 0; i < 5; i++) {
-        out[3 + i] += total(m[i]);
-        greatest = fmaxf(greatest, out[3 + i]);
+    v16 greatest = all(-INFINITY), sum = all(0), mixed = all(0);
+    for (int k = 0; k < 5; k++) {
+        store(value[3 + k], load(value[3 + k]) + totals(sums[k]));
+        greatest = greater_of(greatest, load(value[3 + k]));
     }
-    for (int i = 0; i < 5; i++) {
-        float e = expf(out[3 + i] - greatest);
+    for (int k = 0; k < 5; k++) {
+        v16 e = exponential(load(value[3 + k]) - greatest);
         sum += e;
-        mixed += e * h->mix[i];
+        mixed += e * all(h->mix[k]);
     }
-    float depth = total(d) + mixed / sum + h->mix[5];
-    out[8] = (depth > 0 ? depth : SLOPE * depth) + h->mix[6] + coarse_depth;
-    store(h->heads + (y * n + x) * HEAD, out);
+    v16 depth = totals(sums[5]) + mixed / sum + all(h->mix[5]);
+    store(value[8], leaky(depth) + all(h->mix[6]) + load(coarse_depth));
+    for (long i = 0; i < count; i++) {
+        float *out = h->heads + (y * n + x0 + i) * HEAD;
+        for (int k = 0; k < HEAD; k++) out[k] = value[k][i];
+    }
 }
 
 static void head_job(void *data, int thread, int threads) {
@@ -484,7 +764,7 @@ static void head_job(void *data, int thread, int threads) {
     long from, to;
     share(h->size, thread, threads, &from, &to);
     for (long y = from; y < to; y++)
-        for (long x = 0; x < h->size; x++) head_pixel(h, y, x);
+        for (long x = 0; x < h->size; x += LANES) head_span(h, y, x, least(LANES, h->size - x));
 }
 
 void heads(const float *x, const float *feature, const float *previous, const float *flow_weight,

@@ -28,7 +28,8 @@ def check_layout(image_size: int, style_widths: tuple[int, ...], arrays: Mapping
     styles = _style_widths(widths)
     if style_widths != styles:
         raise ValueError(f"expected styles for {styles} channels, got {style_widths}")
-    shapes = layout(widths, len(arrays["to_alpha.bias"]))
+    for_matrix_unit = "block0.conv1.taps" in arrays
+    shapes = layout(widths, len(arrays["to_alpha.bias"]), for_matrix_unit=for_matrix_unit)
     if extra := set(arrays) - set(shapes):
         raise ValueError(f"{', '.join(sorted(extra)[:3])}: not part of a packed network")
     for name, shape in shapes.items():
@@ -42,8 +43,9 @@ def _style_widths(widths: list[int]) -> tuple[int, ...]:
     return (widths[0], *convolutions, *heads, 3)
 
 
-def layout(widths: list[int], codes: int) -> Shapes:
-    """Shapes by name, for channels by resolution (from 4 on) and the length of the motion code."""
+def layout(widths: list[int], codes: int, *, for_matrix_unit: bool) -> Shapes:
+    """Shapes by name, for channels by resolution (from 4 on) and the length of the motion code. See
+    `native_packing.packed`."""
     coarse, fine, styles = widths[0], widths[-1], sum(_style_widths(widths))
     shapes: Shapes = {
         "stem.weight": (4, fine),
@@ -61,15 +63,24 @@ def layout(widths: list[int], codes: int) -> Shapes:
         "first.bias": (coarse,),
     }
     for number, (c_in, c_out) in enumerate(pairwise(widths[::-1])):
-        shapes |= {f"block{number}.{name}": shape for name, shape in _block(c_in, c_out).items()}
+        shapes |= {f"block{number}.{name}": shape for name, shape in _block(c_in, c_out, for_matrix_unit).items()}
     for number, (c_in, c_out) in enumerate(pairwise(widths)):
-        shapes |= {f"level{number}.{name}": shape for name, shape in _level(c_in, c_out, 8 << number).items()}
+        shapes |= {
+            f"level{number}.{name}": shape for name, shape in _level(c_in, c_out, 8 << number, for_matrix_unit).items()
+        }
     return shapes
 
 
-def _block(c_in: int, c_out: int) -> Shapes:
+def _same(name: str, channels: int, for_matrix_unit: bool) -> Shapes:
+    panels = channels // PANEL
+    if for_matrix_unit:
+        return {f"{name}.taps": (9, panels, channels, PANEL)}
+    return {f"{name}.weight": (panels, 36, channels, PANEL)}
+
+
+def _block(c_in: int, c_out: int, for_matrix_unit: bool) -> Shapes:
     return {
-        "conv1.weight": (c_in // PANEL, 36, c_in, PANEL),
+        **_same("conv1", c_in, for_matrix_unit),
         "conv1.bias": (c_in,),
         "conv2.weight": (9, c_out // PANEL, c_in, PANEL),
         "conv2.bias": (c_out,),
@@ -77,7 +88,7 @@ def _block(c_in: int, c_out: int) -> Shapes:
     }
 
 
-def _level(c_in: int, c_out: int, size: int) -> Shapes:
+def _level(c_in: int, c_out: int, size: int, for_matrix_unit: bool) -> Shapes:
     panels = c_out // PANEL
     taps = {"00": 4, "01": 2, "10": 2, "11": 1}
     return {
@@ -85,7 +96,7 @@ def _level(c_in: int, c_out: int, size: int) -> Shapes:
         "up.bias": (c_out,),
         **{f"up.weight{parity}": (count, panels, c_in, PANEL) for parity, count in taps.items()},
         "same.energy": (c_out, c_out),
-        "same.weight": (panels, 36, c_out, PANEL),
+        **_same("same", c_out, for_matrix_unit),
         "same.bias": (c_out,),
         "feature": (size, size, c_out),
         "flow": (3, c_out),

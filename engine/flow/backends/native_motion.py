@@ -1,5 +1,6 @@
-"""The live graph on the CPU through this project's own kernels: exact in float32, about twice as fast as direct
-convolution allows, because 3x3 convolutions go through Winograd's F(4x4, 3x3), which needs a quarter of the products.
+"""The live graph on the CPU through this project's own kernels, in float32. 3x3 convolutions go through Winograd's
+F(4x4, 3x3), which needs a quarter of the products, or, where the processor multiplies matrices itself, all convolutions
+through that (`native_split`); `native_packing` says for which of the two it packs.
 
 Blur, modulation, demodulation, bias and activation run inside the passes that move the data anyway, and each head is
 one pass over the pixels: nothing is stored that the next step does not read. Runs without torch.
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from core.networks.alignment import aligned
 from engine.flow.backends.compiled import MotionFields
 from engine.flow.backends.native_layout import PANEL
-from engine.flow.backends.native_library import Scratch, pointer
+from engine.flow.backends.native_library import NativeError, Scratch, pointer
+from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets
 
 Array = NDArray[np.float32]
 _HEAD = 16
@@ -37,22 +39,33 @@ class PackedWeights:
         begin = prefix + "."
         return {name.removeprefix(begin): value for name, value in self.arrays.items() if name.startswith(begin)}
 
+    @property
+    def for_matrix_unit(self) -> bool:
+        return "block0.conv1.taps" in self.arrays
+
 
 class NativeMotion:
-    """Packed weights and the buffers between the kernels."""
+    """Packed weights and the buffers between the kernels. Raises NativeError where the weights are packed for a matrix
+    unit that this processor lacks."""
 
     def __init__(self, weights: PackedWeights, kernels: ctypes.CDLL) -> None:
+        if weights.for_matrix_unit and not kernels.matrix_parts():
+            raise NativeError("native kernels: the weights are packed for a processor with AMX; pack them again")
         self._k, self._scratch = kernels, Scratch()
+        split = SplitPicture(kernels) if weights.for_matrix_unit else None
         size, arrays = weights.image_size, weights.arrays
         self._size, self.weights = size, weights
         self._picture = aligned(size, size, len(arrays["stem.bias"]))
         levels = size.bit_length() - 3  # one for each doubling from 4
-        self._blocks = [_Down(kernels, self._scratch, weights.part(f"block{i}"), size >> i) for i in range(levels)]
+        tools = _Tools(kernels, self._scratch, split)
+        self._blocks = [_down(tools, weights.part(f"block{i}"), size >> i) for i in range(levels)]
         self._splits = np.cumsum(weights.style_widths)[:-1]
         self._first = _First(weights.part("first"))
-        self._levels = [_Level(kernels, self._scratch, weights.part(f"level{i}"), 8 << i) for i in range(levels)]
+        self._levels = [_Level(tools, weights.part(f"level{i}"), 8 << i) for i in range(levels)]
         self._levels[-1].last = True
         self._scratch.allocate()
+        if split is not None:
+            split.allocate()
         self._flow, self._depth = aligned(size, size, 2), aligned(size, size)
 
     def __call__(self, driving: Array, alpha_offset: Array) -> MotionFields:
@@ -101,37 +114,82 @@ class Winograd:
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class _Tools:
+    """What all layers work with. `split`: where weights are packed for a matrix unit."""
+
+    kernels: ctypes.CDLL
+    scratch: Scratch
+    split: SplitPicture | None
+
+    def same(self, weights: dict[str, Array], name: str, size: int) -> "Winograd | SplitSame":
+        """The 3x3 convolution of that name."""
+        bias = weights[f"{name}.bias"]
+        if self.split is not None:
+            return SplitSame(self.split, weights[f"{name}.taps"], bias, size)
+        return Winograd(self.kernels, self.scratch, weights[f"{name}.weight"], bias, size)
+
+    def filter(self, x: Array, y: Array, pad: int, stride: int) -> None:
+        _filter(self.kernels, x, y, pad, stride, 1.0, self.scratch)
+
+
+def _down(tools: _Tools, weights: dict[str, Array], size: int) -> "_Down":
+    return _Down(tools, weights, size) if tools.split is None else _SplitDown(tools, weights, size, tools.split)
+
+
 class _Down:
     """The encoder's residual block."""
 
-    def __init__(self, kernels: ctypes.CDLL, scratch: Scratch, weights: dict[str, Array], size: int) -> None:
-        self._k, self._scratch = kernels, scratch
-        self._size, half = size, size // 2
-        self._conv1 = Winograd(kernels, scratch, weights["conv1.weight"], weights["conv1.bias"], size)
+    def __init__(self, tools: _Tools, weights: dict[str, Array], size: int) -> None:
+        self._tools, self._size, half = tools, size, size // 2
+        self._conv1 = tools.same(weights, "conv1", size)
         self._conv2, self._skip, self._bias = (weights[name] for name in ("conv2.weight", "skip.weight", "conv2.bias"))
         self.c_out, c_in = len(self._bias), self._conv1.c_in
         row = (size + 1) * c_in
         self._offsets = np.array([i * row + j * c_in for i in range(3) for j in range(3)], np.int64)
         self._full, self._blurred = aligned(size, size, c_in), aligned(size + 1, size + 1, c_in)
         self._small, self._out = aligned(half, half, c_in), aligned(half, half, self.c_out)
-        scratch.wish((size + 4) * c_in)
+        tools.scratch.wish((size + 4) * c_in)
 
     def __call__(self, x: Array) -> Array:
-        size, half, c_in = self._size, self._size // 2, x.shape[2]
         self._conv1(x, self._full)
-        _filter(self._k, self._full, self._blurred, 2, 1, 1.0, self._scratch)
+        self._to_half(x)
+        return self._out
+
+    def _to_half(self, x: Array) -> None:
+        """The rest of the way: `_full` through its filter and convolution, x beside it."""
+        self._tools.filter(self._full, self._blurred, 2, 1)
+        self._tools.filter(x, self._small, 1, 2)
+        kernels, size, half, c_in = self._tools.kernels, self._size, self._size // 2, self._conv1.c_in
         run_taps(
-            self._k, self._blurred, self._conv2, self._out, (half, half), (2 * (size + 1) * c_in, 2 * c_in),
+            kernels, self._blurred, self._conv2, self._out, (half, half), (2 * (size + 1) * c_in, 2 * c_in),
             (half * self.c_out, self.c_out), self._offsets,
         )  # fmt: skip
         pixels, channels = ctypes.c_long(half * half), ctypes.c_long(self.c_out)
-        self._k.activate(pointer(self._out), pointer(self._bias), pixels, channels)
-        _filter(self._k, x, self._small, 1, 2, 1.0, self._scratch)
+        kernels.activate(pointer(self._out), pointer(self._bias), pixels, channels)
         run_taps(
-            self._k, self._small, self._skip, self._out, (half, half), (half * c_in, c_in),
+            kernels, self._small, self._skip, self._out, (half, half), (half * c_in, c_in),
             (half * self.c_out, self.c_out), np.zeros(1, np.int64), add=True,
         )  # fmt: skip
-        return self._out
+
+
+class _SplitDown(_Down):
+    """The same by a matrix unit."""
+
+    def __init__(self, tools: _Tools, weights: dict[str, Array], size: int, split: SplitPicture) -> None:
+        super().__init__(tools, weights, size)
+        half, c_in, self._split = size // 2, self._conv1.c_in, split
+        offsets = strided_offsets(half + 1)
+        self._strided = SplitConv(tools.kernels, self._conv2, (half, half), half + 1, offsets)
+        self._beside = SplitConv(tools.kernels, self._skip, (half, half), half, [0])
+        split.wish(size + 1, c_in, phases=2)
+        split.wish(half, c_in)
+
+    def _to_half(self, x: Array) -> None:
+        scratch = self._tools.scratch
+        self._beside(self._split.filtered(x, Filtering(1, 2), scratch), self._out)
+        picture = self._split.filtered(self._full, Filtering(2, 1), scratch, phases=2)
+        self._strided(picture, self._out, bias=self._bias, add=True)
 
 
 class _First:
@@ -155,18 +213,26 @@ class _Level:
 
     last = False  # at the last one the blend is never formed
 
-    def __init__(self, kernels: ctypes.CDLL, scratch: Scratch, weights: dict[str, Array], size: int) -> None:
-        self._k, self._scratch, self._size, self._w = kernels, scratch, size, weights
+    def __init__(self, tools: _Tools, weights: dict[str, Array], size: int) -> None:
+        self._k, self._scratch, self._split = tools.kernels, tools.scratch, tools.split
+        self._size, self._w = size, weights
         self.c_out, self.c_in = weights["up.energy"].shape
         half, wide = size // 2, size + 1
-        self._same = Winograd(kernels, scratch, weights["same.weight"], weights["same.bias"], size)
+        self._same = tools.same(weights, "same", size)
         self._phases = self._transposed_phases(half)
+        self._split_phases: list[SplitConv] = []
+        if self._split is not None:
+            self._split_phases = [
+                SplitConv(self._k, weights, count, half + 2, [int(offset) // self.c_in for offset in offsets])
+                for count, _, weights, offsets in self._phases
+            ]
+            self._split.wish(half, self.c_in, pad=1)
         self._padded, self._raw = aligned(half + 2, half + 2, self.c_in), aligned(wide, wide, self.c_out)
         self._x, self._y = aligned(size, size, self.c_out), aligned(size, size, self.c_out)
         self._heads = aligned(size, size, _HEAD)
         self._head_bias = aligned(_HEAD)
         self._head_bias[:8] = weights["head_bias"]
-        scratch.wish((wide + 3) * self.c_out)
+        self._scratch.wish((wide + 3) * self.c_out)
 
     def _transposed_phases(self, half: int) -> list[tuple[Any, ...]]:
         """For each parity (row, column) of the doubled picture: size, first output, weights and input offsets."""
@@ -182,21 +248,38 @@ class _Level:
     def __call__(
         self, x: Array, previous: Array | None, styles: list[Array], head_styles: list[Array]
     ) -> tuple[Array, Array]:
+        self._twice(x, np.ascontiguousarray(styles[0]))
+        scale = _demodulation(self._w["up.energy"], styles[0])
+        style, bias = np.ascontiguousarray(styles[1]), self._w["up.bias"]
+        scale_same = _demodulation(self._w["same.energy"], styles[1])
+        if self._split is not None and isinstance(self._same, SplitSame):
+            filtering, activation = Filtering(1, 1, 2.0), (scale, bias)
+            picture = self._split.filtered(
+                self._raw, filtering, self._scratch, pad=1, style=style, activation=activation
+            )
+            self._same.of(picture, self._y, scale_same)
+        else:
+            _filter(self._k, self._raw, self._x, 1, 1, 2.0, self._scratch, scale, bias)
+            self._same(self._x, self._y, style, scale_same)
+        self._head(previous, *head_styles)
+        return self._y, self._heads
+
+    def _twice(self, x: Array, style: Array) -> None:
+        """The transposed convolution, before its filter."""
         half, wide, c_in, c_out = self._size // 2, self._size + 1, self.c_in, self.c_out
+        step, raw = (2 * wide * c_out, 2 * c_out), self._raw.reshape(-1)
+        if self._split is not None:
+            picture = self._split(x, pad=1, style=style)
+            for conv, (_, start, _, _) in zip(self._split_phases, self._phases, strict=True):
+                conv(picture, raw[start:], step)
+            return
         size_in, channels_in = ctypes.c_long(half), ctypes.c_long(c_in)
-        style = np.ascontiguousarray(styles[0])
         self._k.scale_and_pad(pointer(x), pointer(style), pointer(self._padded), size_in, channels_in)
         for count, start, weights, offsets in self._phases:
             run_taps(
-                self._k, self._padded, weights, self._raw.reshape(-1)[start:], count, ((half + 2) * c_in, c_in),
-                (2 * wide * c_out, 2 * c_out), offsets, channels=(c_in, c_out),
+                self._k, self._padded, weights, raw[start:], count, ((half + 2) * c_in, c_in), step, offsets,
+                channels=(c_in, c_out),
             )  # fmt: skip
-        scale = _demodulation(self._w["up.energy"], styles[0])
-        _filter(self._k, self._raw, self._x, 1, 1, 2.0, self._scratch, scale, self._w["up.bias"])
-        style = np.ascontiguousarray(styles[1])
-        self._same(self._x, self._y, style, _demodulation(self._w["same.energy"], styles[1]))
-        self._head(previous, *head_styles)
-        return self._y, self._heads
 
     def _head(self, previous: Array | None, flow_style: Array, motion_style: Array) -> None:
         weights = self._w

@@ -22,8 +22,9 @@ _WINOGRAD_G = np.array(
 )
 
 
-def packed(network: MotionNetwork) -> PackedWeights:
-    """Everything that `NativeMotion` runs on."""
+def packed(network: MotionNetwork, *, for_matrix_unit: bool) -> PackedWeights:
+    """Everything that `NativeMotion` runs on. 3x3 convolutions are packed as `conv.taps` for a matrix unit, as
+    Winograd's `conv.weight` otherwise."""
     encoder, student = network.encoder, network.student
     channels = network.config.widths[4]
     to_alpha = encoder.to_alpha.reshape(-1, channels, 4, 4).permute(0, 2, 3, 1)
@@ -40,10 +41,10 @@ def packed(network: MotionNetwork) -> PackedWeights:
         **_under("first", _first(network)),
     }
     for i, block in enumerate(encoder.blocks):
-        arrays |= _under(f"block{i}", _block(block))  # type: ignore[arg-type]
+        arrays |= _under(f"block{i}", _block(block, for_matrix_unit))  # type: ignore[arg-type]
     for i, head in enumerate(network.heads):
         up, same = network.convs[2 * i], network.convs[2 * i + 1]
-        arrays |= _under(f"level{i}", _level(up, same, head))  # type: ignore[arg-type]
+        arrays |= _under(f"level{i}", _level(up, same, head, for_matrix_unit))  # type: ignore[arg-type]
     return PackedWeights(network.config.image_size, tuple(network.style_widths), arrays)
 
 
@@ -51,12 +52,15 @@ def _under(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
     return {f"{prefix}.{name}": value for name, value in arrays.items()}
 
 
-def _block(block: LiveBlock) -> dict[str, Array]:
-    weight = block.conv2.weight
+def _same(name: str, weight: Tensor, for_matrix_unit: bool) -> dict[str, Array]:
+    return {f"{name}.taps": square_taps(weight)} if for_matrix_unit else {f"{name}.weight": winograd_weights(weight)}
+
+
+def _block(block: LiveBlock, for_matrix_unit: bool) -> dict[str, Array]:
     return {
-        "conv1.weight": winograd_weights(block.conv1.weight),
+        **_same("conv1", block.conv1.weight, for_matrix_unit),
         "conv1.bias": _numpy(block.conv1.bias),
-        "conv2.weight": tap_weights([weight[:, :, i, j] for i in range(3) for j in range(3)]),
+        "conv2.weight": square_taps(block.conv2.weight),
         "conv2.bias": _numpy(block.conv2.bias),
         "skip.weight": tap_weights([block.skip[:, :, 0, 0]]),
     }
@@ -73,7 +77,7 @@ def _first(network: MotionNetwork) -> dict[str, Array]:
     }
 
 
-def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[str, Array]:
+def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads, for_matrix_unit: bool) -> dict[str, Array]:
     biases = [_numpy(value).ravel() for value in (head.flow_bias, head.motion_bias)]
     mix = [_numpy(value).ravel() for value in (head.depth_mix, head.depth_bias, head.depth_offset)]
     return {
@@ -81,7 +85,7 @@ def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[st
         "up.bias": _numpy(up.bias.reshape(-1)),
         **{f"up.weight{a}{b}": tap_weights(_phase(up, a, b)) for a in (0, 1) for b in (0, 1)},
         "same.energy": _numpy(same.energy),
-        "same.weight": winograd_weights(same.weight),
+        **_same("same", same.weight, for_matrix_unit),
         "same.bias": _numpy(same.bias.reshape(-1)),
         "feature": _numpy(head.feature[0].permute(1, 2, 0)),
         "flow": _numpy(head.flow_weight),
@@ -95,6 +99,11 @@ def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[st
 def _phase(up: LiveStyledConv, a: int, b: int) -> list[Tensor]:
     """The taps [c_out, c_in] that outputs of parity (a, b) collect, see `native_motion.UP_TAPS`."""
     return [up.weight[:, :, ti, tj].T for ti, _ in UP_TAPS[a] for tj, _ in UP_TAPS[b]]
+
+
+def square_taps(weight: Tensor) -> Array:
+    """[c_out, c_in, 3, 3] -> [9, panels, c_in, 64]."""
+    return tap_weights([weight[:, :, i, j] for i in range(3) for j in range(3)])
 
 
 def tap_weights(taps: list[Tensor]) -> Array:

@@ -34,7 +34,7 @@ _LINE = 64
 _HEADER_LENGTH = 8
 _SUFFIX = ".packed"
 _KEPT = 4  # packed networks, each some hundreds of megabytes
-_SOURCES = ("native_layout.py", "native_packing.py", "native_motion.py", "native_kernels.c")
+_SOURCES = ("native_layout.py", "native_packing.py", "native_motion.py", "native_split.py", "native_kernels.c")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,7 @@ def entry_of(cache_dir: Path, checkpoint_digest: str, avatar_digest: str) -> Cac
         "avatar": avatar_digest,
         "graph": GRAPH_VERSION,
         "packing": _packing_digest(),
+        "matrix_unit": str(_matrix_parts()),
         "torch": version("torch"),
     }
     return CacheEntry.of(cache_dir, facts, _SUFFIX)
@@ -145,6 +146,14 @@ def started(network: StoredNetwork) -> SelectedBackend:
     if not proof.within(EXACT):
         raise BackendError(f"packed weights: differ from eager, {asdict(proof)}; packing again")
     return SelectedBackend(run, "native", "fp32", proof, f"native fp32: packed on an earlier start; {proof}")
+
+
+def _matrix_parts() -> int:
+    """What the weights are packed for: the folder may be shared between machines."""
+    try:
+        return int(native_library.library().matrix_parts())
+    except NativeError:
+        return 0
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.cameras.device import DamagedPictureError
 from capture.recordings.rgbd_folder import COLOR_FORMATS
 from capture.recordings.video_file import open_container
 from core.picture_limits import LARGEST_PIXELS
@@ -137,7 +138,10 @@ class FolderClip:
         return len(self._frames)
 
     def read(self, number: int) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
-        picture = self._frames[number].load()
+        try:
+            picture = self._frames[number].load()
+        except DamagedPictureError as error:
+            raise SourceError(str(error)) from error
         return picture.rgb, picture.depth_m
 
 

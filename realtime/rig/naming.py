@@ -1,0 +1,76 @@
+"""Which shapes a rig gets, under which names, and what the face does in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from core.expression_units import UNIT_NAMES
+
+Naming = Literal["arkit", "pascal", "suffix", "vrm"]
+"""arkit: jawOpen, eyeBlinkLeft; pascal: JawOpen, EyeBlinkLeft; suffix: jawOpen, eyeBlink_L; vrm: the presets of VRM."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One shape of a rig.
+
+    Attributes:
+        name: in the file.
+        units: weights of ARKit units.
+        over: weights of what the face does already where this shape is meant to be added.
+    """
+
+    name: str
+    units: Mapping[str, float]
+    over: Mapping[str, float] = field(default_factory=dict)
+
+
+_CORRECTIVE: Final = {"mouthClose": {"jawOpen": 1.0}}
+"""mouthClose shuts the lips of an open jaw; over a shut one there is nothing to shut."""
+
+
+def _both(**units: float) -> dict[str, float]:
+    """The units of both sides of the face."""
+    return {f"{name}{side}": weight for name, weight in units.items() for side in ("Left", "Right")}
+
+
+_PRESETS: Final[dict[str, dict[str, float]]] = {
+    "happy": _both(mouthSmile=0.9, cheekSquint=0.7, eyeSquint=0.3),
+    "angry": _both(browDown=1.0, noseSneer=0.5, mouthFrown=0.5, eyeSquint=0.4, mouthPress=0.3),
+    "sad": {"browInnerUp": 0.9, "mouthShrugLower": 0.4} | _both(mouthFrown=0.8, eyeSquint=0.2),
+    "relaxed": _both(mouthSmile=0.5, eyeBlink=0.25),
+    "surprised": {"browInnerUp": 0.8, "jawOpen": 0.35} | _both(browOuterUp=0.8, eyeWide=0.9),
+    "aa": {"jawOpen": 0.6} | _both(mouthLowerDown=0.2),
+    "ih": {"jawOpen": 0.2} | _both(mouthStretch=0.4, mouthUpperUp=0.2, mouthLowerDown=0.3),
+    "ou": {"jawOpen": 0.2, "mouthPucker": 0.6, "mouthFunnel": 0.3},
+    "ee": {"jawOpen": 0.15} | _both(mouthSmile=0.4, mouthStretch=0.3, mouthLowerDown=0.3),
+    "oh": {"jawOpen": 0.4, "mouthFunnel": 0.7, "mouthPucker": 0.15},
+    "blink": _both(eyeBlink=1.0),
+    "blinkLeft": {"eyeBlinkLeft": 1.0},
+    "blinkRight": {"eyeBlinkRight": 1.0},
+    "lookUp": _both(eyeLookUp=1.0),
+    "lookDown": _both(eyeLookDown=1.0),
+    "lookLeft": {"eyeLookOutLeft": 1.0, "eyeLookInRight": 1.0},
+    "lookRight": {"eyeLookInLeft": 1.0, "eyeLookOutRight": 1.0},
+}
+"""Of VRM 1.0, composed of units; Left is the person's own left, as in VRM."""
+
+
+def targets(naming: Naming) -> tuple[Target, ...]:
+    """The shapes of a rig with those names."""
+    if naming == "vrm":
+        return tuple(Target(name, units) for name, units in _PRESETS.items())
+    return tuple(Target(written(unit, naming), {unit: 1.0}, _CORRECTIVE.get(unit, {})) for unit in UNIT_NAMES)
+
+
+def written(unit: str, naming: Naming) -> str:
+    """An ARKit unit's name as a file has it."""
+    if naming == "pascal":
+        return unit[0].upper() + unit[1:]
+    if naming == "suffix" and unit not in ("mouthLeft", "mouthRight", "jawLeft", "jawRight"):
+        for side in ("Left", "Right"):
+            if unit.endswith(side):
+                return f"{unit.removesuffix(side)}_{side[0]}"
+    return unit

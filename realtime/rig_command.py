@@ -1,0 +1,218 @@
+"""`vfa rig`: a head with shapes for other programs."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from core.errors import InputError
+from core.whole_file import whole_file
+from core.writable import check_writable, writing_to
+from realtime.avatar_choice import avatar_path, prepared_avatar
+from realtime.config import AvatarOptions
+from realtime.progress import console, step_bar
+from realtime.rig.naming import Naming
+
+if TYPE_CHECKING:
+    from calib.avatar import Avatar
+    from realtime.rig.doubts import RigReport
+    from realtime.rig.head_shapes import HeadShapes
+    from render.mesh.export.gltf_document import GltfDocument
+    from render.mesh.export.rigged_mesh import RiggedMesh
+
+log = logging.getLogger(__name__)
+
+Format = Literal["glb", "usd", "obj-per-shape"]
+_GLTF = (".glb", ".gltf", ".vrm")
+_ENDINGS = {"glb": (".glb", ".vrm"), "usd": (".usd", ".usda", ".usdc")}
+_MARK = "vfaRig"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigOptions(AvatarOptions):
+    """Give a head 52 shapes with ARKit's names, for other programs and for artists."""
+
+    out: Path
+    """The file to write (.glb, .vrm, .usd, .usda, .usdc), or the folder for --format obj-per-shape."""
+
+    format: Format | None = None
+    """glb, usd (needs usd-core) or obj-per-shape: one OBJ at rest and one for each shape. By the ending of --out when
+    not given."""
+
+    names: Naming = "arkit"
+    """Names of the shapes. arkit: eyeBlinkLeft; pascal: EyeBlinkLeft; suffix: eyeBlink_L; vrm: the presets of VRM
+    (aa, happy, blinkLeft, lookUp and so on), composed of ARKit's."""
+
+    use_shapes: Path | None = None
+    """Shapes that an artist corrected, taken instead of those worked out: a folder as --format obj-per-shape writes it
+    (what is in it counts), or a rigged .glb."""
+
+    sheet: Path | None = None
+    """Write a picture of the head in all its shapes to this file."""
+
+    report: Path | None = None
+    """Write what was measured on every shape, and what is doubtful, to this JSON file."""
+
+    overwrite: bool = False
+    """Replace what is already there."""
+
+    def __post_init__(self) -> None:
+        AvatarOptions.__post_init__(self)
+        if self.format != "obj-per-shape" and self.chosen == "obj-per-shape":
+            known = ", ".join(ending for endings in _ENDINGS.values() for ending in endings)
+            raise InputError(
+                f"--out {self.out}: expected a name that ends in {known}, or --format obj-per-shape for a folder"
+            )
+        if self.format in _ENDINGS and self.out.suffix.lower() not in _ENDINGS[self.format]:
+            raise InputError(
+                f"--out {self.out}: expected a name that ends in {' or '.join(_ENDINGS[self.format])} for --format "
+                f"{self.format}"
+            )
+
+    @property
+    def chosen(self) -> Format:
+        """The format that is written."""
+        if self.format is not None:
+            return self.format
+        ending = self.out.suffix.lower()
+        return "glb" if ending in _ENDINGS["glb"] else "usd" if ending in _ENDINGS["usd"] else "obj-per-shape"
+
+
+def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
+    """Give a head 52 shapes with ARKit's names, for other programs and for artists."""
+    from realtime.rig.doubts import measured
+    from realtime.rig.given_shapes import check_source, with_given
+    from realtime.rig.head_shapes import head_shapes, taking
+    from realtime.rig.naming import targets
+
+    path = avatar_path(options)
+    _check_places(options, path)
+    if options.use_shapes is not None:
+        check_source(options.use_shapes)
+    if options.chosen == "usd":
+        from render.mesh.export.usd import check_usd
+
+        check_usd()
+    avatar = prepared_avatar(options)
+    with step_bar(f"rigging {path.name}") as tell:
+        tell("shapes", 0, 1)
+        shapes = head_shapes(avatar, targets(options.names), own_eyes=_turns_its_eyes(path))
+    given: tuple[str, ...] = ()
+    if options.use_shapes is not None:
+        rigged, given = with_given(shapes.rigged, options.use_shapes)
+        shapes = taking(shapes, rigged)
+        console.print(f"taken from {options.use_shapes}: {', '.join(given)}")
+    _write(options, path, avatar, shapes.rigged)
+    report = measured(shapes)
+    _tell(options, report, len(shapes.targets))
+    if options.report is not None:
+        content = report.to_json() | {"avatar": options.avatar, "names": options.names, "taken": list(given)}
+        with writing_to(options.report), whole_file(options.report) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    if options.sheet is not None:
+        _save_sheet(options.sheet, shapes, report)
+
+
+def _check_places(options: RigOptions, avatar: Path) -> None:
+    """Raises InputError for whatever cannot be written, before the head is prepared."""
+    places = [("--out", options.out), ("--sheet", options.sheet), ("--report", options.report)]
+    given = [(option, path) for option, path in places if path is not None]
+    for number, (option, path) in enumerate(given):
+        for other, there in given[:number]:
+            if there.absolute() == path.absolute():
+                raise InputError(f"{option} {path}: {other} writes there; name another file")
+        folder = option == "--out" and options.chosen == "obj-per-shape"
+        check_writable(path / "neutral.obj" if folder else path, option)
+        if path.exists() and avatar.exists() and path.resolve() == avatar.resolve():
+            raise InputError(f"{option} {path}: that is the head itself; name another file")
+        if folder and path.is_dir() and not any(path.iterdir()):
+            continue
+        if path.exists() and not options.overwrite:
+            raise InputError(f"{option} {path}: is there already; name another or pass --overwrite")
+        if folder and path.is_dir() and not (path / "neutral.obj").is_file():
+            raise InputError(f"--out {path}: a folder with other things in it, it is not replaced; name another")
+    if options.sheet is not None:
+        from calib.avatar_picture import check_picture
+
+        check_picture(options.sheet, "--sheet")
+
+
+def _turns_its_eyes(path: Path) -> bool:
+    """Whether a .vrm turns its eyes by bones of its own."""
+    from render.mesh.export.vrm_expressions import eye_bones
+    from render.mesh.gltf_buffers import read_gltf_file
+
+    return path.suffix.lower() in _GLTF and eye_bones(read_gltf_file(path).json)
+
+
+def _write(options: RigOptions, path: Path, avatar: "Avatar", rigged: "RiggedMesh") -> None:
+    from render.mesh.export.obj_shapes import save_obj_shapes
+
+    with writing_to(options.out):
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        if options.chosen == "obj-per-shape":
+            save_obj_shapes(rigged, options.out)
+            return
+        if options.chosen == "usd":
+            from render.mesh.export.usd import save_usd
+
+            save_usd(rigged, options.out, path.stem)
+            return
+        document = _document(options, path, avatar, rigged)
+        with whole_file(options.out) as temporary:
+            temporary.write_bytes(document.to_glb())
+
+
+def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "RiggedMesh") -> "GltfDocument":
+    """The file's own with the shapes in it where that can be, a new one else."""
+    from importlib.metadata import version
+
+    from render.mesh.export.gltf_in_place import rig_gltf
+    from render.mesh.export.gltf_new import new_gltf
+    from render.mesh.export.vrm_expressions import register_expressions
+
+    made_by = f"vfa rig {version('vfa-live')}"
+    coarse = avatar.binding is not None and bool(rigged.altered)
+    if path.suffix.lower() not in _GLTF or coarse:
+        if path.suffix.lower() in _GLTF:
+            log.warning("%s has too many triangles to be cut open: written anew, without its nodes and joints", path)
+        document = new_gltf(rigged, path.stem, made_by)
+    else:
+        document = rig_gltf(path, rigged)
+        if registered := register_expressions(document, rigged.names):
+            console.print(f"{registered} of the shapes are VRM expressions, too")
+    asset = document.json["asset"]
+    asset["extras"] = {**(asset.get("extras") or {}), _MARK: {"by": made_by, "names": options.names}}
+    return document
+
+
+def _tell(options: RigOptions, report: "RigReport", count: int) -> None:
+    size = ""
+    if options.out.is_file():
+        size = f", {options.out.stat().st_size / 1e6:.1f} MB"
+    console.print(f"{options.out}: {count} shapes{size}")
+    for line in report.head:
+        console.print(f"  {line}")
+    doubtful = report.doubtful
+    console.print(f"doubtful: {len(doubtful)} of {count}" + (", look at" if doubtful else ""))
+    for shape in doubtful:
+        console.print(f"  {shape.name}: {'; '.join(shape.doubts)}")
+
+
+def _save_sheet(path: Path, shapes: "HeadShapes", report: "RigReport") -> None:
+    import cv2
+
+    from realtime.rig.sheet import draw_sheet
+
+    picture = draw_sheet(shapes, frozenset(shape.name for shape in report.doubtful))
+    encoded, content = cv2.imencode(path.suffix, picture[..., ::-1])
+    if not encoded:
+        raise InputError(f"--sheet {path}: the picture cannot be encoded; name a .png")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content.tobytes())
+    console.print(f"sheet: {path}")
