@@ -291,7 +291,7 @@ class OpenVinoLandmarks(Closeable):
             self._region = around_landmarks(points)
             points = self._smoother(points, time_ms)
         height, width = rgb.shape[:2]
-        return NetworkAnswer((points / [[width], [height], [width]]).T, self._scores(points))
+        return NetworkAnswer(np.ascontiguousarray(points.T) / (width, height, width), self._scores(points))
 
     def _searched(self, rgb: NDArray[np.uint8]) -> Region | None:
         boxes, keypoints, _ = self._detector.candidates(rgb)
