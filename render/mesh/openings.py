@@ -12,8 +12,19 @@ from scipy.sparse.csgraph import connected_components
 from render.mesh.mesh_edges import MeshEdges
 
 Box = tuple[int, int, int, int]
+"""Left, first row, width and height in pixels."""
+
 _MOST_BOXES = 4
 _MOST_LOOPS = 400
+
+
+def around(one: Box, other: Box) -> Box:
+    """The smallest box that holds both; an empty one counts for nothing."""
+    if 0 in other[2:] or 0 in one[2:]:
+        return one if 0 in other[2:] else other
+    left, low = min(one[0], other[0]), min(one[1], other[1])
+    right, high = max(one[0] + one[2], other[0] + other[2]), max(one[1] + one[3], other[1] + other[3])
+    return left, low, right - left, high - low
 
 
 class Openings:
