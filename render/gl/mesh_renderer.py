@@ -147,7 +147,6 @@ class MeshRenderer:
         assert behind is not None
         painted = PaintedView(
             target.size,
-            view.box(gpu.vertices),
             view.clip,
             view.lights,
             {first for first, edge in self._edge.items() if edge * view.pixels_per_unit < _DENSE_EDGE_PX},

@@ -83,7 +83,7 @@ typedef struct {
     const float *centre; // [mesh vertices, 3] of its eyeball
     float clip[16], light[9]; // row by row; light turns normals into the axes the lights stand in
     float outline_pull, hair_pull; // in device depth
-    int32_t width, height, box[4], boxes, inside[16 * 4], as_lines; // boxes: left, row, width, height
+    int32_t width, height, boxes, inside[16 * 4], as_lines; // boxes: left, first row, width, height
 } View;
 
 typedef struct {
@@ -95,6 +95,7 @@ typedef struct {
     uint32_t *picture, *before, *backdrop; // [height, width] 0xAARRGGBB; room for eight more behind the picture
     float *row; // [3, stride]
     void *runs; // [width, 128 bytes]
+    int32_t box[4]; // where the head is in the picture, and was in the last one
     int32_t stride;
 } Work;
 
@@ -139,6 +140,8 @@ static inline void light_surface(const Group *g, const f8 n[3], f8 open, f8 diff
 }
 
 // --------------------------------------------------------------------------------------------------------- the vertices
+#define MARGIN 4 // pixels: outlines and lashes are drawn a little wider than the mesh
+
 static void place_vertices(const Scene *s, const View *v, Work *w) {
     const float *m = v->clip;
     for (int i = 0; i < s->vertices; ++i) {
@@ -150,6 +153,34 @@ static void place_vertices(const Scene *s, const View *v, Work *w) {
         to[Y] = ((m[4] * p[0] + m[5] * p[1] + m[6] * p[2] + m[7]) * in * 0.5f + 0.5f) * v->height;
         to[DEPTH] = (m[8] * p[0] + m[9] * p[1] + m[10] * p[2] + m[11]) * in;
         to[PER_W] = in;
+    }
+}
+
+// The pixels that the head may reach, with room for its edges; all where some of it is behind the camera.
+static void find_box(const Scene *s, const View *v, const Work *w, int32_t box[4]) {
+    float low[2] = {v->width, v->height}, high[2] = {0, 0}, most_of[2] = {v->width, v->height};
+    for (int i = 0; i < s->vertices; ++i) {
+        const float *at = w->vertex + (long)ROW * i;
+        for (int k = 0; k < 2; ++k) {
+            low[k] = fminf(low[k], at[PER_W] > 0 ? at[X + k] : 0);
+            high[k] = fmaxf(high[k], at[PER_W] > 0 ? at[X + k] : most_of[k]);
+        }
+    }
+    for (int k = 0; k < 2; ++k) {
+        int from = (int)floorf(fminf(fmaxf(low[k] - MARGIN, 0), most_of[k]));
+        int to = (int)ceilf(fminf(fmaxf(high[k] + MARGIN, 0), most_of[k]));
+        box[k] = from, box[2 + k] = to > from ? to - from : 0;
+    }
+}
+
+static void clear(const View *v, Work *w, const int32_t box[4]) {
+    for (int row = box[1]; row < box[1] + box[3]; ++row) {
+        long at = (long)row * v->width + box[0], kept = (long)row * w->stride + box[0];
+        memcpy(w->picture + at, w->backdrop + at, sizeof(uint32_t) * box[2]);
+        memset(w->seen + kept, 0xFF, sizeof(int32_t) * box[2]);
+        const int columns = box[2];
+        float *restrict depth = w->depth + kept;
+        for (int x = 0; x < columns; ++x) depth[x] = 1.0f;
     }
 }
 
@@ -217,7 +248,8 @@ static inline void swap_up(Point *a, Point *b) {
     if (b->y < a->y || (b->y == a->y && b->x < a->x)) { Point t = *a; *a = *b; *b = t; }
 }
 
-static void see_face(const Point corner[3], int32_t mark, const int32_t box[4], Work *w) {
+static void see_face(const Point corner[3], int32_t mark, Work *w) {
+    const int32_t *box = w->box;
     Point a = corner[0], b = corner[1], c = corner[2];
     swap_up(&a, &b), swap_up(&b, &c), swap_up(&a, &b);
     int first = (int)ceilf(a.y - 0.5f), middle = (int)ceilf(b.y - 0.5f), end = (int)ceilf(c.y - 0.5f);
@@ -279,8 +311,8 @@ static void see_group(const Scene *s, const View *v, const Group *g, Work *w) {
         float area = (p[1].x - p[0].x) * (p[2].y - p[0].y) - (p[1].y - p[0].y) * (p[2].x - p[0].x);
         w->front[f] = behind ? 0 : -area;
         if (behind || area == 0 || g->flags & HIDDEN) continue;
-        if (area < 0 || g->flags & TWO_SIDED) see_face(p, f, v->box, w);
-        else if (g->flags & HAS_INSIDE && in_boxes(p, v)) see_face(p, -2 - f, v->box, w);
+        if (area < 0 || g->flags & TWO_SIDED) see_face(p, f, w);
+        else if (g->flags & HAS_INSIDE && in_boxes(p, v)) see_face(p, -2 - f, w);
     }
 }
 
@@ -443,8 +475,8 @@ static inline void fetch(const Scene *s, const Run *t, float y) {
 }
 
 static void paint(const Scene *s, const View *v, Work *w, const Group *const *group_of) {
-    const int start = v->box[0], end = v->box[0] + v->box[2];
-    for (int row = v->box[1]; row < v->box[1] + v->box[3]; ++row) {
+    const int start = w->box[0], end = w->box[0] + w->box[2];
+    for (int row = w->box[1]; row < w->box[1] + w->box[3]; ++row) {
         const int32_t *seen = w->seen + (long)row * w->stride;
         Run *runs = w->runs, *run = runs;
         for (int x = start; x < end; ++x) {
@@ -510,13 +542,13 @@ static void smooth_edge(const View *v, Work *w, int32_t one, int32_t other) {
     int flat = fabsf(dx) >= fabsf(dy), main = flat ? 0 : 1, side = 1 - main;
     if (b[main] < a[main]) for (int k = 0; k < 3; ++k) { float t = a[k]; a[k] = b[k]; b[k] = t; }
     float run = b[main] - a[main], slope = (b[side] - a[side]) / run, fall = (b[2] - a[2]) / run;
-    int low = (int)ceilf(fmaxf(a[main], v->box[main]) - 0.5f);
-    int high = (int)ceilf(fminf(b[main], v->box[main] + v->box[2 + main]) - 0.5f);
+    int low = (int)ceilf(fmaxf(a[main], w->box[main]) - 0.5f);
+    int high = (int)ceilf(fminf(b[main], w->box[main] + w->box[2 + main]) - 0.5f);
     int size[2] = {v->width, v->height};
     for (int i = low; i < high; ++i) {
         float centre = i + 0.5f, passes = a[side] + slope * (centre - a[main]);
         int j = (int)floorf(passes);
-        if (j < v->box[side] || j >= v->box[side] + v->box[2 + side]) continue;
+        if (j < w->box[side] || j >= w->box[side] + w->box[2 + side]) continue;
         int x = flat ? i : j, y = flat ? j : i;
         float depth = a[2] + fall * (centre - a[main]) - v->outline_pull;
         if (depth > w->depth[(long)y * w->stride + x]) continue;
@@ -529,9 +561,9 @@ static void smooth_edge(const View *v, Work *w, int32_t one, int32_t other) {
 }
 
 static void smooth_outlines(const Scene *s, const View *v, Work *w) {
-    for (int row = v->box[1]; row < v->box[1] + v->box[3]; ++row) {
-        long at = (long)row * v->width + v->box[0];
-        memcpy(w->before + at, w->picture + at, sizeof(uint32_t) * v->box[2]);
+    for (int row = w->box[1]; row < w->box[1] + w->box[3]; ++row) {
+        long at = (long)row * v->width + w->box[0];
+        memcpy(w->before + at, w->picture + at, sizeof(uint32_t) * w->box[2]);
     }
     for (int e = 0; e < s->edges; ++e) {
         const int32_t *d = s->edge + 8 * e;
@@ -580,9 +612,9 @@ static void draw_hair(const View *v, Work *w, const int32_t *corner, const float
     float ex = mx + ax * length, ey = my + ay * length, fall = (p[second][2] - p[first][2]) / fmaxf(length, 1e-6f);
     int left = (int)floorf(fminf(mx, ex) - half), right = (int)ceilf(fmaxf(mx, ex) + half);
     int low = (int)floorf(fminf(my, ey) - half), high = (int)ceilf(fmaxf(my, ey) + half);
-    left = left < v->box[0] ? v->box[0] : left, low = low < v->box[1] ? v->box[1] : low;
-    right = right > v->box[0] + v->box[2] ? v->box[0] + v->box[2] : right;
-    high = high > v->box[1] + v->box[3] ? v->box[1] + v->box[3] : high;
+    left = left < w->box[0] ? w->box[0] : left, low = low < w->box[1] ? w->box[1] : low;
+    right = right > w->box[0] + w->box[2] ? w->box[0] + w->box[2] : right;
+    high = high > w->box[1] + w->box[3] ? w->box[1] + w->box[3] : high;
     uint32_t color = 0;
     for (int k = 0; k < 3; ++k) color |= (uint32_t)(fminf(fmaxf(tint[k], 0), 1) * 255 + 0.5f) << (16 - 8 * k);
     for (int y = low; y < high; ++y)
@@ -597,17 +629,20 @@ static void draw_hair(const View *v, Work *w, const int32_t *corner, const float
 }
 
 // -------------------------------------------------------------------------------------------------------------- a frame
-// `stale`: the box to be cleared to the backdrop first. `group_of`: room for a pointer for each face.
-void draw_head(const Scene *s, const View *v, Work *w, const int32_t *stale, const Group **group_of) {
-    for (int row = stale[1]; row < stale[1] + stale[3]; ++row) {
-        long at = (long)row * v->width + stale[0], kept = (long)row * w->stride + stale[0];
-        memcpy(w->picture + at, w->backdrop + at, sizeof(uint32_t) * stale[2]);
-        memset(w->seen + kept, 0xFF, sizeof(int32_t) * stale[2]);
-        const int columns = stale[2];
-        float *restrict depth = w->depth + kept;
-        for (int x = 0; x < columns; ++x) depth[x] = 1.0f;
-    }
+// `group_of`: room for a pointer for each face.
+void draw_head(const Scene *s, const View *v, Work *w, const Group **group_of) {
     place_vertices(s, v, w);
+    int32_t box[4], last[4];
+    memcpy(last, w->box, sizeof last);
+    find_box(s, v, w, w->box);
+    memcpy(box, w->box, sizeof box);
+    if (last[2] > 0 && last[3] > 0) // an empty one has no place
+        for (int k = 0; k < 2; ++k) {
+            int end = box[2 + k] > 0 && box[k] + box[2 + k] > last[k] + last[2 + k] ? box[k] + box[2 + k] : last[k] + last[2 + k];
+            if (box[2 + k] == 0 || last[k] < box[k]) box[k] = last[k];
+            box[2 + k] = end - box[k];
+        }
+    clear(v, w, box);
     work_out_normals(s, v, w);
     for (int i = 0; i < s->groups; ++i) {
         const Group *g = s->group + i;

@@ -24,7 +24,7 @@ from core.native.compiled_library import NativeError, loaded, pointer
 from core.spans import span
 from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, RenderLayout, weld_smooth
-from render.mesh.openings import Box, around
+from render.mesh.openings import Box
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,6 @@ class _View(ctypes.Structure):
         *((name, ctypes.c_float) for name in ("outline_pull", "hair_pull")),
         ("width", ctypes.c_int32),
         ("height", ctypes.c_int32),
-        ("box", ctypes.c_int32 * 4),
         ("boxes", ctypes.c_int32),
         ("inside", ctypes.c_int32 * (4 * _MOST_BOXES)),
         ("as_lines", ctypes.c_int32),
@@ -89,6 +88,7 @@ class _Work(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("vertex", "normal", "front", "depth", "seen")),
         *((name, ctypes.c_void_p) for name in ("picture", "before", "backdrop", "row", "runs")),
+        ("box", ctypes.c_int32 * 4),
         ("stride", ctypes.c_int32),
     )
 
@@ -113,7 +113,7 @@ class PaintedView:
     """One picture to paint. Depths are OpenGL's, from -1 to 1.
 
     Attributes:
-        size: width and height; box: what of it the head may reach.
+        size: width and height.
         clip: [4, 4] from the head's frame to clip space, first row at the top; light: [3, 3] normals to view axes.
         dense: which groups, by their first face, have triangles so small here that light per vertex looks as good.
         openings: where backs may be seen.
@@ -121,7 +121,6 @@ class PaintedView:
     """
 
     size: tuple[int, int]
-    box: Box
     clip: NDArray[np.float64]
     light: NDArray[np.float64]
     dense: Collection[int]
@@ -206,7 +205,6 @@ class Painter:
         self._thin = {number for number, group in enumerate(layout.groups) if group.look.thin}
         self._group_of = (ctypes.c_void_p * faces)()
         self._size: tuple[int, int] | None = None
-        self._last: Box = (0, 0, 0, 0)
         self._behind: NDArray[np.uint32] | None = None
 
     def _whole_numbers(self, array: NDArray[Any]) -> ctypes.c_void_p | None:
@@ -254,7 +252,7 @@ class Painter:
         if self._size != view.size:
             self._make_room(*view.size)
         if self._behind is not backdrop:
-            self._behind, self._last = backdrop, (0, 0, *view.size)
+            self._behind, self._work.box = backdrop, (ctypes.c_int32 * 4)(0, 0, *view.size)
         self._work.backdrop = pointer(backdrop)
         for number, own in enumerate(self._group):
             per_vertex = own.first_face in view.dense and not own.flags & _TWO_SIDED and own.glint <= 0
@@ -270,19 +268,15 @@ class Painter:
             view.outline_pull,
             view.hair_pull,
             *view.size,
-            (ctypes.c_int32 * 4)(*view.box),
             len(openings),
             (ctypes.c_int32 * (4 * _MOST_BOXES))(*(side for box in openings for side in box)),
             int(view.as_lines),
         )
-        stale = (ctypes.c_int32 * 4)(*around(self._last, view.box))
-        self._last = view.box
         with span("gl"):
             self._library.draw_head(
                 ctypes.byref(self._scene),
                 ctypes.byref(frame),
                 ctypes.byref(self._work),
-                stale,
                 self._group_of,
             )
         return self._picture

@@ -9,6 +9,7 @@ import pytest
 
 from core.camera import PUBLISHED_INTRINSICS, look_at
 from core.mesh import Material
+from core.native.compiled_library import missing
 from render.gl import mesh_renderer
 from render.gl.gl_context import is_software
 from render.gl.mesh_renderer import MeshRenderer
@@ -24,9 +25,10 @@ SIZE = PUBLISHED_INTRINSICS.width
 
 @pytest.fixture(scope="module")
 def compiled():
+    if reason := missing():
+        pytest.skip(reason)
     found = painter.library()
-    if found is None:
-        pytest.skip("there is no C compiler here")
+    assert found is not None, "there is a compiler, but it does not take painter.c"
     return found
 
 
