@@ -1,9 +1,11 @@
 import os
+import sys
 import threading
 
+import psutil
 import pytest
 
-from realtime.threads.cores import give_way, share_out
+from realtime.threads.cores import give_way, return_memory, share_out
 
 
 def test_libraries_get_their_share_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,6 +17,18 @@ def test_libraries_get_their_share_unless_the_user_says_otherwise(monkeypatch: p
     assert os.environ["OPENBLAS_NUM_THREADS"] == "7"
     assert os.environ["OPENCV_FOR_THREADS_NUM"] == "1"
     assert 1 <= int(os.environ["LP_NUM_THREADS"]) <= 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of GNU's C library")
+def test_memory_that_is_free_goes_back_to_the_system() -> None:
+    process = psutil.Process()
+    pieces = [bytes(2000) for _ in range(50_000)]  # too small for mappings of their own
+    last = bytes(2000)
+    full = process.memory_info().rss
+    pieces.clear()
+    return_memory()
+    assert process.memory_info().rss < full - 50e6
+    assert len(last) == 2000
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads have priorities of their own on Linux only")
