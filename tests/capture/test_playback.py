@@ -308,7 +308,7 @@ def test_a_picture_is_decoded_in_the_time_before_it_is_due() -> None:
             clock.now_s += 0.02
             return super()._load(number)
 
-    clip = Slow([0.0, 0.033, 0.066, 0.1])
+    clip = Slow([0.0, 0.05, 0.1, 0.15])
     source = live(clip, clock)
     late_s = []
     while len(late_s) < 4:
