@@ -22,6 +22,7 @@ from realtime.live.time_limit import TimeLimit
 from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
+from realtime.threads.cores import return_memory
 from realtime.threads.latest_slot import LatestSlot
 from realtime.threads.processor import ProcessorTime, cpu_ms_per_frame, lock_ms_per_frame
 from realtime.threads.timing import Rate, SectionTimes, StateClock
@@ -203,6 +204,7 @@ class LiveSession:
     def _note_progress(self, shown: int) -> None:
         if self._began is None and shown:
             self._began = ProcessorTime.now(self._times.cpu_s()), shown
+            return_memory()
         if self._trace is not None:
             self._trace.count("waiting", {"frames": self._frames.waiting, "poses": self._poses.waiting})
             self._trace.count("dropped", {"frames": self._dropped})

@@ -44,6 +44,14 @@ def share_out() -> None:
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)  # each thread's own heap keeps what others could use
 
 
+def return_memory() -> None:
+    """Give memory that is free but kept, by GNU's C library, back to the system: once what was needed to start is done
+    with. Takes some milliseconds."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def give_way() -> None:
     """Let the calling thread run only where no other wants to: for work that nobody waits for. No effect where threads
     have no priorities of their own."""
