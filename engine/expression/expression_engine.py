@@ -112,8 +112,11 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         units = self._units.displacement(weights)
         return units[1].astype(np.float64), units
 
-    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
-        """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished."""
+    def _closing(self, shown: FaceState) -> NDArray[np.float64] | None:
+        """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished, those
+        of `vfa rig` stay as they are."""
+        if self._units.complete:
+            return None
         shut = -shown.lids[:, 0]
         return np.stack([finished(shut) if self._units.shut_lids else shut, np.zeros(2)], axis=1)
 

@@ -107,9 +107,9 @@ class FaceEngine(MotionEngine, Generic[Own]):
         """Displacement [K, 3] of the controllers for a state's `face`, and what units do, see `Retargeter.vertices`.
         The displacement is changed by who gets it."""
 
-    def _closing(self, shown: FaceState) -> Array:
+    def _closing(self, shown: FaceState) -> Array | None:
         """[2, 2] for each eye how far it is closed, of what the controllers leave open, and how far the lower lid is
-        raised, in apertures. Where controllers stay at rest, that is the state's."""
+        raised, in apertures. Where controllers stay at rest, that is the state's. None: lids are left alone."""
         return shown.lids * [-1.0, 1.0]
 
     @property
