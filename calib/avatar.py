@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from calib.survey.head_survey import HeadSurvey
     from calib.survey.views import Studio
 
-PREPARATION_VERSION = 34  # raised when the same file would come out differently
+PREPARATION_VERSION = 37  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 _ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
@@ -213,6 +214,7 @@ def _prepare(
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
+    from calib.rigging.template_head import load_template
     from calib.survey.views import Studio
 
     T_camera_world = look_at(PUBLISHED_EYE)
@@ -223,7 +225,8 @@ def _prepare(
         size = f"; of {len(mesh.faces):,} triangles {len(worked.faces):,} are worked out and shown, the others follow"
         log.info("%s%s", name, size)
     tell("the face", 0, len(STEPS) + 1)
-    with Studio(worked) as studio:
+    with ThreadPoolExecutor(1) as beside, Studio(worked) as studio:
+        beside.submit(load_template)
         survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
