@@ -18,11 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
+from core.networks.openvino import library
 from engine.flow.backends import native_library
 from engine.flow.backends.backend import Backend, CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.native import NativeBackend
-from engine.flow.backends.openvino import library
 from engine.flow.backends.select import BackendName, make_backend, select_backend
 from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,13 +28,14 @@ from core.cache_folder import cache_folder, keep, reading
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.errors import InputError
 from core.mesh import Mesh
+from render.mesh.gltf_morphs import has_rig_mark, load_gltf_morphs
 from render.mesh.mesh_io import load_mesh
 
 if TYPE_CHECKING:
     from calib.survey.head_survey import HeadSurvey
     from calib.survey.views import Studio
 
-PREPARATION_VERSION = 34  # raised when the same file would come out differently
+PREPARATION_VERSION = 36  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 _ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
@@ -160,7 +162,22 @@ def _load_head(path: Path, options: PreparationOptions) -> Mesh:
     check_extent(str(path), mesh)
     if options.morphs:
         arkit_morphs(str(path), mesh)  # raises where there are too few
+    elif options.bfm is None and has_rig_mark(path):
+        return _with_rigged_shapes(path, mesh)
     return mesh
+
+
+def _with_rigged_shapes(path: Path, mesh: Mesh) -> Mesh:
+    """A head of `vfa rig` with its shapes: an artist may have corrected them. Without them where they have other names
+    than units."""
+    try:
+        rigged = replace(mesh, morphs=load_gltf_morphs(path))
+        units, _ = arkit_morphs(str(path), rigged)
+    except InputError as reason:
+        log.info("%s: not moved by the shapes in it: %s", path, reason)
+        return mesh
+    log.info("%s: moved by the %d shapes that vfa rig has put into it", path, len(units))
+    return rigged
 
 
 def default_cache_dir() -> Path:
@@ -197,6 +214,7 @@ def _prepare(
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
+    from calib.rigging.template_head import load_template
     from calib.survey.views import Studio
 
     T_camera_world = look_at(PUBLISHED_EYE)
@@ -207,7 +225,8 @@ def _prepare(
         size = f"; of {len(mesh.faces):,} triangles {len(worked.faces):,} are worked out and shown, the others follow"
         log.info("%s%s", name, size)
     tell("the face", 0, len(STEPS) + 1)
-    with Studio(worked) as studio:
+    with ThreadPoolExecutor(1) as beside, Studio(worked) as studio:
+        beside.submit(load_template)
         survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))

@@ -19,11 +19,13 @@ ROOT = Path(__file__).parents[1]
 MOST_FILES = 21
 ROOMS = (
     "core",
+    "core.networks",
     "render",
     "render.mesh",
     "render.mesh.export",
     "render.gl",
     "render.window",
+    "capture.face.networks",
     "capture.face",
     "capture.cameras",
     "capture.recordings",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from calib.rig.template_units import template_data
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
@@ -64,6 +65,32 @@ class ExpressionBasis:
         return ExpressionBasis(expect(a, "base", np.float64, base, 3), linear, columns, **matrices)
 
 
+@dataclass(frozen=True, eq=False)
+class UnitFields:
+    """How R vertices and K controllers go along with F features, for sums that are made elsewhere.
+
+    Attributes:
+        features: [R, 3F] and [K, 3F] float32 displacement in avatar units by each feature (F triples).
+        lids: [R, N] and [K, N] how far they go along with N points of lids that are kept from crossing.
+    """
+
+    features: tuple[NDArray[np.float32], NDArray[np.float32]]
+    lids: tuple[sparse.csr_matrix, sparse.csr_matrix]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitSum:
+    """What unit weights come to, beside `UnitFields`.
+
+    Attributes:
+        features: [F] float32.
+        lids: [N, 3] float32 displacement in avatar units of the points of lids; None where none would cross.
+    """
+
+    features: NDArray[np.float32]
+    lids: NDArray[np.float32] | None
+
+
 class ExpressionUnits:
     """Moves one avatar by unit weights. Owned by one thread. Making one takes some tenths of a second.
 
@@ -77,7 +104,8 @@ class ExpressionUnits:
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis
         topology = template_topology()
-        self._model = HeadModel(data=load_head_data(), topology=topology, base=basis.base)
+        self._model = HeadModel(data=template_data(), topology=topology, base=basis.base)
+        self._contacts = self._model.unit_contacts()
         self.names = self._model.unit_names
         matrix = topology.matrix[basis.columns].astype(np.float32)
         self._used = np.unique(matrix.indices)
@@ -90,6 +118,24 @@ class ExpressionUnits:
         skin = self._subdivide @ (moved.astype(np.float32) @ self._linear)
         vertices = [self._basis.vertices @ axis for axis in np.ascontiguousarray(skin.T)]  # SciPy: faster one by one
         return np.stack(vertices, axis=1), self._basis.controllers @ skin
+
+    def fields(self) -> UnitFields:
+        """The same for who adds it up himself, from what `summed` says of the weights: the features are the 52 units,
+        and lips that part at 38 places. Takes some hundredths of a second."""
+        template = [self._model.units[:, self._used] @ self._linear]  # [52, used, 3]
+        lips = self._contacts.lips[self._used].toarray().T
+        template.append(lips[:, :, None].astype(np.float32) * self._linear[1])
+        moved = np.concatenate(template).transpose(1, 0, 2)
+        skin = self._subdivide @ np.ascontiguousarray(moved).reshape(len(self._used), -1)
+        lids = self._subdivide @ sparse.csr_matrix(self._used[:, None] == self._contacts.lid_vertices, dtype=np.float32)
+        both = self._basis.vertices, self._basis.controllers
+        return UnitFields((both[0] @ skin, both[1] @ skin), ((both[0] @ lids).tocsr(), (both[1] @ lids).tocsr()))
+
+    def summed(self, weights: NDArray[np.float64]) -> UnitSum:
+        """What weights [52] come to, for `fields`."""
+        features = np.concatenate([weights, self._contacts.parted_lips(weights)]).astype(np.float32)
+        lids = self._contacts.parted_lids(weights)
+        return UnitSum(features, None if lids is None else lids.astype(np.float32) @ self._linear)
 
 
 @functools.cache

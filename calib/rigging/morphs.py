@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from calib.rig.expression_basis import UnitFields, UnitSum
 from calib.survey.closest import closest_on_faces
 from calib.survey.surface import directed_edges, make_surface, undirected
 from core.errors import InputError
@@ -98,6 +99,20 @@ class MorphUnits:
         own = weights[self._columns].astype(np.float32)
         used = np.flatnonzero(np.abs(own) > 1e-4)
         return tuple((own[used] @ each[used]).reshape(-1, 3) for each in (self._vertices, self._controllers))
+
+    def fields(self) -> UnitFields:
+        """The same for who adds it up himself, from what `summed` says of the weights."""
+        count = len(self._columns)
+        vertices, controllers = (
+            np.ascontiguousarray(each.reshape(count, -1, 3).transpose(1, 0, 2)).reshape(-1, 3 * count)
+            for each in (self._vertices, self._controllers)
+        )
+        nothing = [sparse.csr_matrix((len(each), 0), dtype=np.float32) for each in (vertices, controllers)]
+        return UnitFields((vertices, controllers), (nothing[0], nothing[1]))
+
+    def summed(self, weights: NDArray[np.float64]) -> UnitSum:
+        """What weights [52] come to, for `fields`: shapes of the file are added up as they are."""
+        return UnitSum(weights[self._columns].astype(np.float32), None)
 
 
 def extended(moved: NDArray[np.float64], rest: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -22,11 +22,12 @@ from core.face_regions import (
     UPPER_LIDS,
     UPPER_LIP,
 )
+from core.rigid_motion import solve_normal
 
 _WINDOW_M = 0.0025  # half the side of the patch read at each landmark
 _LARGEST_RADIUS_PX = 4
 _RATIO_GATE = 0.08  # first look: readings within this share of the middle one
-_TILT_SCALES_M = (0.040, 0.020, 0.012, 0.008, 0.008)  # residuals of this size count half, from round to round
+_TILT_SCALES_M = (np.inf, 0.040, 0.020, 0.012, 0.008)  # residuals of this size count half, from round to round
 _LEAST_TILT_READINGS = 40
 _TILT_PRIOR, _FACE_SPREAD_M = 0.02, 0.05  # holds what a badly seen face leaves open
 _COARSE_GATE_M = 0.015
@@ -53,8 +54,10 @@ class DepthSampler:
 
     def __init__(self, face: CanonicalFace) -> None:
         self._stable = np.flatnonzero(face.stable_weights >= 0.6)
-        self._partner, self._inward = _sure_skin(face)
-        self._reach = _reach(face.points)
+        partner, inward = _sure_skin(face)
+        self._moved = np.flatnonzero(inward)  # landmarks that are read to the side, towards a partner
+        self._partner, self._inward = partner[self._moved], inward[self._moved]
+        self._reach = _reach(face.points).astype(np.float32)
         self._readable = np.ones(ALL_LANDMARKS, dtype=bool)
         # Eyeballs are wet mirrors to a depth camera, and the lids' margins are thinner than its pixels.
         self._readable[[i for chain in (*IRISES, *UPPER_LIDS, *LOWER_LIDS) for i in chain]] = False
@@ -68,13 +71,13 @@ class DepthSampler:
         do not count.
         """
         patches = _patches(depth_m, px[self._stable], 1)
-        ratios = patches / predicted[self._stable, None]
-        ratios = ratios[patches > 0]
-        if ratios.size < 0.15 * patches.size:
+        ratios = np.sort((patches / predicted[self._stable, None]).ravel())
+        seen = ratios[ratios.searchsorted(0.0, side="right") :]
+        if seen.size < 0.15 * ratios.size:
             return None
-        middle = float(np.median(ratios))
-        near = ratios[np.abs(ratios - middle) < _RATIO_GATE * middle]
-        return float(np.median(near))
+        middle = _median(seen)
+        first = seen.searchsorted((1 - _RATIO_GATE) * middle, side="right")
+        return _median(seen[first : seen.searchsorted((1 + _RATIO_GATE) * middle)])
 
     def correct(
         self, depth_m: NDArray[np.float32], px: NDArray[np.float64], predicted: NDArray[np.float64], focal: float
@@ -84,77 +87,118 @@ class DepthSampler:
         `focal` is the focal length in pixels. Two passes: the first finds how the person's face differs from the
         average one at large, the second reads closely around that.
         """
-        distance = float(np.median(predicted))
-        radius = int(np.clip(round(_WINDOW_M * focal / distance), 1, _LARGEST_RADIUS_PX))
-        at = px + self._inward[:, None] * (px[self._partner] - px)
-        carried = predicted + self._inward * (predicted[self._partner] - predicted)
-        patches = _patches(depth_m, at, radius)
+        distance = _median(np.sort(predicted))
+        radius = min(max(round(_WINDOW_M * focal / distance), 1), _LARGEST_RADIUS_PX)
+        at, carried = px.copy(), predicted.copy()
+        moved, partner, inward = self._moved, self._partner, self._inward
+        at[moved] += inward[:, None] * (px[partner] - px[moved])
+        carried[moved] += inward * (predicted[partner] - predicted[moved])
+        readings = _Readings(_patches(depth_m, at, radius))
         across = (at - at[self._stable].mean(axis=0)) * (distance / focal)
-        tilted = self._tilt(patches, carried, across)
-        first, trust = _gated(patches, carried + tilted, _COARSE_GATE_M)
+        tilted = self._tilt(readings, carried, _median(np.sort(carried)), across)
+        first, trust = readings.gated(carried + tilted, _COARSE_GATE_M)
         coarse = tilted + self._spread(first, trust * self._readable)
-        close, trust = _gated(patches, carried + coarse, _FINE_GATE_M)
+        close, trust = readings.gated(carried + coarse, _FINE_GATE_M)
         trust = trust * self._readable
         return DepthReading(predicted + coarse + self._spread(close, trust), trust)
 
     def _tilt(
-        self, patches: NDArray[np.float32], predicted: NDArray[np.float64], across: NDArray[np.float64]
+        self, readings: "_Readings", predicted: NDArray[np.float64], middle: float, across: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """[478] what an offset, a tilt and another depth of the whole face explain of the readings.
+        """[478] what an offset, a tilt and another depth of the whole face explain of the readings; `middle` is the
+        median of what is `predicted`.
 
         A picture alone tells the pitch of a face no better than to 15 degrees: five centimetres between forehead and
         chin, more than any gate for single readings may let through. Robust least squares, `across` [478, 2] metres.
         """
-        seen = self._readable & (patches > 0).any(axis=1)
-        if seen.sum() < _LEAST_TILT_READINGS:
+        seen = np.flatnonzero(self._readable & readings.any)
+        if len(seen) < _LEAST_TILT_READINGS:
             return np.zeros(len(predicted))
-        off = _median_reading(patches[seen]) - predicted[seen]
-        relief = predicted - np.median(predicted)
-        design = np.column_stack([np.ones(len(predicted)), across, relief])
-        held = np.diag(_TILT_PRIOR * seen.sum() * np.array([0.0, 1.0, 1.0, 1.0]) * _FACE_SPREAD_M**2)
-        weight: NDArray[np.floating] = np.ones(len(off))
+        relief = predicted - middle
+        design = np.stack([np.ones(len(predicted)), across[:, 0], across[:, 1], relief])
+        own = design[:, seen]
+        off = readings.middle[seen] - predicted[seen]
+        products = (own[:, None] * np.concatenate([own, off[None]])).reshape(-1, len(seen))  # [4 · 5, N]
+        held = np.diag(_TILT_PRIOR * len(seen) * np.array([0.0, 1.0, 1.0, 1.0]) * _FACE_SPREAD_M**2)
         answer: NDArray[np.float64] = np.zeros(4)
         for scale in _TILT_SCALES_M:
-            weighted = design[seen] * weight[:, None]
-            answer = np.linalg.solve(weighted.T @ design[seen] + held, weighted.T @ off)
-            weight = 1.0 / (1.0 + ((off - design[seen] @ answer) / scale) ** 2)
-        return np.asarray(design @ answer)
+            left = (off - answer @ own) / scale
+            weight = 1.0 / (1.0 + left * left)
+            normal = (products @ weight).reshape(4, 5)
+            answer = solve_normal(normal[:, :4] + held, normal[:, 4])
+        return np.asarray(answer @ design)
 
     def _spread(self, corrections: NDArray[np.float64], trust: NDArray[np.float64]) -> NDArray[np.float64]:
         """Corrections [478] smoothed over neighbours, and filled where there is none."""
-        support = self._reach @ trust
-        return np.asarray(self._reach @ (trust * corrections) / np.maximum(support, 1e-9))
+        both = np.stack([trust, trust * corrections]).astype(np.float32)
+        support, sums = (both @ self._reach).astype(np.float64)  # which is symmetric
+        return np.asarray(sums / np.maximum(support, 1e-9))
 
 
-def _median_reading(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N] median of the readings of each patch [N, P] that has any; eight times as fast as `numpy.nanmedian`."""
-    ordered, row = np.sort(np.where(patches > 0, patches, np.inf), axis=1), np.arange(len(patches))
-    count = (patches > 0).sum(axis=1)
-    return np.asarray((ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2)
+class _Readings:
+    """The readings of patches [N, P], sorted once: those within a gate are then a run of each row.
+
+    Attributes:
+        any: [N] whether a patch has a reading.
+        middle: [N] median of each patch's readings; meaningless where it has none.
+    """
+
+    def __init__(self, patches: NDArray[np.float32]) -> None:
+        self._sorted = np.ascontiguousarray(np.sort(patches, axis=1).T)  # [P, N]: counted along the first axis, fast
+        self._flat = self._sorted.reshape(-1)
+        self._size, self._count = self._sorted.shape
+        self._number = np.arange(self._count)
+        first = _counted(self._sorted <= 0)
+        count = self._size - first
+        self.any = count > 0
+        self.middle = (self._at(first + np.maximum(count - 1, 0) // 2) + self._at(first + count // 2)) / 2
+
+    def gated(self, predicted: NDArray[np.float64], gate_m: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Correction [N] of `predicted` [N] by the median of each patch's readings within `gate_m`, and trust in it
+        [N]: the share of the patch that these are, 0 where they are too few."""
+        first = _counted(self._sorted <= _single(np.maximum(predicted - gate_m, 0.0), -np.inf))
+        count = _counted(self._sorted < _single(predicted + gate_m, np.inf)) - first
+        share = count / self._size
+        seen = share >= _LEAST_SHARE
+        middle = self._at(first + np.maximum(count - 1, 0) // 2) - predicted
+        return np.where(seen, middle, 0.0), np.where(seen, share, 0.0)
+
+    def _at(self, place: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[N] the reading at this place [N] of each patch's order."""
+        return np.asarray(self._flat.take(np.minimum(place, self._size - 1) * self._count + self._number), np.float64)
 
 
-def _gated(
-    patches: NDArray[np.float32], predicted: NDArray[np.float64], gate_m: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Correction [N] of `predicted` [N] by the readings of each patch [N, P] within `gate_m`, and trust in it [N]."""
-    difference = patches - predicted[:, None]
-    kept = (patches > 0) & (np.abs(difference) < gate_m)
-    share = kept.mean(axis=1)
-    ordered = np.sort(np.where(kept, difference, np.inf), axis=1)
-    middle = ordered[np.arange(len(ordered)), (kept.sum(axis=1) - 1).clip(0) // 2]
-    seen = share >= _LEAST_SHARE
-    return np.where(seen, middle, 0.0), np.where(seen, share, 0.0)
+def _counted(which: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """[N] how many of each column are set; patches are small enough for a byte."""
+    return np.asarray(np.add.reduce(which.view(np.uint8), axis=0, dtype=np.uint8), np.int64)
+
+
+def _single(limit: NDArray[np.float64], towards: float) -> NDArray[np.float32]:
+    """The next float32 from `limit` on the way to `towards`, or that itself: readings compare with it as with that."""
+    single = limit.astype(np.float32)
+    beyond = single > limit if towards < 0 else single < limit
+    return np.where(beyond, np.nextafter(single, np.float32(towards)), single)
+
+
+def _median(ordered: NDArray[np.floating]) -> float:
+    """Of values in order."""
+    middle = len(ordered) // 2
+    return float(ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def _patches(depth_m: NDArray[np.float32], px: NDArray[np.float64], radius: int) -> NDArray[np.float32]:
     """[N, (2·radius + 1)²] readings around positions [N, 2]; 0 outside the picture."""
     height, width = depth_m.shape
     steps = np.arange(-radius, radius + 1)
-    column = np.floor(px[:, 0]).astype(int)[:, None, None] + steps[None, None, :]
-    row = np.floor(px[:, 1]).astype(int)[:, None, None] + steps[None, :, None]
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    values = depth_m[row.clip(0, height - 1), column.clip(0, width - 1)]
-    return np.asarray(np.where(inside, values, 0.0).reshape(len(px), -1))
+    column, row = np.floor(px).astype(np.int64).T
+    (left, top), (right, bottom) = (pick(px, axis=0) for pick in (np.min, np.max))
+    if min(left, top) >= radius and right < width - radius and bottom < height - radius:  # wholly inside
+        around = (steps[:, None] * width + steps).reshape(-1)
+        return np.asarray(np.ascontiguousarray(depth_m).reshape(-1).take((row * width + column)[:, None] + around))
+    columns, rows = column[:, None, None] + steps, row[:, None, None] + steps[:, None]
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    values = depth_m[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    return np.asarray(np.where(inside, values, 0.0).reshape(len(px), -1), dtype=np.float32)
 
 
 def _sure_skin(face: CanonicalFace) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

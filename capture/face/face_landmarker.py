@@ -6,14 +6,13 @@ found out by `face_detector` and decided by `face_choice`; while all is well tha
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_choice import FaceChoice
 from capture.face.face_detector import FaceDetector, SeenFace, Window
-from capture.face.landmarker_library import LandmarkNetwork
+from capture.face.networks.answers import FaceNetworks
 from core.closeable import Closeable
 from core.spans import span
 
@@ -55,9 +54,9 @@ class Landmarker(Closeable):
     Raises InputError where the model cannot be loaded.
     """
 
-    def __init__(self, model_path: Path) -> None:
-        self._network = LandmarkNetwork(model_path, video=True, scores=True)
-        self._detector, self._choice = FaceDetector(model_path), FaceChoice()
+    def __init__(self, networks: FaceNetworks) -> None:
+        self._network = networks.landmarks(video=True, scores=True)
+        self._detector, self._choice = FaceDetector(networks.detector()), FaceChoice()
         self._next_wanted = threading.Event()
         self._clock_ms = 0
         self._look_due_ms = 0
@@ -131,8 +130,8 @@ class Landmarker(Closeable):
 
     def _forget(self) -> None:
         """Make the tracker drop the place it follows: it is on another face, or in coordinates of another window."""
-        blank = np.zeros((64, 64, 3), np.uint8)
-        self._run(blank, Window(0, 0, 64, 64))
+        self._clock_ms += 1
+        self._network.forget(self._clock_ms)
 
     # --- which face -----------------------------------------------------------------------------------------------
 

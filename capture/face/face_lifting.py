@@ -15,6 +15,7 @@ from capture.face.face_landmarker import FaceLandmarks
 from capture.face.head_pose import HeadPose, PoseTask, solve_head_pose
 from core.camera import Intrinsics
 from core.canonical_face import CanonicalFace
+from core.rigid_motion import solve_normal
 
 _TRACKER_DEPTH_WEIGHT = 0.5  # the tracker's relative depth beside its image positions, for the pose
 _SENSOR_DEPTH_WEIGHT = 1.5
@@ -87,7 +88,7 @@ class FaceLifter:
         normal = weighted.T @ design[stable]
         spread = 0.05**2 * weights.sum()  # of a face, in square metres: makes the prior independent of units
         normal[range(1, 4), range(1, 4)] += _SHAPE_PRIOR * spread
-        return np.asarray(relative + design @ np.linalg.solve(normal, weighted.T @ missing))
+        return np.asarray(relative + design @ solve_normal(normal, weighted.T @ missing))
 
     def _measured(
         self,

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.rigid_motion import fit_similarity, rotation_matrix
+from core.rigid_motion import fit_similarity, rotation_matrix, solve_normal
 
 _FACING = np.diag([1.0, -1.0, -1.0])  # camera axes of a head that looks straight into the camera
 _ITERATIONS = 5
+_SETTLED = 2e-5  # radians and metres: the next step would be a tenth of that
 _HUBER = 2.0  # residuals beyond so many times their median count less and less
 _NEAREST_M = 0.02
 _LEAST_SCALE = 1e-6
@@ -69,18 +70,24 @@ def solve_head_pose(task: PoseTask, start: HeadPose | None = None) -> HeadPose:
     """
     pose = start or weak_perspective_pose(task)
     rotation, translation = pose.rotation, pose.translation
-    robust = np.ones(len(task.points))
+    linearised = _Linearised(task)
+    trust = np.ones((3, 1, len(task.points)))
+    trust[2, 0] = task.depth_weight**2
+    across, deep = trust[0, 0], trust[2, 0]
     error = 0.0
     for _ in range(_ITERATIONS):
-        residuals, jacobian = _linearised(task, rotation, translation)  # [3, N], [3, N, 6]
-        size = np.sqrt((residuals**2 * _channel_weights(task)).sum(axis=0))
-        error = float(np.median(size))
-        robust = np.minimum(1.0, _HUBER * error / np.maximum(size, 1e-12))
-        weights = _channel_weights(task) * (task.weights * robust)
-        step = _weighted_step(residuals, jacobian, weights)
+        residuals, jacobian = linearised.at(rotation, translation)  # [3, N], [6, 3, N]
+        square = residuals * residuals
+        square[2] *= deep
+        size = np.sqrt(np.add.reduce(square))
+        error = _median(size)
+        robust = np.minimum(across, _HUBER * error / np.maximum(size, 1e-12)) * task.weights
+        step = _weighted_step(residuals, jacobian, trust[:, 0] * robust)
         rotation = rotation_matrix(step[:3]) @ rotation
         translation = translation + step[3:]
         translation[2] = max(translation[2], _NEAREST_M)
+        if max(map(abs, step.tolist())) < _SETTLED:
+            break
     return HeadPose(rotation, translation, error)
 
 
@@ -94,38 +101,56 @@ def weak_perspective_pose(task: PoseTask) -> HeadPose:
     return HeadPose(rotation, np.array([offset[0] * distance, offset[1] * distance, distance]), 0.0)
 
 
-def _channel_weights(task: PoseTask) -> NDArray[np.float64]:
-    """[3, N] for the x, y and depth residuals."""
-    ones = np.ones_like(task.depth_weight)
-    return np.stack([ones, ones, task.depth_weight**2])
+class _Linearised:
+    """Residuals of a task and their derivatives, in arrays that are filled again and again.
 
-
-def _linearised(
-    task: PoseTask, rotation: NDArray[np.float64], translation: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Residuals [3, N] (x, y as rays; depth as a share of the distance) and their derivatives [3, N, 6] for a small
-    rotation (applied on the left) and translation.
+    `at` gives residuals [3, N] (x, y as rays; depth as a share of the distance) and their derivatives [6, 3, N] for a
+    small rotation (applied on the left) and translation.
     """
-    turned = task.points @ rotation.T
-    x, y, z = (turned + translation).T
-    z = np.maximum(z, _NEAREST_M)
-    distance = translation[2]
-    motion = np.zeros((3, len(z), 6))  # of the camera point
-    motion[0, :, 1], motion[0, :, 2], motion[0, :, 3] = turned[:, 2], -turned[:, 1], 1.0
-    motion[1, :, 0], motion[1, :, 2], motion[1, :, 4] = -turned[:, 2], turned[:, 0], 1.0
-    motion[2, :, 0], motion[2, :, 1], motion[2, :, 5] = turned[:, 1], -turned[:, 0], 1.0
-    jacobian = np.empty_like(motion)
-    jacobian[0] = (motion[0] - (x / z)[:, None] * motion[2]) / z[:, None]
-    jacobian[1] = (motion[1] - (y / z)[:, None] * motion[2]) / z[:, None]
-    jacobian[2] = motion[2] / distance
-    residuals = np.stack([task.rays[:, 0] - x / z, task.rays[:, 1] - y / z, np.zeros_like(z)])
-    if task.absolute:
-        residuals[2] = (task.depth - z) / distance
-    else:  # only differences of depth are known: compare after taking the means away
-        residuals[2] = task.depth - z / distance
-        residuals[2] -= _mean(residuals[2], task.weights)
-        jacobian[2] -= _mean(jacobian[2], task.weights)
-    return residuals, jacobian
+
+    def __init__(self, task: PoseTask) -> None:
+        self._points, self._rays = task.points.T.copy(), task.rays.T.copy()
+        self._depth, self._absolute = task.depth, task.absolute
+        self._share = task.weights / task.weights.sum()
+        self._jacobian = np.zeros((6, 3, len(task.points)))
+        self._residuals = np.empty((3, len(task.points)))
+
+    def at(
+        self, rotation: NDArray[np.float64], translation: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        turned = rotation @ self._points
+        z = np.maximum(turned[2] + translation[2], _NEAREST_M)
+        inverse, distance = 1.0 / z, float(translation[2])
+        near = turned * inverse
+        place = near[:2] + translation[:2, None] * inverse
+        outer = place[:, None] * near[:2]  # [2, 2, N]
+        jacobian, residuals = self._jacobian, self._residuals
+        np.negative(outer[:, 1], out=jacobian[0, :2])
+        jacobian[0, 1] -= near[2]
+        jacobian[1, :2] = outer[:, 0]
+        jacobian[1, 0] += near[2]
+        np.negative(near[1], out=jacobian[2, 0])
+        jacobian[2, 1] = near[0]
+        jacobian[3, 0] = jacobian[4, 1] = inverse
+        np.multiply(place, -inverse, out=jacobian[5, :2])
+        np.multiply(turned[1], 1.0 / distance, out=jacobian[0, 2])
+        np.multiply(turned[0], -1.0 / distance, out=jacobian[1, 2])
+        np.subtract(self._rays, place, out=residuals[:2])
+        if self._absolute:
+            residuals[2] = (self._depth - z) / distance
+            jacobian[5, 2] = 1.0 / distance
+        else:  # only differences of depth are known: compare after taking the means away
+            residuals[2] = self._depth - z / distance
+            residuals[2] -= self._share @ residuals[2]
+            jacobian[:2, 2] -= (jacobian[:2, 2] @ self._share)[:, None]
+        return residuals, jacobian
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """As `numpy.median`, without its checks."""
+    middle = len(values) // 2
+    ordered = np.sort(values)
+    return float(ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,8 +161,8 @@ def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[
 def _weighted_step(
     residuals: NDArray[np.float64], jacobian: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    flat = jacobian.reshape(-1, 6)
-    weighted = flat * weights.reshape(-1, 1)
-    normal = weighted.T @ flat
-    normal[np.diag_indices(6)] *= 1 + 1e-9
-    return np.asarray(np.linalg.solve(normal, weighted.T @ residuals.reshape(-1)))
+    flat = jacobian.reshape(6, -1)
+    weighted = flat * weights.reshape(-1)
+    normal = weighted @ flat.T
+    normal.reshape(-1)[::7] *= 1 + 1e-9
+    return solve_normal(normal, weighted @ residuals.reshape(-1))

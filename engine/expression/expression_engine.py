@@ -12,12 +12,12 @@ from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
+from engine.expression.unit_skin import UnitSkin
 from engine.motion.closing import LipClosing
 from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine, FaceState
 from engine.motion.lids import finished
 from engine.motion.protocol import HeadPose
-from engine.motion.retarget import UnitMotion
 from engine.motion.smoothing import OneEuro
 
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
@@ -56,13 +56,9 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         self._blinks, self._looks_down = (
             np.array([self._units.names.index(name) for name in names]) for names in (_BLINKS, _LOOKS_DOWN)
         )
-        super().__init__(
-            avatar.rig,
-            head_pose,
-            np.zeros((UNIT_COUNT, 1)),
-            OneEuro(*_UNIT_FILTER),
-            LipClosing(avatar.rig),
-        )
+        lips = LipClosing(avatar.rig)
+        super().__init__(avatar.rig, head_pose, np.zeros((UNIT_COUNT, 1)), OneEuro(*_UNIT_FILTER), lips)
+        self._skin = UnitSkin(avatar.rig, self._units, lips, self._retargeter)
 
     @property
     def unit_names(self) -> tuple[str, ...]:
@@ -105,12 +101,11 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         return units[:, None], np.stack([-units[self._blinks], np.zeros(2)], axis=1)
 
-    def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], UnitMotion]:
-        weights = face[:, 0].copy()
+    def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
+        weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
-        units = self._units.displacement(weights)
-        return units[1].astype(np.float64), units
+        return self._skin.vertices(weights, shown.gaze, self._closing(shown))
 
     def _closing(self, shown: FaceState) -> NDArray[np.float64]:
         """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished."""

@@ -50,12 +50,12 @@ class LandmarkEngine(FaceEngine[None]):
         length = np.sqrt(np.einsum("nd,nd->n", moved, moved))[:, None]
         return moved * np.minimum(1.0, _MAX_DISPLACEMENT / np.maximum(length, 1e-9)), motion.lids - [1.0, 0.0]
 
-    def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
+    def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         moved = np.zeros(self._rig.controllers.rest.shape)
-        moved[:FACE_LANDMARKS] = face
+        moved[:FACE_LANDMARKS] = shown.face
         for eye in range(2):
             lids_between_corners(self._rig, eye, moved)
-        return moved, None
+        return self._followed(moved, shown)
 
     def _closing(self, shown: FaceState) -> NDArray[np.float64]:
         openness = np.array([close_fully(1 + shut) for shut in shown.lids[:, 0].tolist()])

@@ -1,9 +1,10 @@
 """The skeleton of engines that watch a face's landmarks and move an avatar's controllers.
 
-    measure ─▶ [the engine: what the face does] ─▶ smooth ─▶ ease ─▶ [the engine: controllers] ─▶ close ─▶ vertices
+    measure ─▶ [the engine: what the face does] ─▶ smooth ─▶ ease ─▶ [the engine: vertices] ─▶ bend the neck
 
-An engine is a subclass with three methods: `_remember`, `_seen` and `_controllers`. All else is here: the neutral, the
-head's pose, the gaze, smoothing, easing after losses, what must close, and the way from controllers to vertices.
+An engine is a subclass with three methods: `_remember`, `_seen` and `_vertices`. All else is here: the neutral, the
+head's pose, the gaze, smoothing, easing after losses, and for engines that move controllers what must close and the way
+from there to vertices.
 """
 
 from abc import abstractmethod
@@ -22,7 +23,7 @@ from engine.motion.face_mapping import FaceMapping
 from engine.motion.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
 from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
-from engine.motion.retarget import Retargeter, UnitMotion
+from engine.motion.retarget import Retargeter
 from engine.motion.smoothing import OneEuro
 
 Array = NDArray[np.float64]
@@ -61,7 +62,7 @@ class Driver(Generic[Own]):
 class LipsMeeting(Protocol):
     """Lips that meet: `engine.motion.contact` or `engine.motion.closing`."""
 
-    def apply(self, moved: Array) -> None: ...
+    def apply(self, moved: Array) -> object: ...
 
 
 class FaceEngine(MotionEngine, Generic[Own]):
@@ -103,9 +104,8 @@ class FaceEngine(MotionEngine, Generic[Own]):
         """`face` and `lids` of the state, as a tracked observation shows them, not smoothed."""
 
     @abstractmethod
-    def _controllers(self, face: Array) -> tuple[Array, UnitMotion | None]:
-        """Displacement [K, 3] of the controllers for a state's `face`, and what units do, see `Retargeter.vertices`.
-        The displacement is changed by who gets it."""
+    def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
+        """[R, 3] the head in this state, avatar units, before neck and pose; a new array each time."""
 
     def _closing(self, shown: FaceState) -> Array:
         """[2, 2] for each eye how far it is closed, of what the controllers leave open, and how far the lower lid is
@@ -146,10 +146,10 @@ class FaceEngine(MotionEngine, Generic[Own]):
         time_s = observation.timestamp_s
         return raw.of(smooth(part, time_s) for smooth, part in zip(self._filters, raw.parts, strict=True))
 
-    def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
-        moved, units = self._controllers(shown.face)
+    def _followed(self, moved: Array, shown: FaceState) -> NDArray[np.float32]:
+        """[R, 3] the head whose controllers are displaced by `moved` [K, 3], which is changed; lips and lids close."""
         self._lips.apply(moved)
-        return self._retargeter.vertices(moved, shown.gaze, units, self._closing(shown))
+        return self._retargeter.vertices(moved, shown.gaze, lids=self._closing(shown))
 
     def _head(self, shown: FaceState) -> Array:
         if self.head_pose == "fixed" or self._driver is None:

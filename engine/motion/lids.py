@@ -43,13 +43,13 @@ class Lids:
         self._present = bool(len(self._lids.vertices))
         self._frame, self._centre = own.frame.astype(np.float32), own.centre.astype(np.float32)
         lids = self._lids
-        self._rim_share = lids.rim_share[..., None].astype(np.float32)
-        self._columns = _Columns(lids.along)
-        self._beside = _Columns(lids.along, _BESIDE)
+        self._rim_share = lids.rim_share.reshape(-1, 1).astype(np.float32)
+        self._rim_ends = lids.rims.transpose(2, 0, 1).reshape(-1)  # those of all first ends, then of all second ones
         near = self._near = slice(int((lids.near > 0).sum()))
-        self._near_columns, self._near_beside = (_Columns(lids.along[near], beside) for beside in (0, _BESIDE))
+        self._near_columns = _Columns(lids.along[near])
         self._sharp = lids.near[near].astype(np.float32)[:, None]
-        self._upper, self._lower = lids.upper.astype(np.float32), lids.lower.astype(np.float32)
+        self._turning, self._growing = _turning(lids), _Columns(lids.along).matrix(lids.upper)
+        self._corners = [_Corner(float(beyond) * (RIM_COLUMNS - 1)) for beyond in lids.corners]
         self._rest = rig.rest[lids.vertices[near]]
         self._own_rim = np.where(lids.upper >= lids.lower, 0, RIM_COLUMNS)[near]
         averages = [_average(lids.along[near], (share * lids.near)[near]) for share in (lids.upper, lids.lower)]
@@ -99,36 +99,47 @@ class Lids:
         left[[0, -1]] = 0.0
         return np.asarray(left)
 
-    def apply(self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0) -> None:
+    def apply(
+        self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0, *, evened: bool = False
+    ) -> None:
         """Even out and close the lids in `vertices` [R, 3].
 
         Args:
             closing: share of what stands open now that is closed: 1 shut, below 0 wider.
             raised: how far the lower lid is raised, in apertures.
+            evened: they are even already, made of displacements that `even` has seen.
         """
         if not self._present:
             return
         lids = self._lids
         even = vertices[lids.vertices]
-        even[self._near] = self._evened(even[self._near])
-        vertices[lids.vertices] = even
+        if not evened:
+            even[self._near] += self._unevenness(even[self._near] - self._rest)
+            vertices[lids.vertices[self._near]] = even[self._near]
         steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
         if not steps.any():
             return
-        turns = self._turns(steps)
-        turned = _turned(self._local(even), self._upper * turns[:, 0] + self._lower * turns[:, 1])
+        local = self._frame @ (even - self._centre).T
+        _turn(local, self._turning @ self._turns(steps))
         if growth.any():
-            turned[:, 1:] *= (1 + self._upper * self._columns.of(growth))[:, None]
-        vertices[lids.vertices] = turned @ self._frame + self._centre
+            local[1:] *= 1 + self._growing @ growth
+        vertices[lids.vertices] = local.T @ self._frame + self._centre
 
-    def _evened(self, skin: Array) -> Array:
-        """Skin near the rims [N, 3], moved as one smooth curve on each: what was carried to it from another head may
-        differ from vertex to vertex and tear a shard out of a lid."""
-        moved = skin - self._rest
-        curves = (self._averages @ moved).reshape(2, RIM_COLUMNS, 3)
+    def even(self, displacement: NDArray[np.floating]) -> None:
+        """Even out displacements [R, D] of the vertices by anything at all, in place: what is evened out beforehand
+        need not be while it moves."""
+        if self._present:
+            near = self._lids.vertices[self._near]
+            displacement[near] += self._unevenness(displacement[near])
+
+    def _unevenness(self, moved: Array) -> Array:
+        """[N, D] what is to be added to displacements [N, D] of the skin near the rims, so that it moves as one smooth
+        curve on each: what was carried to it from another head may differ from vertex to vertex and tear a shard out of
+        a lid."""
+        curves = (self._averages @ moved).reshape(2, RIM_COLUMNS, -1)
         curves[:, [0, -1]] = curves[:, [0, -1]].mean(axis=0)
-        on_rim = self._near_columns.of(curves.reshape(-1, 3), self._own_rim)
-        return np.asarray(skin + self._sharp * (on_rim - moved))
+        on_rim = self._near_columns.of(curves.reshape(2 * RIM_COLUMNS, -1), self._own_rim)
+        return np.asarray(self._sharp * (on_rim - moved))
 
     def place_lashes(self, vertices: NDArray[np.float32]) -> None:
         """Set lashes onto the rims as they are in `vertices` [R, 3], turned as far as these have turned."""
@@ -138,20 +149,19 @@ class Lids:
         turn = _LASH_TURN * (_polar(rim[:2])[0] - self._rest_angle[:2])
         turn[0] = self._even_lashes @ turn[0]
         turn[1] = np.maximum(turn[1], _slope(rim) - self._rest_cheek)
-        placed = self._roots(rim) + _turned(self._lash_offset, self._roots(turn))
-        vertices[self._lids.lashes] = placed @ self._frame + self._centre
+        offset = self._lash_offset.T.copy()
+        _turn(offset, self._roots(turn))
+        vertices[self._lids.lashes] = (self._roots(rim) + offset.T) @ self._frame + self._centre
 
-    def _turns(self, steps: Array) -> Array:
-        """[N, 2] radians by which skin turns that goes along with the upper and with the lower rim, where these turn by
-        [2, 33]: as the rim does on it, more evenly farther away."""
-        sharp = np.zeros((RIM_COLUMNS + 2 * _BESIDE, 2), dtype=np.float32)
-        sharp[_BESIDE:-_BESIDE] = steps.T
-        for corner, rows in zip(self._lids.corners.tolist(), (sharp, sharp[::-1]), strict=True):
-            _towards_corner(rows, corner * (RIM_COLUMNS - 1))
-        even = self._soften @ sharp
-        turns = self._beside.of(even)
-        turns[self._near] += self._sharp * self._near_beside.of(sharp - even)
-        return turns
+    def _turns(self, steps: Array) -> NDArray[np.float32]:
+        """[4 · 59] what `_turning` takes: radians by which skin turns that goes along with the upper and with the lower
+        rim, where these turn by [2, 33], evened out; and what is missing to the rims' own turn."""
+        sharp = np.zeros((2, RIM_COLUMNS + 2 * _BESIDE), dtype=np.float32)
+        sharp[:, _BESIDE:-_BESIDE] = steps
+        for corner, columns in zip(self._corners, (sharp, sharp[:, ::-1]), strict=True):
+            corner.ends(columns)
+        even = sharp @ self._soften.T
+        return np.concatenate([even, sharp - even]).reshape(-1)
 
     def _roots(self, values: Array) -> Array:
         """[M] or [M, 3] of values [2 or 3 rims, 33] or [2 or 3 rims, 33, 3] at the roots of lashes."""
@@ -178,8 +188,8 @@ class Lids:
 
     def _rim(self, vertices: NDArray[np.float32]) -> Array:
         """[3, 33, 3] upper rim, lower rim and the skin below that, in the eye's frame."""
-        ends = self._local(vertices[self._lids.rims])
-        return np.asarray(ends[:, :, 0] + self._rim_share * (ends[:, :, 1] - ends[:, :, 0]))
+        one, other = vertices.take(self._rim_ends, axis=0).reshape(2, -1, 3)
+        return np.asarray(self._local(one + self._rim_share * (other - one)).reshape(-1, RIM_COLUMNS, 3))
 
     def _local(self, points: NDArray[np.float32]) -> Array:
         return np.asarray((points - self._centre) @ self._frame.T)
@@ -193,6 +203,7 @@ class _Columns:
         place = np.clip(along * (RIM_COLUMNS - 1) + beside, 0, last)
         self._first = np.minimum(place.astype(np.intp), last - 1)
         self._share = (place - self._first).astype(np.float32)
+        self._count = last + 1
 
     def of(self, values: Array, start: NDArray[np.intp] | int = 0) -> Array:
         """[N] or [N, D] of values [columns] or [columns, D], which for each place begin at row `start`."""
@@ -200,6 +211,15 @@ class _Columns:
         one, other = values[first], values[first + 1]
         share = self._share if values.ndim == 1 else self._share[:, None]
         return np.asarray(one + share * (other - one))
+
+    def matrix(self, weight: Array) -> sparse.csr_matrix:
+        """[N, columns] float32 that does the same, each place multiplied by its `weight` [N]."""
+        places = np.arange(len(self._first))
+        share = np.stack([weight * (1 - self._share), weight * self._share])
+        there = (np.tile(places, 2), np.concatenate([self._first, self._first + 1]))
+        matrix = sparse.csr_matrix((share.astype(np.float32).ravel(), there), shape=(len(places), self._count))
+        matrix.eliminate_zeros()
+        return matrix
 
 
 def _near_first(lids: LidRig) -> LidRig:
@@ -209,16 +229,30 @@ def _near_first(lids: LidRig) -> LidRig:
     return replace(lids, **sorted_)
 
 
-def _towards_corner(step: Array, beyond: float) -> None:
-    """Let the turns in `step` [columns, 2] end evenly in the corner of the eye, in place: so many columns `beyond` the
-    start of the rim."""
-    beyond = max(beyond, _LEAST_BEYOND)
-    if beyond > _LEAST_BEYOND:
-        rows = slice(_BESIDE, _BESIDE + _CORNER + 1)
-        line = step[rows.stop - 1] * (1 - np.arange(_CORNER + 1)[::-1] / (_CORNER + beyond))[:, None]
-        step[rows] += np.clip(line - step[rows], -_OVER * (beyond - _LEAST_BEYOND), 0)
-    left = 1 - np.arange(1, _BESIDE + 1)[::-1] / beyond
-    step[:_BESIDE] = step[_BESIDE] * np.maximum(left, 0)[:, None]
+class _Corner:
+    """Lets the turns of rims end evenly in a corner of the eye that lies so many columns `beyond` their start."""
+
+    def __init__(self, beyond: float) -> None:
+        beyond = max(beyond, _LEAST_BEYOND)
+        self._lies_beyond = beyond > _LEAST_BEYOND
+        self._line = (1 - np.arange(_CORNER + 1)[::-1] / (_CORNER + beyond)).astype(np.float32)
+        self._most = -_OVER * (beyond - _LEAST_BEYOND)
+        self._left = np.maximum(1 - np.arange(1, _BESIDE + 1)[::-1] / beyond, 0).astype(np.float32)
+
+    def ends(self, turns: Array) -> None:
+        """Change `turns` [2, columns], the corner at their start, in place."""
+        if self._lies_beyond:
+            rim = turns[:, _BESIDE : _BESIDE + _CORNER + 1]
+            rim += np.clip(rim[:, -1:] * self._line - rim, self._most, 0)
+        turns[:, :_BESIDE] = turns[:, _BESIDE, None] * self._left
+
+
+def _turning(lids: LidRig) -> sparse.csr_matrix:
+    """[N, 4 · 59] how far the skin of lids turns for what `Lids._turns` says: as the rim does on it, more evenly
+    farther away."""
+    columns = _Columns(lids.along, _BESIDE)
+    shares = (lids.upper, lids.lower, lids.upper * lids.near, lids.lower * lids.near)
+    return sparse.hstack([columns.matrix(share) for share in shares], format="csr", dtype=np.float32)
 
 
 def _average(along: Array, weight: Array) -> sparse.csr_matrix:
@@ -248,11 +282,13 @@ def _polar(local: Array) -> tuple[Array, Array]:
     return np.arctan2(local[..., 1], local[..., 2]), np.maximum(np.hypot(local[..., 1], local[..., 2]), 1e-9)
 
 
-def _turned(local: Array, angle: Array) -> Array:
-    """Points [N, 3] in an eye's frame turned upwards by angles [N] about the axis along the eye."""
+def _turn(local: Array, angle: Array) -> None:
+    """Turn points [3, N] in an eye's frame upwards by angles [N] about the axis along the eye, in place."""
     cosine, sine = np.cos(angle), np.sin(angle)
-    up, out = local[:, 1], local[:, 2]
-    return np.stack([local[:, 0], cosine * up + sine * out, cosine * out - sine * up], axis=1)
+    up, out = local[1], local[2]
+    raised = cosine * up + sine * out
+    local[2] = cosine * out - sine * up
+    local[1] = raised
 
 
 def finished(shut: Array) -> Array:

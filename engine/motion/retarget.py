@@ -1,7 +1,11 @@
 """From controllers to vertices: one sparse product, then what moves as one piece, then the skin over the eyes."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
@@ -28,20 +32,47 @@ UnitMotion = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Displacement of the vertices [R, 3] and of the controllers [K, 3] by expression units, avatar units."""
 
 
+@dataclass(frozen=True, eq=False)
+class JawMotion:
+    """Rotation [3, 3] and shift [3] of the lower jaw, and how far [3] teeth give way to lips; avatar units."""
+
+    rotation: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    yielding: NDArray[np.float64]
+
+
 class Retargeter:
-    """Deforms one avatar. Owned by one thread; `vertices` is the only thing done per frame."""
+    """Deforms one avatar. Owned by one thread; `vertices` is the only thing done per frame.
+
+    Attributes:
+        placed: numbers of the vertices that `finish` puts where they belong, wherever they were before.
+    """
 
     def __init__(self, rig: FaceRig) -> None:
         self._rig = rig
-        self._weights = rig.weights.astype(np.float32).tocsr()
-        self._corrected = np.flatnonzero(_correctable(rig))
-        self._corrections = rig.basis.corrections.tocsc()[:, self._corrected].tocsr()
         self._chin = np.array(CHIN)
         self._jaw = rig.controllers.of(Role.JAW)
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
         self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
         self._lids = [Lids(rig, eye) for eye in range(2)]
+        self._rest_jaw = rig.rest[rig.jaw.vertices]
+        placed = [rig.jaw.vertices, *(eye.ball for eye in rig.eyes), *(lids.lashes for lids in rig.lids)]
+        self.placed = np.unique(np.concatenate(placed))
+
+    # What follows is for whole controllers only; `engine.expression.unit_skin` needs none of it.
+
+    @cached_property
+    def _weights(self) -> sparse.csr_matrix:
+        return self._rig.weights.astype(np.float32, copy=False).tocsr()
+
+    @cached_property
+    def _corrected(self) -> NDArray[np.int64]:
+        return np.flatnonzero(_correctable(self._rig))
+
+    @cached_property
+    def _corrections(self) -> sparse.csr_matrix:
+        return self._rig.basis.corrections.tocsc()[:, self._corrected].tocsr()
 
     def vertices(
         self,
@@ -64,28 +95,54 @@ class Retargeter:
         Returns [R, 3] avatar units.
         """
         rig = self._rig
-        rotation, shift = self.jaw_motion(moved)
-        yielding = self._yielding(moved)
-        shift = shift + yielding
-        points = rig.controllers.rest[self._jaw]
-        moved[self._jaw] = points @ rotation.T + shift - points
-        for eye, angles in zip(self._eyes, gaze, strict=True):
-            eye.move(moved, angles)
+        jaw = self.jaw_and_eyes(moved, gaze)
         follow = self._weights if units is None else self._corrections
         offset = moved if units is None else (moved - units[1])[self._corrected]
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
         for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
             vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
-        jaw = rig.jaw.vertices
-        vertices[jaw] = rig.rest[jaw] @ rotation.T.astype(np.float32) + shift.astype(np.float32)
-        vertices[rig.jaw.upper] += yielding.astype(np.float32)
+        self.finish(vertices, jaw, gaze, lids)
+        return vertices
+
+    def jaw_and_eyes(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> JawMotion:
+        """Work out the controllers of the jaw, and of eyes that are in one piece with the skin, in `moved` [K, 3]."""
+        rotation, shift = self.jaw_motion(moved)
+        yielding = self._yielding(moved)
+        jaw = JawMotion(rotation, shift + yielding, yielding)
+        points = self._rig.controllers.rest[self._jaw]
+        moved[self._jaw] = points @ jaw.rotation.T + jaw.shift - points
+        for eye, angles in zip(self._eyes, gaze, strict=True):
+            eye.move(moved, angles)
+        return jaw
+
+    def even(self, displacement: NDArray[np.floating]) -> None:
+        """Even out displacements [R, D] near the rims of both eyes' lids, in place; see `Lids.even`."""
+        for lids in self._lids:
+            lids.even(displacement)
+
+    def finish(
+        self,
+        vertices: NDArray[np.float32],
+        jaw: JawMotion,
+        gaze: NDArray[np.float64],
+        lids: NDArray[np.float64] | None,
+        *,
+        evened: bool = False,
+    ) -> None:
+        """Place what moves as one piece, and close the lids, in `vertices` [R, 3] whose skin is where it belongs."""
+        rig = self._rig
+        if len(self._rest_jaw):
+            vertices[rig.jaw.vertices] = self._rest_jaw @ jaw.rotation.T.astype(np.float32) + jaw.shift.astype(
+                np.float32
+            )
+        if len(rig.jaw.upper) and jaw.yielding.any():
+            vertices[rig.jaw.upper] += jaw.yielding.astype(np.float32)
         if lids is not None:
             for lid, (closing, raised) in zip(self._lids, lids.tolist(), strict=True):
-                lid.apply(vertices, closing, raised)
+                lid.apply(vertices, closing, raised, evened=evened)
         for eyeball, lid, angles in zip(self._eyeballs, self._lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
             lid.place_lashes(vertices)
-        return vertices
 
     def _yielding(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
         """[3] how far teeth give way backwards, so that lips that are drawn back over them do not let them through."""
@@ -157,23 +214,29 @@ class _Eyeball:
         self._rest_distance = np.linalg.norm(self._rest_cover - self._centre, axis=1)
         self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
         self._profile = own.profile[::-1] * (1 + _CLEARANCE)
+        self._farthest = float(self._profile.max(initial=0.0)) ** 2
 
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
         rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
         if len(self._ball):
             vertices[self._ball] = self._rest_ball @ rotation.T + self._centre
         if len(self._cover):
-            vertices[self._cover] = self._in_front(vertices[self._cover], rotation[:, 2])
+            self._push_out(vertices, rotation[:, 2])
 
-    def _in_front(self, skin: NDArray[np.float32], ahead: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Skin that has sunk into the ball, pushed out. Skin at rest stays where the file has it, in or out."""
-        offset = skin - self._centre
-        distance = np.sqrt(np.einsum("nd,nd->n", offset, offset))
-        moved = skin - self._rest_cover
-        allowed = self._rest_distance + np.sqrt(np.einsum("nd,nd->n", moved, moved))
+    def _push_out(self, vertices: NDArray[np.float32], ahead: NDArray[np.float32]) -> None:
+        """Push skin that has sunk into the ball out. Skin at rest stays where the file has it, in or out."""
+        offset = vertices.take(self._cover, axis=0)
+        offset -= self._centre
+        square = np.einsum("nd,nd->n", offset, offset)
+        near = np.flatnonzero(square < self._farthest)  # all else lies in front of any part of the ball
+        offset, distance = offset[near], np.sqrt(square[near])
         outer = np.interp(offset @ ahead / np.maximum(distance, 1e-9), self._cosines, self._profile)
+        sunk = np.flatnonzero(distance < outer)
+        near, offset, distance, outer = near[sunk], offset[sunk], distance[sunk], outer[sunk]
+        moved = offset - (self._rest_cover[near] - self._centre)
+        allowed = self._rest_distance[near] + np.sqrt(np.einsum("nd,nd->n", moved, moved))
         push = np.maximum(np.minimum(outer, allowed) / np.maximum(distance, 1e-9), 1.0)
-        return np.asarray(offset * push[:, None].astype(np.float32) + self._centre)
+        vertices[self._cover[near]] = offset * push[:, None].astype(np.float32) + self._centre
 
 
 def _rotation_x(angle: float) -> NDArray[np.float64]:

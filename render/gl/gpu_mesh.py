@@ -16,7 +16,7 @@ from render.gl.shader_programs import make_program
 from render.gl.textures import upload_texture
 from render.gl.unlocked_gl import draw_triangles
 from render.mesh.looks import PartLook
-from render.mesh.mesh_layout import DrawGroup, make_layout
+from render.mesh.mesh_layout import DrawGroup, make_layout, neighbours_together
 from render.mesh.mesh_simplify import MOST_FACES, simplified
 from render.mesh.surface_normals import SurfaceNormals
 
@@ -31,7 +31,7 @@ class GpuMesh:
         mesh: what it was made from.
         layout: how it is arranged for drawing.
         faces: [F, 3] int32 mesh vertices of the faces, in drawing order.
-        vertices: [V, 3] float32 as last set.
+        vertices: [V, 3] float32 as last set; shown: [R, 3] those that are drawn.
         surface: normals of `vertices`.
     """
 
@@ -48,9 +48,9 @@ class GpuMesh:
         self.layout = make_layout(mesh, looks)
         if detail is not None and len(mesh.faces) > MOST_FACES:
             self.layout = simplified(self.layout, mesh, MOST_FACES, detail, simplify_once)
+        self.layout = neighbours_together(self.layout, mesh.vertices)
         self.faces: NDArray[np.int32] = self.layout.vertex_of[self.layout.corners].astype(np.int32)
-        self.surface = SurfaceNormals(mesh.vertices, self.faces)
-        self._normal_of = self.surface.group[self.layout.vertex_of]
+        self.surface = SurfaceNormals(mesh.vertices, self.faces, self.layout.vertex_of)
         self._eyeballs = Eyeballs(mesh.vertices, mesh.faces[self.layout.order[_ball_faces(self.layout.groups)]])
         row = np.full(len(mesh.vertices), -1, dtype=np.int64)
         row[self._eyeballs.vertices] = np.arange(len(self._eyeballs.vertices))
@@ -89,16 +89,18 @@ class GpuMesh:
             raise ValueError(f"expected vertices {self.mesh.vertices.shape} as in the mesh, got {vertices.shape}")
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float32)
         self._normals_written: bool | None = None
-        self._mesh_normals = self.surface.update(self.vertices)
-        self._positions.write(self.vertices.take(self.layout.vertex_of, axis=0).data)
+        self._mesh_normals = self.surface.update(self.vertices)  # [R, 3]
+        self.shown = self.vertices.take(self.layout.vertex_of, axis=0)
+        self._positions.write(self.shown.data)
 
     def light_by(self, *, balls: bool) -> None:
         """Choose what is lit: eyeballs as `balls` (`render.gl.eyeballs`), or every face as the mesh has it."""
         if self._normals_written is balls:
             return
         self._normals_written = balls
-        normals = self._mesh_normals.take(self._normal_of, axis=0)
+        normals = self._mesh_normals
         if balls and len(self._eye_rows):
+            normals = normals.copy()
             normals[self._eye_rows] = self._eyeballs.normals(self.vertices)[self._eye_vertex]
             self._open[self._eye_rows] = self._shade.openness(self.vertices)[self._eye_vertex]
             self._openness.write(self._open.data)
@@ -136,7 +138,7 @@ class GpuMesh:
 
     def draw_faces(self, program: moderngl.Program, which: NDArray[np.int64]) -> None:
         """Draw some faces, by their numbers in drawing order, whatever group they belong to."""
-        self._some_indices.write(self.layout.corners[which].data)
+        self._some_indices.write(self.layout.corners.take(which, axis=0).data)
         draw_triangles(self._array(program, some=True), 3 * len(which), 0)
 
     def _array(self, program: moderngl.Program, *, some: bool = False) -> moderngl.VertexArray:

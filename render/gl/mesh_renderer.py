@@ -67,11 +67,11 @@ class MeshRenderer:
         first_edges = np.linalg.norm(mesh.vertices[faces[:, 0]] - mesh.vertices[faces[:, 1]], axis=1)
         self._edge = {g.first: float(np.quantile(first_edges[_indices([g])], 0.9)) for g in groups}
         self._reach = _longest_edges(mesh.vertices[faces])
-        self._insides: dict[RGB, NDArray[np.bool_]] = {}
+        insides: dict[RGB, list[DrawGroup]] = {}
         for group in solid:
             if group.look.back_color is not None:
-                backs = self._insides.setdefault(group.look.back_color, np.zeros(len(faces), dtype=bool))
-                backs[group.first : group.first + group.count] = True
+                insides.setdefault(group.look.back_color, []).append(group)
+        self._insides = {color: _indices(groups) for color, groups in insides.items()}
         self._thin = [group for group in solid if group.look.thin]
         self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
         edged = _indices([group for group in solid if not group.look.thin])
@@ -101,8 +101,8 @@ class MeshRenderer:
         facing = self._gpu.surface.facing(view.eye_in_head)
         # lashes may be so thin in this picture that without samples they would break up into specks
         as_lines = bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
-        target.begin(backdrop)
-        self._set_state(target, blend=False)
+        target.begin(backdrop, view.box(self._gpu.shown))
+        self._set_state(blend=False)
         soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
         for group in self._gpu.layout.groups:
             if group not in soft and not (as_lines and group.look.thin):
@@ -115,7 +115,7 @@ class MeshRenderer:
         for group in soft:
             self._draw_soft(view, target, group)
         if as_lines and self._hairline_pass is not None:
-            self._set_state(target, blend=True)
+            self._set_state(blend=True)
             pull = view.depth_step(_HAIRLINE_PULL * self._radius)
             self._hairline_pass.draw(target, self._gpu.vertices, view.clip_bytes, pull)
         target.finish()
@@ -135,7 +135,7 @@ class MeshRenderer:
         view = MeshView(target, *pose, *place, lights_on_camera=False)
         self._gpu.light_by(balls=False)
         target.begin(None)
-        self._set_state(target, blend=False)
+        self._set_state(blend=False)
         for group in self._gpu.layout.groups:
             cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
             program = self._gpu.program("flat", group, frozenset(), alpha=cut > 0)
@@ -146,11 +146,11 @@ class MeshRenderer:
         target.finish()
         return self._gpu.layout.order
 
-    def _set_state(self, target: RenderTarget, *, blend: bool) -> None:
+    def _set_state(self, *, blend: bool) -> None:
         ctx = self.ctx
         ctx.enable_only(ctx.DEPTH_TEST | (ctx.BLEND if blend else 0))
         ctx.depth_func = "<="
-        ctx.front_face = "cw" if target.top_first else "ccw"  # a picture drawn top row first turns the faces round
+        ctx.front_face = "cw"  # a picture drawn top row first turns the faces round
         ctx.cull_face = "back"
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
 
@@ -172,9 +172,11 @@ class MeshRenderer:
         if not boxes:
             return
         reach = self._reach * np.float32(view.pixels_per_unit * _STRETCH)
-        seen = faces_in_boxes(self._gpu.surface.face_origins, reach, view.clip, target.size, boxes) & ~facing
+        origins = self._gpu.surface.face_origins
         for color, backs in self._insides.items():
-            which = np.flatnonzero(seen & backs)
+            away = backs[~facing.take(backs)]
+            near = faces_in_boxes(origins.take(away, axis=1), reach.take(away), view.clip, target.size, boxes)
+            which = away[near]
             if len(which):
                 program = self._gpu.inside_program()
                 view.write(program)
@@ -183,9 +185,9 @@ class MeshRenderer:
 
     def _draw_soft(self, view: MeshView, target: RenderTarget, group: DrawGroup) -> None:
         """What is (nearly) solid first, with depth; then the soft rest over it."""
-        self._set_state(target, blend=False)
+        self._set_state(blend=False)
         self._draw_studio(view, group, _TWO_SIDED, alpha=(_SOLID_ALPHA, 2.0))
-        self._set_state(target, blend=True)
+        self._set_state(blend=True)
         target.drawn.depth_mask = False
         self._draw_studio(view, group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
         target.drawn.depth_mask = True

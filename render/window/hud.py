@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from render.gl.render_target import RenderTarget
 from render.gl.shader_programs import make_program, set_uniforms
+from render.gl.unlocked_gl import copy_box
 from render.window.text_panel import Color, line_panel, table_panel
 
 if TYPE_CHECKING:
@@ -82,16 +83,16 @@ class Hud:
         now_s = time.monotonic()
         return any(now_s > until_s for _, until_s in self._notices)
 
-    def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool) -> None:
-        """Show `scene`, which fills `onto`, and everything over it; rows run the same way in both."""
+    def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool, turned: bool) -> None:
+        """Show `scene`, which fills `onto`, and everything over it; `turned`: rows of `onto` count from below, as those
+        of a window do."""
         size = scene.size
-        where: dict[str, object] = {"size": size, "upwards": 1.0 if scene.top_first else -1.0}
+        where: dict[str, object] = {"size": size, "upwards": -1.0 if turned else 1.0}
         self._ctx.enable_only(0)
-        if mirror:
+        if mirror or not copy_box(self._ctx, onto, scene.framebuffer, (0, 0, *size), turned=turned):
             onto.use()
-            self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=1.0, size=size, upwards=1.0)
+            self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=float(mirror), **where)
         else:
-            self._ctx.copy_framebuffer(onto, scene.framebuffer)
             onto.use()
         now_s = time.monotonic()
         self._notices = [notice for notice in self._notices if now_s <= notice[1]]

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from scipy.sparse import random as random_sparse
 from torch.nn import functional as F
 
+from core.networks.alignment import aligned
 from engine.flow.backends import native_library
 from engine.flow.backends.backend import CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.native import NativeBackend
-from engine.flow.backends.native_library import NativeError, Plan, Scratch, aligned, library, missing, pointer
+from engine.flow.backends.native_library import NativeError, Plan, Scratch, library, missing, pointer
 from engine.flow.backends.native_motion import NativeMotion, Winograd, affine, run_taps, style_weights
 from engine.flow.backends.native_packing import packed, square_taps, tap_weights, winograd_weights
 from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +57,25 @@ class LidContact:
         self._share = np.concatenate(
             [share * (1 - LOWER_SHARE), np.full(len(lashes), 1 - LOWER_SHARE), -share * LOWER_SHARE]
         )
+
+    @property
+    def vertices(self) -> NDArray[np.int64]:
+        """[n] all that are looked at or moved, in ascending order."""
+        return np.union1d(self._vertices, self._contact).astype(np.int64)
+
+    def renumbered(self, vertices: NDArray[np.int64]) -> LidContact:
+        """The same for points of which only `vertices` [m] are there, in ascending order."""
+        contact = copy(self)
+        contact._vertices = np.searchsorted(vertices, self._vertices)
+        contact._contact = np.searchsorted(vertices, self._contact)
+        return contact
+
+    def crossing(self, points: Points) -> bool:
+        """Whether margins cross in `points` [V, 3]: what `separate` would change something about. Heights over the
+        eyeball's middle tell it without angles."""
+        offset = points[self._contact] - self._eyeball.centre
+        sine = offset[:, 1] / np.maximum(np.sqrt(np.einsum("nd,nd->n", offset, offset)), 1e-9)
+        return bool((sine[LOWER] > sine[UPPER]).any())
 
     def separate(self, points: Points) -> None:
         """Part crossing margins in `points` [V, 3], in place."""

@@ -20,6 +20,7 @@ from capture.synthetic.head.paint import SkinFields, shirt_thickness, skin_color
 from capture.synthetic.head.palette import Palette
 from capture.synthetic.head.part_paint import LASH, eye_colors, teeth_colors, tongue_colors
 from capture.synthetic.head.subdivision import triangulated
+from capture.synthetic.head.unit_contacts import UnitContacts
 from core.mesh import Material, Mesh, MeshPart
 from core.sphere import Sphere, fit_sphere
 
@@ -99,6 +100,15 @@ class HeadModel:
     def base(self) -> Points:
         """[V, 3] this person's base mesh at rest, before subdivision."""
         return self._base
+
+    @property
+    def units(self) -> NDArray[np.float32]:
+        """[52, V, 3] how the base mesh moves by each unit alone, before lids and lips are kept apart."""
+        return self._flat_units.reshape(self._units.shape)
+
+    def unit_contacts(self) -> UnitContacts:
+        """What keeps lids and lips apart, for who adds up the units himself."""
+        return UnitContacts(self._base, self.units, self._lips, self._contacts)
 
     def vertices(self, weights: NDArray[np.floating] | Mapping[str, float] | None = None) -> Points:
         """[n, 3] finished vertices for 52 unit weights (0 … 1), in the order of `unit_names` or by name."""
@@ -200,7 +210,7 @@ class HeadModel:
 
     def _fitted_units(self, bend: Bend | None) -> Points:
         """[52, V, 3] unit targets, as large as this face is, whose blinks just close these eyes and whose lips meet."""
-        size = _face_size(self._base, self.data) / _face_size(self.data.vertices.astype(np.float64), self.data)
+        size = face_size(self._base, self.data) / face_size(self.data.vertices.astype(np.float64), self.data)
         units = np.stack([self.data.dense(f"unit/{name}") for name in self.unit_names]).astype(np.float64) * size
         if bend is not None:
             units = bend(units, self._base)
@@ -260,7 +270,7 @@ class HeadModel:
         return worn
 
 
-def _face_size(base: Points, data: HeadData) -> float:
+def face_size(base: Points, data: HeadData) -> float:
     """Mean of the distance between the eyes and of that from the eyes to the mouth, metres."""
     centres = [base[data.part_vertices(f"eye_{side}")].mean(axis=0) for side in SIDES]
     mouth = base[data.part_vertices("teeth_upper")].mean(axis=0)

@@ -57,7 +57,18 @@ class LipContact:
 
     def separate(self, points: Points) -> None:
         """Part lips that overlap more than at rest, in `points` [V, 3], in place."""
-        self._move(points, np.maximum(-self.gaps(points) - REST_OVERLAP, 0) / 2)
+        self._move(points, self.parting(self.gaps(points)))
+
+    def parting(self, gaps: Points) -> Points:
+        """[38] by which lips that overlap more than at rest have to part on either side, for `gaps` [38] between them,
+        metres."""
+        return np.maximum(-gaps - REST_OVERLAP, 0) / 2
+
+    def followers(self, count: int) -> sp.csr_matrix:
+        """[`count` vertices, 38] how far each vertex of the base mesh rises for what `parting` says."""
+        share = (self._share[:, None] * self._sign).ravel()
+        column = np.tile(np.arange(len(self._contact)), len(self._rings))
+        return sp.csr_matrix((share, (self._rings.ravel(), column)), shape=(count, len(self._contact)))
 
     def _move(self, points: Points, opening: Points) -> None:
         """Move upper lip up and lower lip down by `opening` [38]."""

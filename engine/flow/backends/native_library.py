@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from core.cache_folder import cache_folder, keep, refusal, temporary_folder
 from core.errors import InputError
+from core.networks.alignment import aligned
 
 log = logging.getLogger(__name__)
 
@@ -137,14 +138,6 @@ def _processor() -> str:
         return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
     except OSError:
         return platform.processor() + platform.machine()
-
-
-def aligned(*shape: int) -> NDArray[np.float32]:
-    """Zeroed float32 array that begins on a cache line."""
-    count = int(np.prod(shape))
-    raw = np.zeros(count + 16, np.float32)
-    start = (-raw.ctypes.data // 4) % 16
-    return raw[start : start + count].reshape(shape)
 
 
 def pointer(array: NDArray[Any] | None) -> ctypes.c_void_p | None:

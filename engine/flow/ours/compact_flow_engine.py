@@ -107,8 +107,8 @@ class CompactFlowEngine(FaceEngine[CodeOffset]):
         self._belief = float(np.clip(self._belief + (step_s if trusted else -step_s) / _FADE_S, 0.0, 1.0))
         return self._belief * self._trusted
 
-    def _controllers(self, face: NDArray[np.float64]) -> tuple[NDArray[np.float64], None]:
-        return face.copy(), None
+    def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
+        return self._followed(shown.face.copy(), shown)
 
     def _closing(self, shown: FaceState) -> NDArray[np.float64]:
         """The flow moves lids itself; only the last of the way is finished."""
