@@ -2,8 +2,10 @@
 
 Part of `python -m benchmarks.likeness`, which prints it first. Rigs: `tools.artist_rigs`; who plays what:
 `rig_performers`; what is driven: `rig_heads`. A pair is independent where performer's, avatar's and engine's bases all
-differ: these are run. With `also_shared` pairs are run, too, of which one is by an artist of the engine's, in rows of
-their own (performer and avatar of one artist are never paired: the same shapes on both sides prove nothing). Rows:
+differ: these are run. The program's units are what several artists agree on; here they are what all but the avatar's
+agree on (the prior that names the driver's expression has learned from all of them). With `also_shared` pairs are run,
+too, of which one is by an artist of the engine's, in rows of their own (performer and avatar of one artist are never
+paired: the same shapes on both sides prove nothing). Rows:
 
 - tracker's coefficients, own rig: what the face landmarker says, less what it says at rest, on the avatar's own units;
 - our estimate, own rig: the engine's estimated weights on the avatar's own units (the estimate alone);
@@ -33,13 +35,18 @@ from rich.table import Table
 from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, film, playable
+from calib.rig.expression_basis import ExpressionUnits
+from capture.synthetic.studio.artists import OWN
 from core.errors import InputError
 from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
 from tools.artist_rigs import load_rig
+from tools.assets.make_units import template_without
 
 ENGINE_BASES = frozenset({"cc0"})
-"""Whose units the program's template and prior are made of. Whoever changes these changes this, too."""
+"""Whose units the program's cannot do without: its mesh and its blinks are this artist's."""
+ARTIST_OF = {"cc0": OWN, "ict": "ict", "valid": "valid", "mpfb2": "mpfb"}
+"""Basis of a rig → who of `capture.synthetic.studio.artists.ARTISTS` it is left out as."""
 
 TRACKER, ESTIMATE, OURS, TRUE = (
     "tracker's coefficients, own rig", "our estimate, own rig", "ours, bare mesh", "true units, bare mesh",
@@ -90,7 +97,7 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
             except InputError as error:
                 print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
                 continue
-            engine = ExpressionEngine(head.avatar, "fixed")
+            engine = engine_without(head)
             results += _transfer(head, engine, settings.shared("", head.rig.basis))
             for driver in drivers:
                 if driver.basis != head.rig.basis:
@@ -111,6 +118,12 @@ def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
         yield driver
 
 
+def engine_without(head: RigHead) -> ExpressionEngine:
+    """The engine for a head whose own artist has no say in the units."""
+    units = ExpressionUnits(head.avatar.rig.basis, template_without(ARTIST_OF[head.rig.basis]))
+    return ExpressionEngine(head.avatar, "fixed", units=units)
+
+
 def _transfer(head: RigHead, engine: ExpressionEngine, shared: str) -> Iterator[dict[str, Any]]:
     """True weights through the engine's units: no video, no time."""
     for name in playable(head.rig.units):
@@ -120,7 +133,7 @@ def _transfer(head: RigHead, engine: ExpressionEngine, shared: str) -> Iterator[
 
 
 def _pair(head: RigHead, driver: RigDriver, shared: str) -> Iterator[dict[str, Any]]:
-    engine = ExpressionEngine(head.avatar, "fixed")
+    engine = engine_without(head)
     engine.calibrate(driver.observations[NEUTRAL_FRAME])
     order = [engine.unit_names.index(unit) for unit in UNIT_NAMES]
     estimated, moved = [], []

