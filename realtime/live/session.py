@@ -185,6 +185,7 @@ class LiveSession:
             startup_cpu_s=round(self._inference.startup_cpu_s, 3),
             peak_rss_mb=round(peak_rss_mb(), 1),
             engine=self._inference.engine_name,
+            tracker=self._inference.tracker_why,
             device_states=self._states.seconds(time.monotonic()),
             recording_lost=self._recordings.lost,
             recording_problems=self._recordings.problems,
@@ -229,6 +230,7 @@ class LiveSession:
         if shown:
             newest = max(round(fps), 1)  # those of the last second; a median over the session would only creep
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
+        parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
         parts += ["PAUSED"] * self._inference.paused + ["REC"] * self._recordings.active
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

@@ -2,7 +2,8 @@
 
     capture, inference, main      a thread each (`realtime.live.session`)
     BLAS, OpenCV                  one: inside the thread that calls them
-    the tracker's networks        the inference thread itself (`core.networks.threads`)
+    the tracker's networks        the inference thread itself (`capture.face.networks.openvino`); with MediaPipe one
+                                  beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
     film encoder and writers      one thread each, which give way to all others
     flow engine                   all cores, eight at most (`engine.flow.backends.native_library`)
