@@ -92,7 +92,9 @@ typedef struct {
     float *front;  // [faces] twice the area in the picture, negative where the back shows
     float *depth;  // [height, stride]
     int32_t *seen; // [height, stride] face, -1 where none; its back: -2 - face
-    uint32_t *picture, *before, *backdrop; // [height, width] 0xAARRGGBB; room for eight more behind the picture
+    uint32_t *picture, *backdrop; // [height, width] 0xAARRGGBB; room for eight more behind the picture
+    uint32_t *blends;             // [most_blends, 2] place and colour
+    int32_t most_blends, count;
     float *row; // [3, stride]
     void *runs; // [width, 128 bytes]
     int32_t box[4]; // where the head is in the picture, and was in the last one
@@ -556,15 +558,14 @@ static void smooth_edge(const View *v, Work *w, int32_t one, int32_t other) {
         int next = j + (beyond > 0) - (beyond < 0);
         next = next < 0 ? 0 : next >= size[side] ? size[side] - 1 : next;
         long own = (long)y * v->width + x, far = flat ? (long)next * v->width + x : (long)y * v->width + next;
-        w->picture[own] = mixed(w->before[own], w->before[far], fmaxf(0.5f - fabsf(beyond), 0));
+        if (w->count == w->most_blends) return;
+        w->blends[2 * w->count] = (uint32_t)own; // written when all have been read
+        w->blends[2 * w->count++ + 1] = mixed(w->picture[own], w->picture[far], fmaxf(0.5f - fabsf(beyond), 0));
     }
 }
 
 static void smooth_outlines(const Scene *s, const View *v, Work *w) {
-    for (int row = w->box[1]; row < w->box[1] + w->box[3]; ++row) {
-        long at = (long)row * v->width + w->box[0];
-        memcpy(w->before + at, w->picture + at, sizeof(uint32_t) * w->box[2]);
-    }
+    w->count = 0;
     for (int e = 0; e < s->edges; ++e) {
         const int32_t *d = s->edge + 8 * e;
         int left = w->front[d[4]] > 0, right = w->front[d[5]] > 0;
@@ -594,6 +595,7 @@ static void smooth_outlines(const Scene *s, const View *v, Work *w) {
             }
         }
     }
+    for (int i = 0; i < w->count; ++i) w->picture[w->blends[2 * i]] = w->blends[2 * i + 1];
 }
 
 // A face thinner than a pixel as a strip at least one pixel wide along its longest side, as opaque as it covers a pixel.

@@ -87,7 +87,11 @@ class _View(ctypes.Structure):
 class _Work(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("vertex", "normal", "front", "depth", "seen")),
-        *((name, ctypes.c_void_p) for name in ("picture", "before", "backdrop", "row", "runs")),
+        *((name, ctypes.c_void_p) for name in ("picture", "backdrop", "blends")),
+        ("most_blends", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+        ("row", ctypes.c_void_p),
+        ("runs", ctypes.c_void_p),
         ("box", ctypes.c_int32 * 4),
         ("stride", ctypes.c_int32),
     )
@@ -288,12 +292,15 @@ class Painter:
         self._seen = np.full((height + 1, stride), -1, dtype=np.int32)
         self._room = np.zeros(height * width + _LANES, dtype=np.uint32)
         self._picture = self._room[:-_LANES].reshape(height, width)
-        self._before = np.zeros((height, width), dtype=np.uint32)
+        self._blends = np.zeros(
+            (height * width // 4, 2), dtype=np.uint32
+        )  # edges cross fewer pixels, even of ragged hair
+        self._work.blends, self._work.most_blends = pointer(self._blends), len(self._blends)
         self._work.depth, self._work.seen, self._work.stride = pointer(self._depth), pointer(self._seen), stride
         self._row = np.zeros((3, stride), dtype=np.float32)
         self._runs = np.zeros((width, _RUN_BYTES), dtype=np.uint8)
         self._work.row, self._work.runs = pointer(self._row), pointer(self._runs)
-        self._work.picture, self._work.before = pointer(self._picture), pointer(self._before)
+        self._work.picture = pointer(self._picture)
 
 
 def _own_vertices(layout: RenderLayout) -> tuple[list[tuple[int, int]], NDArray[np.int64], NDArray[np.int64]]:
