@@ -3,13 +3,14 @@
 import ctypes
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from core.camera import PUBLISHED_INTRINSICS, look_at
 from core.mesh import Material
-from core.native.compiled_library import missing
+from core.native.compiled_library import NativeError, loaded, missing
 from render.gl import mesh_renderer
 from render.gl.gl_context import is_software
 from render.gl.mesh_renderer import MeshRenderer
@@ -24,11 +25,17 @@ SIZE = PUBLISHED_INTRINSICS.width
 
 
 @pytest.fixture(scope="module")
-def compiled():
+def compiled(tmp_path_factory):
     if reason := missing():
         pytest.skip(reason)
+    try:
+        quick = loaded(painter.SOURCE, tmp_path_factory.mktemp("native")).is_quick()
+    except NativeError as error:
+        pytest.fail(f"there is a compiler, but it does not take painter.c: {error}")
+    if not quick:
+        pytest.skip("the processor has no AVX2")
     found = painter.library()
-    assert found is not None, "there is a compiler, but it does not take painter.c"
+    assert found is not None
     return found
 
 
@@ -155,6 +162,13 @@ def test_without_a_compiler_opengl_draws_and_the_log_says_why(tmp_path, monkeypa
         assert painter.library.__wrapped__(tmp_path) is None
     assert "no C compiler found" in caplog.text
     assert "OpenGL's software rasteriser" in caplog.text
+
+
+def test_a_processor_that_is_too_slow_for_it_is_left_to_opengl(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(painter, "loaded", lambda *_: SimpleNamespace(is_quick=lambda: 0))
+    with caplog.at_level(logging.INFO):
+        assert painter.library.__wrapped__(tmp_path) is None
+    assert "AVX2" in caplog.text
 
 
 def test_compiled_once_for_a_folder(compiled, tmp_path):
