@@ -64,8 +64,10 @@ class Parts:
     eyeballs: tuple[Sphere | None, Sphere | None]
     whole: NDArray[np.int64]
 
-    def has(self, *kinds: Kind) -> bool:
-        return bool(np.isin(self.kind, kinds).any())
+    def has(self, *kinds: Kind, least: int = 1) -> bool:
+        """Whether there is a piece of these kinds, of so many vertices at `least`."""
+        sizes = np.bincount(self.component[np.isin(self.kind, kinds)], minlength=1)
+        return int(sizes.max()) >= least
 
 
 def skin_pieces(

@@ -205,6 +205,14 @@ def test_names_in_artists_words(name: str, said: str | None) -> None:
     assert meaning(name) == said
 
 
+def test_scraps_of_a_scan_are_no_accessories(landmarks: np.ndarray, face: Piece) -> None:
+    scrap = ("scrap", *grid(np.array([[[0.3, 0.1, 0.4], [0.32, 0.1, 0.4]], [[0.3, 0.12, 0.4], [0.32, 0.12, 0.4]]])))
+    found, _ = told(head(face, scrap), landmarks)
+    assert found.has(Kind.RIGID)
+    assert not found.has(Kind.RIGID, least=30)
+    assert told(head(face, *glasses(landmarks, "piece")), landmarks)[0].has(Kind.RIGID, least=30)
+
+
 def test_names_of_a_few_faces_say_nothing_of_the_whole(face: Piece) -> None:
     """A scalp painted with a material called hair is still the head."""
     mesh = head(face)
