@@ -100,7 +100,8 @@ typedef struct {
     int32_t most_blends, count;
     float *row; // [3, stride]
     void *runs; // [width, 128 bytes]
-    int32_t box[4]; // where the head is in the picture, and was in the last one
+    int32_t box[4];     // where the head is in the picture, and was in the last one
+    int32_t changed[4]; // since then
     int32_t stride;
 } Work;
 
@@ -665,6 +666,7 @@ void draw_head(const Scene *s, const View *v, Work *w, const Group **group_of) {
             if (box[2 + k] == 0 || last[k] < box[k]) box[k] = last[k];
             box[2 + k] = end - box[k];
         }
+    memcpy(w->changed, box, sizeof box);
     work_out_normals(s, v, w);
     for (int band = 0; band <= (v->height - 1) / BAND; ++band) w->bands[2 * band] = -1;
     int32_t entries = 0;

@@ -95,6 +95,7 @@ class _Work(ctypes.Structure):
         ("row", ctypes.c_void_p),
         ("runs", ctypes.c_void_p),
         ("box", ctypes.c_int32 * 4),
+        ("changed", ctypes.c_int32 * 4),
         ("stride", ctypes.c_int32),
     )
 
@@ -290,6 +291,12 @@ class Painter:
                 self._group_of,
             )
         return self._picture
+
+    @property
+    def changed(self) -> Box:
+        """Outside of this box the last picture is the one before."""
+        left, first, width, height = self._work.changed
+        return left, first, width, height
 
     def _make_room(self, width: int, height: int) -> None:
         self._size, self._behind = (width, height), None

@@ -125,16 +125,18 @@ def test_a_moving_head_leaves_nothing_behind(ctx, compiled, sphere, monkeypatch)
     monkeypatch.setattr(mesh_renderer, "library", lambda: compiled)
     mesh = replace(sphere(), materials=(Material("white", (1, 1, 1, 1)),))
     kept, backdrop = MeshRenderer(ctx, mesh, detail=1e-6), Backdrop(ctx)
-    target = RenderTarget(ctx, SIZE, SIZE)
+    targets = [RenderTarget(ctx, SIZE, SIZE) for _ in range(2)]
     for right, away in ((0.0, 0.0), (1.5, 0.0), (-1.6, -1.0), (90.0, 0.0), (0.4, 9.0), (0.2, 0.1)):
         pose = np.eye(4)
         pose[[0, 2], 3] = right, away
         fresh = MeshRenderer(ctx, mesh, detail=1e-6)
         pictures = []
         for renderer in (kept, fresh):
-            renderer.render(target, FRONT, PUBLISHED_INTRINSICS, pose, backdrop)
-            pictures.append(target.rgb())
+            renderer.render(targets[renderer is kept], FRONT, PUBLISHED_INTRINSICS, pose, backdrop)
+            pictures.append(targets[renderer is kept].rgb())
         np.testing.assert_array_equal(*pictures)
+        shown = targets[True].framebuffer.read(components=3, alignment=1)
+        np.testing.assert_array_equal(np.frombuffer(shown, np.uint8).reshape(SIZE, SIZE, 3), pictures[0])
 
 
 def test_what_is_put_is_what_opengl_then_shows(ctx):
@@ -145,6 +147,11 @@ def test_what_is_put_is_what_opengl_then_shows(ctx):
     np.testing.assert_array_equal(target.rgb(), expected)
     shown = np.frombuffer(target.framebuffer.read(components=3, alignment=1), np.uint8).reshape(48, 64, 3)
     np.testing.assert_array_equal(shown, expected)
+    for left, first, width, height in ((5, 7, 11, 3), (20, 30, 4, 18), (0, 0, 64, 1)):
+        picture[first : first + height, left : left + width] ^= 0x00F0F0F0
+        target.put(picture, (left, first, width, height))
+    shown = np.frombuffer(target.framebuffer.read(components=3, alignment=1), np.uint8).reshape(48, 64, 3)
+    np.testing.assert_array_equal(shown, target.rgb())
     with pytest.raises(ValueError, match=r"\[48, 64\]"):
         target.put(picture[1:])
 
