@@ -79,7 +79,8 @@ def finish(running: Running, setting: Setting) -> dict[str, Any]:
         status = running.process.wait(timeout=max(left, 0.1))
     except subprocess.TimeoutExpired:
         status = None
-    _end_group(running.process)
+    finally:  # also where this process is told to end
+        _end_group(running.process)
     try:
         found: dict[str, Any] = json.loads(setting.result(running.name).read_text())
     except (OSError, ValueError):
@@ -115,9 +116,15 @@ def measure(names: list[str], setting: Setting, until: float, keep: Callable[[st
 
 def train(names: list[str], setting: Setting, seconds: float, keep: Callable[[str, dict[str, Any]], None]) -> None:
     """The stages side by side: each starts from the network that comes with this program."""
-    running = [start(name, setting.lasting(seconds), seconds + _STARTING_S) for name in names]
-    for each in running:
-        keep(each.name, finish(each, setting))
+    starting = _STARTING_S * (_PATIENCE if setting.short else 1.0)
+    running = [start(name, setting.lasting(seconds), seconds + starting) for name in names]
+    try:
+        for each in running:
+            keep(each.name, finish(each, setting))
+    finally:
+        for each in running:
+            if each.process.poll() is None:
+                _end_group(each.process)
 
 
 def compare(parts: dict[str, dict[str, Any]], setting: Setting) -> dict[str, Any]:
@@ -143,7 +150,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         measured.remove("pairs")
     budget = options.budget or (_BUDGET_S if stages else _WITHOUT_TRAINING_S)
     training_s = min(_SHORT_TRAINING_S if setting.short else _TRAINING_S, budget / 2) if stages else 0.0
-    reserve = training_s + 2 * _STARTING_S if stages else 0.0
+    starting = _STARTING_S * (_PATIENCE if setting.short else 1.0)
+    reserve = training_s + 2 * starting if stages else 0.0
     result: dict[str, Any] = {"device": options.device, "budget_s": budget, "parts": {}}
 
     def keep(name: str, found: dict[str, Any]) -> None:
@@ -153,7 +161,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     measure(measured, setting, began + max(0.0, budget - reserve), keep)
     if stages:
-        train(stages, setting, min(training_s, began + budget - time.monotonic() - _STARTING_S), keep)
+        train(stages, setting, min(training_s, began + budget - time.monotonic() - starting), keep)
     result["pictures"] = compare(result["parts"], setting)
     result["missing"] = missing(result["parts"])
     result["unequal"] = [name for name, part in result["parts"].items() if part.get("equal") is False]
@@ -190,6 +198,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="rendered pairs to train on; rendered here when not given")
     parser.add_argument("--no-training", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # parts at work are ended, too
     result = run(options)
     print(f"{result['seconds']:.0f} s; {options.out / 'gpu.json'}")
     for title in ("missing", "unequal"):

@@ -24,7 +24,7 @@ from calib.survey.coarse_mesh import MOST_FACES, Binding, coarsened
 from calib.survey.extent import check_extent
 from calib.survey.hand_landmarks import Points, load_hand_landmarks
 from calib.survey.placement import check_axes
-from core.cache_folder import cache_folder, keep, reading
+from core.cache_folder import alone, cache_folder, keep, reading
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.errors import InputError
 from core.mesh import Mesh
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from calib.survey.head_survey import HeadSurvey
     from calib.survey.views import Studio
 
-PREPARATION_VERSION = 36  # raised when the same file would come out differently
+PREPARATION_VERSION = 37  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 _ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
@@ -133,11 +133,41 @@ def prepare_avatar(
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
     by_hand = points is not None
-    with reading(place, _KEPT):
-        if not refresh and place.is_file():
-            return replace(_load(place, name, mesh, key), by_hand=by_hand)
-    survey = partial(_survey, str(path), options=options, points=points)
+
+    def found() -> Avatar | None:
+        with reading(place, _KEPT):
+            if place.is_file():
+                return replace(_load(place, name, mesh, key), by_hand=by_hand)
+        return None
+
+    if not refresh and (avatar := found()) is not None:
+        return avatar
     tell = progress or (lambda _what, _done, _total: None)
+    waited = False
+
+    def waiting() -> None:
+        nonlocal waited
+        waited = True
+        tell("another vfa is preparing this head", 0, None)
+
+    with alone(place, waiting):
+        if waited and (avatar := found()) is not None:
+            return avatar
+        return replace(_made(path, name, mesh, key, options, points, place, tell), by_hand=by_hand)
+
+
+def _made(
+    path: Path | str,
+    name: str,
+    mesh: Mesh,
+    key: str,
+    options: PreparationOptions,
+    points: Points | None,
+    place: Path,
+    tell: Progress,
+) -> Avatar:
+    """Prepared now, and kept in `place`."""
+    survey = partial(_survey, str(path), options=options, points=points)
     try:
         avatar = _prepare(name, mesh, key, survey, tell)
     except InputError:
@@ -150,7 +180,7 @@ def prepare_avatar(
             "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
         ) from error
     keep(place, partial(_save, avatar=avatar), _KEPT)
-    return replace(avatar, by_hand=by_hand)
+    return avatar
 
 
 def _load_head(path: Path, options: PreparationOptions) -> Mesh:

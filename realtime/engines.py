@@ -29,8 +29,8 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     """
     if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
         raise InputError(
-            f"{avatar.name}: moved by the shapes in its file, which only the expression engine does; leave out --engine "
-            "or --checkpoint"
+            f"{avatar.name}: moved by the shapes in its file, which only the expression engine does; leave out "
+            "--engine or --checkpoint"
         )
     checkpoint = options.checkpoint or (COMPACT_FILE if options.engine == "flow" else None)
     if checkpoint is not None:

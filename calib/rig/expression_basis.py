@@ -97,9 +97,11 @@ class ExpressionUnits:
     Attributes:
         names: of the 52 units, in the order of the weights.
         shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
+        complete: whether they leave nothing to close.
     """
 
     shut_lids = False
+    complete: bool = False
 
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis

@@ -30,6 +30,8 @@ Array = NDArray[np.float32]
 class Units(Protocol):
     """`calib.rig.expression_basis.ExpressionUnits`, or `calib.rigging.morphs.MorphUnits`."""
 
+    @property
+    def complete(self) -> bool: ...
     def fields(self) -> UnitFields: ...
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum: ...
@@ -56,6 +58,7 @@ class UnitSkin:
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
+        self._complete = units.complete  # their lids need no evening out, either
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
@@ -81,8 +84,9 @@ class UnitSkin:
             ]
         )
         lids = (fields.lids[0] - jaw @ fields.lids[1][self._jaw]).toarray()
-        self._retargeter.even(skin)
-        self._retargeter.even(lids)
+        if not self._complete:
+            self._retargeter.even(skin)
+            self._retargeter.even(lids)
         return skin, sparse.csr_matrix(lids)
 
     def _arrange(self, rig: FaceRig, skin: Array, lids: sparse.csr_matrix) -> None:
@@ -110,7 +114,7 @@ class UnitSkin:
         self._place[np.concatenate([order, still])] = np.arange(count)
 
     def vertices(
-        self, weights: NDArray[np.float64], gaze: NDArray[np.float64], lids: NDArray[np.float64]
+        self, weights: NDArray[np.float64], gaze: NDArray[np.float64], lids: NDArray[np.float64] | None
     ) -> NDArray[np.float32]:
         """[R, 3] avatar units, for weights [52]; gaze and lids as `Retargeter.vertices` takes them."""
         units = self._summed(weights)

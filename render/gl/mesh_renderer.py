@@ -16,11 +16,13 @@ from render.gl.line_passes import HairlinePass, OutlinePass
 from render.gl.mesh_view import MeshView
 from render.gl.render_target import Backdrop, RenderTarget
 from render.gl.shader_programs import set_uniforms
+from render.gl.unlocked_gl import has_screen_order
 from render.mesh.looks import RGB, PartLook
 from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, is_closed
 from render.mesh.openings import Openings, faces_in_boxes
 from render.mesh.surface_normals import Outlines
+from render.native.painter import PaintedView, Painter, can_paint, library
 
 if TYPE_CHECKING:
     import moderngl
@@ -74,14 +76,25 @@ class MeshRenderer:
         self._insides = {color: _indices(groups) for color, groups in insides.items()}
         self._thin = [group for group in solid if group.look.thin]
         self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
-        edged = _indices([group for group in solid if not group.look.thin])
-        self._outlines = Outlines(MeshEdges(mesh.vertices, faces, edged))
+        edged = MeshEdges(mesh.vertices, faces, _indices([group for group in solid if not group.look.thin]))
+        self._outlines = Outlines(edged)
         self._outline_pass = OutlinePass(ctx, self._outlines.most)
         lashes = faces[_indices(self._thin)]
         tints = np.full((len(lashes), 3), 0.08, dtype=np.float32)
         if mesh.vertex_colors is not None:
             tints = np.asarray(mesh.vertex_colors[lashes].mean(axis=1) * 0.7, dtype=np.float32)  # they lie in shade
         self._hairline_pass = HairlinePass(ctx, lashes, tints) if len(lashes) else None
+        self._black: NDArray[np.uint32] | None = None
+        self._painter: Painter | None = None
+        if self._software and detail is not None and has_screen_order() and can_paint(self._gpu.layout):
+            compiled = library()
+            if compiled is not None:
+                closed = {first for first, is_so in self._closed.items() if is_so}
+                self._painter = Painter(
+                    compiled, mesh, self._gpu.layout, edged, closed=closed, tints=tints, repeat=self._gpu.repeat
+                )
+                self._centres = np.zeros((len(mesh.vertices), 3), dtype=np.float32)
+                self._centres[self._gpu.eyeballs.vertices] = self._gpu.eyeballs.centres
 
     def set_vertices(self, vertices: NDArray[np.float32]) -> None:
         """Take this frame's vertices [V, 3] float32, before the head pose."""
@@ -97,10 +110,13 @@ class MeshRenderer:
     ) -> None:
         """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
         view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
-        self._gpu.light_by(balls=True)
-        facing = self._gpu.surface.facing(view.eye_in_head)
         # lashes may be so thin in this picture that without samples they would break up into specks
         as_lines = bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
+        if self._painter is not None and not target.samples:
+            self._paint(self._painter, target, view, backdrop, as_lines=as_lines)
+            return
+        self._gpu.make_ready(balls=True)
+        facing = self._gpu.surface.facing(view.eye_in_head)
         target.begin(backdrop, view.box(self._gpu.shown))
         self._set_state(blend=False)
         soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
@@ -120,6 +136,27 @@ class MeshRenderer:
             self._hairline_pass.draw(target, self._gpu.vertices, view.clip_bytes, pull)
         target.finish()
 
+    def _paint(
+        self, painter: Painter, target: RenderTarget, view: MeshView, backdrop: Backdrop | None, *, as_lines: bool
+    ) -> None:
+        """The same picture without OpenGL."""
+        gpu = self._gpu
+        if backdrop is None and (self._black is None or self._black.shape != target.size[::-1]):
+            self._black = np.zeros(target.size[::-1], dtype=np.uint32)
+        behind = self._black if backdrop is None else backdrop.picture(target.size)
+        assert behind is not None
+        painted = PaintedView(
+            target.size,
+            view.clip,
+            view.lights,
+            {first for first, edge in self._edge.items() if edge * view.pixels_per_unit < _DENSE_EDGE_PX},
+            self._openings.boxes(gpu.vertices, view.clip, target.size),
+            as_lines,
+            view.depth_step(_HAIRLINE_PULL * self._radius),
+            view.depth_step(_OUTLINE_PULL * self._radius),
+        )
+        target.put(painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind))
+
     def render_flat(
         self,
         target: RenderTarget,
@@ -133,7 +170,7 @@ class MeshRenderer:
         """
         pose, place = (T_camera_world, intrinsics, T_world_head), (self._centre, self._radius)
         view = MeshView(target, *pose, *place, lights_on_camera=False)
-        self._gpu.light_by(balls=False)
+        self._gpu.make_ready(balls=False)
         target.begin(None)
         self._set_state(blend=False)
         for group in self._gpu.layout.groups:

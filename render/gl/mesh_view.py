@@ -27,6 +27,7 @@ class MeshView:
     Attributes:
         clip: [4, 4] from the head's frame to clip space.
         eye_in_head: [3] the camera's position in the head's frame.
+        lights: [3, 3] rotation from the head's frame into the axes the lights stand in.
         pixels_per_unit: size of one unit at the mesh's centre.
     """
 
@@ -53,11 +54,11 @@ class MeshView:
         self._centre_z = max(centre_z, self._near)
         self.clip = _TOP_ROW_FIRST @ gl_projection(intrinsics, self._near, self._far) @ T_camera_head
         self.clip_bytes = _column_major(self.clip)
-        lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
+        self.lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
         self._uniforms = {
             "clip_from_head": self.clip_bytes,
             "camera_from_head": _column_major(T_camera_head),
-            "light_from_head": _column_major(lights),
+            "light_from_head": _column_major(self.lights),
         }
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
         self.pixels_per_unit = intrinsics.fx / self._centre_z

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.gl.shader_programs import make_program, set_uniforms
-from render.gl.unlocked_gl import copy_box, finish, store_as_screen
-from render.mesh.openings import Box
+from render.gl.unlocked_gl import copy_box, finish, has_screen_order, store_as_screen, write_as_screen
+from render.mesh.openings import Box, around
 
 if TYPE_CHECKING:
     import moderngl
@@ -44,8 +44,8 @@ class RenderTarget:
         if geometry:
             attachments.append(ctx.texture(size, 2, dtype="f4"))
         depth = None if samples else ctx.depth_renderbuffer(size)
-        self.framebuffer = ctx.framebuffer(attachments, depth)
-        self._drawn = self.framebuffer
+        self._framebuffer = ctx.framebuffer(attachments, depth)
+        self._drawn = self._framebuffer
         if samples:
             color = ctx.renderbuffer(size, 4, samples=samples)
             self._drawn = ctx.framebuffer([color], ctx.depth_renderbuffer(size, samples=samples))
@@ -54,10 +54,30 @@ class RenderTarget:
         self._copied: moderngl.Texture | None = None
         self._box = self._whole = (0, 0, width, height)  # what may be drawn in, and was since the backdrop was whole
         self._behind: Backdrop | None = None
+        self._put: NDArray[np.uint32] | None = None  # the picture, where no OpenGL drew it
+        self._put_shown = True
 
     @property
     def size(self) -> tuple[int, int]:
         return self.width, self.height
+
+    @property
+    def framebuffer(self) -> moderngl.Framebuffer:
+        """What holds the finished picture."""
+        if not self._put_shown and self._put is not None:
+            write_as_screen(self.texture, self._put)
+            self._put_shown = True
+        return self._framebuffer
+
+    def put(self, picture: NDArray[np.uint32]) -> None:
+        """Take a finished picture [H, W] 0xFFRRGGBB, first row at the top, instead of drawing one.
+
+        It is not copied, and goes to the graphics side only when it is wanted there. Raises ValueError where it is of
+        another size, or OpenGL cannot take its order of bytes (`has_screen_order`).
+        """
+        if picture.shape != (self.height, self.width) or not has_screen_order():
+            raise ValueError(f"expected [{self.height}, {self.width}] and OpenGL's own library, got {picture.shape}")
+        self._put, self._put_shown, self._behind = picture, False, None
 
     @property
     def drawn(self) -> moderngl.Framebuffer:
@@ -70,13 +90,14 @@ class RenderTarget:
         Over a backdrop, drawing until the next `begin` is kept inside `box` (None: everywhere), and only there, and
         where was drawn before, is it painted anew.
         """
+        self._put = None
         self._drawn.use()
         self.ctx.disable(self.ctx.BLEND)
         if backdrop is None:
             self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
             self._box, self._behind = self._whole, None
             return
-        stale = _around(self._box, box or self._whole) if self._behind is backdrop else self._whole
+        stale = around(self._box, box or self._whole) if self._behind is backdrop else self._whole
         self._box, self._behind = box or self._whole, backdrop
         backdrop.paint(self, stale)
         self._drawn.scissor = stale
@@ -106,13 +127,16 @@ class RenderTarget:
         finish(self.ctx)
         self._drawn.scissor = self._whole
         self._drawn.use()
-        if self._drawn is not self.framebuffer:
-            self.ctx.copy_framebuffer(self.framebuffer, self._drawn)
+        if self._drawn is not self._framebuffer:
+            self.ctx.copy_framebuffer(self._framebuffer, self._drawn)
 
     def rgb(self) -> NDArray[np.uint8]:
         """[H, W, 3] uint8, R first."""
         if self._geometry:
             return np.asarray(np.rint(self.float_rgb() * 255.0).clip(0, 255), dtype=np.uint8)
+        if self._put is not None:
+            bgra = self._put.view(np.uint8).reshape(self.height, self.width, 4)
+            return np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), dtype=np.uint8)
         rgba = np.frombuffer(self.framebuffer.read(components=4, alignment=1), dtype=np.uint8)
         return np.asarray(cv2.cvtColor(rgba.reshape(self.height, self.width, 4), cv2.COLOR_RGBA2RGB), dtype=np.uint8)
 
@@ -136,7 +160,7 @@ class RenderTarget:
 
     def release(self) -> None:
         """Free the memory on the graphics side."""
-        for framebuffer in {self.framebuffer, self._drawn, self._copy} - {None}:
+        for framebuffer in {self._framebuffer, self._drawn, self._copy} - {None}:
             assert framebuffer is not None
             for attachment in framebuffer.color_attachments:
                 attachment.release()
@@ -159,21 +183,33 @@ class Backdrop:
         set_uniforms(self._program, centre_color=centre, corner_color=corner)
         self._screen = ctx.vertex_array(self._program, [])
         self._kept: moderngl.Framebuffer | None = None
+        self._picture: NDArray[np.uint32] | None = None
 
     def paint(self, target: RenderTarget, box: Box) -> None:
         """Fill the colours of `target` in a box; its depth is left as it is."""
         if target.samples:
             self._draw(target.drawn, target.size)
-            return
-        if self._kept is None or self._kept.size != target.size:
+        else:
+            copy_box(self._ctx, target.drawn, self._of_size(target.size), box)
+
+    def picture(self, size: tuple[int, int]) -> NDArray[np.uint32]:
+        """[H, W] 0xFFRRGGBB, first row at the top; the same array until another size is asked for."""
+        if self._picture is None or self._picture.shape != size[::-1]:
+            rgba = np.frombuffer(self._of_size(size).read(components=4, alignment=1), dtype=np.uint8)
+            bgra = cv2.cvtColor(rgba.reshape(size[1], size[0], 4), cv2.COLOR_RGBA2BGRA)
+            self._picture = np.ascontiguousarray(bgra).view(np.uint32)[..., 0]
+        return self._picture
+
+    def _of_size(self, size: tuple[int, int]) -> moderngl.Framebuffer:
+        if self._kept is None or self._kept.size != size:
             if self._kept is not None:
                 self._kept.color_attachments[0].release()
                 self._kept.release()
-            texture = self._ctx.texture(target.size, 4)
+            texture = self._ctx.texture(size, 4)
             store_as_screen(texture)
             self._kept = self._ctx.framebuffer([texture])
-            self._draw(self._kept, target.size)
-        copy_box(self._ctx, target.drawn, self._kept, box)
+            self._draw(self._kept, size)
+        return self._kept
 
     def _draw(self, onto: moderngl.Framebuffer, size: tuple[int, int]) -> None:
         onto.scissor = (0, 0, *size)
@@ -181,10 +217,3 @@ class Backdrop:
         self._ctx.disable(self._ctx.DEPTH_TEST | self._ctx.CULL_FACE | self._ctx.BLEND)
         set_uniforms(self._program, size=size)
         self._screen.render(vertices=3)
-
-
-def _around(one: Box, other: Box) -> Box:
-    """The smallest box that holds both."""
-    left, low = min(one[0], other[0]), min(one[1], other[1])
-    right, high = max(one[0] + one[2], other[0] + other[2]), max(one[1] + one[3], other[1] + other[3])
-    return left, low, right - left, high - low

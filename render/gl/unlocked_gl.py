@@ -12,6 +12,9 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.spans import span
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ def _library() -> ctypes.CDLL | None:
         library.glBindFramebuffer.argtypes = [ctypes.c_uint, ctypes.c_uint]
         library.glBlitFramebuffer.argtypes = [ctypes.c_int] * 8 + [ctypes.c_uint, ctypes.c_uint]
         library.glBindTexture.argtypes = [ctypes.c_uint, ctypes.c_uint]
+        library.glTexSubImage2D.argtypes = [ctypes.c_uint, *[ctypes.c_int] * 5, *[ctypes.c_uint] * 2, ctypes.c_void_p]
         library.glTexImage2D.argtypes = [ctypes.c_uint, *[ctypes.c_int] * 5, *[ctypes.c_uint] * 2, ctypes.c_void_p]
     except (OSError, AttributeError) as error:
         log.info("drawing keeps Python's lock (%s): tracking may wait for the picture", error)
@@ -96,6 +100,21 @@ def store_as_screen(texture: moderngl.Texture) -> None:
     if library is not None:
         library.glBindTexture(_TEXTURE_2D, texture.glo)
         library.glTexImage2D(_TEXTURE_2D, 0, _RGBA8, *texture.size, 0, _BGRA, _UNSIGNED_BYTE, None)
+
+
+def has_screen_order() -> bool:
+    """Whether `store_as_screen` has an effect."""
+    return _library() is not None
+
+
+def write_as_screen(texture: moderngl.Texture, picture: NDArray[np.uint32]) -> None:
+    """Fill a texture that is stored as the screen's with [H, W] 0xAARRGGBB; needs `has_screen_order`."""
+    library = _library()
+    assert library is not None
+    with span("gl"):
+        library.glBindTexture(_TEXTURE_2D, texture.glo)
+        address = picture.ctypes.data
+        library.glTexSubImage2D(_TEXTURE_2D, 0, 0, 0, *texture.size, _BGRA, _UNSIGNED_BYTE, address)
 
 
 def copy_box(

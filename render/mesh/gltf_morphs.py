@@ -46,7 +46,7 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
             )
         displacement = np.zeros((len(names), count, 3), dtype=np.float32)
         _fill(gltf, blocks, names, displacement)
-        return MorphTargets(names, displacement)
+        return MorphTargets(names, displacement, _marked(gltf.json))
 
 
 def has_rig_mark(path: Path) -> bool:
@@ -59,6 +59,10 @@ def has_rig_mark(path: Path) -> bool:
             content = parse_json(file.read(length), str(path), _LARGEST_JSON)
     except (OSError, ValueError, struct.error, InputError):
         return False
+    return _marked(content)
+
+
+def _marked(content: object) -> bool:
     asset = content.get("asset") if isinstance(content, dict) else None
     extras = asset.get("extras") if isinstance(asset, dict) else None
     return isinstance(extras, dict) and RIG_MARK in extras
@@ -93,7 +97,8 @@ def _blocks(gltf: GltfFile) -> list[_Block]:
         for primitive in mesh.get("primitives", []):
             if not _TRIANGLES <= primitive.get("mode", _TRIANGLES) <= _FAN:
                 continue
-            names = [*(primitive.get("extras") or mesh.get("extras") or {}).get("targetNames", [])]
+            stated = ((primitive.get("extras") or {}), (mesh.get("extras") or {}))
+            names = [*next((each["targetNames"] for each in stated if "targetNames" in each), [])]
             block = _Block(gltf, node, primitive, names)
             position = primitive["attributes"]["POSITION"]
             if position in seen:

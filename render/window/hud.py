@@ -127,7 +127,12 @@ class Hud:
         height, width = self._driver.shape[:2]
         shown = max(min(round(size[0] * _DRIVER_SHARE), round(_DRIVER_MOST_PX * self.scale)), 1)
         box = (shown, max(round(shown * height / width), 1))
-        small = cv2.resize(self._driver, box, interpolation=cv2.INTER_AREA if width > shown else cv2.INTER_LINEAR)
+        large = self._driver
+        while large.shape[1] >= 2 * box[0] and large.shape[0] >= 2 * box[1]:  # halves are quick, other shares are not
+            large = np.asarray(
+                cv2.resize(large, (large.shape[1] // 2, large.shape[0] // 2), interpolation=cv2.INTER_AREA)
+            )
+        small = cv2.resize(large, box, interpolation=cv2.INTER_LINEAR)
         self._upload("driver", np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2RGBA), dtype=np.uint8))
         place = (size[0] - margin - box[0], margin, *box)
         texture = self._textures["driver"]

@@ -29,7 +29,8 @@ class LandmarkNetwork(Protocol):
     """One face landmarker. Owned by one thread at a time; a context manager."""
 
     def run(self, rgb: NDArray[np.uint8], time_ms: int = 0) -> NetworkAnswer | None:
-        """The face in `rgb` [H, W, 3], or None. `time_ms` has to increase from picture to picture of a video."""
+        """The face in `rgb` [H, W, 3], or None. `time_ms` has to increase from picture to picture of a video, whose
+        pictures have one size until `forget`."""
 
     def forget(self, time_ms: int) -> None:
         """Drop the face that is followed: the next picture is searched. `time_ms` has to increase as for `run`."""

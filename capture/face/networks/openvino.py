@@ -36,10 +36,11 @@ from core.errors import InputError
 from core.face_regions import ALL_LANDMARKS
 from core.networks.engine_cache import CacheEntry
 from core.networks.openvino import compiled_model, last_line, library, processor
-from core.networks.threads import FACE_NETWORK_THREADS
 from core.untrusted import opened_zip, zip_entry
 
 LANDMARKS_PX = 256
+THREADS = 1
+"""The one that asks: the networks are small, and the other cores draw (`realtime.threads.cores`)."""
 _LARGEST_MEMBER = 16 << 20
 _GRAPH_VERSION = "1"
 """To be raised whenever what is compiled from one and the same model file changes."""
@@ -115,7 +116,7 @@ def _compile(name: str, content: bytes, step: Callable[[Any], Any], cache_dir: P
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": FACE_NETWORK_THREADS,
+        "INFERENCE_NUM_THREADS": THREADS,
         "ENABLE_CPU_PINNING": False,  # the thread is the caller's, who does other things as well
     }
     facts = {
@@ -290,7 +291,7 @@ class OpenVinoLandmarks(Closeable):
             self._region = around_landmarks(points)
             points = self._smoother(points, time_ms)
         height, width = rgb.shape[:2]
-        return NetworkAnswer((points / [[width], [height], [width]]).T, self._scores(points))
+        return NetworkAnswer(np.ascontiguousarray(points.T) / (width, height, width), self._scores(points))
 
     def _searched(self, rgb: NDArray[np.uint8]) -> Region | None:
         boxes, keypoints, _ = self._detector.candidates(rgb)

@@ -13,6 +13,8 @@ import os
 import platform
 import shutil
 import subprocess
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ def library(cache_dir: Path | None = None) -> ctypes.CDLL:
     except OSError as error:
         raise NativeError(f"native kernels: cannot be loaded ({error}); use another backend") from error
     loaded.winograd_scratch.restype = ctypes.c_long
+    loaded.plan_begin.restype = ctypes.c_void_p
     loaded.pool_start(ctypes.c_int(thread_count()))
     return loaded
 
@@ -159,3 +162,26 @@ class Scratch:
     def allocate(self) -> None:
         self._buffers = [aligned(self._floats) for _ in range(thread_count())]
         self.pointers = (ctypes.c_void_p * len(self._buffers))(*[b.ctypes.data for b in self._buffers])
+
+
+class Plan:
+    """Calls of kernels, written down once and run as often as wanted: one call from Python, and its lock not held.
+
+    `calls` issues them; what they point to must stay where it is as long as the plan lives. Raises NativeError where
+    there is no memory for it.
+    """
+
+    def __init__(self, kernels: ctypes.CDLL, calls: Callable[[], None]) -> None:
+        self._kernels = kernels
+        self._address = ctypes.c_void_p(kernels.plan_begin())
+        try:
+            calls()
+        finally:
+            whole = bool(kernels.plan_end())
+            if self._address:
+                weakref.finalize(self, kernels.plan_free, self._address)
+        if not whole:
+            raise NativeError("native kernels: not enough memory; close other programs, or use another backend")
+
+    def __call__(self) -> None:
+        self._kernels.plan_run(self._address)

@@ -198,20 +198,18 @@ def describing_units(person: Person) -> Array:
     template = HeadModel(model.identity, model.palette, data=template_data(), topology=model.topology)
     units, own = (unit_displacements(head).reshape(len(person.unit_names), -1) for head in (template, model))
     size = np.maximum(np.einsum("ud,ud->u", units, units), 1e-12)
-    if not person.bent:
-        return np.diag(_gains(person.unit_names, np.sqrt(np.einsum("ud,ud->u", own, own) / size)))
-    normal, across = units @ units.T, units @ own.T
-    ridge = _PROJECTION_RIDGE * float(np.median(size))
-    gains = np.diag(np.diag(across) / size)
-    return np.asarray(np.linalg.solve(normal + ridge * np.eye(len(normal)), across + ridge * gains))
-
-
-def _gains(names: Sequence[str], farther: Array) -> Array:
-    """[52] how many times each unit counts that goes so many times as far [52] as its namesake."""
-    gains = farther.clip(0, _MOST_GAIN)
-    gains[[name.startswith(AS_THEY_ARE) for name in names]] = 1.0
-    gains[names.index("mouthClose")] = gains[names.index("jawOpen")]  # it closes what the jaw opens, however far
-    return gains
+    labels = np.diag(np.sqrt(np.einsum("ud,ud->u", own, own) / size).clip(0, _MOST_GAIN))
+    if person.bent:
+        normal, across = units @ units.T, units @ own.T
+        ridge = _PROJECTION_RIDGE * float(np.median(size))
+        gains = np.diag(np.diag(across) / size)
+        labels = np.linalg.solve(normal + ridge * np.eye(len(normal)), across + ridge * gains)
+    names = person.unit_names
+    close, jaw = names.index("mouthClose"), names.index("jawOpen")
+    alone = np.array([name.startswith(AS_THEY_ARE) for name in names])
+    labels[:, alone] = np.eye(len(names))[:, alone]
+    labels[:, close] = labels[jaw, jaw] * np.eye(len(names))[:, close]  # it closes what the jaw opens, however far
+    return np.asarray(labels)
 
 
 def unit_displacements(model: HeadModel) -> Array:
