@@ -58,7 +58,7 @@ class UnitSkin:
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
-        self._complete = units.complete  # their lids need no evening out, either
+        self._complete = units.complete  # their lids need no evening out, their teeth no placing
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
@@ -94,7 +94,8 @@ class UnitSkin:
         count = len(rig.rest)
         fields = skin.reshape(count, -1, 3)
         moves = np.abs(fields).max(axis=2) > _SMALL * float(np.ptp(rig.rest, axis=0).max())
-        moves[self._retargeter.placed] = False
+        placed = self._retargeter.placed
+        moves[np.setdiff1d(placed, rig.jaw.vertices) if self._complete else placed] = False
         near_lids = (np.diff(lids.indptr) > 0) & moves.any(axis=1)
         elsewhere = moves.any(axis=1) & ~near_lids
         patches = [*_patches(np.flatnonzero(near_lids), rig.rest), *_patches(np.flatnonzero(elsewhere), rig.rest)]
@@ -131,7 +132,7 @@ class UnitSkin:
         if units.lids is not None:
             self._moved[self._near_lids] += self._lids @ units.lids
         vertices = self._moved.take(self._place, axis=0)
-        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True)
+        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True, teeth_placed=self._complete)
         return vertices
 
     def _features(
