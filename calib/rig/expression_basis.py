@@ -103,7 +103,7 @@ class ExpressionUnits:
     Attributes:
         names: of the 52 units, in the order of the weights.
         shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
-        complete: whether they leave nothing to close.
+        complete: whether they shut eyes and move teeth themselves.
     """
 
     shut_lids = False

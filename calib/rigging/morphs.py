@@ -74,7 +74,7 @@ class MorphUnits:
     Attributes:
         names: of the 52 units, in the order of the weights.
         shut_lids: its blinks are made for this head.
-        complete: they shut its eyes entirely, nothing is left to close.
+        complete: they shut its eyes entirely and move teeth and tongue: nothing is left to do.
     """
 
     names = UNIT_NAMES

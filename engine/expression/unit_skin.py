@@ -59,7 +59,8 @@ class UnitSkin:
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
-        self._evening = () if units.complete else tuple(retargeter.lids)  # complete units' lids are even
+        self._complete = units.complete  # their lids need no evening out, their teeth no placing
+        self._evening = () if units.complete else tuple(retargeter.lids)
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
@@ -117,9 +118,11 @@ class UnitSkin:
         count, small = len(rig.rest), _SMALL * float(np.ptp(rig.rest, axis=0).max())
         along = (skin > small) | (skin < -small)
         moves = along[:, 0::3] | along[:, 1::3] | along[:, 2::3]
-        moves[self._retargeter.placed] = False
+        placed = self._retargeter.placed
+        placed = np.setdiff1d(placed, rig.jaw.vertices) if self._complete else placed
+        moves[placed] = False
         moving = moves.any(axis=1) | (np.diff(led.indptr) > 0)
-        moving[self._retargeter.placed] = False
+        moving[placed] = False
         near_lids, elsewhere = moving & (np.diff(lids.indptr) > 0), moving & (np.diff(lids.indptr) == 0)
         patches = [*_patches(np.flatnonzero(near_lids), rig.rest), *_patches(np.flatnonzero(elsewhere), rig.rest)]
         self._patches, start = [], 0
@@ -159,7 +162,7 @@ class UnitSkin:
         if units.lids is not None:
             self._moved[self._near_lids] += self._lids @ units.lids
         vertices = self._moved.take(self._place, axis=0)
-        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True)
+        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True, teeth_placed=self._complete)
         return vertices
 
     def _moved_controllers(self, units: UnitSum) -> Array:

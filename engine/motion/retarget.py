@@ -124,14 +124,16 @@ class Retargeter:
         lids: NDArray[np.float64] | None,
         *,
         evened: bool = False,
+        teeth_placed: bool = False,
     ) -> None:
-        """Place what moves as one piece, and close the lids, in `vertices` [R, 3] whose skin is where it belongs."""
+        """Place what moves as one piece, and close the lids, in `vertices` [R, 3] whose skin is where it belongs, and
+        whose teeth and tongue are if they are `teeth_placed`."""
         rig = self._rig
-        if len(self._rest_jaw):
+        if len(self._rest_jaw) and not teeth_placed:
             vertices[rig.jaw.vertices] = self._rest_jaw @ jaw.rotation.T.astype(np.float32) + jaw.shift.astype(
                 np.float32
             )
-        if len(rig.jaw.upper) and jaw.yielding.any():
+        if len(rig.jaw.upper) and jaw.yielding.any() and not teeth_placed:
             vertices[rig.jaw.upper] += jaw.yielding.astype(np.float32)
         if lids is not None:
             for lid, (closing, raised) in zip(self.lids, lids.tolist(), strict=True):
