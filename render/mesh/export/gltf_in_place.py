@@ -113,7 +113,9 @@ class _Rigging:
     def _shift(self, block: Block, new: Grown) -> NDArray[np.float64]:
         """[c', 3] how far vertices of the rigged mesh stand from where the file has them, as the file stores it."""
         rigged = self._rigged
-        there = new.mix @ rigged.file_rest[block.vertices].astype(np.float64)
+        loaded = rigged.file_rest[block.vertices].astype(np.float64)
+        stored = new.mix @ np.einsum("nij,nj->ni", block.inverse, loaded - block.T_file[:, :, 3])
+        there = np.einsum("nij,nj->ni", new.T_file[:, :, :3], stored) + new.T_file[:, :, 3]
         off = rigged.mesh.vertices[new.vertex] - there
         off[np.abs(off).max(axis=1) < _STANDS * np.ptp(rigged.mesh.vertices, axis=0).max()] = 0.0
         return np.asarray(np.einsum("nij,nj->ni", inverted(np.asarray(new.T_file[:, :, :3])), off))

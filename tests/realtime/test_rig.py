@@ -1,0 +1,306 @@
+"""`vfa rig`: the shapes are those that live shows, whatever carries them, and an artist's come back in."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calib.avatar import Avatar, prepare_avatar
+from calib.rigging.morphs import MorphUnits
+from capture.synthetic import builtin_avatar_path
+from core.errors import InputError
+from core.expression_units import UNIT_NAMES
+from engine.expression.expression_engine import ExpressionEngine
+from realtime.rig.doubts import measured
+from realtime.rig.given_shapes import with_given
+from realtime.rig.head_shapes import HeadShapes, gaze_of, head_shapes, taking
+from realtime.rig.naming import targets, written
+from realtime.rig.sheet import draw_sheet
+from realtime.rig_command import RigOptions, rig
+from render.mesh.export.gltf_document import GltfDocument
+from render.mesh.export.obj_shapes import save_obj_shapes
+from render.mesh.export.vrm_expressions import VRM_PRESETS
+from render.mesh.gltf_buffers import read_gltf_file
+from render.mesh.mesh_io import load_mesh
+
+
+@pytest.fixture(scope="module")
+def shapes(lowpoly: Avatar) -> HeadShapes:
+    return head_shapes(lowpoly, targets("arkit"))
+
+
+def _moved(shapes: HeadShapes, name: str) -> np.ndarray[Any, Any]:
+    number = [target.name for target in shapes.targets].index(name)
+    return np.asarray(shapes.posed[number] - shapes.neutral)
+
+
+def test_every_unit_is_there_and_is_what_the_engine_shows(shapes: HeadShapes, lowpoly: Avatar) -> None:
+    assert shapes.rigged.names == UNIT_NAMES
+    engine = ExpressionEngine(lowpoly)
+    still = np.zeros((2, 2))
+    at_rest = engine.posed(np.zeros(52), still)
+    for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkRight", "browInnerUp"):
+        weights = np.array([float(unit == name) for unit in UNIT_NAMES])
+        np.testing.assert_allclose(_moved(shapes, name), engine.posed(weights, still) - at_rest, atol=1e-6)
+
+
+def test_left_is_the_persons_own_left(shapes: HeadShapes) -> None:
+    for unit in ("eyeBlink", "mouthSmile", "eyeLookOut"):
+        for side, sign in (("Left", 1), ("Right", -1)):  # the world's x is picture-right, the person's left
+            moved = np.linalg.norm(_moved(shapes, f"{unit}{side}"), axis=1)
+            assert sign * (moved @ shapes.neutral[:, 0]) > 0, f"{unit}{side}"
+
+
+def test_eyes_look_where_the_name_says(shapes: HeadShapes, lowpoly: Avatar) -> None:
+    left = lowpoly.rig.eyes[1].ball
+    front = left[np.argmax(shapes.neutral[left, 2])]
+    assert _moved(shapes, "eyeLookUpLeft")[front, 1] > 0
+    assert _moved(shapes, "eyeLookDownLeft")[front, 1] < 0
+    assert _moved(shapes, "eyeLookOutLeft")[front, 0] > 0
+    assert _moved(shapes, "eyeLookInLeft")[front, 0] < 0
+    assert not gaze_of({"eyeLookOutLeft": 1.0})[0].any(), "each eye has its own"
+
+
+def test_mouth_close_shuts_an_open_jaw(shapes: HeadShapes, lowpoly: Avatar) -> None:
+    chin = np.argmax(np.linalg.norm(_moved(shapes, "jawOpen")[lowpoly.rig.jaw.vertices], axis=1))
+    teeth = lowpoly.rig.jaw.vertices[chin]
+    both = _moved(shapes, "jawOpen") + _moved(shapes, "mouthClose")
+    assert np.linalg.norm(both[teeth]) > 0.5 * np.linalg.norm(_moved(shapes, "jawOpen")[teeth]), "the jaw stays open"
+
+
+def test_bones_that_turn_the_eyes_keep_them(lowpoly: Avatar) -> None:
+    own = head_shapes(lowpoly, targets("arkit")[:16], own_eyes=True)
+    balls = np.concatenate([eye.ball for eye in lowpoly.rig.eyes])
+    assert not (own.posed[:, balls] - own.neutral[balls]).any()
+
+
+def test_names() -> None:
+    assert written("eyeBlinkLeft", "pascal") == "EyeBlinkLeft"
+    assert written("eyeBlinkLeft", "suffix") == "eyeBlink_L"
+    assert written("mouthLeft", "suffix") == "mouthLeft"
+    assert {target.name for target in targets("vrm")} == set(VRM_PRESETS)
+    for target in targets("vrm"):
+        assert set(target.units) <= set(UNIT_NAMES)
+
+
+def test_what_does_not_move_is_told(shapes: HeadShapes) -> None:
+    report = measured(shapes)
+    by_name = {shape.name: shape for shape in report.shapes}
+    assert "does not move at all" in by_name["tongueOut"].doubts
+    assert by_name["jawOpen"].moves_mm > 10
+    assert json.loads(json.dumps(report.to_json()))["shapes"]["tongueOut"]["vertices"] == 0
+
+
+def test_a_torn_shape_and_lids_that_stay_open_are_told(shapes: HeadShapes) -> None:
+    posed = shapes.posed.copy()
+    number = UNIT_NAMES.index("cheekPuff")
+    posed[number, ::2] += [0.0, 0.0, 0.4]
+    posed[UNIT_NAMES.index("eyeBlinkLeft")] = shapes.neutral
+    report = measured(replace(shapes, posed=posed))
+    by_name = {shape.name: " ".join(shape.doubts) for shape in report.shapes}
+    assert "drawn out" in by_name["cheekPuff"]
+    assert "% of the eye open" in by_name["eyeBlinkLeft"]
+
+
+def test_a_sheet_shows_all_of_them(shapes: HeadShapes) -> None:
+    few = replace(shapes, targets=shapes.targets[:3], posed=shapes.posed[:3])
+    sheet = draw_sheet(few, frozenset({shapes.targets[0].name}))
+    assert sheet.shape[2] == 3
+    assert sheet.std() > 10
+
+
+def test_an_artists_shape_is_taken_and_the_others_stay(shapes: HeadShapes, tmp_path: Path) -> None:
+    folder = tmp_path / "shapes"
+    save_obj_shapes(shapes.rigged, folder)
+    assert len(list(folder.glob("*.obj"))) == 53
+    edited = load_mesh(folder / "cheekPuff.obj")
+    for path in folder.glob("*.obj"):
+        if path.stem not in ("cheekPuff", "neutral"):
+            path.unlink()
+    lines = (folder / "cheekPuff.obj").read_text().splitlines()
+    row = next(number for number, line in enumerate(lines) if line.startswith("v "))
+    x, y, z = edited.vertices[0] + np.float32([0, 0, 0.01])
+    lines[row] = f"v {x:.9g} {y:.9g} {z:.9g}"
+    (folder / "cheekPuff.obj").write_text("\n".join(lines) + "\n")
+    rigged, names = with_given(shapes.rigged, folder)
+    assert names == ("cheekPuff",)
+    count = len(rigged.mesh.vertices)
+    number = UNIT_NAMES.index("cheekPuff")
+    change = rigged.shapes[number].dense(count) - shapes.rigged.shapes[number].dense(count)
+    np.testing.assert_allclose(change[0], [0, 0, 0.01], atol=1e-5)
+    assert np.abs(change[1:]).max() < 1e-5
+    assert rigged.shapes[0] is shapes.rigged.shapes[0]
+    shown = taking(shapes, rigged).posed[number] - shapes.posed[number]
+    assert np.abs(shown[0]).max() > 0.05  # avatar units are larger than the file's
+
+
+def _given(shapes: HeadShapes, folder: Path, edit: Any) -> None:
+    save_obj_shapes(shapes.rigged, folder)
+    path = folder / "jawOpen.obj"
+    lines = path.read_text().splitlines()
+    edit(lines)
+    path.write_text("\n".join(lines) + "\n")
+    with_given(shapes.rigged, folder)
+
+
+def test_shapes_of_another_mesh_are_refused_with_the_reason(shapes: HeadShapes, tmp_path: Path) -> None:
+    def lost(lines: list[str]) -> None:
+        lines.insert(0, "v 0 0 0")
+
+    def sorted_anew(lines: list[str]) -> None:
+        first = next(number for number, line in enumerate(lines) if line.startswith("f "))
+        lines[first] = "f 1/1 2/2 9/9"
+
+    def scaled(lines: list[str]) -> None:
+        for number, line in enumerate(lines):
+            if line.startswith("v "):
+                lines[number] = "v " + " ".join(f"{100 * float(word):.9g}" for word in line.split()[1:])
+
+    def none(lines: list[str]) -> None:
+        first = next(number for number, line in enumerate(lines) if line.startswith("v "))
+        lines[first] = "v nan 0 0"
+
+    cases = {
+        "vertices of this rig": lost,
+        "order of vertices": sorted_anew,
+        "axes and the scale": scaled,
+        "finite": none,
+    }
+    for number, (reason, edit) in enumerate(cases.items()):
+        with pytest.raises(InputError, match=reason):
+            _given(shapes, tmp_path / str(number), edit)
+    folder = tmp_path / "named"
+    save_obj_shapes(shapes.rigged, folder)
+    (folder / "jawOpen.obj").rename(folder / "jawDrop.obj")
+    with pytest.raises(InputError, match="jawDrop"):
+        with_given(shapes.rigged, folder)
+
+
+def _rig(folder: Path, **given: Any) -> None:
+    rig(RigOptions(**({"avatar": "lowpoly", "out": folder / "rigged.glb"} | given)))
+
+
+@pytest.mark.usefixtures("lowpoly")
+def test_a_rigged_file_is_driven_by_its_own_shapes(tmp_path: Path, shapes: HeadShapes) -> None:
+    _rig(tmp_path, report=tmp_path / "rig.json")
+    out = tmp_path / "rigged.glb"
+    assert json.loads((tmp_path / "rig.json").read_text())["avatar"] == "lowpoly"
+    again = prepare_avatar(out)
+    assert again.file_mesh.morphs is not None
+    assert again.file_mesh.morphs.names == UNIT_NAMES
+    units = MorphUnits(again)
+    assert units.complete
+    engine = ExpressionEngine(again, units=units)
+    weights = np.array([float(unit == "jawOpen") for unit in UNIT_NAMES])
+    still, count = np.zeros((2, 2)), len(again.file_mesh.vertices)
+    moved = (engine.posed(weights, still) - engine.posed(np.zeros(52), still))[:count]
+    np.testing.assert_allclose(moved, _moved(shapes, "jawOpen")[:count], atol=0.03)
+    rigged, names = with_given(shapes.rigged, out)
+    assert set(names) == set(UNIT_NAMES)
+    for own, taken in zip(shapes.rigged.shapes, rigged.shapes, strict=True):
+        np.testing.assert_allclose(taken.dense(count), own.dense(count), atol=2e-5)
+
+
+def vrm(folder: Path, old: bool) -> Path:
+    """The lowpoly head as a VRM avatar that one joint moves."""
+    document = GltfDocument.of(read_gltf_file(builtin_avatar_path("lowpoly")))
+    bone = document.add("nodes", {"name": "head", "translation": [0.0, 0.1, 0.0]})
+    document.json["scenes"][document.json.get("scene", 0)]["nodes"].append(bone)
+    inverse = np.eye(4, dtype="<f4")
+    inverse[3, 1] = -0.1
+    matrices = document.add_array(inverse.reshape(1, 16), None)
+    skin = document.add("skins", {"joints": [bone], "inverseBindMatrices": matrices})
+    for node in document.json["nodes"]:
+        if "mesh" in node:
+            node["skin"] = skin
+    for mesh in document.json["meshes"]:
+        for primitive in mesh["primitives"]:
+            count = document.json["accessors"][primitive["attributes"]["POSITION"]]["count"]
+            primitive["attributes"]["JOINTS_0"] = document.add_array(np.zeros((count, 4), dtype="<u2"))
+            weights = np.tile(np.array([[1, 0, 0, 0]], dtype="<f4"), (count, 1))
+            primitive["attributes"]["WEIGHTS_0"] = document.add_array(weights)
+    bones = {"humanBones": [{"bone": "head", "node": bone}]} if old else {"humanBones": {"head": {"node": bone}}}
+    name = "VRM" if old else "VRMC_vrm"
+    properties = [{"name": m.get("name", "")} for m in document.json["materials"]]
+    extra = {"materialProperties": properties} if old else {"specVersion": "1.0"}
+    document.json["extensions"] = {name: {"humanoid": bones, **extra}}
+    document.json["extensionsUsed"] = [name]
+    path = folder / "avatar.vrm"
+    path.write_bytes(document.to_glb())
+    return path
+
+
+@pytest.mark.parametrize(("old", "names"), [(True, "arkit"), (False, "vrm")])
+def test_a_vrm_avatar_keeps_its_bones_and_gets_expressions(tmp_path: Path, old: bool, names: str) -> None:
+    head = vrm(tmp_path, old)
+    before = read_gltf_file(head).json
+    _rig(tmp_path, avatar=str(head), out=tmp_path / "rigged.vrm", names=names)
+    after = read_gltf_file(tmp_path / "rigged.vrm").json
+    assert after["skins"] == before["skins"]
+    assert len(after["nodes"]) == len(before["nodes"])
+    shapes = load_mesh(tmp_path / "rigged.vrm", morphs=True).morphs
+    assert shapes is not None
+    if old:
+        groups = after["extensions"]["VRM"]["blendShapeMaster"]["blendShapeGroups"]
+        assert {group["name"] for group in groups} == set(UNIT_NAMES)
+        assert all(group["binds"] for group in groups)
+        assert len(after["extensions"]["VRM"]["materialProperties"]) == len(after["materials"])
+    else:
+        assert set(after["extensions"]["VRMC_vrm"]["expressions"]["preset"]) == set(VRM_PRESETS)
+        assert set(shapes.names) == set(VRM_PRESETS)
+
+
+def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.rig_command.prepared_avatar", lambda _options: pytest.fail("it was prepared"))
+    there = tmp_path / "rigged.glb"
+    there.write_bytes(b"mine")
+    head = tmp_path / "head.glb"
+    shutil.copy(builtin_avatar_path("lowpoly"), head)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("dear")
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("is there already", {}),
+        ("that is the head itself", {"avatar": str(head), "out": head, "overwrite": True}),
+        ("is a file, expected a folder", {"out": there / "below.glb"}),
+        ("other things in it", {"out": tmp_path / "full", "format": "obj-per-shape", "overwrite": True}),
+        ("--out writes there", {"out": tmp_path / "a.glb", "sheet": tmp_path / "a.glb"}),
+        ("expected a name that ends in", {"out": tmp_path / "a.glb", "sheet": tmp_path / "sheet"}),
+        ("no such folder", {"out": tmp_path / "a.glb", "use_shapes": tmp_path / "nowhere"}),
+        ("no .obj files", {"out": tmp_path / "a.glb", "use_shapes": tmp_path / "full"}),
+    ]
+    for reason, given in cases:
+        with pytest.raises(InputError, match=reason):
+            _rig(tmp_path, **given)
+    assert there.read_bytes() == b"mine"
+
+
+def test_a_wrong_ending_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a name that ends in"):
+        RigOptions(avatar="lowpoly", out=tmp_path / "rigged.fbx")
+    with pytest.raises(InputError, match=r"\.glb or \.vrm"):
+        RigOptions(avatar="lowpoly", out=tmp_path / "rigged.usd", format="glb")
+
+
+def test_usd_holds_every_shape_that_moves(tmp_path: Path, shapes: HeadShapes) -> None:
+    usd = pytest.importorskip("pxr.Usd", reason="needs usd-core: the extra usd")
+    from pxr import UsdSkel
+
+    from render.mesh.export.usd import save_usd
+
+    out = tmp_path / "rigged.usdc"
+    save_usd(shapes.rigged, out, "lowpoly")
+    stage = usd.Stage.Open(str(out))
+    found = {prim.GetName() for prim in stage.Traverse() if prim.IsA(UsdSkel.BlendShape)}
+    assert found == {shape.name for shape in shapes.rigged.shapes if len(shape.rows)}
+
+
+def test_usd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pxr", None)
+    with pytest.raises(InputError, match=r"vfa-live\[usd\]"):
+        _rig(tmp_path, out=tmp_path / "rigged.usda")
