@@ -1,18 +1,28 @@
 """Likeness: does an unrigged head repeat the driver's face? Measured against ground truth.
 
-    python -m benchmarks.likeness [--quick] [--json FILE] [--picture FILE.png] [--engine NAME] [--heads N] [--seed N]
+    python -m benchmarks.likeness [--quick] [--only independent|transfer|own] [--json FILE] …
 
-Test people of the CC0 head, none of whom any model was trained on, perform before simulated depth cameras. Other heads
-(`likeness_heads.HEADS`: CC0 people, other topologies, scales and proportions, units bent off the CC0 basis), written to
-files as bare meshes and prepared as any avatar, are driven by what `vfa animate --head-pose fixed` runs, and compared
-with the same heads performing the same units themselves. Figures: `likeness_metrics`. Besides the engines:
+Two judges, of which the first counts:
+
+*Independent artists* (`likeness_independent`): performers and avatars by artists of whom the program has learned
+nothing, driver's, avatar's and engine's bases all different. Needs their rigs (`tools.artist_rigs`). `--only transfer`
+judges the units' way onto these heads alone: true weights, no video, a few seconds once the heads are prepared.
+`--performers` and `--avatars` name others; `--engine-basis cc0 ict` says whose units the engine under test is made of
+(then nothing of ICT's judges it, unless `--also-shared` asks for it in rows of its own).
+
+*Own* (`--only own`): test people of the CC0 head, whose artist is the engine's, none of whom any model was trained on,
+perform before simulated depth cameras. Other heads (`likeness_heads.HEADS`: CC0 people, other topologies, scales and
+proportions, units bent off the CC0 basis), written to files as bare meshes and prepared as any avatar, are driven by
+what `vfa animate --head-pose fixed` runs, and compared with the same heads performing the same units themselves.
+Figures: `likeness_metrics`. Besides the engines:
 
 - webcam coefficients: the tracker's 52 scores on the head's own true units (a perfect rig);
 - oracle controllers: the true motion at the avatar's controllers, carried by its weights;
 - nothing: the head stays neutral.
 
-JSON: `rows` of {engine, avatar_rig, sensor, turn_deg, light, explained, error_mm, p95_mm, lips_mm, lids_mm, jitter_mm,
-lag_ms, …}, means over heads and drivers of one condition; `takes` with every head and driver; `settings`.
+JSON: `independent`: figures of every driver, head, row and expression; of the own judge `rows` of {engine, avatar_rig,
+sensor, turn_deg, light, explained, error_mm, p95_mm, lips_mm, lids_mm, jitter_mm, lag_ms, …}, means over heads and
+drivers of one condition, and `takes` with every head and driver; `settings`.
 """
 
 import argparse
@@ -32,6 +42,16 @@ from rich.table import Table
 
 from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, kept_film
 from benchmarks.likeness_heads import Head, make_heads
+from benchmarks.likeness_independent import (
+    AVATARS,
+    DRIVERS,
+    ENGINE_BASES,
+    QUICK_AVATARS,
+    QUICK_DRIVERS,
+    Independent,
+    run_independent,
+    tables,
+)
 from benchmarks.likeness_methods import Method, Poses, engine_names, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
@@ -39,6 +59,7 @@ from calib.avatar import Avatar
 from capture.synthetic.studio.clip_studio import ClipStudio
 from core.cache_folder import cache_folder
 from core.errors import InputError
+from tools.artist_rigs import BASES
 
 STILL_S = 0.7  # of the rest at the end, after what was moving has settled
 SECONDS, QUICK_SECONDS = 8.0, 4.4
@@ -164,7 +185,12 @@ def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--quick", action="store_true", help="one driver, three heads, one sensor: within a minute")
+    parser.add_argument("--quick", action="store_true", help="two performers, three heads; own judge: one driver")
+    parser.add_argument("--only", choices=("independent", "transfer", "own"), help="one judge, or the transfer alone")
+    parser.add_argument("--performers", nargs="+", metavar="RIG", help="independent drivers; RIG:plain without paint")
+    parser.add_argument("--avatars", nargs="+", metavar="RIG", help="independent heads")
+    parser.add_argument("--engine-basis", nargs="+", choices=BASES, default=sorted(ENGINE_BASES), metavar="BASIS")
+    parser.add_argument("--also-shared", action="store_true", help="pairs that share an artist with the engine, too")
     parser.add_argument("--heads", type=int, help=f"number of avatars (default {HEADS})")
     parser.add_argument("--drivers", type=int, help="number of drivers before the Kinect (default 4)")
     parser.add_argument("--seconds", type=float, help=f"length of a clip (default {SECONDS:g})")
@@ -188,25 +214,38 @@ def main() -> None:
     )
     if settings.seconds < REST_S + 2:
         parser.error(f"--seconds {settings.seconds:g}: expected {REST_S + 2:g} or more")
-    book = PictureBook() if options.picture else None
     started = time.perf_counter()
+    console, content = Console(width=260), {"settings": vars(options) | {"seconds": settings.seconds}}
+    if options.only != "own":
+        independent = Independent(
+            tuple(options.performers or (QUICK_DRIVERS if quick else DRIVERS)),
+            tuple(options.avatars or (QUICK_AVATARS if quick else AVATARS)),
+            frozenset(options.engine_basis),
+            transfer_only=options.only == "transfer",
+            also_shared=options.also_shared,
+        )
+        results = run_independent(independent, options.cache)
+        content["independent"] = _without_nan(results)
+        for each in tables(results, independent.engine_bases):
+            console.print(each)
+    if options.only in (None, "own"):
+        content |= _judge_on_own_heads(options, settings, console)
+    if options.json:
+        options.json.write_text(json.dumps(content, indent=1, default=str))
+    print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+def _judge_on_own_heads(options: argparse.Namespace, settings: Settings, console: Console) -> dict[str, Any]:
+    """The judge that shares the engine's artist: prints its tables; what goes into the JSON."""
+    book = PictureBook() if options.picture else None
     films = options.cache if options.keep_films else None
     takes = run(settings, methods(options.engine or engine_names(), options.checkpoint), options.cache, films, book)
-    by = ("engine", "avatar_rig", "sensor", "turn_deg", "light")
-    rows = summarise(takes, by)
-    console = Console(width=260)
-    console.print(table("per condition", rows, ("engine", "sensor", "turn_deg", "light")))
+    rows = summarise(takes, ("engine", "avatar_rig", "sensor", "turn_deg", "light"))
+    console.print(table("own artist, per condition", rows, ("engine", "sensor", "turn_deg", "light")))
     console.print(table("per kind of head, all conditions", summarise(takes, ("engine", "kind")), ("engine", "kind")))
     if book is not None:
         book.save(options.picture)
-    if options.json:
-        content = {
-            "rows": _without_nan(rows),
-            "takes": _without_nan(takes),
-            "settings": vars(options) | {"seconds": settings.seconds},
-        }
-        options.json.write_text(json.dumps(content, indent=1, default=str))
-    print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return {"rows": _without_nan(rows), "takes": _without_nan(takes)}
 
 
 if __name__ == "__main__":

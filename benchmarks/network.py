@@ -1,10 +1,14 @@
 """The published per-frame network against the live graph, every backend and precision in one run.
 
 python -m benchmarks.network --json network.json
+python -m benchmarks.network --one-core        processor time on one core: means something on a busy machine, too
 """
 
 import argparse
 import json
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
-from engine.flow.backends.backend import CompileRequest, proven
+from core.networks.openvino import library
+from engine.flow.backends import native_library
+from engine.flow.backends.backend import Backend, CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
-from engine.flow.backends.openvino import library
+from engine.flow.backends.native import NativeBackend
 from engine.flow.backends.select import BackendName, make_backend, select_backend
 from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
@@ -34,7 +40,18 @@ def gflop(call: Any) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def peak_gflops(rounds: int = 12) -> float:
+def on_one_core() -> None:
+    """Leave this process one core and one thread."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
+
+
+def library_has_matrix_unit() -> bool:
+    return native_library.missing() is None and native_library.library().matrix_parts() > 0
+
+
+def peak_gflops(clock: Callable[[], float], rounds: int = 12) -> float:
     """The machine's fp32 peak as measured: the better of a large matrix product and a chain of large 3x3 convolutions.
 
     Shares of it count the operations of direct convolution, so that Winograd's kernels may exceed it.
@@ -53,11 +70,12 @@ def peak_gflops(rounds: int = 12) -> float:
     picture = rng.standard_normal((1, 256, 64, 64)).astype(np.float32)
     work = {"product": 2 * 2048**3 / 1e9, "convolution": chain * 2 * 9 * 256 * 256 * 64 * 64 / 1e9}
     ways = {"product": lambda: torch.mm(a, b), "convolution": lambda: request.infer([picture], share_inputs=True)}
-    ms = in_turn(ways, rounds)
+    ms = in_turn(ways, rounds, clock)
     return max(work[name] / ms[name] * 1e3 for name in work)
 
 
-def measure(checkpoint: Path | None, rounds: int) -> dict[str, Any]:
+def measure(checkpoint: Path | None, rounds: int, *, one_core: bool = False) -> dict[str, Any]:
+    clock = time.process_time if one_core else time.perf_counter
     network = load_checkpoint(checkpoint).network if checkpoint else stand_in_network()
     source, _ = sample_inputs(network.config, 11)
     start, _ = sample_inputs(network.config, 12)
@@ -66,26 +84,31 @@ def measure(checkpoint: Path | None, rounds: int) -> dict[str, Any]:
     live = MotionNetwork(network, source)
     offset = live.neutral_offset(live.encoder(start))
     request = CompileRequest(live, "benchmark", "benchmark")
+    backends: dict[str, Backend] = {name: make_backend(name) for name in (("native",) if one_core else _ON_CPU)}
+    if library_has_matrix_unit():
+        backends["native-winograd"] = NativeBackend(matrix_unit=False)  # what processors without AMX run
+    if torch.cuda.is_available() and not one_core:
+        backends |= {name: make_backend(name) for name in _ON_GPU}
     ways: dict[str, Any] = {"published": lambda: published(driving)}
     runs, refused = {}, {}
-    for name in (*_ON_CPU, *(_ON_GPU if torch.cuda.is_available() else ())):
+    for name, backend in backends.items():
         try:
-            runs[name] = proven(make_backend(name), request)[0]
+            runs[name] = proven(backend, request)[0]
         except BackendError as error:
             refused[name] = str(error)
             continue
         ways[name] = lambda run=runs[name]: run(driving.numpy(), offset.numpy())
-    ms = in_turn(ways, rounds)
+    ms = in_turn(ways, rounds, clock)
     expected = published(driving)
     flow, depth = expected.motion.flow[0].numpy(), expected.rgbd.depth[0, 0].numpy()
-    live_gflop, peak = gflop(lambda: live(driving, offset)), peak_gflops()
+    live_gflop, peak = gflop(lambda: live(driving, offset)), peak_gflops(clock)
     rows = []
     for name, run in runs.items():
         fields = run(driving.numpy(), offset.numpy())
         rows.append(
             {
                 "backend": name,
-                "precision": make_backend(name).precision,
+                "precision": backends[name].precision,
                 "ms": ms[name],
                 "speedup": ms["published"] / ms[name],
                 "gflops": live_gflop / ms[name] * 1e3,
@@ -107,6 +130,7 @@ def measure(checkpoint: Path | None, rounds: int) -> dict[str, Any]:
         "peak_fp32_gflops": peak,
         "backends": rows,
         "refused": refused,
+        "one_core": one_core,
     }
 
 
@@ -134,16 +158,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--compact-only", action="store_true", help="leave the published network out")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--one-core", action="store_true", help="published and native, processor time on one core")
     arguments = parser.parse_args()
-    compact = measure_compact(arguments.compact)
-    print(
-        f"compact: {compact['compact_ms']:.1f} ms, {compact['compact_gflop']:.2f} GFLOP, {compact['compact_backend']}"
-    )
+    if arguments.one_core:
+        on_one_core()  # before anything starts threads
+    compact = {} if arguments.one_core else measure_compact(arguments.compact)
+    if compact:
+        print(f"compact: {compact['compact_ms']:.1f} ms, {compact['compact_gflop']:.2f} GFLOP", end=", ")
+        print(compact["compact_backend"])
     if arguments.compact_only:
         if arguments.json:
             arguments.json.write_text(json.dumps(compact, indent=1) + "\n")
         return
-    result = measure(arguments.checkpoint, arguments.rounds) | compact
+    result = measure(arguments.checkpoint, arguments.rounds, one_core=arguments.one_core) | compact
     ms, work, peak = result["ms_published"], result["gflop_published"], result["peak_fp32_gflops"]
     print(f"published {ms:.0f} ms, {work:.1f} GFLOP; live graph {result['gflop_live']:.1f}; peak {peak:.0f} GFLOP/s")
     for row in result["backends"]:

@@ -4,8 +4,11 @@ Source re-encoded for every frame, modulated weights built anew, filters over on
 colour heads and inpainting, and flow splatted pixel by pixel in Python.
 """
 
+from __future__ import annotations
+
 import math
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +19,9 @@ from torch.nn import functional as F
 from engine.flow.network import layers
 from engine.flow.network.layers import ModulatedConv2d
 from engine.flow.network.network import FaceNetwork, NetworkOutput
-from engine.flow.published.flow_tracking import FlowControllers
+
+if TYPE_CHECKING:
+    from engine.flow.published.flow_tracking import FlowControllers
 
 
 def stand_in_network(seed: int = 0) -> FaceNetwork:

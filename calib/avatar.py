@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,17 +24,18 @@ from calib.survey.coarse_mesh import MOST_FACES, Binding, coarsened
 from calib.survey.extent import check_extent
 from calib.survey.hand_landmarks import Points, load_hand_landmarks
 from calib.survey.placement import check_axes
-from core.cache_folder import cache_folder, keep, reading
+from core.cache_folder import alone, cache_folder, keep, reading
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.errors import InputError
 from core.mesh import Mesh
+from render.mesh.gltf_morphs import has_rig_mark, load_gltf_morphs
 from render.mesh.mesh_io import load_mesh
 
 if TYPE_CHECKING:
     from calib.survey.head_survey import HeadSurvey
     from calib.survey.views import Studio
 
-PREPARATION_VERSION = 34  # raised when the same file would come out differently
+PREPARATION_VERSION = 37  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 _ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
@@ -131,11 +133,41 @@ def prepare_avatar(
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
     by_hand = points is not None
-    with reading(place, _KEPT):
-        if not refresh and place.is_file():
-            return replace(_load(place, name, mesh, key), by_hand=by_hand)
-    survey = partial(_survey, str(path), options=options, points=points)
+
+    def found() -> Avatar | None:
+        with reading(place, _KEPT):
+            if place.is_file():
+                return replace(_load(place, name, mesh, key), by_hand=by_hand)
+        return None
+
+    if not refresh and (avatar := found()) is not None:
+        return avatar
     tell = progress or (lambda _what, _done, _total: None)
+    waited = False
+
+    def waiting() -> None:
+        nonlocal waited
+        waited = True
+        tell("another vfa is preparing this head", 0, None)
+
+    with alone(place, waiting):
+        if waited and (avatar := found()) is not None:
+            return avatar
+        return replace(_made(path, name, mesh, key, options, points, place, tell), by_hand=by_hand)
+
+
+def _made(
+    path: Path | str,
+    name: str,
+    mesh: Mesh,
+    key: str,
+    options: PreparationOptions,
+    points: Points | None,
+    place: Path,
+    tell: Progress,
+) -> Avatar:
+    """Prepared now, and kept in `place`."""
+    survey = partial(_survey, str(path), options=options, points=points)
     try:
         avatar = _prepare(name, mesh, key, survey, tell)
     except InputError:
@@ -148,7 +180,7 @@ def prepare_avatar(
             "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
         ) from error
     keep(place, partial(_save, avatar=avatar), _KEPT)
-    return replace(avatar, by_hand=by_hand)
+    return avatar
 
 
 def _load_head(path: Path, options: PreparationOptions) -> Mesh:
@@ -160,7 +192,22 @@ def _load_head(path: Path, options: PreparationOptions) -> Mesh:
     check_extent(str(path), mesh)
     if options.morphs:
         arkit_morphs(str(path), mesh)  # raises where there are too few
+    elif options.bfm is None and has_rig_mark(path):
+        return _with_rigged_shapes(path, mesh)
     return mesh
+
+
+def _with_rigged_shapes(path: Path, mesh: Mesh) -> Mesh:
+    """A head of `vfa rig` with its shapes: an artist may have corrected them. Without them where they have other names
+    than units."""
+    try:
+        rigged = replace(mesh, morphs=load_gltf_morphs(path))
+        units, _ = arkit_morphs(str(path), rigged)
+    except InputError as reason:
+        log.info("%s: not moved by the shapes in it: %s", path, reason)
+        return mesh
+    log.info("%s: moved by the %d shapes that vfa rig has put into it", path, len(units))
+    return rigged
 
 
 def default_cache_dir() -> Path:
@@ -197,6 +244,7 @@ def _prepare(
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
+    from calib.rigging.template_head import load_template
     from calib.survey.views import Studio
 
     T_camera_world = look_at(PUBLISHED_EYE)
@@ -207,7 +255,8 @@ def _prepare(
         size = f"; of {len(mesh.faces):,} triangles {len(worked.faces):,} are worked out and shown, the others follow"
         log.info("%s%s", name, size)
     tell("the face", 0, len(STEPS) + 1)
-    with Studio(worked) as studio:
+    with ThreadPoolExecutor(1) as beside, Studio(worked) as studio:
+        beside.submit(load_template)
         survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
     display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_model_file import find_face_model
-from capture.face.landmarker_library import DetectionNetwork
+from capture.face.networks.answers import DetectionNetwork
+from capture.face.networks.select import face_networks
 from capture.wrapped_source import WrappedSource
 from core.frame import RgbdFrame
 from core.source import RgbdSource, frames_of
@@ -86,7 +87,7 @@ class UprightSource(WrappedSource):
 
     def open(self) -> None:
         if self._quarter_turns is None:
-            self._detector = DetectionNetwork(find_face_model(self._face_model))
+            self._detector = face_networks(find_face_model(self._face_model)).detector()
             self._finder = UprightFinder(self._detector)
             if self._look is not None:
                 self._look_through(self._look(), self._finder)

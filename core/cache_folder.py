@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from core import cache_limit
@@ -26,6 +27,7 @@ from core.whole_file import remove_left_behind, whole_file
 log = logging.getLogger(__name__)
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_WAIT_S = 0.2
 _told: set[Path] = set()  # folders of which it was told that they cannot be written
 
 
@@ -85,6 +87,34 @@ def reading(path: Path, what: str) -> Iterator[None]:
         cache_limit.used(path)
     except Exception as error:  # whatever is wrong with an entry, it can be made anew
         log.warning("%s: %s kept there is damaged (%s); it is made anew", path, what, _reason(error))
+
+
+@contextmanager
+def alone(path: Path, waiting: Callable[[], object]) -> Iterator[None]:
+    """Within this, no other process that asks makes the same entry: whoever comes second waits for the first, and finds
+    it made. A process that dies lets go. Where no lock can be had, each makes it for itself.
+
+    Args:
+        waiting: called several times a second while another is at work; what it raises ends the wait.
+    """
+    try:
+        make_folder(path.parent)
+        lock = FileLock(path.with_name(f".{path.stem}.lock"), thread_local=False)
+        while True:
+            with suppress(Timeout):
+                lock.acquire(timeout=_WAIT_S)
+                break
+            waiting()
+    except (OSError, NotImplementedError) as error:  # a folder or file system that takes none
+        log.debug("%s: cannot be locked (%s)", path, _reason(error))
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # who waits for it still gets it, and finds the entry made
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def refusal(path: Path) -> str | None:

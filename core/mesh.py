@@ -38,10 +38,14 @@ class MeshPart:
 
 @dataclass(frozen=True, eq=False)
 class MorphTargets:
-    """Shapes that a file brings along: `displacement` [M, V, 3] float32 of its vertices by `names`."""
+    """Shapes that a file brings along: `displacement` [M, V, 3] float32 of its vertices by `names`.
+
+    `rigged`: `vfa rig` has made them, or an artist after it: blinks in them shut the eyes of this very head.
+    """
 
     names: tuple[str, ...]
     displacement: NDArray[np.float32]
+    rigged: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,7 +98,7 @@ def animate(avatar: Avatar, source: RgbdSource, options: MotionOptions | None = 
     options = options or MotionOptions()
     engine = make_engine(options, avatar)
     person = PersonalCalibration(profile=options.profile)
-    with FaceTracker(options.face_model) as tracker:
+    with FaceTracker(options.face_model, options.tracker) as tracker:
         pipeline = FramePipeline(tracker, engine, SectionTimes(), person)
         for frame in frames_of(source):
             posed = pipeline.process(frame)

@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 
 from calib.preparation_options import PreparationOptions, Vector
+from capture.face.networks.answers import TrackerName
 from capture.open_source import Layout, Rotate
 from core.camera import PUBLISHED_EYE, OrbitCamera
 from core.errors import InputError
@@ -63,6 +64,10 @@ class MotionOptions:
 
     face_model: Path | None = None
     """face_landmarker.task to use instead of the installed one."""
+
+    tracker: TrackerName = "auto"
+    """Who runs the face landmarker's networks: openvino takes less time, mediapipe is the reference; auto takes
+    openvino where it works and gives MediaPipe's answer."""
 
     fov: float | None = None
     """Vertical field of view in degrees of a colour-only camera or video whose intrinsics are not known."""

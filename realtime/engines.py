@@ -28,7 +28,10 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     human faces crumple snouts and painted eyes.
     """
     if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
-        raise InputError("--morphs: only the expression engine moves a head's own; leave out --engine or --checkpoint")
+        raise InputError(
+            f"{avatar.name}: moved by the shapes in its file, which only the expression engine does; leave out "
+            "--engine or --checkpoint"
+        )
     checkpoint = options.checkpoint or (COMPACT_FILE if options.engine == "flow" else None)
     if checkpoint is not None:
         log.info("engine: flow, %s", "because a checkpoint is given" if options.checkpoint else "its compact network")

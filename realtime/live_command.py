@@ -63,7 +63,7 @@ def live(options: LiveOptions) -> None:
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
-        lambda: FaceTracker(options.face_model),
+        lambda: FaceTracker(options.face_model, options.tracker),
         lambda avatar: made[0] if made else _engine(options, avatar),
         stop,
         options.seconds,

@@ -49,7 +49,7 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
         )
 
     def make_tracker() -> FaceTracker:
-        return FaceTracker(options.face_model)
+        return FaceTracker(options.face_model, options.tracker)
 
     if not options.driving.exists():
         raise InputError(f"--driving {options.driving}: there is no such recording; check the path")

@@ -95,5 +95,8 @@ class _Job(threading.Thread, Generic[T]):
     def _tell(self, what: str, done: int, total: int | None) -> None:
         if self.cancelled:
             raise CancelledError
-        self._doing, self._since_s = f"preparing the avatar · {what} · {done + 1} of {total}", time.monotonic()
+        doing = f"preparing the avatar · {what}" + ("" if total is None else f" · {done + 1} of {total}")
+        if doing == self._doing:
+            return  # it waits, and asks whether it still should
+        self._doing, self._since_s = doing, time.monotonic()
         self._progress(what, done, total)

@@ -130,6 +130,6 @@ def step_bar(title: str) -> Iterator[Tell]:
             if console.is_terminal:
                 bar.update(task, description=f"{title}: {doing}", completed=done, total=total, visible=True)
             else:
-                console.print(f"{title}: {doing} ({done + 1} of {total})")
+                console.print(f"{title}: {doing}" + ("" if total is None else f" ({done + 1} of {total})"))
 
         yield tell

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 Format = Literal["glb", "usd", "obj-per-shape"]
 _GLTF = (".glb", ".gltf", ".vrm")
 _ENDINGS = {"glb": (".glb", ".vrm"), "usd": (".usd", ".usda", ".usdc")}
-_MARK = "vfaRig"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +172,7 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
     from render.mesh.export.gltf_in_place import rig_gltf
     from render.mesh.export.gltf_new import new_gltf
     from render.mesh.export.vrm_expressions import register_expressions
+    from render.mesh.gltf_morphs import RIG_MARK
 
     made_by = f"vfa rig {version('vfa-live')}"
     coarse = avatar.binding is not None and bool(rigged.altered)
@@ -185,7 +185,7 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
         if registered := register_expressions(document, rigged.names):
             console.print(f"{registered} of the shapes are VRM expressions, too")
     asset = document.json["asset"]
-    asset["extras"] = {**(asset.get("extras") or {}), _MARK: {"by": made_by, "names": options.names}}
+    asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}
     return document
 
 

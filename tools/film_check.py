@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_model_file import find_face_model
-from capture.face.landmarker_library import LandmarkNetwork
+from capture.face.networks.select import face_networks
 
 Picture = NDArray[np.uint8]
 LEAST_SHOWN = 0.8  # share of the pictures looked at in which a face has to be found
@@ -52,7 +52,7 @@ def _seam(picture: Picture) -> int:
 
 
 def _watched(name: str, pictures: list[Picture]) -> str:
-    with LandmarkNetwork(find_face_model(), video=False, scores=False, least_confidence=0.3) as network:
+    with face_networks(find_face_model()).landmarks(video=False, scores=False, least_confidence=0.3) as network:
         answers = [network.run(picture) for picture in pictures[::STEP]]
     faces = [answer.points for answer in answers if answer is not None]
     if len(faces) < LEAST_SHOWN * len(answers):

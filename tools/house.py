@@ -19,11 +19,15 @@ ROOT = Path(__file__).parents[1]
 MOST_FILES = 21
 ROOMS = (
     "core",
+    "core.native",
+    "core.networks",
     "render",
     "render.mesh",
     "render.mesh.export",
+    "render.native",
     "render.gl",
     "render.window",
+    "capture.face.networks",
     "capture.face",
     "capture.cameras",
     "capture.recordings",

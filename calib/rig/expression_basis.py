@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from calib.rig.template_units import template_data
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
@@ -102,14 +103,16 @@ class ExpressionUnits:
     Attributes:
         names: of the 52 units, in the order of the weights.
         shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
+        complete: whether they leave nothing to close.
     """
 
     shut_lids = False
+    complete: bool = False
 
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis
         topology = template_topology()
-        self._model = HeadModel(data=load_head_data(), topology=topology, base=basis.base)
+        self._model = HeadModel(data=template_data(), topology=topology, base=basis.base)
         self._contacts = self._model.unit_contacts()
         self.names = self._model.unit_names
         matrix = topology.matrix[basis.columns].astype(np.float32)

@@ -1,6 +1,7 @@
 """Putting a prepared avatar together: the mesh to draw, and the rig that moves it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +64,9 @@ _APRON, _APRON_DEPTH = 0.06, 0.025  # of an eye's width: a strip behind the lids
 def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: None) -> tuple[Mesh, FaceRig]:
     """The mesh to draw (avatar units; the file's vertices first) and its rig. `tell` hears of each of `STEPS`."""
     tell(STEPS[0])
+    beside = ThreadPoolExecutor(1, "fit-template")  # it needs the survey alone, and takes as long as all before it
+    fitting = beside.submit(lambda: fit_template(load_template(), survey))
+    beside.shutdown(wait=False)
     work = replace(work_mesh(survey.mesh), vertices=survey.vertices.copy())
     work = _refined(work, survey)
     for opening in (survey.mouth, *survey.eyes):
@@ -94,10 +98,10 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     by_name = {piece.name: vertices for piece, vertices in zip(pieces, numbers, strict=True)}
     eyes = [_eye_rig(work, survey, shapes[eye], eye, by_name) for eye in range(2)]
     tell(STEPS[2])
-    template = load_template()
+    fit = fitting.result()
     tell(STEPS[3])
     mouth = survey.mouth
-    basis = carry_units(template, fit_template(template, survey), survey, work, controllers, weights)
+    basis = carry_units(load_template(), fit, survey, work, controllers, weights)
     basis, weights = _not_drawn_out(basis, weights, full, work, survey)
     rig = FaceRig(
         mesh.vertices,

@@ -80,7 +80,7 @@ def carry_units(
     )
 
 
-def _sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
+def opening_sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
     """[N, 3] for the mouth and both eyes: 1 for points of a surface that hang together with the skin above the opening,
     −1 for those below it, 0 far away. `points` [N, 3] avatar units."""
     return np.stack([_side(opening, points, faces) for opening in (survey.mouth, *survey.eyes)], axis=1)
@@ -113,8 +113,8 @@ def _places(
     reach = topology.ranges["skin"][1]
     template = topology.matrix[:reach] @ fit.base
     target = fit.to_template(work.vertices[skin])
-    own_side = _sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
-    side = np.rint(_sides(survey, fit.to_avatar(template), faces)[faces].mean(axis=1))
+    own_side = opening_sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
+    side = np.rint(opening_sides(survey, fit.to_avatar(template), faces)[faces].mean(axis=1))
     normal = (point_normals(work.points(), work.point_faces)[work.point] @ fit.rotation.T)[skin]
     outward = face_normals(template, faces)
     features = np.concatenate([template[faces].mean(axis=1), _TURN_M * outward], axis=1)
@@ -138,7 +138,7 @@ def _evened(
     """The places [S, F], around the eyes averaged over neighbours on the same side of the opening: lids of two heads
     never lie alike, and where neighbours go along with quite different places, skin folds over or tears."""
     points = work.vertices[skin]
-    side = _sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
+    side = opening_sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
     for number, opening in enumerate(survey.eyes, start=1):
         distance = np.linalg.norm(points - opening.centre, axis=1) / opening.width
         near = np.flatnonzero(distance < _EVEN_REACH)

@@ -1,7 +1,11 @@
 """Finding what goes along with the lids of an eye, and where exactly their rims are."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from calib.rig.lid_rig import RIM_COLUMNS, LidRig, no_lids
 from calib.rigging.anchoring import faces_beside
@@ -18,10 +22,10 @@ from core.face_regions import BROWS, eye_corners
 
 Points = NDArray[np.float64]
 
-_HIGH, _MEET = (0.7, 1.2), (0.14, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
+_HIGH, _MEET = (0.7, 1.2), (0.04, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
 _PLATEAU = 0.04  # in widths: skin so near to a rim goes along fully
-_TO_BROW = 0.8  # of the way from the rim to the brow the upper lid reaches
-_LEAST_SPAN, _MOST_SPAN = 1.2, 1.3  # of the aperture and of the width: bounds of that
+_TO_CREASE = 0.8  # of the aperture: so far over its rim skin comes down with the upper lid, up to the crease
+_LEAST_SPAN, _TO_BROW = 0.26, 0.8  # of the width; of the way from the rim to the brow: bounds of that
 _LOWER_SPAN = 0.55  # in widths
 _RIM_REACH, _RIM_TRUST = 0.25, 0.15  # in widths: how far from its traced line the rim of the mesh is looked for
 _MOST_CORNER, _MEETING_CORNER = 0.3, 0.09  # in widths: how far a corner may lie beyond the rims; so near, it ends them
@@ -29,6 +33,8 @@ _GOING_OVER = 0.08  # in widths: over how much skin beside a corner goes over fr
 _NEAR = 0.2  # in widths: skin that moves as the rim does
 _CHEEK = 0.16  # in widths: how far below the lower rim its lashes look for skin that bulges
 _LASH_ROOT, _LASH_LENGTH, _LASH_NARROW = 0.12, 1.0, 0.35  # in widths
+_LEAST_SHEET = 20  # vertices: of less no lashes are made
+_FILM, _FILM_RIM = 0.4, 0.15  # in widths: tears lie so near to both rims all along, and a quarter of them to each
 _COLUMNS = np.linspace(0, 1, RIM_COLUMNS)
 
 
@@ -120,12 +126,13 @@ def _corners(survey: HeadSurvey, eye: int) -> NDArray[np.float64]:
 
 
 def _upper_span(survey: HeadSurvey, eye: int, aperture: float) -> float:
-    """How far up the skin goes along with the upper lid: nearly to the brow."""
+    """How far up the skin goes along with the upper lid: what lies over the crease stays, as on the heads of three
+    artists (ICT, VALID, MPFB2), where half a blink is left at 0.13 of the eye's width over the rim and none at 0.3."""
     opening = survey.eyes[eye]
     brow = opening.flat(survey.landmarks[list(BROWS[eye])])
     over = np.sort(brow[:, 1] - opening.rims_at(brow[:, 0])[0][:, 1])[: len(brow) // 2]
-    span = _TO_BROW * float(np.median(over)) * opening.width
-    return float(np.clip(span, _LEAST_SPAN * aperture, max(_MOST_SPAN * opening.width, _LEAST_SPAN * aperture)))
+    to_brow = _TO_BROW * float(np.median(over)) * opening.width
+    return max(min(max(_TO_CREASE * aperture, _LEAST_SPAN * opening.width), to_brow), _LEAST_SPAN * opening.width)
 
 
 def _falloff(distance: NDArray[np.float64], plateau: float, span: float) -> NDArray[np.float64]:
@@ -218,8 +225,7 @@ def _lashes(survey: HeadSurvey, opening: Opening) -> tuple[NDArray[np.int64], ND
     loose = np.isin(parts.kind, (Kind.FOLLOWER, Kind.RIGID))
     loose &= np.linalg.norm(survey.vertices - opening.centre, axis=1) < 3 * opening.width
     found: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]] = []
-    for number in np.unique(parts.component[loose]):
-        own = np.flatnonzero(parts.component == number)
+    for own in _sheets(survey, loose):
         to_rims = np.stack([_line_distance(survey.vertices[own], rim) for rim in (opening.upper, opening.lower)])
         distance = to_rims.min(axis=0)
         if distance.min() > _LASH_ROOT * opening.width or distance.max() > _LASH_LENGTH * opening.width:
@@ -228,9 +234,30 @@ def _lashes(survey: HeadSurvey, opening: Opening) -> tuple[NDArray[np.int64], ND
         root = distance < distance.min() + 0.02 * opening.width
         if np.ptp(along) < _LASH_NARROW:
             along = np.full(len(own), along[root].mean())
-        is_upper = bool(to_rims[0, root].mean() < to_rims[1, root].mean())
-        found.append((own, np.clip(along, 0, 1), np.full(len(own), is_upper)))
+        if distance.max() < _FILM * opening.width and min((to_rims < _FILM_RIM * opening.width).mean(axis=1)) > 0.25:
+            is_upper = to_rims[0] < to_rims[1]  # a film of tears goes round the eye
+        else:
+            is_upper = np.full(len(own), to_rims[0, root].mean() < to_rims[1, root].mean())
+        found.append((own, np.clip(along, 0, 1), is_upper))
     if not found:
         return np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool)
     lashes, along, upper = (np.concatenate(each) for each in zip(*found, strict=True))
     return lashes, along, upper
+
+
+def _sheets(survey: HeadSurvey, loose: NDArray[np.bool_]) -> Iterator[NDArray[np.int64]]:
+    """Vertices of each piece of which some are `loose` [V]; sheet by sheet where it is several that only touch: lashes
+    of the upper and of the lower lid meet in the corners, and a surface is zipped where edges lie on each other."""
+    parts, faces = survey.parts, survey.mesh.faces
+    inside = faces[loose[faces].any(axis=1)]
+    count = len(survey.vertices)
+    edges = directed_edges(inside.astype(np.int64))
+    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    sheet = connected_components(graph, directed=False)[1]
+    for number in np.unique(parts.component[loose]):
+        own = np.flatnonzero(parts.component == number)
+        sizes = np.unique(sheet[own], return_counts=True)[1]
+        if sizes.min() < _LEAST_SHEET:  # triangles on their own, and vertices twice along a seam
+            yield own
+        else:
+            yield from (own[sheet[own] == each] for each in np.unique(sheet[own]))

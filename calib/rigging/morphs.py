@@ -74,6 +74,7 @@ class MorphUnits:
     Attributes:
         names: of the 52 units, in the order of the weights.
         shut_lids: its blinks are made for this head.
+        complete: they shut its eyes entirely, nothing is left to close.
     """
 
     names = UNIT_NAMES
@@ -82,6 +83,7 @@ class MorphUnits:
     def __init__(self, avatar: "Avatar") -> None:
         """Raises InputError where the file's morph targets are too few."""
         units, displacement = arkit_morphs(avatar.name, avatar.file_mesh)
+        self.complete = avatar.file_mesh.morphs is not None and avatar.file_mesh.morphs.rigged
         if avatar.binding is not None:
             displacement = displacement[:, avatar.binding.representative]
         self._columns = np.array([UNIT_NAMES.index(unit) for unit in units])

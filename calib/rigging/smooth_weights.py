@@ -7,6 +7,7 @@ The energy is discretised as in Jacobson et al., "Bounded biharmonic weights" (2
 controllers and without their bounds.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,6 +21,7 @@ _MIN_COTAN, _MAX_COTAN = 1e-2, 20.0  # keeps needle triangles from dominating
 _SMALL = 3e-3  # weights below this are dropped, and the others scaled so that their sum stays
 _WALL_SCALE = 0.02  # avatar units: as a controller's scale
 _CHUNK = 64  # controllers solved at a time
+_THREADS = 2  # of the solver; each block takes 64 times the surface's points in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +110,20 @@ def solve_weights(
     system = energy.tocsc()[index][:, index]
     factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     right = (hold @ read).tocsc()[:, index].T.tocsc()
-    blocks = []
     total = np.zeros(len(index))
-    with threadpool_limits(1):  # several BLAS threads on a busy machine wait for each other: eight times slower
-        for start in range(0, size, _CHUNK):
-            block = factor.solve(np.asfortranarray(right[:, start : start + _CHUNK].toarray()))
-            total += block.sum(axis=1)
-            block[np.abs(block) < _SMALL] = 0.0
-            blocks.append(sparse.csc_matrix(block.astype(np.float32)))
+
+    def solved(start: int) -> tuple[NDArray[np.float64], sparse.csc_matrix]:
+        block = factor.solve(np.asfortranarray(right[:, start : start + _CHUNK].toarray()))
+        whole = block.sum(axis=1)
+        block[np.abs(block) < _SMALL] = 0.0
+        return whole, sparse.csc_matrix(block.astype(np.float32))
+
+    # several BLAS threads on a busy machine wait for each other: eight times slower; SuperLU lets go of Python's lock
+    blocks = []
+    with threadpool_limits(1), ThreadPoolExecutor(_THREADS) as pool:
+        for whole, block in pool.map(solved, range(0, size, _CHUNK)):  # in order, so that sums stay the same
+            total += whole
+            blocks.append(block)
     kept = sparse.hstack(blocks).tocsr()
     left = np.asarray(kept.sum(axis=1)).reshape(-1)
     scale = np.where(np.abs(left) > 10 * _SMALL, total / np.where(left == 0, 1, left), 1.0).clip(0.8, 1.25)

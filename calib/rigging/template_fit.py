@@ -149,7 +149,7 @@ class _Fitting:
         skin = template.skin()
         number = np.full(len(base), -1)
         number[skin] = np.arange(len(skin))
-        bending = _umbrella(number[template.faces], len(skin))
+        bending = umbrella(number[template.faces], len(skin))
         target, normal, trust = self._surface(base, template.head, reach)
         weight = trust / of_surface**2
         rims, rim_weight = number[self._rim_vertices], (of_rim * self._rim_sigma / self._rim_sigma.min()) ** -2.0
@@ -211,7 +211,7 @@ def _nearest_on_line(points: Points, line: Points) -> Points:
     return np.asarray(place[np.arange(len(points)), nearest])
 
 
-def _umbrella(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
+def umbrella(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
     """[N, N] difference between each vertex and the mean of its neighbours."""
     edges = undirected(directed_edges(faces))[0]
     graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_model_file import find_face_model
-from capture.face.landmarker_library import LandmarkNetwork
+from capture.face.networks.select import face_networks
 from core.canonical_face import CanonicalFace, load_canonical_face
 from core.closeable import Closeable
 
@@ -30,7 +30,7 @@ class FaceFinder(Closeable):
     def __init__(self, model_path: Path | None = None) -> None:
         path = find_face_model(model_path)
         self.canonical: CanonicalFace = load_canonical_face(path)
-        self._network = LandmarkNetwork(path, video=False, scores=False, least_confidence=_LEAST_CONFIDENCE)
+        self._network = face_networks(path).landmarks(video=False, scores=False, least_confidence=_LEAST_CONFIDENCE)
 
     def close(self) -> None:
         self._network.close()

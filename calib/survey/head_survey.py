@@ -26,6 +26,7 @@ _CLOSE_UP_MARGIN = 0.8  # half the picture's width, in widths of the opening
 _CLOSE_UP_ROOM = 1.3  # and at least so many times the height of an opening that is higher than wide
 _RIGHT_BEHIND, _HIDES = 0.6, 0.7  # avatar units; share of a piece's landmarks with skin right behind it
 _MOUTH_CLOSED, _EYES_CLOSED = 0.09, 0.08  # landmarks of a surface in one piece that gape less, in widths, touch
+_LEAST_TOLD = 30  # vertices of a piece that is worth a word: scraps of a scan are no accessories
 _SHOWN_PARTS = (
     ("eyeballs", (Kind.EYE_LEFT, Kind.EYE_RIGHT)),
     ("teeth or tongue", (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)),
@@ -69,7 +70,7 @@ class HeadSurvey:
         """What was found, in words."""
         mouth = "lips apart" if not self.mouth.closed else "lips meet" if self.mouth.parted else "lips in one piece"
         eyes = "eyes shut" if self.eyes[0].closed else "eyes open" if self.eyes[0].parted else "eyes in one piece"
-        found = [name for name, kinds in _SHOWN_PARTS if self.parts.has(*kinds)]
+        found = [name for name, kinds in _SHOWN_PARTS if self.parts.has(*kinds, least=_LEAST_TOLD)]
         return f"{mouth}, {eyes}" + (f", with {', '.join(found)}" if found else "")
 
 

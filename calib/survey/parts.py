@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from calib.survey.closest import closest_on_faces
+from calib.survey.closest import closest_on_faces, edge_distance
 from calib.survey.eyeballs import find_eyeballs
 from core.face_regions import LIP_MIDDLES, eye_corners
 from core.mesh import Mesh
@@ -64,8 +64,10 @@ class Parts:
     eyeballs: tuple[Sphere | None, Sphere | None]
     whole: NDArray[np.int64]
 
-    def has(self, *kinds: Kind) -> bool:
-        return bool(np.isin(self.kind, kinds).any())
+    def has(self, *kinds: Kind, least: int = 1) -> bool:
+        """Whether there is a piece of these kinds, of so many vertices at `least`."""
+        sizes = np.bincount(self.component[np.isin(self.kind, kinds)], minlength=1)
+        return int(sizes.max()) >= least
 
 
 def skin_pieces(
@@ -126,7 +128,8 @@ def recognise_parts(
         if chosen is not None:
             kind[own] = Kind.EYE_LEFT + chosen
             continue
-        kind[own] = _kind_of(vertices[own], landmarks, balls, said.get(number), (vertices, skin_faces))
+        own_faces = pieces[number][1] if number in pieces else np.zeros((0, 3), dtype=np.int64)
+        kind[own] = _kind_of(vertices[own], own_faces, landmarks, balls, said.get(number), (vertices, skin_faces))
     in_mouth = np.isin(kind, (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH))
     if in_mouth.any() and not _are_teeth(vertices[in_mouth], landmarks):
         kind[in_mouth] = Kind.RIGID
@@ -149,12 +152,13 @@ def _grouped(number: NDArray[np.int64], values: NDArray[np.int64]) -> dict[int, 
 
 def _kind_of(
     points: NDArray[np.float64],
+    faces: NDArray[np.int64],
     landmarks: NDArray[np.float64],
     eyeballs: list[Sphere | None],
     hint: str | None,
     skin: tuple[NDArray[np.float64], NDArray[np.int64]],
 ) -> NDArray[np.int64]:
-    """[N] Kind of each vertex of one piece; `skin`: vertices and faces of the skin."""
+    """[N] Kind of each vertex of one piece with these faces; `skin`: vertices and faces of the skin."""
     kinds = {"follower": Kind.FOLLOWER, "rigid": Kind.RIGID, "still": Kind.STILL, "upper": Kind.UPPER_MOUTH}
     kinds |= {"tongue": Kind.LOWER_MOUTH, "lower": Kind.LOWER_MOUTH}
     if hint in kinds:
@@ -164,7 +168,7 @@ def _kind_of(
             if ball is not None and _turns_with(points, ball, 1.2 if hint is None else 1.6):
                 return np.full(len(points), Kind.EYE_LEFT + eye)
     if hint == "teeth" or (hint is None and _in_mouth(points, landmarks)):
-        return _mouth_kinds(points, landmarks)
+        return _mouth_kinds(points, faces, landmarks)
     if hint == "eye" and points[:, 2].mean() > landmarks[list(LIP_MIDDLES), 2].min() - 1.0:
         return np.full(len(points), Kind.RIGID)
     if float(np.ptp(points, axis=0).max()) < _tiny(landmarks):
@@ -239,16 +243,26 @@ def _in_mouth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bo
     return bool(beside and between and points[:, 2].max() < lips[:, 2].max() and centre[2] < lips[:, 2].mean())
 
 
-def _mouth_kinds(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Upper or lower, as one if what stands behind the lips is one row, else vertex by vertex: the assembly then cuts
-    the rows apart. Only the front tells: a palate or a throat behind a row may reach far to the other side."""
+def _mouth_kinds(
+    points: NDArray[np.float64], faces: NDArray[np.int64], landmarks: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Upper or lower, as one if what stands behind the lips is one row. Where both rows are of one piece each vertex
+    belongs to the row that is nearer along the surface: a tongue may rise above the line of the lips, but grows out of
+    the lower jaw. The assembly then cuts the rows apart. Only the front tells which rows there are: a palate or a
+    throat behind a row may reach far to the other side."""
     line = float(landmarks[[13, 14], 1].mean())
     width = max(abs(float(landmarks[291, 0] - landmarks[61, 0])), 1e-12)
-    front = points[points[:, 2] > points[:, 2].max() - _ROW_DEPTH * width, 1]
-    above, below = (front.max() - line) / width, (line - front.min()) / width
-    if min(above, below) > _ROW_HEIGHT:
-        return np.where(points[:, 1] > line, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
-    return np.full(len(points), Kind.UPPER_MOUTH if above > below else Kind.LOWER_MOUTH)
+    front = points[:, 2] > points[:, 2].max() - _ROW_DEPTH * width
+    above = (points[front, 1].max() - line) / width
+    below = (line - points[front, 1].min()) / width
+    if min(above, below) <= _ROW_HEIGHT:
+        return np.full(len(points), Kind.UPPER_MOUTH if above > below else Kind.LOWER_MOUTH)
+    side = np.where(points[:, 1] > line, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH)
+    if not len(faces):
+        return side
+    rows = [np.flatnonzero(front & (away > _ROW_HEIGHT * width)) for away in (points[:, 1] - line, line - points[:, 1])]
+    up, down = (edge_distance(points, faces, row) for row in rows)
+    return np.where(up == down, side, np.where(up < down, Kind.UPPER_MOUTH, Kind.LOWER_MOUTH))
 
 
 def _are_teeth(points: NDArray[np.float64], landmarks: NDArray[np.float64]) -> bool:

@@ -21,6 +21,8 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (  # the first that is found decide
     (r"gland|caruncle|lacrimal|tear.?(line|duct|film)|meniscus", "follower"),
     (rf"{_GLASSES}|\bear ?rings?\b|jewel|piercing", "rigid"),
     (rf"{_HATS}|hair|fringe|\bbangs?\b|pony ?tail|\bbraid|\bwig\b|\bfur\b", "still"),
+    (r"(mouth|oral) ?(lining|inside|interior|bag|cavity|sock)|inner ?mouth", "follower"),  # holds neither row of teeth
+    (rf"\b{_TEETH}\b.*tongue|tongue.*\b{_TEETH}\b", "teeth"),  # of one piece: place tells what is which
     (r"tongue", "tongue"),
     (rf"{_UP} ?{_TEETH}|{_TEETH} ?{_UP}\b", "upper"),
     (rf"{_DOWN} ?{_TEETH}|{_TEETH} ?{_DOWN}\b", "lower"),

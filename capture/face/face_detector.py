@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.landmarker_library import DetectionNetwork
+from capture.face.networks.answers import DetectionNetwork
 from core.closeable import Closeable
 
 _SMALLEST_TILED = 480  # shorter side of a picture, below which parts of it show no more than the whole
@@ -48,11 +47,11 @@ class SeenFace:
 class FaceDetector(Closeable):
     """Looks for faces with a network that sees 128×128 pixels of whatever it is given: so in parts, too.
 
-    Owned by one thread. Raises InputError where the model cannot be loaded.
+    Owned by one thread, and owns the network.
     """
 
-    def __init__(self, model_path: Path) -> None:
-        self._network = DetectionNetwork(model_path)
+    def __init__(self, network: DetectionNetwork) -> None:
+        self._network = network
         self._turn = 0
 
     def close(self) -> None:

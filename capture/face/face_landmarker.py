@@ -6,14 +6,14 @@ found out by `face_detector` and decided by `face_choice`; while all is well tha
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_choice import FaceChoice
 from capture.face.face_detector import FaceDetector, SeenFace, Window
-from capture.face.landmarker_library import LandmarkNetwork
+from capture.face.networks.answers import FaceNetworks
 from core.closeable import Closeable
 from core.spans import span
 
@@ -41,12 +41,18 @@ class FaceLandmarks:
     z_px: NDArray[np.float64]
     scores: NDArray[np.float32]
 
+    @cached_property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of all landmarks, in pixels."""
+        x, y = self.px.T
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+    @cached_property
     def place(self) -> SeenFace:
         """Where the detector would see it."""
-        low, high = self.px.min(axis=0), self.px.max(axis=0)
-        side = float((high - low).max())
-        x, y = (low + high) / 2
-        return SeenFace(float(x), float(y) + _BOX_LOWER * side, _BOX_SHARE * side)
+        left, top, right, bottom = self.box
+        side = max(right - left, bottom - top)
+        return SeenFace((left + right) / 2, (top + bottom) / 2 + _BOX_LOWER * side, _BOX_SHARE * side)
 
 
 class Landmarker(Closeable):
@@ -55,9 +61,9 @@ class Landmarker(Closeable):
     Raises InputError where the model cannot be loaded.
     """
 
-    def __init__(self, model_path: Path) -> None:
-        self._network = LandmarkNetwork(model_path, video=True, scores=True)
-        self._detector, self._choice = FaceDetector(model_path), FaceChoice()
+    def __init__(self, networks: FaceNetworks) -> None:
+        self._network = networks.landmarks(video=True, scores=True)
+        self._detector, self._choice = FaceDetector(networks.detector()), FaceChoice()
         self._next_wanted = threading.Event()
         self._clock_ms = 0
         self._look_due_ms = 0
@@ -91,7 +97,7 @@ class Landmarker(Closeable):
                 return found
             self._forget()
         if self._window is not None and (found := self._run(rgb, self._window) or self._run(rgb, self._window)):
-            if self._continues(found.place()):
+            if self._continues(found.place):
                 self._keep(found)
                 return found
             self._forget()
@@ -123,16 +129,16 @@ class Landmarker(Closeable):
     def _keep(self, found: FaceLandmarks) -> None:
         """Move the window when the face comes near its edge; the tracker then has to find it afresh."""
         assert self._window is not None
-        self._place = found.place()
-        moved = _recentred(self._window, self._size, found.px.min(axis=0), found.px.max(axis=0))
+        self._place = found.place
+        moved = _recentred(self._window, self._size, found.box)
         if moved != self._window:
             self._window = moved
             self._forget()
 
     def _forget(self) -> None:
         """Make the tracker drop the place it follows: it is on another face, or in coordinates of another window."""
-        blank = np.zeros((64, 64, 3), np.uint8)
-        self._run(blank, Window(0, 0, 64, 64))
+        self._clock_ms += 1
+        self._network.forget(self._clock_ms)
 
     # --- which face -----------------------------------------------------------------------------------------------
 
@@ -178,14 +184,14 @@ class Landmarker(Closeable):
             found = self._run(hidden, window)
         if found is None or not _lies_on(found, face):
             return None
-        self._window, self._place = window, found.place()
+        self._window, self._place = window, found.place
         self._choice.follow(face, others, rgb, self._clock_ms / 1000)
         self._look_due_ms = self._clock_ms + _LOOK_EVERY_MS
         return found
 
 
 def _lies_on(found: FaceLandmarks, face: SeenFace) -> bool:
-    return found.place().matches(face, reach=0.5, ratio=2.0)
+    return found.place.matches(face, reach=0.5, ratio=2.0)
 
 
 def _hide(rgb: NDArray[np.uint8], other: SeenFace, face: SeenFace) -> None:
@@ -214,21 +220,23 @@ def _window_for(face: SeenFace, size: tuple[int, int], *, alone: bool) -> Window
     return Window(int(x), int(y), side, side)
 
 
-def _recentred(window: Window, size: tuple[int, int], low: NDArray[np.float64], high: NDArray[np.float64]) -> Window:
-    """The window to use next for a face whose landmarks span `low`..`high`; the same one while it lies well inside."""
+def _recentred(window: Window, size: tuple[int, int], box: tuple[float, float, float, float]) -> Window:
+    """The window to use next for a face whose landmarks lie in a box; the same one while it lies well inside."""
     height, width = size
+    left, top, right, bottom = box
     margin = _EDGE_SHARE * window.width
     inside = (
-        (low[0] > window.x + margin or window.x == 0)
-        and (low[1] > window.y + margin or window.y == 0)
-        and (high[0] < window.x + window.width - margin or window.x + window.width >= width)
-        and (high[1] < window.y + window.height - margin or window.y + window.height >= height)
+        (left > window.x + margin or window.x == 0)
+        and (top > window.y + margin or window.y == 0)
+        and (right < window.x + window.width - margin or window.x + window.width >= width)
+        and (bottom < window.y + window.height - margin or window.y + window.height >= height)
     )
     if inside:
         return window
-    face = float(max(high - low))
+    face = max(right - left, bottom - top)
     if face > _WHOLE_FACE_SHARE * max(width, height):
         return Window(0, 0, width, height)
     side = min(max(window.width, round(2.5 * face)), width, height)
-    x, y = np.clip(np.rint((low + high - side) / 2), 0, (width - side, height - side)).astype(int)
+    middle = np.array([left + right, top + bottom]) / 2
+    x, y = np.clip(np.rint(middle - side / 2), 0, (width - side, height - side)).astype(int)
     return Window(int(x), int(y), side, side)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
+from capture.face.networks.answers import TrackerName
+from capture.face.networks.select import face_networks
 from core.canonical_face import load_canonical_face
 from core.closeable import Closeable
 from core.expression_units import SCORE_NAMES
@@ -31,14 +33,22 @@ class FaceTracker(Closeable):
 
     Args:
         model_path: the face landmarker bundle; found as `capture.face.face_model_file` says by default.
+        tracker: who runs its networks; see `capture.face.networks.select`.
+
+    Attributes:
+        tracker: who runs them.
+        tracker_why: the same, and why, in one line.
 
     Raises InputError where there is no usable model.
     """
 
-    def __init__(self, model_path: Path | None = None) -> None:
+    def __init__(self, model_path: Path | None = None, tracker: TrackerName = "auto") -> None:
         path = find_face_model(model_path)
+        networks = face_networks(path, tracker)
+        self.tracker, self.tracker_why = networks.name, networks.why
+        log.info("tracker: %s", self.tracker_why)
         self._lifter = FaceLifter(load_canonical_face(path))
-        self._landmarker = Landmarker(path)
+        self._landmarker = Landmarker(networks)
         self._sideways: int | None = 0  # frames so far; None once the face stood upright, or it was told
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,23 @@ class ClipFrame:
     index: int
     time_s: float
     load: Callable[[], ClipPicture]
+
+
+class _Loading:
+    """A frame's `load` that may be begun before its picture is wanted."""
+
+    def __init__(self, load: Callable[[], ClipPicture]) -> None:
+        self._load = load
+        self._picture: ClipPicture | None = None
+
+    def ahead(self) -> None:
+        """Do the work now. What goes wrong goes wrong again where it is told: when the picture is wanted."""
+        if self._picture is None:
+            with suppress(Exception):
+                self._picture = self._load()
+
+    def __call__(self) -> ClipPicture:
+        return self._load() if self._picture is None else self._picture
 
 
 class Clip(Protocol):
@@ -142,6 +160,8 @@ class RecordedSource(RgbdSource):
                 )  # fmt: skip
             raise EOFError(f"{self.name}: end of the recording")
         if self._realtime:
+            if -self._late_s(frame) > 0 and isinstance(frame.load, _Loading):
+                frame.load.ahead()  # handed over when it is due, it is as fresh as a camera's
             if (wait_s := -self._late_s(frame)) > 0:
                 self._sleep(min(wait_s, timeout_s))
             if wait_s > timeout_s:
@@ -177,7 +197,7 @@ class RecordedSource(RgbdSource):
         except Exception as error:
             raise self._unreadable(f"{type(error).__name__}: {error}") from error
         if frame is not None:
-            self._next = replace(frame, time_s=self._times.stamp(frame.time_s))
+            self._next = replace(frame, time_s=self._times.stamp(frame.time_s), load=_Loading(frame.load))
         return self._next
 
     def _late_s(self, frame: ClipFrame) -> float:

@@ -107,8 +107,11 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
             weights[self._blinks] = 0.0
         return self._skin.vertices(weights, shown.gaze, self._closing(shown))
 
-    def _closing(self, shown: FaceState) -> NDArray[np.float64]:
-        """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished."""
+    def _closing(self, shown: FaceState) -> NDArray[np.float64] | None:
+        """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished, those
+        of `vfa rig` stay as they are."""
+        if self._units.complete:
+            return None
         shut = -shown.lids[:, 0]
         return np.stack([finished(shut) if self._units.shut_lids else shut, np.zeros(2)], axis=1)
 

@@ -31,6 +31,8 @@ Array = NDArray[np.float32]
 class Units(Protocol):
     """`calib.rig.expression_basis.ExpressionUnits`, or `calib.rigging.morphs.MorphUnits`."""
 
+    @property
+    def complete(self) -> bool: ...
     def fields(self) -> UnitFields: ...
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum: ...
@@ -57,6 +59,7 @@ class UnitSkin:
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
+        self._evened_lids = () if units.complete else tuple(retargeter.lids)  # complete ones need no evening out
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
@@ -75,7 +78,7 @@ class UnitSkin:
         if jaw.nnz:
             skin = skin - jaw @ fields.units[1][self._jaw]
             lids = lids - jaw @ fields.lids[1][self._jaw]
-        for lid in self._retargeter.lids:
+        for lid in self._evened_lids:
             skin[lid.near] += lid.unevenness(skin[lid.near])
             lids = _evened(lids, lid)
         return skin, lids
@@ -93,7 +96,7 @@ class UnitSkin:
             corrections[:, self._eyes],
         ]
         led = sparse.hstack(follows, format="csr", dtype=np.float32)
-        for lid in self._retargeter.lids:
+        for lid in self._evened_lids:
             led = _evened(led, lid)
         one_way = follows[0].shape[1] + follows[1].shape[1]  # the others go along all three axes
         ways = np.repeat([fields.parting, self._lips.up], [each.shape[1] for each in follows[:2]], axis=0)
@@ -141,7 +144,7 @@ class UnitSkin:
         self._place[np.concatenate([order, still])] = np.arange(count)
 
     def vertices(
-        self, weights: NDArray[np.float64], gaze: NDArray[np.float64], lids: NDArray[np.float64]
+        self, weights: NDArray[np.float64], gaze: NDArray[np.float64], lids: NDArray[np.float64] | None
     ) -> NDArray[np.float32]:
         """[R, 3] avatar units, for weights [52]; gaze and lids as `Retargeter.vertices` takes them."""
         units = self._summed(weights)

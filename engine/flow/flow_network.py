@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from calib.close_up import Pictured, network_picture
 from core.errors import InputError
+from core.networks.engine_cache import CacheEntry
 from engine.flow.backends import native_store
 from engine.flow.backends.compiled import BackendError, SelectedBackend
-from engine.flow.backends.engine_cache import CacheEntry
 from engine.flow.backends.names import BackendName
 from engine.flow.backends.native_motion import NativeMotion
 

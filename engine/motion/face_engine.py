@@ -107,9 +107,9 @@ class FaceEngine(MotionEngine, Generic[Own]):
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         """[R, 3] the head in this state, avatar units, before neck and pose; a new array each time."""
 
-    def _closing(self, shown: FaceState) -> Array:
+    def _closing(self, shown: FaceState) -> Array | None:
         """[2, 2] for each eye how far it is closed, of what the controllers leave open, and how far the lower lid is
-        raised, in apertures. Where controllers stay at rest, that is the state's."""
+        raised, in apertures. Where controllers stay at rest, that is the state's. None: lids are left alone."""
         return shown.lids * [-1.0, 1.0]
 
     @property

@@ -42,6 +42,7 @@ class InferenceLoop:
         overtaken: frames that came after the avatar had eased past their time, and were dropped.
         startup_s: from the start of the process to the first pose; 0 before. startup_cpu_s: processor time until then.
         engine_name: empty until there is one.
+        tracker, tracker_why: who runs the tracker's networks, and why; empty until there is one.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class InferenceLoop:
         self.rate = Rate()
         self.overtaken = 0
         self.startup_s = self.startup_cpu_s = 0.0
-        self.engine_name = ""
+        self.engine_name = self.tracker = self.tracker_why = ""
 
     def run(self) -> None:
         """Make tracker and engine, then answer frames until they or the session end."""
         with self._make_tracker() as tracker:
+            self.tracker, self.tracker_why = tracker.tracker, tracker.tracker_why
             try:
                 avatar = self._avatar.result()
             except CancelledError:

@@ -42,6 +42,7 @@ class LiveReport:
             other programs change little.
         peak_rss_mb: largest resident memory of the process.
         engine: name of the engine that ran.
+        tracker: who ran the tracker's networks, why, and how it has proven itself.
         device_states: seconds spent in each state.
         device: of a live camera its reconnects, gaps without frames, damaged pictures, freezes (times that it sent one
             and the same picture), pictures mended (depth that is no distance), restamped (with a time that cannot be)
@@ -60,6 +61,7 @@ class LiveReport:
     startup_cpu_s: float
     peak_rss_mb: float
     engine: str
+    tracker: str
     device_states: dict[str, float]
     recording_lost: dict[str, int]
     recording_problems: list[str]

@@ -22,6 +22,7 @@ from realtime.live.time_limit import TimeLimit
 from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
+from realtime.threads.cores import return_memory
 from realtime.threads.latest_slot import LatestSlot
 from realtime.threads.processor import ProcessorTime, cpu_ms_per_frame, lock_ms_per_frame
 from realtime.threads.timing import Rate, SectionTimes, StateClock
@@ -184,6 +185,7 @@ class LiveSession:
             startup_cpu_s=round(self._inference.startup_cpu_s, 3),
             peak_rss_mb=round(peak_rss_mb(), 1),
             engine=self._inference.engine_name,
+            tracker=self._inference.tracker_why,
             device_states=self._states.seconds(time.monotonic()),
             recording_lost=self._recordings.lost,
             recording_problems=self._recordings.problems,
@@ -202,6 +204,7 @@ class LiveSession:
     def _note_progress(self, shown: int) -> None:
         if self._began is None and shown:
             self._began = ProcessorTime.now(self._times.cpu_s()), shown
+            return_memory()
         if self._trace is not None:
             self._trace.count("waiting", {"frames": self._frames.waiting, "poses": self._poses.waiting})
             self._trace.count("dropped", {"frames": self._dropped})
@@ -227,6 +230,7 @@ class LiveSession:
         if shown:
             newest = max(round(fps), 1)  # those of the last second; a median over the session would only creep
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
+        parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
         parts += ["PAUSED"] * self._inference.paused + ["REC"] * self._recordings.active
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

@@ -3,11 +3,14 @@
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from core.spans import measured_by
@@ -17,6 +20,7 @@ from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import PosedFrame
 from realtime.live.time_limit import TimeLimit
 from realtime.recording.recordings import Recordings
+from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes
 from realtime.threads.worker import Stop
@@ -73,17 +77,23 @@ class ShowLoop:
         self._times = times
         self._stop = stop
         self._latest: PosedFrame | None = None
+        self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
+        self._screenshots: deque[Future[str]] = deque()
         self._status, self._status_due_s = "starting", 0.0
 
     def run(self) -> bool:
         """Show poses until they end, somebody asks to stop, or the time is over; whether it was the time."""
         self._viewer.notify("H shows all keys")
+        with self._files:  # what is being saved is waited for
+            return self._run()
+
+    def _run(self) -> bool:
         while not self._stop.requested:
             if self._limit.is_over(time.monotonic(), ready=self._ready.is_set(), posed=self.posed):
                 return True
             for command in self._viewer.poll():
                 self._obey(command)
-            for notice in (self._person.take_notice(), self._recordings.take_notice()):
+            for notice in (self._person.take_notice(), self._recordings.take_notice(), self._take_saved()):
                 if notice is not None:
                     self._viewer.notify(notice)
             self._viewer.prompt(self._person.prompt)
@@ -150,17 +160,25 @@ class ShowLoop:
         elif command is ViewerCommand.RECORD:
             self._viewer.notify(self._recordings.toggle(self._avatar))
         elif command is ViewerCommand.SCREENSHOT:
-            self._viewer.notify(self._save_screenshot())
+            self._screenshots.append(self._files.submit(_save_screenshot, self._viewer.read_rgb()))
 
-    def _save_screenshot(self) -> str:
-        """What the user is told."""
-        from PIL import Image
+    def _take_saved(self) -> str | None:
+        """What became of a screenshot."""
+        if self._screenshots and self._screenshots[0].done():
+            return self._screenshots.popleft().result()
+        return None
 
-        path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
-        try:
-            Image.fromarray(np.ascontiguousarray(self._viewer.read_rgb())).save(path)
-        except OSError as error:
-            log.error("%s: the screenshot cannot be saved (%s)", path, reason_of(error))
-            return f"{path} cannot be saved: {reason_of(error)}"
-        log.info("screenshot: %s", path)
-        return f"saved {path}"
+
+def _save_screenshot(rgb: NDArray[np.uint8]) -> str:
+    """Packing a picture takes a tenth of a second and a disk may take any time: no work for the thread that shows.
+    Returns what the user is told."""
+    from PIL import Image
+
+    path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
+    try:
+        Image.fromarray(np.ascontiguousarray(rgb)).save(path)
+    except OSError as error:
+        log.error("%s: the screenshot cannot be saved (%s)", path, reason_of(error))
+        return f"{path} cannot be saved: {reason_of(error)}"
+    log.info("screenshot: %s", path)
+    return f"saved {path}"

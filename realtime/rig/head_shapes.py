@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from calib.avatar import Avatar
 from capture.synthetic.performer.performance import GAZE_REACH_DEG
-from core.mesh import Mesh, MeshPart
+from core.mesh import Material, Mesh, MeshPart
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.naming import Target
 from render.mesh.export.rigged_mesh import RiggedMesh, Shape
@@ -137,7 +137,7 @@ def _rigged(
         Shape.of(target.name, (each - neutral)[vertex] @ linear.T, least)
         for target, each in zip(targets, posed, strict=True)
     )
-    mesh = replace(mesh, vertices=vertices)
+    mesh = replace(mesh, vertices=vertices, materials=_seen_inside(avatar))
     firsts = tuple(part.first_face for part in _parts(file))
     rigged = RiggedMesh(mesh, file.vertices, file.faces, firsts, shapes, frozenset(altered), least, T_metres_file)
     return rigged, vertex
@@ -194,6 +194,7 @@ def _spread(
     first = pieces[0].first_face if pieces else len(drawn.faces)
     used, faces = np.unique(drawn.faces[first:], return_inverse=True)
     extra = _to_file(avatar, neutral)[used]
+    drawn = replace(drawn, materials=_seen_inside(avatar))
     mesh = _appended(file, drawn, first, extra, faces.reshape(-1, 3).astype(np.int32), pieces)
     shapes = []
     for target, each in zip(targets, posed, strict=True):
@@ -230,6 +231,13 @@ def _appended(
     vertices = np.concatenate([file.vertices, extra])
     every = np.concatenate([file.faces, faces + np.int32(len(file.vertices))])
     return Mesh(vertices, every, uvs, faces_uv, colors, parts, drawn.materials)
+
+
+def _seen_inside(avatar: Avatar) -> tuple[Material, ...]:
+    """Materials of the drawn mesh; other programs leave out the backs of faces, and the inside of a mouth is seen from
+    both sides."""
+    own, every = avatar.file_mesh.materials, avatar.display_mesh.materials
+    return (*own, *(replace(material, double_sided=True) for material in every[len(own) :]))
 
 
 def _to_file(avatar: Avatar, vertices: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
     capture, inference, main      a thread each (`realtime.live.session`)
     BLAS, OpenCV                  one: inside the thread that calls them
-    the tracker's networks        one, beside the inference thread that waits for it
+    the tracker's networks        the inference thread itself (`capture.face.networks.openvino`); with MediaPipe one
+                                  beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
     film encoder and writers      one thread each, which give way to all others
     flow engine                   all cores, eight at most (`engine.flow.backends.native_library`)
@@ -41,6 +42,14 @@ def share_out() -> None:
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
         with suppress(OSError, AttributeError):  # another C library than GNU's has neither these arenas nor this call
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)  # each thread's own heap keeps what others could use
+
+
+def return_memory() -> None:
+    """Give memory that is free but kept, by GNU's C library, back to the system: once what was needed to start is done
+    with. Takes some milliseconds."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def give_way() -> None:

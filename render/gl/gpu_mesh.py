@@ -16,7 +16,7 @@ from render.gl.shader_programs import make_program
 from render.gl.textures import upload_texture
 from render.gl.unlocked_gl import draw_triangles
 from render.mesh.looks import PartLook
-from render.mesh.mesh_layout import DrawGroup, make_layout
+from render.mesh.mesh_layout import DrawGroup, make_layout, neighbours_together
 from render.mesh.mesh_simplify import MOST_FACES, simplified
 from render.mesh.surface_normals import SurfaceNormals
 
@@ -31,8 +31,10 @@ class GpuMesh:
         mesh: what it was made from.
         layout: how it is arranged for drawing.
         faces: [F, 3] int32 mesh vertices of the faces, in drawing order.
-        vertices: [V, 3] float32 as last set.
-        surface: normals of `vertices`.
+        vertices: [V, 3] float32 as last set; shown: [R, 3] those that are drawn, once made ready.
+        surface: their normals, once made ready.
+        eyeballs: which of them belong to one.
+        repeat: whether textures go on beyond their edges.
     """
 
     def __init__(
@@ -48,19 +50,19 @@ class GpuMesh:
         self.layout = make_layout(mesh, looks)
         if detail is not None and len(mesh.faces) > MOST_FACES:
             self.layout = simplified(self.layout, mesh, MOST_FACES, detail, simplify_once)
+        self.layout = neighbours_together(self.layout, mesh.vertices)
         self.faces: NDArray[np.int32] = self.layout.vertex_of[self.layout.corners].astype(np.int32)
-        self.surface = SurfaceNormals(mesh.vertices, self.faces)
-        self._normal_of = self.surface.group[self.layout.vertex_of]
-        self._eyeballs = Eyeballs(mesh.vertices, mesh.faces[self.layout.order[_ball_faces(self.layout.groups)]])
+        self.surface = SurfaceNormals(mesh.vertices, self.faces, self.layout.vertex_of)
+        self.eyeballs = Eyeballs(mesh.vertices, mesh.faces[self.layout.order[_ball_faces(self.layout.groups)]])
         row = np.full(len(mesh.vertices), -1, dtype=np.int64)
-        row[self._eyeballs.vertices] = np.arange(len(self._eyeballs.vertices))
+        row[self.eyeballs.vertices] = np.arange(len(self.eyeballs.vertices))
         self._eye_rows = np.flatnonzero(row[self.layout.vertex_of] >= 0)
         self._eye_vertex = row[self.layout.vertex_of[self._eye_rows]]
         self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
         self._arrays: dict[tuple[moderngl.Program, bool], moderngl.VertexArray] = {}
         self._textures: dict[int, moderngl.Texture] = {}
         low, high = self.layout.uvs.min(initial=0.0), self.layout.uvs.max(initial=1.0)
-        self._repeat = bool(low < -1e-3 or high > 1 + 1e-3)  # else opposite edges would bleed into each other
+        self.repeat = bool(low < -1e-3 or high > 1 + 1e-3)  # else opposite edges would bleed into each other
         self._make_buffers(soft_shadows)
         self.set_vertices(mesh.vertices)
 
@@ -73,36 +75,45 @@ class GpuMesh:
         openness = np.ones(len(mesh.vertices), dtype=np.float32)
         if soft_shadows:
             openness = bake_openness(self._ctx, mesh, layout)
-        self._shade = EyeShade(self._eyeballs, mesh.vertices, openness)
-        self._open = openness[layout.vertex_of]
+        self._shade = EyeShade(self.eyeballs, mesh.vertices, openness)
+        self._open = openness.copy()
         self._positions = self._ctx.buffer(reserve=count * 12, dynamic=True)
         self._normals = self._ctx.buffer(reserve=count * 12, dynamic=True)
         self._uvs = self._ctx.buffer(np.ascontiguousarray(layout.uvs).data)
         self._colors = self._ctx.buffer(np.ascontiguousarray(colors).data)
-        self._openness = self._ctx.buffer(np.ascontiguousarray(self._open).data, dynamic=True)
+        self._openness = self._ctx.buffer(openness.take(layout.vertex_of).data, dynamic=True)
         self._indices = self._ctx.buffer(np.ascontiguousarray(layout.corners).data)
         self._some_indices = self._ctx.buffer(reserve=layout.corners.nbytes, dynamic=True)
 
     def set_vertices(self, vertices: NDArray[np.float32]) -> None:
-        """Take vertices [V, 3] float32 and work out their normals."""
+        """Take vertices [V, 3] float32."""
         if vertices.shape != self.mesh.vertices.shape:
             raise ValueError(f"expected vertices {self.mesh.vertices.shape} as in the mesh, got {vertices.shape}")
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float32)
-        self._normals_written: bool | None = None
-        self._mesh_normals = self.surface.update(self.vertices)
-        self._positions.write(self.vertices.take(self.layout.vertex_of, axis=0).data)
+        self._ready_for: bool | None = None
 
-    def light_by(self, *, balls: bool) -> None:
-        """Choose what is lit: eyeballs as `balls` (`render.gl.eyeballs`), or every face as the mesh has it."""
-        if self._normals_written is balls:
+    def make_ready(self, *, balls: bool) -> None:
+        """Bring the vertices and their normals to the graphics side, before they are drawn: to be lit with eyeballs as
+        `balls` (`render.gl.eyeballs`), or every face as the mesh has it."""
+        if self._ready_for is None:
+            self._mesh_normals = self.surface.update(self.vertices)  # [R, 3]
+            self.shown = self.vertices.take(self.layout.vertex_of, axis=0)
+            self._positions.write(self.shown.data)
+        if self._ready_for is balls:
             return
-        self._normals_written = balls
-        normals = self._mesh_normals.take(self._normal_of, axis=0)
+        self._ready_for = balls
+        normals = self._mesh_normals
         if balls and len(self._eye_rows):
-            normals[self._eye_rows] = self._eyeballs.normals(self.vertices)[self._eye_vertex]
-            self._open[self._eye_rows] = self._shade.openness(self.vertices)[self._eye_vertex]
-            self._openness.write(self._open.data)
+            normals = normals.copy()
+            normals[self._eye_rows] = self.eyeballs.normals(self.vertices)[self._eye_vertex]
+            self._openness.write(self.openness().take(self.layout.vertex_of).data)
         self._normals.write(normals.data)
+
+    def openness(self) -> NDArray[np.float32]:
+        """[V] share of its surroundings that each vertex sees now."""
+        if len(self._eye_rows):
+            self._open[self.eyeballs.vertices] = self._shade.openness(self.vertices)
+        return self._open
 
     def program(self, fragment: str, group: DrawGroup, more: frozenset[str], *, alpha: bool) -> moderngl.Program:
         """The program that draws a group with shaders/mesh.vert.glsl and this fragment shader.
@@ -130,13 +141,13 @@ class GpuMesh:
         if group.material.texture is not None:
             key = id(group.material.texture)
             if key not in self._textures:
-                self._textures[key] = upload_texture(self._ctx, group.material.texture, repeat=self._repeat)
+                self._textures[key] = upload_texture(self._ctx, group.material.texture, repeat=self.repeat)
             self._textures[key].use(0)
         draw_triangles(self._array(program), 3 * group.count, 3 * group.first)
 
     def draw_faces(self, program: moderngl.Program, which: NDArray[np.int64]) -> None:
         """Draw some faces, by their numbers in drawing order, whatever group they belong to."""
-        self._some_indices.write(self.layout.corners[which].data)
+        self._some_indices.write(self.layout.corners.take(which, axis=0).data)
         draw_triangles(self._array(program, some=True), 3 * len(which), 0)
 
     def _array(self, program: moderngl.Program, *, some: bool = False) -> moderngl.VertexArray:

@@ -16,11 +16,13 @@ from render.gl.line_passes import HairlinePass, OutlinePass
 from render.gl.mesh_view import MeshView
 from render.gl.render_target import Backdrop, RenderTarget
 from render.gl.shader_programs import set_uniforms
+from render.gl.unlocked_gl import has_screen_order
 from render.mesh.looks import RGB, PartLook
 from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, is_closed
 from render.mesh.openings import Openings, faces_in_boxes
 from render.mesh.surface_normals import Outlines
+from render.native.painter import PaintedView, Painter, can_paint, library
 
 if TYPE_CHECKING:
     import moderngl
@@ -67,21 +69,32 @@ class MeshRenderer:
         first_edges = np.linalg.norm(mesh.vertices[faces[:, 0]] - mesh.vertices[faces[:, 1]], axis=1)
         self._edge = {g.first: float(np.quantile(first_edges[_indices([g])], 0.9)) for g in groups}
         self._reach = _longest_edges(mesh.vertices[faces])
-        self._insides: dict[RGB, NDArray[np.bool_]] = {}
+        insides: dict[RGB, list[DrawGroup]] = {}
         for group in solid:
             if group.look.back_color is not None:
-                backs = self._insides.setdefault(group.look.back_color, np.zeros(len(faces), dtype=bool))
-                backs[group.first : group.first + group.count] = True
+                insides.setdefault(group.look.back_color, []).append(group)
+        self._insides = {color: _indices(groups) for color, groups in insides.items()}
         self._thin = [group for group in solid if group.look.thin]
         self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
-        edged = _indices([group for group in solid if not group.look.thin])
-        self._outlines = Outlines(MeshEdges(mesh.vertices, faces, edged))
+        edged = MeshEdges(mesh.vertices, faces, _indices([group for group in solid if not group.look.thin]))
+        self._outlines = Outlines(edged)
         self._outline_pass = OutlinePass(ctx, self._outlines.most)
         lashes = faces[_indices(self._thin)]
         tints = np.full((len(lashes), 3), 0.08, dtype=np.float32)
         if mesh.vertex_colors is not None:
             tints = np.asarray(mesh.vertex_colors[lashes].mean(axis=1) * 0.7, dtype=np.float32)  # they lie in shade
         self._hairline_pass = HairlinePass(ctx, lashes, tints) if len(lashes) else None
+        self._black: NDArray[np.uint32] | None = None
+        self._painter: Painter | None = None
+        if self._software and detail is not None and has_screen_order() and can_paint(self._gpu.layout):
+            compiled = library()
+            if compiled is not None:
+                closed = {first for first, is_so in self._closed.items() if is_so}
+                self._painter = Painter(
+                    compiled, mesh, self._gpu.layout, edged, closed=closed, tints=tints, repeat=self._gpu.repeat
+                )
+                self._centres = np.zeros((len(mesh.vertices), 3), dtype=np.float32)
+                self._centres[self._gpu.eyeballs.vertices] = self._gpu.eyeballs.centres
 
     def set_vertices(self, vertices: NDArray[np.float32]) -> None:
         """Take this frame's vertices [V, 3] float32, before the head pose."""
@@ -97,12 +110,15 @@ class MeshRenderer:
     ) -> None:
         """Draw under the studio light. Edges are smooth: by the target's samples, or drawn over its outlines."""
         view = MeshView(target, T_camera_world, intrinsics, T_world_head, self._centre, self._radius)
-        self._gpu.light_by(balls=True)
-        facing = self._gpu.surface.facing(view.eye_in_head)
         # lashes may be so thin in this picture that without samples they would break up into specks
         as_lines = bool(self._thin) and not target.samples and self._thickness * view.pixels_per_unit < _HAIRLINE_PX
-        target.begin(backdrop)
-        self._set_state(target, blend=False)
+        if self._painter is not None and not target.samples:
+            self._paint(self._painter, target, view, backdrop, as_lines=as_lines)
+            return
+        self._gpu.make_ready(balls=True)
+        facing = self._gpu.surface.facing(view.eye_in_head)
+        target.begin(backdrop, view.box(self._gpu.shown))
+        self._set_state(blend=False)
         soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
         for group in self._gpu.layout.groups:
             if group not in soft and not (as_lines and group.look.thin):
@@ -115,10 +131,31 @@ class MeshRenderer:
         for group in soft:
             self._draw_soft(view, target, group)
         if as_lines and self._hairline_pass is not None:
-            self._set_state(target, blend=True)
+            self._set_state(blend=True)
             pull = view.depth_step(_HAIRLINE_PULL * self._radius)
             self._hairline_pass.draw(target, self._gpu.vertices, view.clip_bytes, pull)
         target.finish()
+
+    def _paint(
+        self, painter: Painter, target: RenderTarget, view: MeshView, backdrop: Backdrop | None, *, as_lines: bool
+    ) -> None:
+        """The same picture without OpenGL."""
+        gpu = self._gpu
+        if backdrop is None and (self._black is None or self._black.shape != target.size[::-1]):
+            self._black = np.zeros(target.size[::-1], dtype=np.uint32)
+        behind = self._black if backdrop is None else backdrop.picture(target.size)
+        assert behind is not None
+        painted = PaintedView(
+            target.size,
+            view.clip,
+            view.lights,
+            {first for first, edge in self._edge.items() if edge * view.pixels_per_unit < _DENSE_EDGE_PX},
+            self._openings.boxes(gpu.vertices, view.clip, target.size),
+            as_lines,
+            view.depth_step(_HAIRLINE_PULL * self._radius),
+            view.depth_step(_OUTLINE_PULL * self._radius),
+        )
+        target.put(painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind))
 
     def render_flat(
         self,
@@ -133,9 +170,9 @@ class MeshRenderer:
         """
         pose, place = (T_camera_world, intrinsics, T_world_head), (self._centre, self._radius)
         view = MeshView(target, *pose, *place, lights_on_camera=False)
-        self._gpu.light_by(balls=False)
+        self._gpu.make_ready(balls=False)
         target.begin(None)
-        self._set_state(target, blend=False)
+        self._set_state(blend=False)
         for group in self._gpu.layout.groups:
             cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
             program = self._gpu.program("flat", group, frozenset(), alpha=cut > 0)
@@ -146,11 +183,11 @@ class MeshRenderer:
         target.finish()
         return self._gpu.layout.order
 
-    def _set_state(self, target: RenderTarget, *, blend: bool) -> None:
+    def _set_state(self, *, blend: bool) -> None:
         ctx = self.ctx
         ctx.enable_only(ctx.DEPTH_TEST | (ctx.BLEND if blend else 0))
         ctx.depth_func = "<="
-        ctx.front_face = "cw" if target.top_first else "ccw"  # a picture drawn top row first turns the faces round
+        ctx.front_face = "cw"  # a picture drawn top row first turns the faces round
         ctx.cull_face = "back"
         ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
 
@@ -172,9 +209,11 @@ class MeshRenderer:
         if not boxes:
             return
         reach = self._reach * np.float32(view.pixels_per_unit * _STRETCH)
-        seen = faces_in_boxes(self._gpu.surface.face_origins, reach, view.clip, target.size, boxes) & ~facing
+        origins = self._gpu.surface.face_origins
         for color, backs in self._insides.items():
-            which = np.flatnonzero(seen & backs)
+            away = backs[~facing.take(backs)]
+            near = faces_in_boxes(origins.take(away, axis=1), reach.take(away), view.clip, target.size, boxes)
+            which = away[near]
             if len(which):
                 program = self._gpu.inside_program()
                 view.write(program)
@@ -183,9 +222,9 @@ class MeshRenderer:
 
     def _draw_soft(self, view: MeshView, target: RenderTarget, group: DrawGroup) -> None:
         """What is (nearly) solid first, with depth; then the soft rest over it."""
-        self._set_state(target, blend=False)
+        self._set_state(blend=False)
         self._draw_studio(view, group, _TWO_SIDED, alpha=(_SOLID_ALPHA, 2.0))
-        self._set_state(target, blend=True)
+        self._set_state(blend=True)
         target.drawn.depth_mask = False
         self._draw_studio(view, group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
         target.drawn.depth_mask = True

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from core.camera import Intrinsics, gl_projection
 from render.gl.render_target import RenderTarget
 from render.gl.shader_programs import set_uniforms
+from render.mesh.openings import Box
 
 if TYPE_CHECKING:
     import moderngl
 
 _TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
 _OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
+_MARGIN_PX = 4  # outlines and lashes are drawn a little wider than the mesh
 _ROOM_TO_MOVE = 2.5  # the mesh may stretch to this many rest radii before the clip planes cut it
 
 
@@ -25,6 +27,7 @@ class MeshView:
     Attributes:
         clip: [4, 4] from the head's frame to clip space.
         eye_in_head: [3] the camera's position in the head's frame.
+        lights: [3, 3] rotation from the head's frame into the axes the lights stand in.
         pixels_per_unit: size of one unit at the mesh's centre.
     """
 
@@ -41,6 +44,7 @@ class MeshView:
     ) -> None:
         if (intrinsics.width, intrinsics.height) != target.size:
             raise ValueError(f"the camera is for {intrinsics.width}x{intrinsics.height}, the target is {target.size}")
+        self._size = target.size
         T_world_head = np.eye(4) if T_world_head is None else T_world_head
         T_camera_head = T_camera_world @ T_world_head
         centre_z = float(T_camera_head[2, :3] @ centre + T_camera_head[2, 3])
@@ -48,14 +52,13 @@ class MeshView:
         self._near = max(centre_z - reach, 0.02 * reach)
         self._far = max(centre_z + reach, 2 * self._near)
         self._centre_z = max(centre_z, self._near)
-        clip = gl_projection(intrinsics, self._near, self._far) @ T_camera_head
-        self.clip = _TOP_ROW_FIRST @ clip if target.top_first else clip
+        self.clip = _TOP_ROW_FIRST @ gl_projection(intrinsics, self._near, self._far) @ T_camera_head
         self.clip_bytes = _column_major(self.clip)
-        lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
+        self.lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
         self._uniforms = {
             "clip_from_head": self.clip_bytes,
             "camera_from_head": _column_major(T_camera_head),
-            "light_from_head": _column_major(lights),
+            "light_from_head": _column_major(self.lights),
         }
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
         self.pixels_per_unit = intrinsics.fx / self._centre_z
@@ -63,6 +66,21 @@ class MeshView:
     def write(self, program: moderngl.Program) -> None:
         """Set the matrices of a program."""
         set_uniforms(program, **self._uniforms)
+
+    def box(self, points: NDArray[np.float32]) -> Box:
+        """Pixels (left, first row, width, height) around all that lies between the least and the greatest coordinates
+        of points [N, 3], with some room for edges; at least one pixel, and the whole picture if some is behind."""
+        rows = np.ascontiguousarray(points.T)
+        ends = np.stack([rows.min(axis=1), rows.max(axis=1)]).astype(np.float64)
+        corners = np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3)
+        clip = corners @ self.clip[[0, 1, 3], :3].T + self.clip[[0, 1, 3], 3]
+        if clip[:, 2].min() <= 0:
+            return (0, 0, *self._size)
+        pixels = (clip[:, :2] / clip[:, 2:] * 0.5 + 0.5) * self._size
+        most = np.array(self._size)
+        low = np.floor(pixels.min(axis=0) - _MARGIN_PX).clip(0, most - 1).astype(int)
+        high = np.ceil(pixels.max(axis=0) + _MARGIN_PX).clip(low + 1, most).astype(int)
+        return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
     def depth_step(self, distance: float) -> float:
         """Difference in normalised device depth of two points so far apart along the view, at the mesh's centre."""

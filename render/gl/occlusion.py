@@ -73,7 +73,7 @@ def _seen_share(ctx: moderngl.Context, vertices: NDArray[np.float32], faces: NDA
     radius = float(np.linalg.norm(vertices - centre, axis=1).max()) or 1.0
     unit = ((vertices - centre) / radius).astype(np.float32)
     surface = SurfaceNormals(unit, faces.astype(np.int32))
-    normals = surface.update(unit)[surface.group]
+    normals = surface.update(unit)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     program = ctx.program(vertex_shader=_DEPTH_SHADERS[0], fragment_shader=_DEPTH_SHADERS[1])
     dense = len(vertices) > _DENSE_VERTICES

@@ -1,7 +1,7 @@
 """Where pictures are drawn to, read from, and what stands behind the head in them.
 
-Pictures are drawn with their top row first in memory, so that reading one needs no flip; for a window, which counts
-rows from below, the other way round, so that showing one is a plain copy.
+Pictures are drawn with their top row first in memory, so that reading one needs no flip; a window, which counts rows
+from below, shows them upside down (`unlocked_gl.copy_box`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.gl.shader_programs import make_program, set_uniforms
-from render.gl.unlocked_gl import finish
+from render.gl.unlocked_gl import copy_box, finish, has_screen_order, store_as_screen, write_as_screen
+from render.mesh.openings import Box, around
 
 if TYPE_CHECKING:
     import moderngl
@@ -24,89 +25,120 @@ class RenderTarget:
 
     Args:
         samples: 0, or how many samples per pixel the hardware takes.
-        geometry: keep float colour, depth and face numbers as well (then without multisampling, top row first).
-        top_first: whether the picture's top row comes first in memory.
+        geometry: keep float colour, depth and face numbers as well (then without multisampling).
     """
 
     def __init__(
-        self,
-        ctx: moderngl.Context,
-        width: int,
-        height: int,
-        *,
-        samples: int = 0,
-        geometry: bool = False,
-        top_first: bool = True,
+        self, ctx: moderngl.Context, width: int, height: int, *, samples: int = 0, geometry: bool = False
     ) -> None:
-        if geometry and (samples or not top_first):
-            raise ValueError("depth and face numbers are per pixel, top row first: expected neither samples nor a flip")
+        if geometry and samples:
+            raise ValueError("depth and face numbers are per pixel: expected no samples")
         self.ctx = ctx
         self.width, self.height = width, height
         self.samples = samples
-        self.top_first = top_first
         size = (width, height)
         self.texture = ctx.texture(size, 4, dtype="f4" if geometry else "f1")
+        if not geometry:
+            store_as_screen(self.texture)
         attachments: list[Any] = [self.texture]
         if geometry:
             attachments.append(ctx.texture(size, 2, dtype="f4"))
         depth = None if samples else ctx.depth_renderbuffer(size)
-        self.framebuffer = ctx.framebuffer(attachments, depth)
-        self._drawn = self.framebuffer
+        self._framebuffer = ctx.framebuffer(attachments, depth)
+        self._drawn = self._framebuffer
         if samples:
             color = ctx.renderbuffer(size, 4, samples=samples)
             self._drawn = ctx.framebuffer([color], ctx.depth_renderbuffer(size, samples=samples))
         self._geometry = geometry
         self._copy: moderngl.Framebuffer | None = None
         self._copied: moderngl.Texture | None = None
-        self._bytes = bytearray(width * height * 4)
+        self._box = self._whole = (0, 0, width, height)  # what may be drawn in, and was since the backdrop was whole
+        self._behind: Backdrop | None = None
+        self._put: NDArray[np.uint32] | None = None  # the picture, where no OpenGL drew it
+        self._put_shown = True
 
     @property
     def size(self) -> tuple[int, int]:
         return self.width, self.height
 
     @property
+    def framebuffer(self) -> moderngl.Framebuffer:
+        """What holds the finished picture."""
+        if not self._put_shown and self._put is not None:
+            write_as_screen(self.texture, self._put)
+            self._put_shown = True
+        return self._framebuffer
+
+    def put(self, picture: NDArray[np.uint32]) -> None:
+        """Take a finished picture [H, W] 0xFFRRGGBB, first row at the top, instead of drawing one.
+
+        It is not copied, and goes to the graphics side only when it is wanted there. Raises ValueError where it is of
+        another size, or OpenGL cannot take its order of bytes (`has_screen_order`).
+        """
+        if picture.shape != (self.height, self.width) or not has_screen_order():
+            raise ValueError(f"expected [{self.height}, {self.width}] and OpenGL's own library, got {picture.shape}")
+        self._put, self._put_shown, self._behind = picture, False, None
+
+    @property
     def drawn(self) -> moderngl.Framebuffer:
         """The framebuffer that drawing goes to."""
         return self._drawn
 
-    def begin(self, backdrop: Backdrop | None) -> None:
-        """Bind, and clear to the backdrop, or to black with alpha 0."""
+    def begin(self, backdrop: Backdrop | None, box: Box | None = None) -> None:
+        """Bind, and clear to the backdrop, or to black with alpha 0.
+
+        Over a backdrop, drawing until the next `begin` is kept inside `box` (None: everywhere), and only there, and
+        where was drawn before, is it painted anew.
+        """
+        self._put = None
         self._drawn.use()
         self.ctx.disable(self.ctx.BLEND)
         if backdrop is None:
             self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+            self._box, self._behind = self._whole, None
             return
-        backdrop.paint(self)
+        stale = around(self._box, box or self._whole) if self._behind is backdrop else self._whole
+        self._box, self._behind = box or self._whole, backdrop
+        backdrop.paint(self, stale)
+        self._drawn.scissor = stale
         self._drawn.use()
         self._drawn.color_mask = (False, False, False, False)
         self._drawn.clear(depth=1.0)
         self._drawn.color_mask = (True, True, True, True)
-        self._drawn.use()  # only this makes the restored mask count for drawing
+        self._drawn.scissor = self._box
+        self._drawn.use()  # only this makes the restored mask, and the box, count for drawing
 
     def snapshot(self) -> moderngl.Texture:
-        """The colours drawn so far, as a texture to read while drawing goes on (single-sampled targets only)."""
+        """The colours drawn so far, as a texture to read while drawing goes on (single-sampled targets only).
+
+        Beyond the box of `begin` it may be of an earlier picture.
+        """
         if self._copy is None or self._copied is None:
             self._copied = self.ctx.texture(self.size, 4)
+            store_as_screen(self._copied)
             self._copy = self.ctx.framebuffer([self._copied])
         finish(self.ctx)
-        self.ctx.copy_framebuffer(self._copy, self._drawn)
+        copy_box(self.ctx, self._copy, self._drawn, self._box)
         self._drawn.use()
         return self._copied
 
     def finish(self) -> None:
         """Bring what was drawn into `texture`, and wait until it is there."""
         finish(self.ctx)
-        if self._drawn is not self.framebuffer:
-            self.ctx.copy_framebuffer(self.framebuffer, self._drawn)
+        self._drawn.scissor = self._whole
+        self._drawn.use()
+        if self._drawn is not self._framebuffer:
+            self.ctx.copy_framebuffer(self._framebuffer, self._drawn)
 
     def rgb(self) -> NDArray[np.uint8]:
         """[H, W, 3] uint8, R first."""
         if self._geometry:
             return np.asarray(np.rint(self.float_rgb() * 255.0).clip(0, 255), dtype=np.uint8)
-        self.framebuffer.read_into(self._bytes, components=4, alignment=1)
-        rgba = np.frombuffer(self._bytes, dtype=np.uint8).reshape(self.height, self.width, 4)
-        rgb = np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
-        return rgb if self.top_first else np.asarray(cv2.flip(rgb, 0), dtype=np.uint8)
+        if self._put is not None:
+            bgra = self._put.view(np.uint8).reshape(self.height, self.width, 4)
+            return np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), dtype=np.uint8)
+        rgba = np.frombuffer(self.framebuffer.read(components=4, alignment=1), dtype=np.uint8)
+        return np.asarray(cv2.cvtColor(rgba.reshape(self.height, self.width, 4), cv2.COLOR_RGBA2RGB), dtype=np.uint8)
 
     def float_rgb(self) -> NDArray[np.float32]:
         """[H, W, 3] float32 colours of a geometry target, not clipped."""
@@ -128,7 +160,7 @@ class RenderTarget:
 
     def release(self) -> None:
         """Free the memory on the graphics side."""
-        for framebuffer in {self.framebuffer, self._drawn, self._copy} - {None}:
+        for framebuffer in {self._framebuffer, self._drawn, self._copy} - {None}:
             assert framebuffer is not None
             for attachment in framebuffer.color_attachments:
                 attachment.release()
@@ -150,25 +182,38 @@ class Backdrop:
         self._program = make_program(ctx, "screen", "backdrop", frozenset())
         set_uniforms(self._program, centre_color=centre, corner_color=corner)
         self._screen = ctx.vertex_array(self._program, [])
-        self._drawn: moderngl.Framebuffer | None = None
-        self._drawn_for: tuple[tuple[int, int], bool] | None = None
+        self._kept: moderngl.Framebuffer | None = None
+        self._picture: NDArray[np.uint32] | None = None
 
-    def paint(self, target: RenderTarget) -> None:
-        """Fill the colours of `target`; its depth is left as it is."""
+    def paint(self, target: RenderTarget, box: Box) -> None:
+        """Fill the colours of `target` in a box; its depth is left as it is."""
         if target.samples:
-            self._draw(target.drawn, target)
-            return
-        if self._drawn is None or self._drawn_for != (target.size, target.top_first):
-            if self._drawn is not None:
-                self._drawn.color_attachments[0].release()
-                self._drawn.release()
-            self._drawn = self._ctx.framebuffer([self._ctx.texture(target.size, 4)])
-            self._drawn_for = (target.size, target.top_first)
-            self._draw(self._drawn, target)
-        self._ctx.copy_framebuffer(target.drawn, self._drawn)
+            self._draw(target.drawn, target.size)
+        else:
+            copy_box(self._ctx, target.drawn, self._of_size(target.size), box)
 
-    def _draw(self, onto: moderngl.Framebuffer, target: RenderTarget) -> None:
+    def picture(self, size: tuple[int, int]) -> NDArray[np.uint32]:
+        """[H, W] 0xFFRRGGBB, first row at the top; the same array until another size is asked for."""
+        if self._picture is None or self._picture.shape != size[::-1]:
+            rgba = np.frombuffer(self._of_size(size).read(components=4, alignment=1), dtype=np.uint8)
+            bgra = cv2.cvtColor(rgba.reshape(size[1], size[0], 4), cv2.COLOR_RGBA2BGRA)
+            self._picture = np.ascontiguousarray(bgra).view(np.uint32)[..., 0]
+        return self._picture
+
+    def _of_size(self, size: tuple[int, int]) -> moderngl.Framebuffer:
+        if self._kept is None or self._kept.size != size:
+            if self._kept is not None:
+                self._kept.color_attachments[0].release()
+                self._kept.release()
+            texture = self._ctx.texture(size, 4)
+            store_as_screen(texture)
+            self._kept = self._ctx.framebuffer([texture])
+            self._draw(self._kept, size)
+        return self._kept
+
+    def _draw(self, onto: moderngl.Framebuffer, size: tuple[int, int]) -> None:
+        onto.scissor = (0, 0, *size)
         onto.use()
         self._ctx.disable(self._ctx.DEPTH_TEST | self._ctx.CULL_FACE | self._ctx.BLEND)
-        set_uniforms(self._program, size=target.size, top_first=float(target.top_first))
+        set_uniforms(self._program, size=size)
         self._screen.render(vertices=3)

@@ -12,15 +12,22 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.spans import span
 
 if TYPE_CHECKING:
     import moderngl
 
+    from render.mesh.openings import Box
+
 log = logging.getLogger(__name__)
 
 _TRIANGLES, _TRIANGLE_STRIP, _UNSIGNED_INT = 0x0004, 0x0005, 0x1405
 _INDEX_BYTES = 4
+_READ_FRAMEBUFFER, _DRAW_FRAMEBUFFER, _COLOR_BUFFER_BIT, _NEAREST = 0x8CA8, 0x8CA9, 0x4000, 0x2600
+_TEXTURE_2D, _RGBA8, _BGRA, _UNSIGNED_BYTE = 0x0DE1, 0x8058, 0x80E1, 0x1401
 _LIBRARIES = {"linux": "libGL.so.1", "darwin": "/System/Library/Frameworks/OpenGL.framework/OpenGL"}
 
 
@@ -38,6 +45,11 @@ def _library() -> ctypes.CDLL | None:
         library.glDrawArraysInstanced.restype = None
         library.glUseProgram.argtypes = library.glBindVertexArray.argtypes = [ctypes.c_uint]
         library.glFinish.argtypes = []
+        library.glBindFramebuffer.argtypes = [ctypes.c_uint, ctypes.c_uint]
+        library.glBlitFramebuffer.argtypes = [ctypes.c_int] * 8 + [ctypes.c_uint, ctypes.c_uint]
+        library.glBindTexture.argtypes = [ctypes.c_uint, ctypes.c_uint]
+        library.glTexSubImage2D.argtypes = [ctypes.c_uint, *[ctypes.c_int] * 5, *[ctypes.c_uint] * 2, ctypes.c_void_p]
+        library.glTexImage2D.argtypes = [ctypes.c_uint, *[ctypes.c_int] * 5, *[ctypes.c_uint] * 2, ctypes.c_void_p]
     except (OSError, AttributeError) as error:
         log.info("drawing keeps Python's lock (%s): tracking may wait for the picture", error)
         return None
@@ -76,3 +88,60 @@ def finish(ctx: moderngl.Context) -> None:
     else:
         with span("gl"):
             library.glFinish()
+
+
+def store_as_screen(texture: moderngl.Texture) -> None:
+    """Give an RGBA texture whose pixels were not written yet the order of bytes that screens have.
+
+    Copies to a window, and between such textures, then are copies of memory where the processor draws; otherwise each
+    pixel would be drawn (2 ms of 960x720 instead of 0.2). What shaders and reading see is the same.
+    """
+    library = _library()
+    if library is not None:
+        library.glBindTexture(_TEXTURE_2D, texture.glo)
+        library.glTexImage2D(_TEXTURE_2D, 0, _RGBA8, *texture.size, 0, _BGRA, _UNSIGNED_BYTE, None)
+
+
+def has_screen_order() -> bool:
+    """Whether `store_as_screen` has an effect."""
+    return _library() is not None
+
+
+def write_as_screen(texture: moderngl.Texture, picture: NDArray[np.uint32]) -> None:
+    """Fill a texture that is stored as the screen's with [H, W] 0xAARRGGBB; needs `has_screen_order`."""
+    library = _library()
+    assert library is not None
+    with span("gl"):
+        library.glBindTexture(_TEXTURE_2D, texture.glo)
+        address = picture.ctypes.data
+        library.glTexSubImage2D(_TEXTURE_2D, 0, 0, 0, *texture.size, _BGRA, _UNSIGNED_BYTE, address)
+
+
+def copy_box(
+    ctx: moderngl.Context, onto: moderngl.Framebuffer, source: moderngl.Framebuffer, box: Box, *, turned: bool = False
+) -> bool:
+    """Copy the colours in a box (left, first row, width, height) of `source` to that of `onto`, which is as large.
+
+    `turned`: upside down, the box counted from the last row. Which framebuffer is bound afterwards is not said. Returns
+    whether it could be done: only turning may fail, and then has to be drawn.
+    """
+    library = _library()
+    left, first, width, height = box
+    if library is None:
+        if turned:
+            return False
+        onto.scissor = box
+        onto.use()
+        ctx.copy_framebuffer(onto, source)
+        onto.scissor = (0, 0, *source.size)
+        return True
+    ends = (source.height - first, source.height - first - height) if turned else (first, first + height)
+    onto.scissor = (0, 0, *source.size)
+    onto.use()  # without a scissor, which would cut the copy
+    library.glBindFramebuffer(_READ_FRAMEBUFFER, source.glo)
+    library.glBindFramebuffer(_DRAW_FRAMEBUFFER, onto.glo)
+    with span("gl"):
+        library.glBlitFramebuffer(
+            left, first, left + width, first + height, left, ends[0], left + width, ends[1], _COLOR_BUFFER_BIT, _NEAREST
+        )
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.mesh import MorphTargets
+from core.untrusted import parse_json
 from render.mesh.gltf_buffers import GltfFile, damage_told, read_gltf_file
 from render.mesh.gltf_scene import (
     MOST_MORPH_NUMBERS,
@@ -20,7 +22,10 @@ from render.mesh.gltf_scene import (
     world_matrices,
 )
 
+RIG_MARK = "vfaRig"
+"""In the `asset.extras` of files whose shapes `vfa rig` has made, or an artist after it."""
 _MOST_TARGETS = 1024
+_LARGEST_JSON = 1 << 27
 _TRIANGLES, _FAN = 4, 6
 
 
@@ -41,7 +46,26 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
             )
         displacement = np.zeros((len(names), count, 3), dtype=np.float32)
         _fill(gltf, blocks, names, displacement)
-        return MorphTargets(names, displacement)
+        return MorphTargets(names, displacement, _marked(gltf.json))
+
+
+def has_rig_mark(path: Path) -> bool:
+    """Whether a .glb or .vrm says that `vfa rig` has given it its shapes; False for whatever cannot be read."""
+    try:
+        with path.open("rb") as file:
+            magic, _, _, length, _ = struct.unpack("<4sIIII", file.read(20))
+            if magic != b"glTF" or length > _LARGEST_JSON:
+                return False
+            content = parse_json(file.read(length), str(path), _LARGEST_JSON)
+    except (OSError, ValueError, struct.error, InputError):
+        return False
+    return _marked(content)
+
+
+def _marked(content: object) -> bool:
+    asset = content.get("asset") if isinstance(content, dict) else None
+    extras = asset.get("extras") if isinstance(asset, dict) else None
+    return isinstance(extras, dict) and RIG_MARK in extras
 
 
 class _Block:
@@ -73,7 +97,8 @@ def _blocks(gltf: GltfFile) -> list[_Block]:
         for primitive in mesh.get("primitives", []):
             if not _TRIANGLES <= primitive.get("mode", _TRIANGLES) <= _FAN:
                 continue
-            names = [*(primitive.get("extras") or mesh.get("extras") or {}).get("targetNames", [])]
+            stated = ((primitive.get("extras") or {}), (mesh.get("extras") or {}))
+            names = [*next((each["targetNames"] for each in stated if "targetNames" in each), [])]
             block = _Block(gltf, node, primitive, names)
             position = primitive["attributes"]["POSITION"]
             if position in seen:

@@ -12,8 +12,19 @@ from scipy.sparse.csgraph import connected_components
 from render.mesh.mesh_edges import MeshEdges
 
 Box = tuple[int, int, int, int]
+"""Left, first row, width and height in pixels."""
+
 _MOST_BOXES = 4
 _MOST_LOOPS = 400
+
+
+def around(one: Box, other: Box) -> Box:
+    """The smallest box that holds both; an empty one counts for nothing."""
+    if 0 in other[2:] or 0 in one[2:]:
+        return one if 0 in other[2:] else other
+    left, low = min(one[0], other[0]), min(one[1], other[1])
+    right, high = max(one[0] + one[2], other[0] + other[2]), max(one[1] + one[3], other[1] + other[3])
+    return left, low, right - left, high - low
 
 
 class Openings:
@@ -43,9 +54,10 @@ class Openings:
         boxes = self._border.boxes(vertices, clip_from_head, size, None)
         own, other = self._slit_edges
         if len(own):
-            parted = (np.abs(vertices[own] - vertices[other]) > self._apart).any(axis=2)
+            parted = (np.abs(vertices.take(own, axis=0) - vertices.take(other, axis=0)) > self._apart).any(axis=2)
             if parted.any():
-                moved = np.unique(np.concatenate([own[parted], other[parted]]))
+                moved = np.zeros(len(vertices), dtype=bool)
+                moved[own[parted]] = moved[other[parted]] = True
                 boxes += self._slit.boxes(vertices, clip_from_head, size, moved)
         return boxes
 
@@ -86,16 +98,16 @@ class _Rims:
         vertices: NDArray[np.float32],
         clip_from_head: NDArray[np.float64],
         size: tuple[int, int],
-        only: NDArray[np.int64] | None,
+        only: NDArray[np.bool_] | None,
     ) -> list[Box]:
-        """One box for each group with vertices, or with vertices among `only`."""
+        """One box for each group with vertices, or with vertices [V] among `only`."""
         if self.count == 0:
             return []
-        clip = vertices[self.vertices].astype(np.float64) @ clip_from_head[:, :3].T + clip_from_head[:, 3]
+        clip = vertices.take(self.vertices, axis=0).astype(np.float64) @ clip_from_head[:, :3].T + clip_from_head[:, 3]
         if clip[:, 3].min() <= 0:
             return [(0, 0, *size)]
         pixels = (clip[:, :2] / clip[:, 3:] * 0.5 + 0.5) * size
-        counted = np.ones(len(pixels), bool) if only is None else np.isin(self.vertices, only)
+        counted = np.ones(len(pixels), bool) if only is None else only.take(self.vertices)
         boxes = []
         for number in range(self.count):
             around = pixels[counted & (self.group == number)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from render.gl.render_target import RenderTarget
 from render.gl.shader_programs import make_program, set_uniforms
+from render.gl.unlocked_gl import copy_box
 from render.window.text_panel import Color, line_panel, table_panel
 
 if TYPE_CHECKING:
@@ -82,16 +83,16 @@ class Hud:
         now_s = time.monotonic()
         return any(now_s > until_s for _, until_s in self._notices)
 
-    def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool) -> None:
-        """Show `scene`, which fills `onto`, and everything over it; rows run the same way in both."""
+    def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool, turned: bool) -> None:
+        """Show `scene`, which fills `onto`, and everything over it; `turned`: rows of `onto` count from below, as those
+        of a window do."""
         size = scene.size
-        where: dict[str, object] = {"size": size, "upwards": 1.0 if scene.top_first else -1.0}
+        where: dict[str, object] = {"size": size, "upwards": -1.0 if turned else 1.0}
         self._ctx.enable_only(0)
-        if mirror:
+        if mirror or not copy_box(self._ctx, onto, scene.framebuffer, (0, 0, *size), turned=turned):
             onto.use()
-            self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=1.0, size=size, upwards=1.0)
+            self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=float(mirror), **where)
         else:
-            self._ctx.copy_framebuffer(onto, scene.framebuffer)
             onto.use()
         now_s = time.monotonic()
         self._notices = [notice for notice in self._notices if now_s <= notice[1]]
@@ -126,7 +127,12 @@ class Hud:
         height, width = self._driver.shape[:2]
         shown = max(min(round(size[0] * _DRIVER_SHARE), round(_DRIVER_MOST_PX * self.scale)), 1)
         box = (shown, max(round(shown * height / width), 1))
-        small = cv2.resize(self._driver, box, interpolation=cv2.INTER_AREA if width > shown else cv2.INTER_LINEAR)
+        large = self._driver
+        while large.shape[1] >= 2 * box[0] and large.shape[0] >= 2 * box[1]:  # halves are quick, other shares are not
+            large = np.asarray(
+                cv2.resize(large, (large.shape[1] // 2, large.shape[0] // 2), interpolation=cv2.INTER_AREA)
+            )
+        small = cv2.resize(large, box, interpolation=cv2.INTER_LINEAR)
         self._upload("driver", np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2RGBA), dtype=np.uint8))
         place = (size[0] - margin - box[0], margin, *box)
         texture = self._textures["driver"]

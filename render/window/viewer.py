@@ -110,7 +110,7 @@ class Viewer(Closeable):
         self.show(mesh.vertices, np.eye(4), None, "starting")
 
     def _make_target(self, size: tuple[int, int]) -> RenderTarget:
-        return RenderTarget(self._ctx, *size, samples=self._samples, top_first=self._window is None)
+        return RenderTarget(self._ctx, *size, samples=self._samples)
 
     def _make_current(self) -> None:
         """Draw in this viewer's context from here on, in case another was used in between."""
@@ -209,7 +209,7 @@ class Viewer(Closeable):
         hud.visible = controls.show_hud
         hud.keys = KEY_HELP if controls.show_keys else None
         onto.viewport = (0, 0, *self._scene.size)
-        hud.draw(onto, self._scene, mirror=controls.mirror)
+        hud.draw(onto, self._scene, mirror=controls.mirror, turned=onto is self._ctx.screen)
 
     def poll(self) -> list[ViewerCommand]:
         """Take in what happened at the window; what the user asked for since the last call, oldest first.
@@ -251,8 +251,7 @@ class Viewer(Closeable):
             self._screen = self._ctx.framebuffer([self._ctx.texture(self._scene.size, 4)])
         self._draw_overlays(self._screen)
         data = self._screen.read(components=3, alignment=1)
-        rgb = np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
-        return rgb if self._scene.top_first else np.ascontiguousarray(rgb[::-1])
+        return np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
 
     def close(self) -> None:
         """Close the window, free everything. Safe to call twice."""

@@ -7,6 +7,7 @@ import pytest
 
 from calib.avatar import Avatar, prepare_avatar
 from calib.rig.expression_basis import ExpressionBasis, ExpressionUnits
+from calib.rig.template_units import template_data
 from calib.rigging.template_head import load_template, read_landmarks
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel
@@ -20,7 +21,8 @@ MOVES_M = 0.0005
 
 @pytest.fixture(scope="module")
 def person() -> HeadModel:
-    return HeadModel(random_identity(np.random.default_rng(77), load_head_data()))
+    """Someone who moves as the template does, so that what is judged is the way onto the head."""
+    return HeadModel(random_identity(np.random.default_rng(77), load_head_data()), data=template_data())
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,22 @@ def test_glasses_are_one_rigid_thing_named_or_not(landmarks: np.ndarray, face: P
     assert [kinds(6), kinds(7)] == [{Kind.EYE_LEFT}, {Kind.EYE_RIGHT}]
 
 
+def test_gums_and_tongue_of_one_piece_part_along_the_surface(landmarks: np.ndarray, face: Piece) -> None:
+    """From the upper gums over palate and throat to a tongue that rises above the line of the lips and lower gums."""
+    width = abs(float(landmarks[291, 0] - landmarks[61, 0]))
+    lips = landmarks[[13, 14]].mean(axis=0) - [0, 0, 0.3 * width]
+    profile = [(0.3, 0), (0.2, -0.02), (0.25, -0.3), (0.3, -0.6), (0.2, -0.9), (-0.1, -1.0), (-0.2, -0.8)]
+    tongue = [(0.0, -0.7), (0.05, -0.5), (0.05, -0.4), (-0.1, -0.32), (-0.25, -0.3)]
+    curve = np.array([*profile, *tongue, (-0.25, -0.1), (-0.2, -0.02), (-0.3, 0)]) * width
+    rows = [lips + np.array([x, high, deep]) for high, deep in curve for x in np.linspace(-0.3, 0.3, 7) * width]
+    mouth = ("M_GumsTongue", *grid(np.reshape(rows, (len(curve), 7, 3))))
+    found, kinds = told(head(face, mouth), landmarks)
+    assert kinds(1) == {Kind.UPPER_MOUTH, Kind.LOWER_MOUTH}
+    kind = found.kind[len(face[1]) :].reshape(len(curve), 7)
+    assert (kind[:4] == Kind.UPPER_MOUTH).all(), "upper gums and palate stay with the skull"
+    assert (kind[len(profile) :] == Kind.LOWER_MOUTH).all(), "the whole tongue goes with the jaw"
+
+
 def test_landmarks_do_not_make_a_named_thing_skin() -> None:
     seen = np.array([300, 90, 40])
     skin, said = skin_pieces({1: ("still", "Fringe"), 2: ("rigid", "glasses")}, seen)
@@ -179,12 +195,22 @@ def test_what_lies_before_skin_is_none() -> None:
         ("Beard_Long", "follower"),
         ("facial_hair", "follower"),
         ("Tongue", "tongue"),
+        ("M_GumsTongue", "teeth"),
+        ("tongue_and_teeth", "teeth"),
         ("identity", None),
         ("splash", None),
     ],
 )
 def test_names_in_artists_words(name: str, said: str | None) -> None:
     assert meaning(name) == said
+
+
+def test_scraps_of_a_scan_are_no_accessories(landmarks: np.ndarray, face: Piece) -> None:
+    scrap = ("scrap", *grid(np.array([[[0.3, 0.1, 0.4], [0.32, 0.1, 0.4]], [[0.3, 0.12, 0.4], [0.32, 0.12, 0.4]]])))
+    found, _ = told(head(face, scrap), landmarks)
+    assert found.has(Kind.RIGID)
+    assert not found.has(Kind.RIGID, least=30)
+    assert told(head(face, *glasses(landmarks, "piece")), landmarks)[0].has(Kind.RIGID, least=30)
 
 
 def test_names_of_a_few_faces_say_nothing_of_the_whole(face: Piece) -> None:

@@ -298,3 +298,22 @@ def test_a_rate_that_is_none_is_unknown(fps: float) -> None:
     source = live(clip, clock)
     assert source.fps == 0.0
     assert len(everything(source)) == 2
+
+
+def test_a_picture_is_decoded_in_the_time_before_it_is_due() -> None:
+    clock = Clock()
+
+    class Slow(Numbers):
+        def _load(self, number: int) -> ClipPicture:
+            clock.now_s += 0.02
+            return super()._load(number)
+
+    clip = Slow([0.0, 0.05, 0.1, 0.15])
+    source = live(clip, clock)
+    late_s = []
+    while len(late_s) < 4:
+        frame = source.read(0.1)
+        assert frame is not None
+        late_s.append(clock.now_s - frame.timestamp_s)
+    assert late_s == pytest.approx([0.02, 0, 0, 0]), "the first one is due at once"
+    assert clip.loaded == [0, 1, 2, 3]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from capture.face.face_model_file import find_face_model
-from capture.face.landmarker_library import DetectionNetwork
+from capture.face.networks.select import face_networks
 from capture.open_source import Rotate, open_source
 from capture.upright_source import UprightFinder, UprightSource, turned
 from core.camera import Intrinsics
@@ -117,7 +117,7 @@ def test_everything_else_is_the_sources_own(driver: RenderedFace) -> None:
 def test_real_faces_tell_all_four_ways(shared_data: Path, name: str) -> None:
     path = shared_data / "video" / f"{name}.mp4"
     pictures = [frame.rgb for frame in frames_of(open_source(str(path), realtime=False))][:60:10]
-    with DetectionNetwork(find_face_model(url=None)) as detector:
+    with face_networks(find_face_model(url=None)).detector() as detector:
         for turns in range(4):
             finder = UprightFinder(detector)
             for rgb in pictures:

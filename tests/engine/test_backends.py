@@ -11,11 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from core.networks.engine_cache import CacheEntry
 from engine.flow.backends import select
 from engine.flow.backends.backend import CompileRequest, proven
 from engine.flow.backends.compiled import REDUCED, BackendError, MotionFields, Tolerance
 from engine.flow.backends.eager import CudaGraphBackend, EagerBackend, EagerMotion
-from engine.flow.backends.engine_cache import CacheEntry
 from engine.flow.backends.openvino import OpenVinoBackend
 from engine.flow.backends.select import candidates, make_backend, select_backend
 from engine.flow.backends.tensorrt import TensorRtBackend

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from scipy.sparse import random as random_sparse
 from torch.nn import functional as F
 
+from core.networks.alignment import aligned
 from engine.flow.backends import native_library
 from engine.flow.backends.backend import CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.native import NativeBackend
-from engine.flow.backends.native_library import NativeError, Scratch, aligned, library, missing, pointer
-from engine.flow.backends.native_motion import NativeMotion, Winograd, run_taps
+from engine.flow.backends.native_library import NativeError, Plan, Scratch, library, missing, pointer
+from engine.flow.backends.native_motion import NativeMotion, Winograd, affine, run_taps, style_weights
 from engine.flow.backends.native_packing import packed, square_taps, tap_weights, winograd_weights
 from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets
 from engine.flow.network.config import NetworkConfig
@@ -155,8 +156,12 @@ def test_whole_graph_equals_eager(seed: int, matrix: bool) -> None:
     expected = live(driving, offset)
     fields = compiled(driving.numpy(), offset.numpy())
     np.testing.assert_allclose(fields.alpha, expected[2].numpy(), atol=1e-4)
+    first = fields.flow.copy(), fields.depth.copy()
+    compiled(-driving.numpy(), 2 * offset.numpy())
     again = compiled(driving.numpy(), offset.numpy())
-    np.testing.assert_array_equal(fields.flow, again.flow)  # nothing is left over from the call before
+    np.testing.assert_array_equal(again.flow, first[0])  # nothing is left over from the call before
+    np.testing.assert_array_equal(again.depth, first[1])
+    np.testing.assert_array_equal(again.alpha, fields.alpha)
 
 
 @UNITS
@@ -210,6 +215,32 @@ def test_several_threads_may_ask_at_once() -> None:
 
     with ThreadPoolExecutor(3) as threads:
         assert all(threads.map(many, range(3)))
+
+
+def test_a_plan_does_nothing_until_it_is_run() -> None:
+    x, y = np.arange(6, dtype=np.float32), np.zeros(6, np.float32)
+    summand = np.ones(6, np.float32)
+    plan = Plan(library(), lambda: style_weights(library(), x, y, summand=summand))
+    other = np.zeros(6, np.float32)
+    style_weights(library(), x, other, x)  # what is called beside it is done at once
+    np.testing.assert_array_equal(other, x * x)
+    assert not y.any()
+    plan()
+    np.testing.assert_array_equal(y, x + 1)
+    x += 10
+    plan()
+    np.testing.assert_array_equal(y, x + 1)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 20), (100, 64), (65, 5)])
+def test_affine_and_demodulation(rows: int, columns: int) -> None:
+    rng = np.random.default_rng(rows)
+    matrix, x = rng.random((rows, columns), np.float32), rng.standard_normal(columns).astype(np.float32)
+    bias, y = rng.standard_normal(rows).astype(np.float32), np.zeros(rows, np.float32)
+    affine(library(), matrix, x, bias, y)
+    np.testing.assert_allclose(y, matrix @ x + bias, atol=1e-4)
+    affine(library(), matrix, x, None, y)
+    np.testing.assert_allclose(y, 1 / np.sqrt(matrix @ (x * x)), rtol=1e-5)
 
 
 def test_other_channel_counts_are_refused() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.flow.backends.engine_cache import CacheEntry
+from core.networks.engine_cache import CacheEntry
 
 FACTS = {"backend": "any", "weights": "w"}
 ENGINE = bytes(range(256)) * 3

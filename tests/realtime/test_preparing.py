@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -60,6 +61,19 @@ def test_a_step_that_takes_long_shows_that_it_goes_on():
         return "avatar"
 
     assert prepared(prepare, lambda *_: None, Stop(), window) == "avatar"
+
+
+def test_a_wait_is_told_once_and_can_be_ended():
+    window, told = Window(closes_at="another vfa"), []
+
+    def prepare(tell):
+        while True:
+            tell("another vfa is preparing this head", 0, None)
+            time.sleep(0.01)
+
+    assert prepared(prepare, lambda *step: told.append(step), Stop(), window) is None
+    assert told == [("another vfa is preparing this head", 0, None)]
+    assert any(status.endswith("another vfa is preparing this head") for status in window.shown)
 
 
 @pytest.mark.parametrize("how", ["window", "signal"])

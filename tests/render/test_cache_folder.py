@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import stat
+import threading
 import time
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -174,3 +175,42 @@ def test_the_temporary_folder_is_private() -> None:
     assert temporary_folder() == temporary_folder()
     if os.name == "posix":
         assert stat.S_IMODE(temporary_folder().stat().st_mode) == 0o700
+
+
+def test_whoever_comes_second_waits_for_the_first_and_for_nobody_else(tmp_path: Path) -> None:
+    inside, leave, steps = threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        with cache_folder.alone(tmp_path / "head.npz", lambda: None):
+            inside.set()
+            leave.wait(60)
+            steps.append("made")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(60)
+    with cache_folder.alone(tmp_path / "another.npz", lambda: steps.append("never")):
+        assert steps == []
+    with cache_folder.alone(tmp_path / "head.npz", lambda: leave.set()):
+        assert steps == ["made"]
+    thread.join()
+
+
+def test_a_wait_ends_with_what_is_raised_meanwhile(tmp_path: Path) -> None:
+    def cancelled() -> None:
+        raise KeyboardInterrupt
+
+    with (
+        cache_folder.alone(tmp_path / "head.npz", lambda: None),
+        pytest.raises(KeyboardInterrupt),
+        cache_folder.alone(tmp_path / "head.npz", cancelled),
+    ):
+        pytest.fail("it is taken")
+
+
+def test_where_nothing_can_be_locked_each_works_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    worked = []
+    with cache_folder.alone(tmp_path / "file" / "head.npz", lambda: worked.append("waited")):
+        worked.append("worked")
+    assert worked == ["worked"]

@@ -39,6 +39,7 @@ class _Document:
 
 def save_glb(mesh: Mesh, path: Path, *, jpeg_quality: int = 85, extras: dict[str, str] | None = None) -> None:
     """Write `mesh`. A part with texture coordinates and a textured material gets these, any other its vertex colours.
+    Of a material's own colour only the opacity is kept.
 
     A part's vertices are written once per texture coordinate, in the order of the mesh.
     """
@@ -58,6 +59,8 @@ def save_glb(mesh: Mesh, path: Path, *, jpeg_quality: int = 85, extras: dict[str
 def _add_materials(mesh: Mesh, document: _Document, jpeg_quality: int) -> None:
     for material in mesh.materials:
         surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.75}
+        if material.base_color[3] < 1:
+            surface["baseColorFactor"] = [1.0, 1.0, 1.0, material.base_color[3]]
         if material.texture is not None:
             stream = io.BytesIO()
             Image.fromarray(material.texture).save(stream, "JPEG", quality=jpeg_quality, optimize=True)
@@ -71,7 +74,8 @@ def _add_materials(mesh: Mesh, document: _Document, jpeg_quality: int) -> None:
             textures.append({"source": len(images) - 1})
             surface["baseColorTexture"] = {"index": len(textures) - 1}
         entry = {"name": material.name, "pbrMetallicRoughness": surface}
-        document.json["materials"].append(entry | ({"doubleSided": True} if material.double_sided else {}))
+        clear = {} if material.alpha_mode == "OPAQUE" else {"alphaMode": material.alpha_mode}
+        document.json["materials"].append(entry | clear | ({"doubleSided": True} if material.double_sided else {}))
 
 
 def _primitive(mesh: Mesh, part: MeshPart, document: _Document) -> dict[str, Any]:

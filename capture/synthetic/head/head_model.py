@@ -210,7 +210,7 @@ class HeadModel:
 
     def _fitted_units(self, bend: Bend | None) -> Points:
         """[52, V, 3] unit targets, as large as this face is, whose blinks just close these eyes and whose lips meet."""
-        size = _face_size(self._base, self.data) / _face_size(self.data.vertices.astype(np.float64), self.data)
+        size = face_size(self._base, self.data) / face_size(self.data.vertices.astype(np.float64), self.data)
         units = np.stack([self.data.dense(f"unit/{name}") for name in self.unit_names]).astype(np.float64) * size
         if bend is not None:
             units = bend(units, self._base)
@@ -270,7 +270,7 @@ class HeadModel:
         return worn
 
 
-def _face_size(base: Points, data: HeadData) -> float:
+def face_size(base: Points, data: HeadData) -> float:
     """Mean of the distance between the eyes and of that from the eyes to the mouth, metres."""
     centres = [base[data.part_vertices(f"eye_{side}")].mean(axis=0) for side in SIDES]
     mouth = base[data.part_vertices("teeth_upper")].mean(axis=0)

@@ -174,7 +174,7 @@ class _Body:
         self._painted.write(np.ascontiguousarray(np.concatenate([colors, surfaces], axis=1), dtype="f4").data)
 
     def move(self, vertices: NDArray[np.float32]) -> None:
-        normals = self._normals.update(vertices)[self._normals.group]
+        normals = self._normals.update(vertices)
         self._moving.write(np.ascontiguousarray(np.concatenate([vertices, normals], axis=1), dtype="f4").data)
 
     def release(self) -> None:

@@ -14,6 +14,7 @@ from capture.synthetic.head.head_model import HeadModel, Reshape
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
 from capture.synthetic.head.identity import Identity, random_identity
 from capture.synthetic.head.palette import Color, Palette
+from capture.synthetic.studio.artists import MixedArtists
 from capture.synthetic.studio.clip_options import Split
 from capture.synthetic.studio.unit_bend import UnitBend
 from core.mesh import Mesh
@@ -57,11 +58,13 @@ class Person:
         name: unique to split, seed and options.
         model: shape, units and colours.
         bent: whether the units differ from the artists' (see `unit_bend`).
+        artists: whose units are mixed; none where they are the built-in head's own (see `artists`).
     """
 
     name: str
     model: HeadModel
     bent: bool
+    artists: tuple[str, ...] = ()
 
     @property
     def unit_names(self) -> tuple[str, ...]:
@@ -84,6 +87,7 @@ def random_person(
     bent: bool = False,
     bust: bool = False,
     reshape: Reshape | None = None,
+    artists: tuple[str, ...] = (),
 ) -> Person:
     """The person with this number. The same arguments give the same person, and no person is in both splits.
 
@@ -92,14 +96,18 @@ def random_person(
         bent: units with gains and directions of their own.
         bust: cut at the shoulders and closed (for avatars); otherwise chest and upper arms are there (before a camera).
         reshape: see `HeadModel`.
+        artists: names of `capture.synthetic.studio.artists.ARTISTS`; the person moves as one of them or a mixture has
+            it, instead of as the built-in head does. Not together with `bent`.
     """
     rng = np.random.default_rng([_STREAM[split], seed])
     data = load_head_data()
     identity = random_identity(rng, data, exaggeration)
     palette = random_palette(rng, identity)
-    bend = UnitBend(data, np.random.default_rng([_STREAM[split], seed, 7])) if bent else None
+    own = np.random.default_rng([_STREAM[split], seed, 7])
+    bend = MixedArtists(data, own, artists) if artists else UnitBend(data, own) if bent else None
     model = HeadModel(identity, palette, data=data, topology=shared_topology(bust), reshape=reshape, bend=bend)
-    return Person(f"{split}-{seed}{'-bent' if bent else ''}", model, bent)
+    moves = f"-{'+'.join(artists)}" if artists else "-bent" if bent else ""
+    return Person(f"{split}-{seed}{moves}", model, bent and not artists, artists)
 
 
 @functools.cache

@@ -81,6 +81,10 @@ class CudaGraphMotion:
     def __call__(self, driving: NDArray[np.float32], alpha_offset: NDArray[np.float32]) -> MotionFields:
         for held, given in zip(self._inputs, (driving, alpha_offset), strict=True):
             held.copy_(torch.from_numpy(given))
-        self._graph.replay()
+        self.launch()
         self._cuda.synchronize()
         return MotionFields(*(output.cpu().numpy() for output in self._outputs))
+
+    def launch(self) -> None:
+        """Replay on what the inputs hold, without waiting for the result: what the GPU alone takes is measured so."""
+        self._graph.replay()

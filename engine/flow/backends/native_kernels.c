@@ -157,6 +157,78 @@ static void in_parallel(job_fn fn, void *data) {
     pthread_mutex_unlock(&one_job);
 }
 
+/* ---- plans: the operations of a frame, written down once and run as often as wanted without coming back ---- */
+
+typedef struct {
+    job_fn fn;
+    void *data;
+    int alone; /* too short to be shared */
+} step;
+
+typedef struct {
+    step *steps;
+    long count, room;
+    int whole; /* whether memory sufficed */
+} plan;
+
+static _Thread_local plan *recording = NULL;
+
+static void perform(job_fn fn, void *data, size_t bytes, int alone) {
+    plan *p = recording;
+    if (!p) {
+        if (alone)
+            fn(data, 0, 1);
+        else
+            in_parallel(fn, data);
+        return;
+    }
+    if (p->count == p->room) {
+        step *more = realloc(p->steps, (p->room + 64) * sizeof(step));
+        if (!more) {
+            p->whole = 0;
+            return;
+        }
+        p->steps = more;
+        p->room += 64;
+    }
+    void *kept = malloc(bytes);
+    if (!kept) {
+        p->whole = 0;
+        return;
+    }
+    memcpy(kept, data, bytes);
+    p->steps[p->count++] = (step){fn, kept, alone};
+}
+
+/* From here on this thread's operations are written down instead of being done. NULL: no memory. */
+plan *plan_begin(void) {
+    plan *p = calloc(1, sizeof(plan));
+    if (p) p->whole = 1;
+    return recording = p;
+}
+
+/* Returns whether all of them are in the plan. */
+int plan_end(void) {
+    int whole = recording && recording->whole;
+    recording = NULL;
+    return whole;
+}
+
+void plan_run(const plan *p) {
+    for (long i = 0; i < p->count; i++) {
+        if (p->steps[i].alone)
+            p->steps[i].fn(p->steps[i].data, 0, 1);
+        else
+            in_parallel(p->steps[i].fn, p->steps[i].data);
+    }
+}
+
+void plan_free(plan *p) {
+    for (long i = 0; i < p->count; i++) free(p->steps[i].data);
+    free(p->steps);
+    free(p);
+}
+
 static void share(long count, int thread, int threads, long *from, long *to) {
     *from = count * thread / threads;
     *to = count * (thread + 1) / threads;
@@ -295,7 +367,7 @@ long winograd_scratch(long size, long c_in) {
 void winograd(const float *x, const float *style, const float *u, const float *scale, const float *bias, float *y,
               long size, long c_in, long c_out, float **scratch) {
     wino w = {x, style, u, scale, bias, y, size, c_in, c_out, scratch};
-    in_parallel(wino_job, &w);
+    perform(wino_job, &w, sizeof w, 0);
 }
 
 /* ---- convolutions as sums of matrix products, one for each tap: strided, transposed, 1x1 ---- */
@@ -330,7 +402,7 @@ static void tapped_job(void *data, int thread, int threads) {
 void convolve_taps(const float *x, const float *weights, float *y, long rows, long columns, long x_row, long x_column,
                    long y_row, long y_column, long c_in, long c_out, long taps, long add, const long *offsets) {
     tapped t = {x, weights, y, rows, columns, x_row, x_column, y_row, y_column, c_in, c_out, taps, add, offsets};
-    in_parallel(tapped_job, &t);
+    perform(tapped_job, &t, sizeof t, 0);
 }
 
 /* ---- convolutions by the processor's matrix unit (AMX) ----
@@ -508,14 +580,14 @@ static void flat_job(void *data, int thread, int threads) {
 void split_picture(const float *x, const float *style, uint16_t *y, long size, long channels, long positions, long pad,
                    long phases) {
     splitting s = {x, style, y, size, channels, positions, pad, phases};
-    in_parallel(splitting_job, &s);
+    perform(splitting_job, &s, sizeof s, 0);
 }
 
 void convolve_split(const uint16_t *x, const uint16_t *weights, const float *scale, const float *bias, float *y,
                     long positions, long rows, long columns, long row_positions, long y_row, long y_column, long c_in, long c_out,
                     long taps, long add, const long *offsets) {
     flat f = {x, weights, scale, bias, y, positions, rows, columns, row_positions, y_row, y_column, c_in, c_out, taps, add, offsets};
-    in_parallel(flat_job, &f);
+    perform(flat_job, &f, sizeof f, 0);
 }
 
 #else
@@ -535,7 +607,7 @@ typedef struct {
     long x_size, y_size, channels, pad, stride;
     float gain; /* of one axis */
     float **scratch;
-    const splitting *split; /* the result as a split picture instead of y, or NULL */
+    splitting split; /* the result as a split picture instead of y, where its y is not NULL */
 } filter;
 
 static void filter_job(void *data, int thread, int threads) {
@@ -547,7 +619,8 @@ static void filter_job(void *data, int thread, int threads) {
     memset(line, 0, sizeof(float) * (width + (f->pad + 2) * f->channels));
     long from, to;
     share(f->y_size, thread, threads, &from, &to);
-    if (f->split && thread == 0) split_border(f->split);
+    const splitting *parts = f->split.y ? &f->split : NULL;
+    if (parts && thread == 0) split_border(parts);
     for (long row = from; row < to; row++) {
         const float *source[4];
         int count = 0;
@@ -565,14 +638,14 @@ static void filter_job(void *data, int thread, int threads) {
         }
         float *y = f->y + row * f->y_size * f->channels;
         for (long column = 0; column < f->y_size; column++) {
-            uint16_t *place = f->split ? split_place(f->split, row, column) : NULL;
+            uint16_t *place = parts ? split_place(parts, row, column) : NULL;
             for (long c = 0; c < f->channels; c += LANES) {
                 const float *p = line + column * f->stride * f->channels + c;
                 v16 sum = outer * (load(p) + load(p + 3 * f->channels));
                 sum += inner * (load(p + f->channels) + load(p + 2 * f->channels));
                 if (f->bias) sum = leaky(sum * load(f->scale + c) + load(f->bias + c));
                 if (place)
-                    split_pixel(f->split, place, c, sum);
+                    split_pixel(parts, place, c, sum);
                 else
                     store(y + column * f->channels + c, sum);
             }
@@ -582,8 +655,8 @@ static void filter_job(void *data, int thread, int threads) {
 
 void filter_picture(const float *x, const float *scale, const float *bias, float *y, long x_size, long y_size,
                     long channels, long pad, long stride, float gain, float **scratch) {
-    filter f = {x, scale, bias, y, x_size, y_size, channels, pad, stride, gain, scratch, NULL};
-    in_parallel(filter_job, &f);
+    filter f = {x, scale, bias, y, x_size, y_size, channels, pad, stride, gain, scratch, {0}};
+    perform(filter_job, &f, sizeof f, 0);
 }
 
 /* the same, its result scaled by style [channels] (or not, NULL) and split for the matrix unit */
@@ -591,8 +664,8 @@ void filter_and_split(const float *x, const float *scale, const float *bias, con
                       long x_size, long y_size, long channels, long pad, long stride, float gain, float **scratch,
                       long positions, long split_pad, long phases) {
     splitting s = {NULL, style, y, y_size, channels, positions, split_pad, phases};
-    filter f = {x, scale, bias, NULL, x_size, y_size, channels, pad, stride, gain, scratch, &s};
-    in_parallel(filter_job, &f);
+    filter f = {x, scale, bias, NULL, x_size, y_size, channels, pad, stride, gain, scratch, s};
+    perform(filter_job, &f, sizeof f, 0);
 }
 
 /* ---- small passes ---- */
@@ -622,10 +695,10 @@ static void pad_job(void *data, int thread, int threads) {
 
 void scale_and_pad(const float *x, const float *style, float *y, long size, long channels) {
     pass p = {x, style, NULL, y, size, channels};
-    in_parallel(pad_job, &p);
+    perform(pad_job, &p, sizeof p, 0);
 }
 
-/* y = leaky(y + bias) */
+/* y = leaky(y * scale + bias); scale may be NULL */
 static void activate_job(void *data, int thread, int threads) {
     const pass *p = data;
     long from, to;
@@ -633,13 +706,73 @@ static void activate_job(void *data, int thread, int threads) {
     for (long i = from; i < to; i++)
         for (long c = 0; c < p->channels; c += LANES) {
             float *y = p->y + i * p->channels + c;
-            store(y, leaky(load(y) + load(p->b + c)));
+            v16 v = load(y);
+            if (p->a) v *= load(p->a + c);
+            store(y, leaky(v + load(p->b + c)));
         }
 }
 
-void activate(float *y, const float *bias, long pixels, long channels) {
-    pass p = {NULL, NULL, bias, y, pixels, channels};
-    in_parallel(activate_job, &p);
+void activate(float *y, const float *scale, const float *bias, long pixels, long channels) {
+    pass p = {NULL, scale, bias, y, pixels, channels};
+    perform(activate_job, &p, sizeof p, 0);
+}
+
+/* ---- codes and styles ---- */
+
+typedef struct {
+    const float *matrix, *x, *bias; /* bias NULL: y = 1 / sqrt(matrix x^2 + epsilon), the demodulation */
+    float *y;
+    long rows, columns;
+} affinity;
+
+static void affine_job(void *data, int thread, int threads) {
+    const affinity *a = data;
+    long from, to;
+    share(a->rows, thread, threads, &from, &to);
+    for (long row = from; row < to; row++) {
+        const float *m = a->matrix + row * a->columns;
+        v16 sums = all(0);
+        float sum = 0;
+        long c = 0;
+        for (; c + LANES <= a->columns; c += LANES) {
+            v16 x = load(a->x + c);
+            if (!a->bias) x *= x;
+            sums += load(m + c) * x;
+        }
+        for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
+        for (; c < a->columns; c++) sum += m[c] * (a->bias ? a->x[c] : a->x[c] * a->x[c]);
+        a->y[row] = a->bias ? sum + a->bias[row] : 1.0f / sqrtf(sum + 5e-9f);
+    }
+}
+
+void affine(const float *matrix, const float *x, const float *bias, float *y, long rows, long columns) {
+    affinity a = {matrix, x, bias, y, rows, columns};
+    perform(affine_job, &a, sizeof a, rows * columns < 4096);
+}
+
+typedef struct {
+    const float *x, *factor, *summand; /* [channels], either NULL */
+    float *y;
+    long outer, channels, inner;
+} styling;
+
+static void styling_job(void *data, int thread, int threads) {
+    const styling *s = data;
+    long from, to;
+    share(s->outer, thread, threads, &from, &to);
+    for (long o = from; o < to; o++)
+        for (long c = 0; c < s->channels; c++)
+            for (long i = 0; i < s->inner; i++) {
+                const long at = (o * s->channels + c) * s->inner + i;
+                s->y[at] = s->x[at] * (s->factor ? s->factor[c] : 1) + (s->summand ? s->summand[c] : 0);
+            }
+}
+
+/* y [outer][channels][inner] = x * factor + summand */
+void style_weights(const float *x, const float *factor, const float *summand, float *y, long outer, long channels,
+                   long inner) {
+    styling s = {x, factor, summand, y, outer, channels, inner};
+    perform(styling_job, &s, sizeof s, 1);
 }
 
 /* the first layer: planes x [4][pixels] -> leaky(1x1 convolution), a = weights [4][channels] */
@@ -657,7 +790,7 @@ static void stem_job(void *data, int thread, int threads) {
 
 void stem(const float *planes, const float *weights, const float *bias, float *y, long pixels, long channels) {
     pass p = {planes, weights, bias, y, pixels, channels};
-    in_parallel(stem_job, &p);
+    perform(stem_job, &p, sizeof p, 0);
 }
 
 /* ---- heads: flow, mask and depth at one resolution; per pixel 16 floats: flow 0-2, depth motion 3-7, depth 8 ---- */
@@ -771,7 +904,7 @@ void heads(const float *x, const float *feature, const float *previous, const fl
            const float *motion_weight, const float *depth_weight, const float *bias, const float *mix, float *blended,
            float *out, long size, long channels) {
     head h = {x, feature, previous, flow_weight, motion_weight, depth_weight, bias, mix, blended, out, size, channels};
-    in_parallel(head_job, &h);
+    perform(head_job, &h, sizeof h, 0);
 }
 
 /* ---- the flow generator: 3x3 convolution of the flow logits, weights [2][3][3][3] (out, in, y, x), this frame's ---- */
@@ -807,7 +940,7 @@ static void student_job(void *data, int thread, int threads) {
 
 void final_flow(const float *head_values, const float *weight, const float *bias, float *flow, float *depth, long size) {
     student s = {head_values, weight, bias, flow, depth, size};
-    in_parallel(student_job, &s);
+    perform(student_job, &s, sizeof s, 0);
 }
 
 /* ---- sparse products with four columns: rows given by start [rows + 1], column and value ---- */
@@ -850,7 +983,7 @@ static void sparse_job(void *data, int thread, int threads) {
 void sparse_product(const int32_t *start, const int32_t *column, const float *value, const float *x, float *y,
                     long rows, long divide_by_share, long width) {
     sparse s = {start, column, value, x, y, rows, divide_by_share, width};
-    in_parallel(sparse_job, &s);
+    perform(sparse_job, &s, sizeof s, 0);
 }
 
 /* ---- pixels that look at controllers, see flow_tracking.py: for each controller the sums of weight, weight * column
@@ -897,5 +1030,5 @@ static void splat_job(void *data, int thread, int threads) {
 void splat_flow(const float *flow, const int32_t *at, const uint8_t *wanted, double *sums, long size,
                 long controllers) {
     splat s = {flow, at, wanted, sums, size, controllers};
-    in_parallel(splat_job, &s);
+    perform(splat_job, &s, sizeof s, 0);
 }

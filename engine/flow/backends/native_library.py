@@ -13,6 +13,8 @@ import os
 import platform
 import shutil
 import subprocess
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from core.cache_folder import cache_folder, keep, refusal, temporary_folder
 from core.errors import InputError
+from core.networks.alignment import aligned
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ def library(cache_dir: Path | None = None) -> ctypes.CDLL:
     except OSError as error:
         raise NativeError(f"native kernels: cannot be loaded ({error}); use another backend") from error
     loaded.winograd_scratch.restype = ctypes.c_long
+    loaded.plan_begin.restype = ctypes.c_void_p
     loaded.pool_start(ctypes.c_int(thread_count()))
     return loaded
 
@@ -136,14 +140,6 @@ def _processor() -> str:
         return platform.processor() + platform.machine()
 
 
-def aligned(*shape: int) -> NDArray[np.float32]:
-    """Zeroed float32 array that begins on a cache line."""
-    count = int(np.prod(shape))
-    raw = np.zeros(count + 16, np.float32)
-    start = (-raw.ctypes.data // 4) % 16
-    return raw[start : start + count].reshape(shape)
-
-
 def pointer(array: NDArray[Any] | None) -> ctypes.c_void_p | None:
     """Address of a C-contiguous array, which the caller keeps alive."""
     if array is None:
@@ -166,3 +162,26 @@ class Scratch:
     def allocate(self) -> None:
         self._buffers = [aligned(self._floats) for _ in range(thread_count())]
         self.pointers = (ctypes.c_void_p * len(self._buffers))(*[b.ctypes.data for b in self._buffers])
+
+
+class Plan:
+    """Calls of kernels, written down once and run as often as wanted: one call from Python, and its lock not held.
+
+    `calls` issues them; what they point to must stay where it is as long as the plan lives. Raises NativeError where
+    there is no memory for it.
+    """
+
+    def __init__(self, kernels: ctypes.CDLL, calls: Callable[[], None]) -> None:
+        self._kernels = kernels
+        self._address = ctypes.c_void_p(kernels.plan_begin())
+        try:
+            calls()
+        finally:
+            whole = bool(kernels.plan_end())
+            if self._address:
+                weakref.finalize(self, kernels.plan_free, self._address)
+        if not whole:
+            raise NativeError("native kernels: not enough memory; close other programs, or use another backend")
+
+    def __call__(self) -> None:
+        self._kernels.plan_run(self._address)

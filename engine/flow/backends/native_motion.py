@@ -2,6 +2,7 @@
 F(4x4, 3x3), which needs a quarter of the products, or, where the processor multiplies matrices itself, all convolutions
 through that (`native_split`); `native_packing` says for which of the two it packs.
 
+The calls of a frame are written down once, and then run in the kernels without coming back to Python (`Plan`).
 Blur, modulation, demodulation, bias and activation run inside the passes that move the data anyway, and each head is
 one pass over the pixels: nothing is stored that the next step does not read. Runs without torch.
 """
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.networks.alignment import aligned
 from engine.flow.backends.compiled import MotionFields
 from engine.flow.backends.native_layout import PANEL
-from engine.flow.backends.native_library import NativeError, Scratch, aligned, pointer
+from engine.flow.backends.native_library import NativeError, Plan, Scratch, pointer
 from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets
 
 Array = NDArray[np.float32]
@@ -58,42 +60,52 @@ class NativeMotion:
         levels = size.bit_length() - 3  # one for each doubling from 4
         tools = _Tools(kernels, self._scratch, split)
         self._blocks = [_down(tools, weights.part(f"block{i}"), size >> i) for i in range(levels)]
-        self._splits = np.cumsum(weights.style_widths)[:-1]
-        self._first = _First(weights.part("first"))
+        self._first = _First(kernels, weights.part("first"))
         self._levels = [_Level(tools, weights.part(f"level{i}"), 8 << i) for i in range(levels)]
         self._levels[-1].last = True
         self._scratch.allocate()
         if split is not None:
             split.allocate()
         self._flow, self._depth = aligned(size, size, 2), aligned(size, size)
+        codes = len(arrays["to_alpha.bias"])
+        self._driving, self._offset = aligned(4, size, size), aligned(codes)
+        self._alpha, self._code = aligned(codes), aligned(codes)
+        self._stacked = aligned(len(arrays["styles.bias"]))
+        self._styles = np.split(self._stacked, np.cumsum(weights.style_widths)[:-1])
+        self._student = aligned(*arrays["student.weight"].shape)
+        self._plan = Plan(kernels, self._frame)
 
     def __call__(self, driving: Array, alpha_offset: Array) -> MotionFields:
+        self._driving[:] = driving[0]
+        self._offset[:] = alpha_offset[0]
+        self._plan()
+        return MotionFields(self._flow, self._depth, self._alpha[None].copy())
+
+    def _frame(self) -> None:
+        """Every operation of a frame, in order, on buffers that stay where they are."""
         arrays = self.weights.arrays
-        alpha = self._encode(driving)
-        code = alpha + alpha_offset[0]
-        styles = np.split(arrays["styles.weight"] @ code + arrays["styles.bias"], self._splits)
-        levels = len(self._levels)
+        self._encode()
+        style_weights(self._k, self._alpha, self._code, summand=self._offset)
+        affine(self._k, arrays["styles.weight"], self._code, arrays["styles.bias"], self._stacked)
+        levels, styles = len(self._levels), self._styles
         convs, heads = styles[1 : 1 + 2 * levels], styles[1 + 2 * levels :]
-        x, previous = self._first(code, styles[0]), None
+        x, previous = self._first(self._code, styles[0]), None
         for i, level in enumerate(self._levels):
             x, previous = level(x, previous, convs[2 * i : 2 * i + 2], heads[2 * i : 2 * i + 2])
-        weight = np.ascontiguousarray(arrays["student.weight"] * styles[-1][None, :, None, None])
-        operands = (previous, weight, arrays["student.bias"], self._flow, self._depth)
+        style_weights(self._k, arrays["student.weight"].reshape(2, 3, 9), self._student, styles[-1])
+        operands = (previous, self._student, arrays["student.bias"], self._flow, self._depth)
         self._k.final_flow(*(pointer(array) for array in operands), ctypes.c_long(self._size))
-        return MotionFields(self._flow, self._depth, alpha[None])
 
-    def _encode(self, driving: Array) -> Array:
-        """Motion code [M]."""
+    def _encode(self) -> None:
+        """The driving picture becomes the motion code."""
         arrays = self.weights.arrays
-        weight, bias = arrays["stem.weight"], arrays["stem.bias"]
-        planes = np.ascontiguousarray(driving, np.float32)
-        pixels, channels = ctypes.c_long(self._size**2), ctypes.c_long(len(bias))
-        self._k.stem(pointer(planes), pointer(weight), pointer(bias), pointer(self._picture), pixels, channels)
+        operands = (self._driving, arrays["stem.weight"], arrays["stem.bias"], self._picture)
+        shape = ctypes.c_long(self._size**2), ctypes.c_long(self._picture.shape[2])
+        self._k.stem(*(pointer(array) for array in operands), *shape)
         x = self._picture
         for block in self._blocks:
             x = block(x)
-        alpha: Array = arrays["to_alpha.weight"] @ x.ravel() + arrays["to_alpha.bias"]
-        return alpha
+        affine(self._k, arrays["to_alpha.weight"], x, arrays["to_alpha.bias"], self._alpha)
 
 
 class Winograd:
@@ -146,6 +158,7 @@ class _Down:
         self.c_out, c_in = len(self._bias), self._conv1.c_in
         row = (size + 1) * c_in
         self._offsets = np.array([i * row + j * c_in for i in range(3) for j in range(3)], np.int64)
+        self._nowhere = np.zeros(1, np.int64)
         self._full, self._blurred = aligned(size, size, c_in), aligned(size + 1, size + 1, c_in)
         self._small, self._out = aligned(half, half, c_in), aligned(half, half, self.c_out)
         tools.scratch.wish((size + 4) * c_in)
@@ -165,10 +178,10 @@ class _Down:
             (half * self.c_out, self.c_out), self._offsets,
         )  # fmt: skip
         pixels, channels = ctypes.c_long(half * half), ctypes.c_long(self.c_out)
-        kernels.activate(pointer(self._out), pointer(self._bias), pixels, channels)
+        kernels.activate(pointer(self._out), None, pointer(self._bias), pixels, channels)
         run_taps(
             kernels, self._small, self._skip, self._out, (half, half), (half * c_in, c_in),
-            (half * self.c_out, self.c_out), np.zeros(1, np.int64), add=True,
+            (half * self.c_out, self.c_out), self._nowhere, add=True,
         )  # fmt: skip
 
 
@@ -194,17 +207,17 @@ class _SplitDown(_Down):
 class _First:
     """The first styled convolution, affine in the motion code."""
 
-    def __init__(self, weights: dict[str, Array]) -> None:
-        self._w = weights
+    def __init__(self, kernels: ctypes.CDLL, weights: dict[str, Array]) -> None:
+        self._k, self._w = kernels, weights
+        self._x, self._scale = aligned(4, 4, len(weights["bias"])), aligned(len(weights["bias"]))
 
     def __call__(self, code: Array, style: Array) -> Array:
-        raw = (self._w["weight"] @ code + self._w["offset"]).reshape(4, 4, -1)
-        x = raw * _demodulation(self._w["energy"], style) + self._w["bias"]
-        return np.ascontiguousarray(np.maximum(x, np.float32(0.2) * x))
-
-
-def _demodulation(energy: Array, style: Array) -> Array:
-    return np.asarray(1 / np.sqrt(energy @ np.square(style) + np.float32(5e-9)), np.float32)
+        weights = self._w
+        affine(self._k, weights["weight"], code, weights["offset"], self._x)
+        affine(self._k, weights["energy"], style, None, self._scale)
+        operands = (pointer(array) for array in (self._x, self._scale, weights["bias"]))
+        self._k.activate(*operands, ctypes.c_long(16), ctypes.c_long(len(self._scale)))
+        return self._x
 
 
 class _Level:
@@ -231,6 +244,8 @@ class _Level:
         self._heads = aligned(size, size, _HEAD)
         self._head_bias = aligned(_HEAD)
         self._head_bias[:8] = weights["head_bias"]
+        self._scales = aligned(self.c_out), aligned(self.c_out)
+        self._flow, self._motion = aligned(*weights["flow"].shape), aligned(*weights["motion"].shape)
         self._scratch.wish((wide + 3) * self.c_out)
 
     def _transposed_phases(self, half: int) -> list[tuple[Any, ...]]:
@@ -247,10 +262,10 @@ class _Level:
     def __call__(
         self, x: Array, previous: Array | None, styles: list[Array], head_styles: list[Array]
     ) -> tuple[Array, Array]:
-        self._twice(x, np.ascontiguousarray(styles[0]))
-        scale = _demodulation(self._w["up.energy"], styles[0])
-        style, bias = np.ascontiguousarray(styles[1]), self._w["up.bias"]
-        scale_same = _demodulation(self._w["same.energy"], styles[1])
+        self._twice(x, styles[0])
+        (scale, scale_same), style, bias = self._scales, styles[1], self._w["up.bias"]
+        affine(self._k, self._w["up.energy"], styles[0], None, scale)
+        affine(self._k, self._w["same.energy"], style, None, scale_same)
         if self._split is not None and isinstance(self._same, SplitSame):
             filtering, activation = Filtering(1, 1, 2.0), (scale, bias)
             picture = self._split.filtered(
@@ -282,10 +297,11 @@ class _Level:
 
     def _head(self, previous: Array | None, flow_style: Array, motion_style: Array) -> None:
         weights = self._w
-        flow, motion = weights["flow"] * flow_style, weights["motion"] * motion_style
+        style_weights(self._k, weights["flow"][..., None], self._flow, flow_style)
+        style_weights(self._k, weights["motion"][..., None], self._motion, motion_style)
         blended = None if self.last else self._y
         fixed = weights["depth"], self._head_bias, weights["mix"]
-        operands = (self._y, weights["feature"], previous, flow, motion, *fixed, blended)
+        operands = (self._y, weights["feature"], previous, self._flow, self._motion, *fixed, blended)
         shape = ctypes.c_long(self._size), ctypes.c_long(self.c_out)
         self._k.heads(*(pointer(array) for array in operands), pointer(self._heads), *shape)
 
@@ -307,6 +323,22 @@ def run_taps(
     c_in, c_out = channels or (x.shape[2], y.shape[2])
     numbers = [ctypes.c_long(n) for n in (*count, *x_step, *y_step, c_in, c_out, len(offsets), int(add))]
     kernels.convolve_taps(pointer(x), pointer(weights), pointer(y), *numbers, pointer(offsets))
+
+
+def affine(kernels: ctypes.CDLL, matrix: Array, x: Array, bias: Array | None, y: Array) -> None:
+    """y = matrix x + bias, for matrix [rows, columns]; without a bias 1 / √(matrix x² + ε), the demodulation."""
+    rows, columns = matrix.shape
+    operands = (pointer(array) for array in (matrix, x, bias, y))
+    kernels.affine(*operands, ctypes.c_long(rows), ctypes.c_long(columns))
+
+
+def style_weights(
+    kernels: ctypes.CDLL, x: Array, y: Array, factor: Array | None = None, summand: Array | None = None
+) -> None:
+    """y = x · factor + summand, both for the second axis of x [outer, channels, inner], or for its only one."""
+    shape = x.shape if x.ndim == 3 else (1, len(x), 1)
+    operands = (pointer(array) for array in (x, factor, summand, y))
+    kernels.style_weights(*operands, *map(ctypes.c_long, shape))
 
 
 def aligned_copy(array: Array) -> Array:

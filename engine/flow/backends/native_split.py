@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.flow.backends.native_library import Scratch, aligned, pointer
+from core.networks.alignment import aligned
+from engine.flow.backends.native_library import Scratch, pointer
 
 Array = NDArray[np.float32]
 _AT_ONCE = 32  # positions that the kernel reads beyond the last one wanted

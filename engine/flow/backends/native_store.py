@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from core.array_checks import expect
 from core.errors import InputError
+from core.networks.engine_cache import CacheEntry
 from core.untrusted import parse_json
 from engine.flow.backends import native_library
 from engine.flow.backends.compiled import EXACT, GRAPH_VERSION, BackendError, Sample, SelectedBackend, measured
-from engine.flow.backends.engine_cache import CacheEntry
 from engine.flow.backends.native_layout import check_layout
 from engine.flow.backends.native_library import NativeError
 from engine.flow.backends.native_motion import NativeMotion, PackedWeights

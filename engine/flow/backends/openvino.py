@@ -1,32 +1,21 @@
 """OpenVINO on the CPU: fp32 is exact; int8 and mixed precision are offered with their measured error only."""
 
 import importlib
-import io
-import logging
-import sys
 import warnings
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.networks.engine_cache import CacheEntry
+from core.networks.openvino import compiled_model, last_line, library, processor
 from engine.flow.backends.backend import CompileRequest
 from engine.flow.backends.compiled import GRAPH_VERSION, BackendError, MotionFields
-from engine.flow.backends.engine_cache import CacheEntry
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
-
-log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "int8", "mixed"]
 """mixed: the encoder in int8, the generator, whose output is looked at pixel by pixel, in fp32."""
-
-
-def library() -> ModuleType:
-    """OpenVINO, kept from sending usage statistics to its makers, which it does unasked. Raises ImportError."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # documented: makes its import fail
-    return importlib.import_module("openvino")
 
 
 class OpenVinoBackend:
@@ -46,16 +35,12 @@ class OpenVinoBackend:
         return None
 
     def compile(self, request: CompileRequest) -> "OpenVinoMotion":
-        core = library().Core()
         try:
-            entry = self._entry(core, request)
-            compiled = self._cached(core, entry) if entry else None
-            if compiled is None:
-                compiled = core.compile_model(converted(request.network, self.precision), "CPU", self._settings())
-                if entry:
-                    entry.write(lambda path: path.write_bytes(compiled.export_model().getvalue()))
+            compiled = compiled_model(
+                lambda: converted(request.network, self.precision), self._settings(), self._entry(request)
+            )
         except RuntimeError as error:
-            raise BackendError(f"--backend openvino: refused by OpenVINO ({_last_line(error)}); try eager") from error
+            raise BackendError(f"--backend openvino: refused by OpenVINO ({last_line(error)}); try eager") from error
         return OpenVinoMotion(compiled.create_infer_request())
 
     def _settings(self) -> dict[str, Any]:
@@ -65,7 +50,7 @@ class OpenVinoBackend:
         }
         return settings | ({"INFERENCE_NUM_THREADS": self._threads} if self._threads else {})
 
-    def _entry(self, core: Any, request: CompileRequest) -> CacheEntry | None:
+    def _entry(self, request: CompileRequest) -> CacheEntry | None:
         if request.cache_dir is None:
             return None
         facts = {
@@ -77,19 +62,9 @@ class OpenVinoBackend:
             "graph": GRAPH_VERSION,
             "openvino": library().__version__,
             "torch": torch.__version__,
-            "device": str(core.get_property("CPU", "FULL_DEVICE_NAME")),
+            "device": processor(),
         }
         return CacheEntry.of(request.cache_dir, facts, ".blob")
-
-    def _cached(self, core: Any, entry: CacheEntry) -> Any | None:
-        content = entry.content()
-        if content is None:
-            return None
-        try:
-            return core.import_model(io.BytesIO(content.tobytes()), "CPU", self._settings())
-        except RuntimeError as error:
-            log.warning("%s: does not load (%s); compiling again", entry.path, _last_line(error))
-            return None
 
 
 class OpenVinoMotion:
@@ -180,8 +155,3 @@ def _quantise(op: Any, low: float, high: float) -> None:
     weights = ops.fake_quantize(op.input_value(1), *limits, *limits, levels=255)
     op.input(0).replace_source_output(activation.output(0))
     op.input(1).replace_source_output(weights.output(0))
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from core.cache_folder import temporary_folder
 from core.errors import MissingExtraError
+from core.networks.engine_cache import CacheEntry
 from engine.flow.backends.backend import CompileRequest
 from engine.flow.backends.compiled import GRAPH_VERSION, BackendError, MotionFields
-from engine.flow.backends.engine_cache import CacheEntry
 from engine.flow.network.motion_network import sample_inputs
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
-from engine.flow.backends.native_library import NativeError, aligned, library, pointer
+from core.networks.alignment import aligned
+from engine.flow.backends.native_library import NativeError, library, pointer
 
 PUBLISHED_SMOOTHING = 0.6
 PUBLISHED_ROUNDS = 5

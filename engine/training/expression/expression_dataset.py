@@ -17,14 +17,17 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from calib.rig.template_units import template_data
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
+from capture.face.networks.select import face_networks
 from capture.synthetic.head.head_model import HeadModel
+from capture.synthetic.studio.artists import AS_THEY_ARE
 from capture.synthetic.studio.clip_options import ClipOptions, Split
 from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
 from capture.synthetic.studio.clip_studio import ClipFrame, ClipStudio
-from capture.synthetic.studio.people import Person
+from capture.synthetic.studio.people import Person, random_person
 from core.canonical_face import load_canonical_face
 from core.closeable import Closeable
 from core.errors import InputError
@@ -43,6 +46,7 @@ _EXAGGERATIONS = (0.7, 1.0, 1.0, 1.4)
 _LIPS_TOGETHER = 0.2
 _SENSORS = ("kinect", "kinect", "truedepth", "ideal")
 _PROJECTION_RIDGE = 0.02
+_MOST_GAIN = 3.0
 
 
 log = logging.getLogger(__name__)
@@ -58,7 +62,7 @@ class StillTracker(Closeable):
     def __init__(self) -> None:
         path = find_face_model(None)
         self._face = load_canonical_face(path)
-        self._landmarker = Landmarker(path)
+        self._landmarker = Landmarker(face_networks(path))
         self._clock_s = 0.0
         self._lifters: list[FaceLifter] = []
         self.start()
@@ -99,6 +103,8 @@ class DatasetOptions:
     first_seed: number of the first person.
     bent_share: of people whose units differ from the artists'.
     acted_share: of people who talk and emote as people do, instead of making unrelated faces.
+    artists: people who are not bent move as one of these or as a mixture of them, see
+        `capture.synthetic.studio.artists`; none: as the built-in head's own artist.
     workers: processes, each with a picture to draw and a tracker.
     """
 
@@ -109,28 +115,34 @@ class DatasetOptions:
     first_seed: int = 0
     bent_share: float = 0.25
     acted_share: float = 0.0
+    artists: tuple[str, ...] = ()
     workers: int = 2
 
 
-def make_plan(seed: int, split: Split, frames: int, bent_share: float, acted_share: float) -> ClipPlan:
+def make_plan(
+    seed: int, split: Split, frames: int, bent_share: float, acted_share: float, artists: tuple[str, ...] = ()
+) -> ClipPlan:
     """The stills of one person: a new expression in every frame, neutral in frame 0 and in some others.
 
     Unrelated faces show every mixture of units; moments of a performance show which of them are likely.
     """
     rng = np.random.default_rng([seed, 515])
     size = int(rng.choice(_SIZES))
+    exaggeration, sensor = float(rng.choice(_EXAGGERATIONS)), str(rng.choice(_SENSORS))
+    bent = bool(rng.random() < bent_share)
+    person = random_person(seed, split, exaggeration, artists=artists) if artists and not bent else None
     options = ClipOptions(
         split=split,
         kind="stills",
         frames=frames,
         fps=_STILLS_FPS,
         size=(size, size),
-        sensor=str(rng.choice(_SENSORS)),  # type: ignore[arg-type]
-        exaggeration=float(rng.choice(_EXAGGERATIONS)),
-        bent=bool(rng.random() < bent_share),
+        sensor=sensor,  # type: ignore[arg-type]
+        exaggeration=exaggeration,
+        bent=bent,
         max_turn_deg=float(rng.choice(_TURNS_DEG)),
     )
-    plan = plan_clip(seed, options)
+    plan = plan_clip(seed, options, person=person)
     weights = plan.weights.copy()
     names = plan.person.unit_names
     closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
@@ -176,21 +188,28 @@ def record_clip(frames: Iterator[ClipFrame], tracker: StillTracker, labels: Arra
 
 
 def describing_units(person: Person) -> Array:
-    """[52, 52] matrix from a person's own unit weights to those of the artists' units that describe the face best.
+    """[52, 52] matrix from a person's own unit weights to those of the template's units that describe the face best.
 
-    The identity for people whose units are the artists'. Least squares over the skin, held to each unit's own gain
+    Artists meant the same by a name: each of their units counts as its namesake, as many times as it goes farther.
+    Units that are bent off the artists' are described by least squares over the skin, held to each unit's own gain
     where several units could explain the same motion.
     """
-    if not person.bent:
-        return np.eye(len(person.unit_names))
     model = person.model
-    plain = HeadModel(model.identity, model.palette, data=model.data, topology=model.topology)
-    units, bent = (unit_displacements(head).reshape(len(person.unit_names), -1) for head in (plain, model))
-    normal, across = units @ units.T, units @ bent.T
-    size = np.maximum(np.diag(normal), 1e-12)
-    ridge = _PROJECTION_RIDGE * float(np.median(size))
-    gains = np.diag(np.diag(across) / size)
-    return np.asarray(np.linalg.solve(normal + ridge * np.eye(len(normal)), across + ridge * gains))
+    template = HeadModel(model.identity, model.palette, data=template_data(), topology=model.topology)
+    units, own = (unit_displacements(head).reshape(len(person.unit_names), -1) for head in (template, model))
+    size = np.maximum(np.einsum("ud,ud->u", units, units), 1e-12)
+    labels = np.diag(np.sqrt(np.einsum("ud,ud->u", own, own) / size).clip(0, _MOST_GAIN))
+    if person.bent:
+        normal, across = units @ units.T, units @ own.T
+        ridge = _PROJECTION_RIDGE * float(np.median(size))
+        gains = np.diag(np.diag(across) / size)
+        labels = np.linalg.solve(normal + ridge * np.eye(len(normal)), across + ridge * gains)
+    names = person.unit_names
+    close, jaw = names.index("mouthClose"), names.index("jawOpen")
+    alone = np.array([name.startswith(AS_THEY_ARE) for name in names])
+    labels[:, alone] = np.eye(len(names))[:, alone]
+    labels[:, close] = labels[jaw, jaw] * np.eye(len(names))[:, close]  # it closes what the jaw opens, however far
+    return np.asarray(labels)
 
 
 def unit_displacements(model: HeadModel) -> Array:
@@ -229,7 +248,8 @@ def _work(options: DatasetOptions, seeds: Sequence[int]) -> None:
     with ClipStudio() as studio, StillTracker() as tracker:
         for seed in seeds:
             started = time.perf_counter()
-            plan = make_plan(seed, options.split, options.frames, options.bent_share, options.acted_share)
+            shares = options.bent_share, options.acted_share
+            plan = make_plan(seed, options.split, options.frames, *shares, options.artists)
             labels = describing_units(plan.person)
             record = record_clip(studio.shoot(plan), tracker, labels, plan.sensor)
             if record is None:

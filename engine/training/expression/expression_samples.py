@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from calib.rig.template_units import template_data
 from capture.face.face_model_file import find_face_model
 from capture.synthetic.head.head_model import HeadModel
 from core.canonical_face import load_canonical_face
@@ -132,7 +133,7 @@ class UnitMetric:
 @cache
 def unit_metric() -> UnitMetric:
     """Of the skin of the average head, lips and lids counting more, and a little of the eyeballs' turn."""
-    model = HeadModel()
+    model = HeadModel(data=template_data())
     skin = model.part("skin")
     moved = unit_displacements(model) * 1000
     rest = model.vertices()[skin]

@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.rig.template_units import template_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.studio.people import random_person
 from engine.expression.expression_features import section
@@ -77,5 +78,6 @@ def _is_plain(features: NDArray[np.float32], truth: Array) -> bool:
 
 @cache
 def _heads() -> tuple[HeadModel, ...]:
-    """The rigged heads that play, none of them among the clips."""
-    return tuple(random_person(_HEAD_SEED + number, "test").model for number in range(_HEADS))
+    """The rigged heads that play, none of them among the clips; their units are the template's, as an avatar's are."""
+    people = [random_person(_HEAD_SEED + number, "test").model for number in range(_HEADS)]
+    return tuple(HeadModel(one.identity, one.palette, data=template_data(), topology=one.topology) for one in people)

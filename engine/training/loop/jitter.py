@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +37,8 @@ class Jitter:
     ) -> Picture:
         """[4, N, N] → the same picture as this camera shows it, its cut off by up to `shift_px` more; beyond its edges
         it is black and of that depth."""
+        import cv2
+
         T = self.T.copy()
         T[:, 2] += rng.normal(0, 1, 2) * shift_px
         size = rgbd.shape[1]
@@ -58,6 +59,8 @@ class Jitter:
 
 
 def draw_jitter(rng: np.random.Generator, size: int, *, strength: float = 1.0, mirror: bool = True) -> Jitter:
+    import cv2
+
     bright = rng.normal(0, 0.22 * strength)
     gain = np.exp(bright + rng.normal(0, 0.08 * strength, 3)).astype(np.float32)
     offset = (rng.normal(0, 0.06 * strength) + rng.normal(0, 0.02, 3)).astype(np.float32)

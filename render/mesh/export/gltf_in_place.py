@@ -144,7 +144,6 @@ class _Rigging:
                     "attributes": attributes,
                     "indices": document.add_indices(faces[:, ::-1] if mirrored else faces),
                     "material": self._material(mesh.parts[part].material),
-                    "extras": {"part": run.name},
                 }
             )
             linear = np.broadcast_to(T_file[:, :3], (len(vertex), 3, 3))

@@ -62,7 +62,6 @@ def _primitives(
                 "attributes": attributes,
                 "indices": indices,
                 "material": materials[part.material],
-                "extras": {"part": part.name},
                 "targets": [],
             }
         )

@@ -97,7 +97,7 @@ class TurningNormals:
         return self._unit(vertices)
 
     def _unit(self, vertices: NDArray[np.float32]) -> NDArray[np.float64]:
-        return unit(self._surface.update(vertices)[self._surface.group].astype(np.float64))
+        return unit(self._surface.update(vertices).astype(np.float64))
 
 
 def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cache_folder import keep, reading, refusal
+from core.networks.alignment import aligned
 from core.untrusted import parse_json
-from engine.flow.backends.native_library import aligned
 
 log = logging.getLogger(__name__)
 

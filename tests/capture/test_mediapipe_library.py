@@ -1,4 +1,4 @@
-"""The library behind the face landmarker: made by several threads at once, quiet, and whole for everybody else."""
+"""MediaPipe, the reference for the tracker: made by several threads at once, quiet, and whole for everybody else."""
 
 import logging
 import subprocess
@@ -8,15 +8,16 @@ import threading
 import numpy as np
 import pytest
 
-from capture.face import landmarker_library
 from capture.face.face_model_file import find_face_model
-from capture.face.landmarker_library import LandmarkNetwork
+from capture.face.networks import mediapipe
+from capture.face.networks.mediapipe import MediaPipeNetworks
 
 MADE_AT_ONCE = """
 import os, sys, threading
 import numpy as np
-from calib.survey.face_finder import FaceFinder
+from capture.face.face_model_file import find_face_model
 from capture.face.face_tracker import FaceTracker
+from capture.face.networks.mediapipe import MediaPipeNetworks
 from core.frame import RgbdFrame
 from core.camera import Intrinsics
 
@@ -29,16 +30,18 @@ failures = []
 def make(kind):
     together.wait()
     try:
-        with kind() as made:
-            if kind is FaceFinder:
-                assert made.find(blank) is None
-            else:
+        if kind == "pictures":
+            networks = MediaPipeNetworks(find_face_model())
+            with networks.landmarks(video=False, scores=False) as made, networks.detector() as detector:
+                assert made.run(blank) is None and detector.run(blank) == []
+        else:
+            with FaceTracker(tracker="mediapipe") as made:
                 assert not made.track(RgbdFrame(blank, None, camera, 0.0, 0)).tracked
                 made.close()
     except BaseException as error:
-        failures.append(f"{kind.__name__}: {error!r}")
+        failures.append(f"{kind}: {error!r}")
 
-threads = [threading.Thread(target=make, args=(kind,)) for kind in (FaceFinder, FaceTracker) * 2]
+threads = [threading.Thread(target=make, args=(kind,)) for kind in ("pictures", "stream") * 2]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 assert not failures, failures
@@ -56,27 +59,27 @@ def test_threads_that_start_it_at_once_all_get_it_and_nothing_reaches_the_termin
 
 
 def test_what_the_library_prints_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "capture.face.landmarker_library"):
-        LandmarkNetwork(find_face_model(url=None), video=False, scores=False).close()
+    with caplog.at_level(logging.DEBUG, "capture.face.networks.mediapipe"):
+        MediaPipeNetworks(find_face_model(url=None)).landmarks(video=False, scores=False).close()
     assert "mediapipe: " in caplog.text
 
 
 def test_other_lines_still_reach_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with landmarker_library._lock, landmarker_library._native_messages_logged():
+    with mediapipe._lock, mediapipe._native_messages_logged():
         subprocess.run([sys.executable, "-c", "import os; os.write(2, b'W0000 theirs\\nours\\n')"], check=True)
     assert capfd.readouterr().err == "ours\n"
 
 
 def test_a_second_thread_waits_until_standard_error_is_back() -> None:
     """Two overlapping turns would leave it on a file that is deleted."""
-    network = LandmarkNetwork(find_face_model(url=None), video=False, scores=False)
+    network = MediaPipeNetworks(find_face_model(url=None)).landmarks(video=False, scores=False)
     ran = threading.Event()
 
     def run() -> None:
         network.run(np.zeros((64, 64, 3), np.uint8))
         ran.set()
 
-    with landmarker_library._lock:
+    with mediapipe._lock:
         thread = threading.Thread(target=run)
         thread.start()
         assert not ran.wait(0.2)

@@ -1,8 +1,5 @@
-"""The one door to the library behind the face landmarker (MediaPipe Tasks): imported once, quiet, safe between threads.
-
-Whoever wants landmarks, in a stream or in single pictures, makes a `LandmarkNetwork`, whoever wants to know what faces
-there are a `DetectionNetwork`. Nobody else imports the library.
-"""
+"""The face landmarker's networks run by MediaPipe Tasks, which is the reference: imported once, quiet, safe between
+threads. Nobody else imports the library."""
 
 from __future__ import annotations
 
@@ -13,12 +10,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.face.networks.answers import LEAST_CONFIDENCE, DetectedFace, NetworkAnswer
 from core.closeable import Closeable
 from core.errors import InputError, pip_line
 from core.expression_units import SCORE_NAMES
@@ -31,32 +30,34 @@ _LARGEST_DETECTOR = 16 << 20
 _TALKATIVE_RUNS = 50  # of the detector, which says at some time in the beginning how its memory lies
 _NATIVE_MESSAGE_STARTS = ("WARNING: Logging before", "INFO: ", "W0000", "I0000", "E0000")
 
+_BLANK = np.zeros((64, 64, 3), np.uint8)  # a picture without a face makes it search in the next one
+
 log = logging.getLogger(__name__)
 _lock = threading.RLock()
 """Held while the library is imported, a network is made or runs for the first time: then standard error is turned
 aside for the whole process, which two threads must not do at once."""
 
 
-class NetworkAnswer(NamedTuple):
-    """points: [478, 3] float64, x to the right in picture widths, y down in picture heights, z away from the camera in
-    picture widths; scores: [52] float32 coefficients, 0..1, or [0] where they were not asked for."""
+@dataclass(frozen=True)
+class MediaPipeNetworks:
+    """The networks of one model file; see `FaceNetworks`."""
 
-    points: NDArray[np.float64]
-    scores: NDArray[np.float32]
+    model_path: Path
+    why: str = "mediapipe"
+    name: str = "mediapipe"
+
+    def landmarks(self, *, video: bool, scores: bool, least_confidence: float = LEAST_CONFIDENCE) -> MediaPipeLandmarks:
+        return MediaPipeLandmarks(self.model_path, video=video, scores=scores, least_confidence=least_confidence)
+
+    def detector(self, least_confidence: float = LEAST_CONFIDENCE) -> MediaPipeDetector:
+        return MediaPipeDetector(self.model_path, least_confidence)
 
 
-class LandmarkNetwork(Closeable):
-    """One face landmarker. Owned by one thread at a time; close it explicitly, or use it as a context manager.
+class MediaPipeLandmarks(Closeable):
+    """See `LandmarkNetwork`, and for the arguments `FaceNetworks`. Raises InputError where the library is missing or
+    the model cannot be loaded."""
 
-    Args:
-        video: follow one face through pictures whose times increase; otherwise each picture stands for itself.
-        scores: also estimate the 52 coefficients.
-        least_confidence: of a detection and of the presence of a face, 0..1.
-
-    Raises InputError where the library is missing or the model cannot be loaded.
-    """
-
-    def __init__(self, model_path: Path, *, video: bool, scores: bool, least_confidence: float = 0.5) -> None:
+    def __init__(self, model_path: Path, *, video: bool, scores: bool, least_confidence: float) -> None:
         self._video = video
         self._scores = scores
         self._warm = False
@@ -83,11 +84,13 @@ class LandmarkNetwork(Closeable):
         self._library = from_library
 
     def close(self) -> None:
-        """Let go of the model. May be called twice."""
         self._landmarker.close()
 
+    def forget(self, time_ms: int) -> None:
+        if self._video:
+            self.run(_BLANK, time_ms)
+
     def run(self, rgb: NDArray[np.uint8], time_ms: int = 0) -> NetworkAnswer | None:
-        """The face in `rgb` [H, W, 3], or None. `time_ms` has to increase from picture to picture of a video."""
         if self._warm:
             return self._answer(rgb, time_ms)
         with _lock, _native_messages_logged():  # some messages come only with the first picture, or the first face
@@ -111,21 +114,10 @@ class LandmarkNetwork(Closeable):
         return NetworkAnswer(points, scores)
 
 
-class DetectedFace(NamedTuple):
-    """box: x, y, width, height in pixels, of forehead to chin; score: 0..1."""
+class MediaPipeDetector(Closeable):
+    """See `DetectionNetwork`. Raises InputError where the library is missing or the model cannot be loaded."""
 
-    box: tuple[float, float, float, float]
-    score: float
-
-
-class DetectionNetwork(Closeable):
-    """The detector inside the face landmarker's bundle: all faces of a picture, without landmarks, in 2 ms.
-
-    It sees 128×128 pixels of whatever it is given, so faces smaller than an eighth of the picture are not found. Owned
-    by one thread at a time. Raises InputError where the library is missing or the model cannot be loaded.
-    """
-
-    def __init__(self, model_path: Path, least_confidence: float = 0.5) -> None:
+    def __init__(self, model_path: Path, least_confidence: float) -> None:
         with opened_zip(model_path) as bundle:
             model = zip_entry(bundle, DETECTOR_MEMBER, str(model_path), _LARGEST_DETECTOR)
         self._runs = 0
@@ -148,12 +140,10 @@ class DetectionNetwork(Closeable):
                 ) from None
 
     def close(self) -> None:
-        """Let go of the model. May be called twice."""
         with _lock, _native_messages_logged():  # it says good-bye
             self._detector.close()
 
     def run(self, rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        """The faces in `rgb` [H, W, 3], the surest first."""
         self._runs += 1
         if self._runs > _TALKATIVE_RUNS:
             detections = self._found(rgb)

@@ -1,0 +1,245 @@
+"""Likeness where performer, avatar and the program's own units are the work of three different artists.
+
+Part of `python -m benchmarks.likeness`, which prints it first. Rigs: `tools.artist_rigs`; who plays what:
+`rig_performers`; what is driven: `rig_heads`. A pair is independent where performer's, avatar's and engine's bases all
+differ: these are run. With `also_shared` pairs are run, too, of which one is by an artist of the engine's, in rows of
+their own (performer and avatar of one artist are never paired: the same shapes on both sides prove nothing). Rows:
+
+- tracker's coefficients, own rig: what the face landmarker says, less what it says at rest, on the avatar's own units;
+- our estimate, own rig: the engine's estimated weights on the avatar's own units (the estimate alone);
+- ours, bare mesh: what a user gets;
+- true units, bare mesh: the performer's weights through the engine's transfer (the transfer alone).
+
+Figures: explained motion as in `likeness_metrics`, mean over the frames of what is held, of vertices that truly move;
+by region: pooled over an expression's frames where the region truly moves by 1 mm RMS; amplitude: regression slope of
+predicted on true displacement. Means are taken over expressions, then over pairs.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
+from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
+from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, film, playable
+from core.errors import InputError
+from core.expression_units import SCORE_NAMES, UNIT_NAMES
+from engine.expression.expression_engine import ExpressionEngine
+from tools.artist_rigs import load_rig
+
+ENGINE_BASES = frozenset({"cc0"})
+"""Whose units the program's template and prior are made of. Whoever changes these changes this, too."""
+
+TRACKER, ESTIMATE, OURS, TRUE = (
+    "tracker's coefficients, own rig", "our estimate, own rig", "ours, bare mesh", "true units, bare mesh",
+)  # fmt: skip
+ROWS = (TRACKER, ESTIMATE, OURS, TRUE)
+DRIVERS = ("ict:1", "ict:2:plain", "ict:4", "valid:X_MENA_F_1", "valid:Black_M_2", "valid:X_NHPI_M_1:plain")
+AVATARS = (
+    "ict:3", "ict:5", "ict:6", "valid:White_M_1", "valid:Asian_F_2", "valid:MENA_M_3", "valid:Black_F_1",
+    "valid:X_AIAN_F_1",
+)  # fmt: skip
+QUICK_DRIVERS = ("ict:1", "valid:X_MENA_F_1")
+QUICK_AVATARS = ("ict:3", "valid:White_M_1", "valid:X_AIAN_F_1")
+COLUMNS = ("explained", *REGIONS, "amplitude", "error_mm")
+
+
+@dataclass(frozen=True)
+class Independent:
+    """What is run. Names of drivers may end in ":plain"."""
+
+    drivers: tuple[str, ...]
+    avatars: tuple[str, ...]
+    engine_bases: frozenset[str]
+    transfer_only: bool = False
+    also_shared: bool = False
+
+    def takes(self, basis: str) -> bool:
+        """Whether rigs of this basis are run at all; says so where not."""
+        return self.also_shared or basis not in self.engine_bases
+
+    def shared(self, driver: str, avatar: str) -> str:
+        """Who of a pair of bases shares the engine's artists: "nobody", "driver", "avatar" or "both"."""
+        who = [name for name, basis in (("driver", driver), ("avatar", avatar)) if basis in self.engine_bases]
+        return ("nobody", who[0] if who else "", "both")[len(who)]
+
+
+def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
+    """One dict of figures for every driver, head, row and expression."""
+    results: list[dict[str, Any]] = []
+    drivers = [] if settings.transfer_only else list(_drivers(settings, cache))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in settings.avatars:
+            if not settings.takes(name.partition(":")[0]):
+                print(f"{name}: by an artist of the engine's, not run", file=sys.stderr)
+                continue
+            started = time.process_time()
+            try:
+                head = prepared_head(load_rig(name), Path(folder), cache)
+            except InputError as error:
+                print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
+                continue
+            engine = ExpressionEngine(head.avatar, "fixed")
+            results += _transfer(head, engine, settings.shared("", head.rig.basis))
+            for driver in drivers:
+                if driver.basis != head.rig.basis:
+                    results += _pair(head, driver, settings.shared(driver.basis, head.rig.basis))
+            print(f"{name}: {time.process_time() - started:.0f} s of processor time", file=sys.stderr)
+    return results
+
+
+def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
+    for number, name in enumerate(settings.drivers):
+        if not settings.takes(name.partition(":")[0]):
+            print(f"{name}: by an artist of the engine's, not run", file=sys.stderr)
+            continue
+        rig, plain = load_rig(name.removesuffix(":plain")), name.endswith(":plain")
+        driver = film(rig, plain=plain, seed=number, cache=cache)
+        seen = float(np.mean([each.tracked for each in driver.observations]))
+        print(f"{driver.name}: tracked {seen:.1%}", file=sys.stderr)
+        yield driver
+
+
+def _transfer(head: RigHead, engine: ExpressionEngine, shared: str) -> Iterator[dict[str, Any]]:
+    """True weights through the engine's units: no video, no time."""
+    for name in playable(head.rig.units):
+        weights = weight_row(EXPRESSIONS[name])
+        predicted = head.moved_m(engine.posed(weights, np.zeros((2, 2))))
+        yield _labels(head, "", TRUE, name, shared) | judged(head.truth_m(weights)[None], predicted[None], head.regions)
+
+
+def _pair(head: RigHead, driver: RigDriver, shared: str) -> Iterator[dict[str, Any]]:
+    engine = ExpressionEngine(head.avatar, "fixed")
+    engine.calibrate(driver.observations[NEUTRAL_FRAME])
+    order = [engine.unit_names.index(unit) for unit in UNIT_NAMES]
+    estimated, moved = [], []
+    kept = {int(frame) for frames in driver.held.values() for frame in frames}
+    for number, observation in enumerate(driver.observations):
+        pose = engine.animate(observation)
+        estimated.append(engine.unit_weights[order].copy())
+        moved.append(head.moved_m(pose.vertices) if number in kept else None)
+    scores = _scores(driver)
+    for name in playable(head.rig.units):
+        if name not in driver.held:
+            continue
+        frames = driver.held[name]
+        true = head.truth_m(driver.weights[frames])
+        answers = {
+            TRACKER: head.truth_m(scores[frames]),
+            ESTIMATE: head.truth_m(np.stack([estimated[frame] for frame in frames])),
+            OURS: np.stack([each for each in (moved[frame] for frame in frames) if each is not None]),
+        }
+        for row, predicted in answers.items():
+            weights = _strongest(estimated, frames) if row == ESTIMATE else []
+            yield (
+                _labels(head, driver.name, row, name, shared)
+                | judged(true, predicted, head.regions)
+                | {"weights": weights}
+            )
+
+
+def _strongest(estimated: list[NDArray[np.float64]], frames: NDArray[np.int64]) -> list[str]:
+    mean = np.mean([estimated[frame] for frame in frames], axis=0)
+    return [f"{UNIT_NAMES[unit]} {mean[unit]:.2f}" for unit in np.argsort(-mean)[:6]]
+
+
+def _scores(driver: RigDriver) -> NDArray[np.float64]:
+    """[T, 52] the tracker's coefficients above those at rest, in the order of UNIT_NAMES."""
+    columns = [SCORE_NAMES.index(unit) if unit in SCORE_NAMES else -1 for unit in UNIT_NAMES]
+    scores = np.stack([np.append(each.scores, 0.0)[columns] for each in driver.observations]).astype(np.float64)
+    return np.clip(scores - scores[NEUTRAL_FRAME], 0, 1)
+
+
+def _labels(head: RigHead, driver: str, row: str, expression: str, shared: str) -> dict[str, Any]:
+    return {
+        "row": row,
+        "shared": shared,
+        "driver": driver,
+        "head": head.rig.name,
+        "expression": expression,
+        "loose": bool(set(EXPRESSIONS[expression]) & head.rig.loose),
+    }
+
+
+def judged(
+    true: NDArray[np.float32], predicted: NDArray[np.float32], regions: dict[str, NDArray[np.bool_]]
+) -> dict[str, float]:
+    """Figures of an expression held for T frames, displacements [T, E, 3], metres; NaN where nothing truly moves."""
+    error, size = np.linalg.norm(predicted - true, axis=2), np.linalg.norm(true, axis=2)
+    moving = size > MOVING_M
+    figures = {
+        "explained": mean_or_nan(explained_per_frame(error, size)),
+        "amplitude": slope(true, predicted),
+        "error_mm": 1e3 * mean_or_nan(error[moving]),
+    }
+    for name, region in regions.items():
+        there = moving[:, region]
+        enough = there.any() and float(np.sqrt(np.mean(np.square(size[:, region][there])))) >= EXPRESSIVE_M
+        figures[name] = explained_pooled(error[:, region], size[:, region], there) if enough else math.nan
+    return figures
+
+
+def slope(true: NDArray[np.float32], predicted: NDArray[np.float32]) -> float:
+    """Regression slope of `predicted` on `true` displacements: 1 as large, 0 unrelated."""
+    square = float(np.square(true, dtype=np.float64).sum())
+    return float((true.astype(np.float64) * predicted).sum() / square) if square > 0 else math.nan
+
+
+def over(results: Iterable[dict[str, Any]], *by: str) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Means over the expressions of a pair, then over pairs, for each value of the fields `by`."""
+    groups: dict[tuple[Any, ...], dict[tuple[str, str], list[dict[str, Any]]]] = {}
+    for each in results:
+        pairs = groups.setdefault(tuple(each[field] for field in by), {})
+        pairs.setdefault((each["driver"], each["head"]), []).append(each)
+    return {
+        key: {
+            column: mean_or_nan(
+                np.array([mean_or_nan(np.array([take[column] for take in takes])) for takes in pairs.values()])
+            )
+            for column in COLUMNS
+        }
+        | {"pairs": len(pairs)}
+        for key, pairs in groups.items()
+    }
+
+
+def tables(results: Sequence[dict[str, Any]], engine_bases: frozenset[str]) -> list[Table]:
+    """For the terminal: by row; by expression and by head, of what is independent."""
+    title = f"independent artists (engine's units: {', '.join(sorted(engine_bases))}), skin only"
+    first = Table("", "shares the engine's artist", "pairs", *COLUMNS, title=title, title_justify="left")
+    means = over(results, "shared", "row")
+    for shared in ("nobody", "driver", "avatar", "both"):
+        for row in ROWS:
+            if (shared, row) in means:
+                figures = means[shared, row]
+                first.add_row(row, shared, str(figures["pairs"]), *(_figure(figures[column]) for column in COLUMNS))
+    own = [each for each in results if each["shared"] == "nobody"] or list(results)
+    second = _by_row(own, "expression", [name for name in EXPRESSIONS if any(e["expression"] == name for e in own)])
+    third = _by_row(own, "head", list(dict.fromkeys(each["head"] for each in own)))
+    return [first, second, third]
+
+
+def _by_row(results: Sequence[dict[str, Any]], field: str, values: Sequence[str]) -> Table:
+    """Explained motion by one field and row; "~": some artist's shape is a near relation of the unit only."""
+    out = Table(f"explained, by {field}", *ROWS)
+    means = over(results, field, "row")
+    for value in values:
+        loose = field == "expression" and any(each["loose"] for each in results if each[field] == value)
+        cells = [means.get((value, row), {}).get("explained", math.nan) for row in ROWS]
+        out.add_row(f"{value}{' ~' if loose else ''}", *(_figure(cell) for cell in cells))
+    return out
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"

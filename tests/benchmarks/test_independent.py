@@ -1,0 +1,133 @@
+"""The judge by independent artists: what is hidden stays hidden, and figures are what they say."""
+
+import json
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.likeness_independent import AVATARS, DRIVERS, ENGINE_BASES, Independent, judged, over
+from benchmarks.rig import unit_figures
+from benchmarks.rig_heads import REGIONS, face_regions, without_shapes, write_hidden
+from benchmarks.rig_performers import EXPRESSIONS, HOLDS, NEUTRAL_FRAME, RESTS, SCORED, playable, timeline
+from core.expression_units import UNIT_NAMES
+from render.mesh.mesh_io import load_mesh
+from tools.artist_rigs import load_rig
+
+
+def _glb(document: dict[str, object], blob: bytes) -> bytes:
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    head = struct.pack("<IIIII", 0x46546C67, 2, 28 + len(text) + len(blob), len(text), 0x4E4F534A)
+    return head + text + struct.pack("<II", len(blob), 0x004E4942) + blob
+
+
+def test_a_head_is_written_without_its_shapes() -> None:
+    primitive = {"attributes": {"POSITION": 0}, "targets": [{"POSITION": 1}]}
+    mesh = {"primitives": [primitive], "weights": [0.0], "extras": {"targetNames": ["jawOpen"]}}
+    whole = _glb({"meshes": [mesh], "nodes": [{"mesh": 0, "weights": [1.0]}], "animations": [{}]}, b"12345678")
+    bare = without_shapes(whole)
+    assert struct.unpack_from("<I", bare, 8)[0] == len(bare)
+    assert not [word for word in (b"targets", b"jawOpen", b"weights", b"animations") if word in bare]
+    assert bare.endswith(b"12345678")
+    assert json.loads(bare[20 : 20 + struct.unpack_from("<I", bare, 12)[0]])["nodes"] == [{"mesh": 0}]
+
+
+def test_the_file_has_the_rigs_vertices_and_no_shape(shared_data: Path, tmp_path: Path) -> None:
+    rigs = shared_data / "rigs"
+    if not (rigs / "ict_facekit.npz").is_file():
+        pytest.skip("needs the rigs of other artists: ict_facekit.npz and valid/")
+    for name in ("ict:3", "valid:White_M_1"):
+        rig = load_rig(name, rigs)
+        path = tmp_path / f"{rig.basis}.glb"
+        of_file = write_hidden(rig, path)
+        mesh = load_mesh(path)
+        apart = mesh.vertices.astype(np.float64) - rig.mesh.vertices[of_file]
+        assert np.abs(apart - apart.mean(axis=0)).max() < 1e-5
+        assert b'"targets"' not in path.read_bytes()
+
+
+def test_a_performance_rests_first_and_is_judged_by_what_is_held() -> None:
+    weights, held = timeline(["jaw", "blink"])
+    assert weights.shape == (len(weights), 52)
+    assert not weights[:RESTS].any()
+    assert NEUTRAL_FRAME < RESTS
+    assert SCORED <= HOLDS
+    for name, frames in held.items():
+        for unit, weight in EXPRESSIONS[name].items():
+            assert weights[frames, UNIT_NAMES.index(unit)] == pytest.approx(weight)
+        others = [number for number, unit in enumerate(UNIT_NAMES) if unit not in EXPRESSIONS[name]]
+        assert not weights[np.ix_(frames, others)].any()
+
+
+def test_every_expression_is_of_known_units_and_who_lacks_one_does_not_play_it() -> None:
+    for weights in EXPRESSIONS.values():
+        assert set(weights) <= set(UNIT_NAMES)
+    assert playable(dict.fromkeys(UNIT_NAMES)) == list(EXPRESSIONS)
+    assert playable({"jawOpen": None}) == ["jaw"]
+
+
+def test_by_default_no_artist_of_the_engines_judges_it() -> None:
+    settings = Independent(DRIVERS, AVATARS, ENGINE_BASES)
+    for name in (*DRIVERS, *AVATARS):
+        assert settings.takes(name.partition(":")[0])
+    assert not settings.takes("cc0")
+    assert settings.shared("ict", "valid") == "nobody"
+    assert settings.shared("cc0", "valid") == "driver"
+    assert settings.shared("ict", "cc0") == "avatar"
+    assert Independent(DRIVERS, AVATARS, frozenset({"cc0", "ict"})).shared("ict", "cc0") == "both"
+
+
+def _toy() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    true = np.zeros((4, 6, 3), dtype=np.float32)
+    true[:, :3, 1] = 0.004
+    regions = {name: np.zeros(6, dtype=bool) for name in REGIONS}
+    regions["lips"][:3] = True
+    regions["jaw"][3:] = True
+    return true, regions
+
+
+def test_a_perfect_answer_half_an_answer_and_none() -> None:
+    true, regions = _toy()
+    for share in (1.0, 0.5, 0.0):
+        figures = judged(true, np.float32(share) * true, regions)
+        assert figures["explained"] == pytest.approx(share)
+        assert figures["amplitude"] == pytest.approx(share)
+        assert figures["lips"] == pytest.approx(share)
+        assert figures["error_mm"] == pytest.approx(4 * (1 - share))
+        assert math.isnan(figures["jaw"])
+
+
+def test_units_that_point_elsewhere_have_another_cosine() -> None:
+    true, regions = _toy()
+    aside = np.zeros_like(true)
+    aside[:, :3, 0] = 0.004
+    assert unit_figures(true[0], true[0], regions)["cosine"] == pytest.approx(1)
+    figures = unit_figures(true[0], aside[0], regions)
+    assert figures["cosine"] == pytest.approx(0, abs=1e-6)
+    assert figures["all_mm"] == pytest.approx(0.5 * 4 * math.sqrt(2), rel=1e-5)
+
+
+def test_means_are_over_expressions_then_over_pairs() -> None:
+    columns = dict.fromkeys(("amplitude", "error_mm", *REGIONS), 1.0)
+    takes = [("a", "x", 0.2), ("a", "x", 0.4), ("b", "x", 0.9)]
+    results = [{"driver": d, "head": h, "row": "r", "explained": value} | columns for d, h, value in takes]
+    mean = over(results, "row")["r",]
+    assert mean["explained"] == pytest.approx((0.3 + 0.9) / 2)
+    assert mean["pairs"] == 2
+
+
+def test_a_vertex_belongs_to_the_region_of_the_nearest_landmark() -> None:
+    from capture.face.face_model_file import find_face_model
+    from core.canonical_face import load_canonical_face
+
+    points = load_canonical_face(find_face_model()).points[:468]
+    regions = face_regions(points, points)
+    assert sum(int(mask.sum()) for mask in regions.values()) == 468
+    assert regions["lips"][[0, 17, 61, 291, 13]].all()
+    assert regions["lids"][[159, 145, 33, 263]].all()
+    assert regions["brows"][[105, 334, 10]].all()
+    assert regions["jaw"][[152, 199]].all()
+    assert regions["cheeks, nose"][[4, 50, 280]].all()

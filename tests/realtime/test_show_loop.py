@@ -1,0 +1,100 @@
+"""The main thread's loop on a viewer that only remembers."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from realtime.live.person import PersonalCalibration
+from realtime.live.show_loop import ShowLoop
+from realtime.live.time_limit import TimeLimit
+from realtime.recording.recordings import Recordings
+from realtime.threads.latest_slot import LatestSlot
+from realtime.threads.timing import Rate, SectionTimes
+from realtime.threads.worker import Stop
+from render.window.viewer import ViewerCommand
+
+
+class RememberingViewer:
+    """Gives out one command per poll, then asks to end once `until` was told."""
+
+    needs_redraw = False
+
+    def __init__(self, *commands: ViewerCommand, until: str) -> None:
+        self._commands, self._until = list(commands), until
+        self.told: list[str] = []
+
+    def poll(self) -> list[ViewerCommand]:
+        if self._commands:
+            return [self._commands.pop(0)]
+        return [ViewerCommand.QUIT] if any(self._until in told for told in self.told) else []
+
+    def notify(self, text: str) -> None:
+        self.told.append(text)
+
+    def prompt(self, text: str) -> None: ...
+
+    def show(self, *picture: object) -> None: ...
+
+    def read_rgb(self) -> np.ndarray:
+        return np.full((6, 8, 3), 40, np.uint8)
+
+
+def run(viewer: RememberingViewer) -> None:
+    anything: Any = None
+    avatar: Any = type("Avatar", (), {"display_mesh": type("Mesh", (), {"vertices": np.zeros((1, 3), np.float32)})})
+    looped: Any = viewer
+    ShowLoop(
+        looped,
+        avatar,
+        LatestSlot(),
+        threading.Event(),
+        TimeLimit(None),
+        status=lambda: "status",
+        inference=anything,
+        person=PersonalCalibration(),
+        recordings=Recordings(),
+        rate=Rate(),
+        times=SectionTimes(),
+        stop=Stop(),
+    ).run()
+
+
+def test_a_screenshot_is_saved_beside_the_loop_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    saving: list[str] = []
+    save = Image.Image.save
+
+    def noted(self: Image.Image, *args: Any, **options: Any) -> None:
+        saving.append(threading.current_thread().name)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "save", noted)
+    viewer = RememberingViewer(ViewerCommand.SCREENSHOT, until="saved")
+    run(viewer)
+    (path,) = tmp_path.iterdir()
+    assert Image.open(path).size == (8, 6)
+    assert f"saved {path.name}" in viewer.told
+    assert saving
+    assert not saving[0].startswith(threading.main_thread().name)
+
+
+def test_a_screenshot_that_cannot_be_saved_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    viewer = RememberingViewer(ViewerCommand.SCREENSHOT, until="cannot be saved")
+    run(viewer)
+    assert any("cannot be saved" in told for told in viewer.told)
+
+
+def test_a_screenshot_asked_for_at_the_end_is_still_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(RememberingViewer(ViewerCommand.SCREENSHOT, ViewerCommand.QUIT, until="nothing"))
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,166 @@
+"""Heads drawn by the compiled painter: the same pictures as OpenGL's, whole surfaces, and what happens without it."""
+
+import ctypes
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.camera import PUBLISHED_INTRINSICS, look_at
+from core.mesh import Material
+from core.native.compiled_library import missing
+from render.gl import mesh_renderer
+from render.gl.gl_context import is_software
+from render.gl.mesh_renderer import MeshRenderer
+from render.gl.render_target import Backdrop, RenderTarget
+from render.mesh.looks import PartLook
+from render.mesh.mesh_layout import make_layout
+from render.native import painter
+
+FRONT = look_at(np.array([0.0, 0.0, 8.0]))
+ASIDE = look_at(np.array([5.0, 3.0, 5.0]))
+SIZE = PUBLISHED_INTRINSICS.width
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    if reason := missing():
+        pytest.skip(reason)
+    found = painter.library()
+    assert found is not None, "there is a compiler, but it does not take painter.c"
+    return found
+
+
+@pytest.fixture
+def both(ctx, compiled, monkeypatch):
+    """Draw a mesh by the painter and by OpenGL, with the same target and backdrop."""
+    if not is_software(ctx):
+        pytest.skip("the painter stands in for the software rasteriser")
+
+    def draw(mesh, view=FRONT, *, looks=None, backdrop=None, vertices=None, pose=None):
+        pictures = []
+        for found in (compiled, None):
+            monkeypatch.setattr(mesh_renderer, "library", lambda found=found: found)
+            renderer = MeshRenderer(ctx, mesh, looks, detail=1e-6)
+            if vertices is not None:
+                renderer.set_vertices(vertices)
+            target = RenderTarget(ctx, SIZE, SIZE)
+            renderer.render(target, view, PUBLISHED_INTRINSICS, pose, backdrop)
+            pictures.append(target.rgb().astype(int))
+            renderer.release()
+            target.release()
+        return pictures
+
+    return draw
+
+
+def opaque(toy_head):
+    """The toy head without its fringe, which is transparent and so is OpenGL's."""
+    parts = [part for part in toy_head.parts if part.name != "hair"]
+    last = max(part.first_face + part.face_count for part in parts)
+    return replace(toy_head, faces=toy_head.faces[:last], faces_uv=toy_head.faces_uv[:last], parts=tuple(parts))
+
+
+def alike(one, other, *, edges=0.004):
+    """Equal within rounding, except for a few pixels whose centre lies on an edge."""
+    difference = np.abs(one - other).max(axis=2)
+    assert difference.mean() < 0.3
+    assert (difference > 6).mean() < edges
+
+
+@pytest.mark.parametrize(
+    "view", [FRONT, ASIDE, look_at(np.array([0.0, -5.0, 6.0])), look_at(np.array([1.0, 0.0, -8.0]))]
+)
+def test_the_same_picture_as_opengl(both, ctx, toy_head, view):
+    """Skin with a texture, eyes, lashes as lines, the inside seen through the open neck."""
+    alike(*both(opaque(toy_head), view, backdrop=Backdrop(ctx)))
+
+
+def test_the_same_picture_turned_and_in_motion(both, ctx, toy_head):
+    mesh = opaque(toy_head)
+    pose = np.eye(4)
+    pose[:3, :3] = look_at(np.array([3.0, 1.0, 8.0]))[:3, :3] @ FRONT[:3, :3].T
+    moved = (mesh.vertices * [1.0, 1.1, 0.9] + 0.03 * np.sin(4 * mesh.vertices[:, ::-1])).astype(np.float32)
+    alike(*both(mesh, vertices=moved, pose=pose, backdrop=Backdrop(ctx)))
+
+
+@pytest.mark.parametrize(
+    "look", [PartLook(glint=0.4), PartLook(back_color=None), PartLook(glint=0.9, ball=True), PartLook(deep=True)]
+)
+def test_every_kind_of_surface_is_lit_as_opengl_lights_it(both, sphere, look):
+    mesh = replace(sphere(open_below=-0.5), materials=(Material("gray", (0.6, 0.5, 0.4, 1)),))
+    colors = np.clip(0.5 + 0.5 * mesh.vertices, 0, 1).astype(np.float32)
+    alike(*both(replace(mesh, vertex_colors=colors), ASIDE, looks={"skin": look}))
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_textures_of_any_size_up_to_their_edges_and_beyond(both, sphere, repeat):
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (5, 9, 3), dtype=np.uint8).repeat(3, axis=0)
+    mesh = sphere()
+    uvs = (mesh.uvs * 3.0 - 1.0).astype(np.float32) if repeat else mesh.uvs
+    alike(*both(replace(mesh, uvs=uvs, materials=(Material("painted", (1, 1, 1, 1), picture),)), ASIDE), edges=0.02)
+
+
+def test_no_pixel_is_missing_between_faces(both, sphere):
+    """A bright sphere before black: no dark speck inside it, from whatever side."""
+    mesh = replace(sphere(40, 80), materials=(Material("white", (1, 1, 1, 1)),))
+    for turn in range(6):
+        eye = 8 * np.array([np.sin(turn), 0.3 * turn - 0.7, np.cos(turn)])
+        painted, _ = both(mesh, look_at(eye))
+        rows, columns = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
+        inside = np.hypot(rows, columns) < 0.9 * np.sqrt((painted.max(axis=2) > 0).sum() / np.pi)
+        assert painted.max(axis=2)[inside].min() > 30
+
+
+def test_a_moving_head_leaves_nothing_behind(ctx, compiled, sphere, monkeypatch):
+    monkeypatch.setattr(mesh_renderer, "library", lambda: compiled)
+    mesh = replace(sphere(), materials=(Material("white", (1, 1, 1, 1)),))
+    kept, backdrop = MeshRenderer(ctx, mesh, detail=1e-6), Backdrop(ctx)
+    target = RenderTarget(ctx, SIZE, SIZE)
+    for right, away in ((0.0, 0.0), (1.5, 0.0), (-1.6, -1.0), (90.0, 0.0), (0.4, 9.0), (0.2, 0.1)):
+        pose = np.eye(4)
+        pose[[0, 2], 3] = right, away
+        fresh = MeshRenderer(ctx, mesh, detail=1e-6)
+        pictures = []
+        for renderer in (kept, fresh):
+            renderer.render(target, FRONT, PUBLISHED_INTRINSICS, pose, backdrop)
+            pictures.append(target.rgb())
+        np.testing.assert_array_equal(*pictures)
+
+
+def test_what_is_put_is_what_opengl_then_shows(ctx):
+    target = RenderTarget(ctx, 64, 48)
+    picture = np.random.default_rng(0).integers(0, 1 << 24, (48, 64), dtype=np.uint32) | 0xFF000000
+    target.put(picture)
+    expected = np.stack([picture >> 16 & 255, picture >> 8 & 255, picture & 255], axis=-1).astype(np.uint8)
+    np.testing.assert_array_equal(target.rgb(), expected)
+    shown = np.frombuffer(target.framebuffer.read(components=3, alignment=1), np.uint8).reshape(48, 64, 3)
+    np.testing.assert_array_equal(shown, expected)
+    with pytest.raises(ValueError, match=r"\[48, 64\]"):
+        target.put(picture[1:])
+
+
+def test_only_opaque_smooth_heads_are_painted(toy_head):
+    assert not painter.can_paint(make_layout(toy_head))
+    assert painter.can_paint(make_layout(opaque(toy_head)))
+    faceted = {"skin": PartLook(faceted=True)}
+    assert not painter.can_paint(make_layout(opaque(toy_head), faceted))
+
+
+def test_without_a_compiler_opengl_draws_and_the_log_says_why(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("core.native.compiled_library.compiler", lambda: None)
+    with caplog.at_level(logging.INFO):
+        assert painter.library.__wrapped__(tmp_path) is None
+    assert "no C compiler found" in caplog.text
+    assert "OpenGL's software rasteriser" in caplog.text
+
+
+def test_compiled_once_for_a_folder(compiled, tmp_path):
+    assert isinstance(painter.library.__wrapped__(tmp_path), ctypes.CDLL)
+    (first,) = tmp_path.glob("painter-*.so")
+    written = first.stat().st_mtime_ns
+    assert isinstance(painter.library.__wrapped__(tmp_path), ctypes.CDLL)
+    assert first.stat().st_mtime_ns == written
+    assert first.stat().st_mode & 0o077 == 0
