@@ -4,11 +4,11 @@
 
 Two judges, of which the first counts:
 
-*Independent artists* (`likeness_independent`): performers and avatars by artists of whom the program has learned
-nothing, driver's, avatar's and engine's bases all different. Needs their rigs (`tools.artist_rigs`). `--only transfer`
-judges the units' way onto these heads alone: true weights, no video, a few seconds once the heads are prepared.
-`--performers` and `--avatars` name others; `--engine-basis cc0 ict` says whose units the engine under test is made of
-(then nothing of ICT's judges it, unless `--also-shared` asks for it in rows of its own).
+*Independent artists* (`likeness_independent`): performers and avatars by different artists, of neither of whom the
+program has learned anything. Needs their rigs (`tools.artist_rigs`). `--only transfer` judges the units' way onto these
+heads alone: true weights, no video, a few seconds once the heads are prepared. `--performers` and `--avatars` name
+others; `--prior-basis cc0 ict` says by whose performers the prior under test was trained; `--all-artists` takes the
+template as it is shipped, instead of one made without the avatar's artist.
 
 *Own* (`--only own`): test people of the CC0 head, whose artist is the engine's, none of whom any model was trained on,
 perform before simulated depth cameras. Other heads (`likeness_heads.HEADS`: CC0 people, other topologies, scales and
@@ -45,7 +45,7 @@ from benchmarks.likeness_heads import Head, make_heads
 from benchmarks.likeness_independent import (
     AVATARS,
     DRIVERS,
-    ENGINE_BASES,
+    PRIOR_BASES,
     QUICK_AVATARS,
     QUICK_DRIVERS,
     Independent,
@@ -189,8 +189,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("independent", "transfer", "own"), help="one judge, or the transfer alone")
     parser.add_argument("--performers", nargs="+", metavar="RIG", help="independent drivers; RIG:plain without paint")
     parser.add_argument("--avatars", nargs="+", metavar="RIG", help="independent heads")
-    parser.add_argument("--engine-basis", nargs="+", choices=BASES, default=sorted(ENGINE_BASES), metavar="BASIS")
-    parser.add_argument("--also-shared", action="store_true", help="pairs that share an artist with the engine, too")
+    parser.add_argument("--prior-basis", nargs="+", choices=BASES, default=sorted(PRIOR_BASES), metavar="BASIS")
+    parser.add_argument("--all-artists", action="store_true", help="the shipped template, the avatar's artist in it")
     parser.add_argument("--heads", type=int, help=f"number of avatars (default {HEADS})")
     parser.add_argument("--drivers", type=int, help="number of drivers before the Kinect (default 4)")
     parser.add_argument("--seconds", type=float, help=f"length of a clip (default {SECONDS:g})")
@@ -220,13 +220,13 @@ def main() -> None:
         independent = Independent(
             tuple(options.performers or (QUICK_DRIVERS if quick else DRIVERS)),
             tuple(options.avatars or (QUICK_AVATARS if quick else AVATARS)),
-            frozenset(options.engine_basis),
+            frozenset(options.prior_basis),
             transfer_only=options.only == "transfer",
-            also_shared=options.also_shared,
+            all_artists=options.all_artists,
         )
         results = run_independent(independent, options.cache)
         content["independent"] = _without_nan(results)
-        for each in tables(results, independent.engine_bases):
+        for each in tables(results):
             console.print(each)
     if options.only in (None, "own"):
         content |= _judge_on_own_heads(options, settings, console)

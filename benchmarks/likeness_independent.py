@@ -1,9 +1,14 @@
 """Likeness where performer, avatar and the program's own units are the work of three different artists.
 
 Part of `python -m benchmarks.likeness`, which prints it first. Rigs: `tools.artist_rigs`; who plays what:
-`rig_performers`; what is driven: `rig_heads`. A pair is independent where performer's, avatar's and engine's bases all
-differ: these are run. With `also_shared` pairs are run, too, of which one is by an artist of the engine's, in rows of
-their own (performer and avatar of one artist are never paired: the same shapes on both sides prove nothing). Rows:
+`rig_performers`; what is driven: `rig_heads`. Performer and avatar of one artist are never paired: the same shapes on
+both sides prove nothing. What the program has learned of artists is in two places:
+
+- its template's units are a consensus of several: for each head it is made anew without that head's artist
+  (`leave_out`), unless `all_artists` asks for what is shipped;
+- its prior has seen performers by the artists in PRIOR_BASES: pairs with one of these stand in rows of their own.
+
+Rows:
 
 - tracker's coefficients, own rig: what the face landmarker says, less what it says at rest, on the avatar's own units;
 - our estimate, own rig: the engine's estimated weights on the avatar's own units (the estimate alone);
@@ -22,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from benchmarks.leave_out import ARTIST_OF, without
 from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, film, playable
@@ -38,8 +45,11 @@ from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
 from tools.artist_rigs import load_rig
 
-ENGINE_BASES = frozenset({"cc0"})
-"""Whose units the program's template and prior are made of. Whoever changes these changes this, too."""
+PRIOR_BASES = frozenset({"cc0"})
+"""By whose performers the shipped prior was trained. Whoever trains it anew changes this, too."""
+
+TEMPLATE_BASES = frozenset(ARTIST_OF)
+"""Whose units the shipped template is a consensus of."""
 
 TRACKER, ESTIMATE, OURS, TRUE = (
     "tracker's coefficients, own rig", "our estimate, own rig", "ours, bare mesh", "true units, bare mesh",
@@ -47,11 +57,12 @@ TRACKER, ESTIMATE, OURS, TRUE = (
 ROWS = (TRACKER, ESTIMATE, OURS, TRUE)
 DRIVERS = ("ict:1", "ict:2:plain", "ict:4", "valid:X_MENA_F_1", "valid:Black_M_2", "valid:X_NHPI_M_1:plain")
 AVATARS = (
-    "ict:3", "ict:5", "ict:6", "valid:White_M_1", "valid:Asian_F_2", "valid:MENA_M_3", "valid:Black_F_1",
+    "ict:9", "ict:5", "ict:6", "valid:White_M_1", "valid:Asian_F_2", "valid:MENA_M_3", "valid:Black_F_1",
     "valid:X_AIAN_F_1",
 )  # fmt: skip
 QUICK_DRIVERS = ("ict:1", "valid:X_MENA_F_1")
-QUICK_AVATARS = ("ict:3", "valid:White_M_1", "valid:X_AIAN_F_1")
+QUICK_AVATARS = ("ict:9", "valid:White_M_1", "valid:X_AIAN_F_1")
+"""Of ICT's, heads on which its blink, the same for all of them, shuts the eyes."""
 COLUMNS = ("explained", *REGIONS, "amplitude", "error_mm")
 
 
@@ -61,18 +72,20 @@ class Independent:
 
     drivers: tuple[str, ...]
     avatars: tuple[str, ...]
-    engine_bases: frozenset[str]
+    prior_bases: frozenset[str] = PRIOR_BASES
     transfer_only: bool = False
-    also_shared: bool = False
+    all_artists: bool = False
 
-    def takes(self, basis: str) -> bool:
-        """Whether rigs of this basis are run at all; says so where not."""
-        return self.also_shared or basis not in self.engine_bases
+    def known(self, driver: str, avatar: str) -> str:
+        """Of which of these two bases the prior, or with `all_artists` the template, has learned: "neither", "driver",
+        "avatar" or "both"."""
+        avatars = self.prior_bases | (TEMPLATE_BASES if self.all_artists else frozenset())
+        who = [name for name, yes in (("driver", driver in self.prior_bases), ("avatar", avatar in avatars)) if yes]
+        return ("neither", who[0] if who else "", "both")[len(who)]
 
-    def shared(self, driver: str, avatar: str) -> str:
-        """Who of a pair of bases shares the engine's artists: "nobody", "driver", "avatar" or "both"."""
-        who = [name for name, basis in (("driver", driver), ("avatar", avatar)) if basis in self.engine_bases]
-        return ("nobody", who[0] if who else "", "both")[len(who)]
+    def template(self, avatar: str) -> AbstractContextManager[None]:
+        """The template that an avatar of this basis is judged with."""
+        return nullcontext() if self.all_artists else without(avatar)
 
 
 def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
@@ -81,29 +94,24 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
     drivers = [] if settings.transfer_only else list(_drivers(settings, cache))
     with tempfile.TemporaryDirectory() as folder:
         for name in settings.avatars:
-            if not settings.takes(name.partition(":")[0]):
-                print(f"{name}: by an artist of the engine's, not run", file=sys.stderr)
-                continue
             started = time.process_time()
             try:
                 head = prepared_head(load_rig(name), Path(folder), cache)
             except InputError as error:
                 print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
                 continue
-            engine = ExpressionEngine(head.avatar, "fixed")
-            results += _transfer(head, engine, settings.shared("", head.rig.basis))
-            for driver in drivers:
-                if driver.basis != head.rig.basis:
-                    results += _pair(head, driver, settings.shared(driver.basis, head.rig.basis))
+            basis = head.rig.basis
+            with settings.template(basis):
+                results += _transfer(head, "avatar" if settings.all_artists else "neither")
+                for driver in drivers:
+                    if driver.basis != basis:
+                        results += _pair(head, driver, settings.known(driver.basis, basis))
             print(f"{name}: {time.process_time() - started:.0f} s of processor time", file=sys.stderr)
     return results
 
 
 def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
     for number, name in enumerate(settings.drivers):
-        if not settings.takes(name.partition(":")[0]):
-            print(f"{name}: by an artist of the engine's, not run", file=sys.stderr)
-            continue
         rig, plain = load_rig(name.removesuffix(":plain")), name.endswith(":plain")
         driver = film(rig, plain=plain, seed=number, cache=cache)
         seen = float(np.mean([each.tracked for each in driver.observations]))
@@ -111,15 +119,16 @@ def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
         yield driver
 
 
-def _transfer(head: RigHead, engine: ExpressionEngine, shared: str) -> Iterator[dict[str, Any]]:
+def _transfer(head: RigHead, known: str) -> Iterator[dict[str, Any]]:
     """True weights through the engine's units: no video, no time."""
+    engine = ExpressionEngine(head.avatar, "fixed")
     for name in playable(head.rig.units):
         weights = weight_row(EXPRESSIONS[name])
-        predicted = head.moved_m(engine.posed(weights, np.zeros((2, 2))))
-        yield _labels(head, "", TRUE, name, shared) | judged(head.truth_m(weights)[None], predicted[None], head.regions)
+        predicted = head.moved_m(posed(engine, weights))
+        yield _labels(head, "", TRUE, name, known) | judged(head.truth_m(weights)[None], predicted[None], head.regions)
 
 
-def _pair(head: RigHead, driver: RigDriver, shared: str) -> Iterator[dict[str, Any]]:
+def _pair(head: RigHead, driver: RigDriver, known: str) -> Iterator[dict[str, Any]]:
     engine = ExpressionEngine(head.avatar, "fixed")
     engine.calibrate(driver.observations[NEUTRAL_FRAME])
     order = [engine.unit_names.index(unit) for unit in UNIT_NAMES]
@@ -143,10 +152,16 @@ def _pair(head: RigHead, driver: RigDriver, shared: str) -> Iterator[dict[str, A
         for row, predicted in answers.items():
             weights = _strongest(estimated, frames) if row == ESTIMATE else []
             yield (
-                _labels(head, driver.name, row, name, shared)
+                _labels(head, driver.name, row, name, known)
                 | judged(true, predicted, head.regions)
                 | {"weights": weights}
             )
+
+
+def posed(engine: ExpressionEngine, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[R, 3] the avatar for weights [52] of UNIT_NAMES, avatar units."""
+    order = [UNIT_NAMES.index(unit) for unit in engine.unit_names]
+    return engine.posed(weights[order], np.zeros((2, 2)))
 
 
 def _strongest(estimated: list[NDArray[np.float64]], frames: NDArray[np.int64]) -> list[str]:
@@ -161,10 +176,10 @@ def _scores(driver: RigDriver) -> NDArray[np.float64]:
     return np.clip(scores - scores[NEUTRAL_FRAME], 0, 1)
 
 
-def _labels(head: RigHead, driver: str, row: str, expression: str, shared: str) -> dict[str, Any]:
+def _labels(head: RigHead, driver: str, row: str, expression: str, known: str) -> dict[str, Any]:
     return {
         "row": row,
-        "shared": shared,
+        "known": known,
         "driver": driver,
         "head": head.rig.name,
         "expression": expression,
@@ -214,17 +229,16 @@ def over(results: Iterable[dict[str, Any]], *by: str) -> dict[tuple[Any, ...], d
     }
 
 
-def tables(results: Sequence[dict[str, Any]], engine_bases: frozenset[str]) -> list[Table]:
+def tables(results: Sequence[dict[str, Any]]) -> list[Table]:
     """For the terminal: by row; by expression and by head, of what is independent."""
-    title = f"independent artists (engine's units: {', '.join(sorted(engine_bases))}), skin only"
-    first = Table("", "shares the engine's artist", "pairs", *COLUMNS, title=title, title_justify="left")
-    means = over(results, "shared", "row")
-    for shared in ("nobody", "driver", "avatar", "both"):
+    first = Table("", "artist known", "pairs", *COLUMNS, title="independent artists, skin only", title_justify="left")
+    means = over(results, "known", "row")
+    for known in ("neither", "driver", "avatar", "both"):
         for row in ROWS:
-            if (shared, row) in means:
-                figures = means[shared, row]
-                first.add_row(row, shared, str(figures["pairs"]), *(_figure(figures[column]) for column in COLUMNS))
-    own = [each for each in results if each["shared"] == "nobody"] or list(results)
+            if (known, row) in means:
+                figures = means[known, row]
+                first.add_row(row, known, str(figures["pairs"]), *(_figure(figures[column]) for column in COLUMNS))
+    own = [each for each in results if each["known"] == "neither"] or list(results)
     second = _by_row(own, "expression", [name for name in EXPRESSIONS if any(e["expression"] == name for e in own)])
     third = _by_row(own, "head", list(dict.fromkeys(each["head"] for each in own)))
     return [first, second, third]

@@ -1,9 +1,10 @@
 """Units judged one by one: how near are the shapes worked out for a head to those its own artist made?
 
-    python -m benchmarks.rig [RIG…] [--engine-basis BASIS…] [--json FILE] [--sheet FOLDER]
+    python -m benchmarks.rig [RIG…] [--all-artists] [--json FILE] [--sheet FOLDER]
 
 Heads of `tools.artist_rigs` are prepared from files without their shapes; then each unit at weight 1 is compared with
-the artist's, over the face's visible skin. Heads by an artist of the engine's are left out. Figures, by unit:
+the artist's, over the face's visible skin. The template's units are made anew without that artist (`leave_out`), unless
+`--all-artists` asks for what is shipped. Figures, by unit:
 
 - error_mm: mean distance between both over the vertices that truly move more than 0.5 mm;
 - all_mm: the same over the whole face, as published learned riggers report it;
@@ -22,6 +23,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.likeness_independent import AVATARS, ENGINE_BASES, judged
+from benchmarks.leave_out import without
+from benchmarks.likeness_independent import AVATARS, judged, posed
 from benchmarks.likeness_metrics import MOVING_M, mean_or_nan
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from core.cache_folder import cache_folder
@@ -42,7 +45,7 @@ from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
 from render.gl.rgbd import RgbdCamera
-from tools.artist_rigs import BASES, load_rig
+from tools.artist_rigs import load_rig
 
 COLUMNS = ("error_mm", "all_mm", "cosine", "amplitude", "explained", *REGIONS)
 _CELL, _PER_ROW = 210, 4
@@ -57,7 +60,7 @@ def judge_units(head: RigHead) -> Iterator[dict[str, Any]]:
         true = head.truth_m(weight_row({unit: 1.0}))
         if np.linalg.norm(true, axis=1).max() < MOVING_M:
             continue  # nothing of it shows on the skin, as with the tongue
-        ours = head.moved_m(_posed(engine, unit))
+        ours = head.moved_m(posed(engine, weight_row({unit: 1.0})))
         loose = unit in head.rig.loose
         yield {"head": head.rig.name, "unit": unit, "loose": loose} | unit_figures(true, ours, head.regions)
 
@@ -76,11 +79,6 @@ def unit_figures(
     }
 
 
-def _posed(engine: ExpressionEngine, unit: str) -> NDArray[np.float32]:
-    weights = np.array([1.0 if name == unit else 0.0 for name in engine.unit_names])
-    return engine.posed(weights, np.zeros((2, 2)))
-
-
 def draw_comparison(head: RigHead) -> NDArray[np.uint8]:
     """[H, W, 3] every unit twice: as worked out, and beside it as the artist made it. Makes OpenGL contexts."""
     avatar = head.avatar
@@ -93,7 +91,10 @@ def draw_comparison(head: RigHead) -> NDArray[np.uint8]:
     with RgbdCamera(avatar.display_mesh) as ours, RgbdCamera(replace(avatar.file_mesh, vertices=rest)) as artist:
         for unit in head.rig.units:
             moved = rest + head.rig.units[unit][head.of_file] @ linear.T
-            pair = [ours.take(pose, camera, _posed(engine, unit)).rgb, artist.take(pose, camera, moved).rgb]
+            pair = [
+                ours.take(pose, camera, posed(engine, weight_row({unit: 1.0}))).rgb,
+                artist.take(pose, camera, moved).rgb,
+            ]
             cell = np.ascontiguousarray(np.concatenate(pair, axis=1))
             cv2.putText(cell, unit, (4, _CELL - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
             cells.append(cell)
@@ -126,7 +127,7 @@ def _means(members: Sequence[dict[str, Any]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rigs", nargs="*", metavar="RIG", default=AVATARS)
-    parser.add_argument("--engine-basis", nargs="+", choices=BASES, default=sorted(ENGINE_BASES), metavar="BASIS")
+    parser.add_argument("--all-artists", action="store_true", help="the shipped template, the head's artist in it")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--sheet", type=Path, metavar="FOLDER", help="a picture per head: ours beside the artist's")
     parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
@@ -134,18 +135,16 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in options.rigs:
-            if name.partition(":")[0] in options.engine_basis:
-                print(f"{name}: by an artist of the engine's, not judged", file=sys.stderr)
-                continue
             try:
                 head = prepared_head(load_rig(name), Path(folder), options.cache)
             except InputError as error:
                 print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
                 continue
-            results += judge_units(head)
-            if options.sheet is not None:
-                options.sheet.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(draw_comparison(head)).save(options.sheet / f"{name.replace(':', '-')}.png")
+            with nullcontext() if options.all_artists else without(head.rig.basis):
+                results += judge_units(head)
+                if options.sheet is not None:
+                    options.sheet.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(draw_comparison(head)).save(options.sheet / f"{name.replace(':', '-')}.png")
     console = Console(width=200)
     for table in tables(results):
         console.print(table)

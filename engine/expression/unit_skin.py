@@ -59,7 +59,7 @@ class UnitSkin:
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
-        self._evened_lids = () if units.complete else tuple(retargeter.lids)  # complete ones need no evening out
+        self._evening = () if units.complete else tuple(retargeter.lids)  # complete units' lids are even
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
@@ -78,7 +78,7 @@ class UnitSkin:
         if jaw.nnz:
             skin = skin - jaw @ fields.units[1][self._jaw]
             lids = lids - jaw @ fields.lids[1][self._jaw]
-        for lid in self._evened_lids:
+        for lid in self._evening:
             skin[lid.near] += lid.unevenness(skin[lid.near])
             lids = _evened(lids, lid)
         return skin, lids
@@ -96,7 +96,7 @@ class UnitSkin:
             corrections[:, self._eyes],
         ]
         led = sparse.hstack(follows, format="csr", dtype=np.float32)
-        for lid in self._evened_lids:
+        for lid in self._evening:
             led = _evened(led, lid)
         one_way = follows[0].shape[1] + follows[1].shape[1]  # the others go along all three axes
         ways = np.repeat([fields.parting, self._lips.up], [each.shape[1] for each in follows[:2]], axis=0)

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.likeness_independent import AVATARS, DRIVERS, ENGINE_BASES, Independent, judged, over
+from benchmarks.leave_out import without
+from benchmarks.likeness_independent import AVATARS, DRIVERS, Independent, judged, over
 from benchmarks.rig import unit_figures
 from benchmarks.rig_heads import REGIONS, face_regions, without_shapes, write_hidden
 from benchmarks.rig_performers import EXPRESSIONS, HOLDS, NEUTRAL_FRAME, RESTS, SCORED, playable, timeline
+from calib.rig.template_units import template_data
 from core.expression_units import UNIT_NAMES
 from render.mesh.mesh_io import load_mesh
 from tools.artist_rigs import load_rig
@@ -69,15 +71,26 @@ def test_every_expression_is_of_known_units_and_who_lacks_one_does_not_play_it()
     assert playable({"jawOpen": None}) == ["jaw"]
 
 
-def test_by_default_no_artist_of_the_engines_judges_it() -> None:
-    settings = Independent(DRIVERS, AVATARS, ENGINE_BASES)
-    for name in (*DRIVERS, *AVATARS):
-        assert settings.takes(name.partition(":")[0])
-    assert not settings.takes("cc0")
-    assert settings.shared("ict", "valid") == "nobody"
-    assert settings.shared("cc0", "valid") == "driver"
-    assert settings.shared("ict", "cc0") == "avatar"
-    assert Independent(DRIVERS, AVATARS, frozenset({"cc0", "ict"})).shared("ict", "cc0") == "both"
+def test_it_is_told_whose_shapes_the_program_knows() -> None:
+    settings = Independent(DRIVERS, AVATARS)
+    for driver in DRIVERS:
+        for avatar in AVATARS:
+            assert settings.known(driver.partition(":")[0], avatar.partition(":")[0]) == "neither"
+    assert settings.known("cc0", "valid") == "driver"
+    assert settings.known("ict", "cc0") == "avatar"
+    assert Independent((), (), frozenset({"cc0", "ict"})).known("ict", "cc0") == "both"
+    assert Independent((), (), all_artists=True).known("ict", "valid") == "avatar"
+
+
+def test_an_artist_that_is_left_out_moves_no_avatar() -> None:
+    shipped = template_data()
+    with without("ict"):
+        other = template_data()
+    again = template_data()
+    for name in ("unit/mouthFunnel", "unit/browInnerUp"):
+        assert np.abs(other.dense(name) - shipped.dense(name)).max() > 3e-4
+        assert np.array_equal(again.dense(name), shipped.dense(name))
+    assert np.array_equal(other.dense("unit/eyeBlinkLeft"), shipped.dense("unit/eyeBlinkLeft"))
 
 
 def _toy() -> tuple[np.ndarray, dict[str, np.ndarray]]:

