@@ -67,14 +67,18 @@ class ExpressionBasis:
 
 @dataclass(frozen=True, eq=False)
 class UnitFields:
-    """How R vertices and K controllers go along with F features, for sums that are made elsewhere.
+    """How R vertices and K controllers go along with what `UnitSum` lists, for sums that are made elsewhere.
 
     Attributes:
-        features: [R, 3F] and [K, 3F] float32 displacement in avatar units by each feature (F triples).
+        units: [R, 3U] and [K, 3U] float32 displacement in avatar units by each unit (U triples).
+        lips: [R, P] and [K, P] how far they go along with P points of the lips, which all part in the direction
+            `parting` [3].
         lids: [R, N] and [K, N] how far they go along with N points of lids that are kept from crossing.
     """
 
-    features: tuple[NDArray[np.float32], NDArray[np.float32]]
+    units: tuple[NDArray[np.float32], NDArray[np.float32]]
+    lips: tuple[sparse.csr_matrix, sparse.csr_matrix]
+    parting: NDArray[np.float32]
     lids: tuple[sparse.csr_matrix, sparse.csr_matrix]
 
 
@@ -83,11 +87,13 @@ class UnitSum:
     """What unit weights come to, beside `UnitFields`.
 
     Attributes:
-        features: [F] float32.
+        units: [U] float32 weights.
+        lips: [P] float32 how far points of the lips are parted.
         lids: [N, 3] float32 displacement in avatar units of the points of lids; None where none would cross.
     """
 
-    features: NDArray[np.float32]
+    units: NDArray[np.float32]
+    lips: NDArray[np.float32]
     lids: NDArray[np.float32] | None
 
 
@@ -122,22 +128,28 @@ class ExpressionUnits:
         return np.stack(vertices, axis=1), self._basis.controllers @ skin
 
     def fields(self) -> UnitFields:
-        """The same for who adds it up himself, from what `summed` says of the weights: the features are the 52 units,
-        and lips that part at 38 places. Takes some hundredths of a second."""
-        template = [self._model.units[:, self._used] @ self._linear]  # [52, used, 3]
-        lips = self._contacts.lips[self._used].toarray().T
-        template.append(lips[:, :, None].astype(np.float32) * self._linear[1])
-        moved = np.concatenate(template).transpose(1, 0, 2)
-        skin = self._subdivide @ np.ascontiguousarray(moved).reshape(len(self._used), -1)
+        """The same for who adds it up himself, from what `summed` says of the weights. Takes some hundredths of a
+        second."""
+        units = np.ascontiguousarray((self._model.units[:, self._used] @ self._linear).transpose(1, 0, 2))
+        skin = self._subdivide @ units.reshape(len(units), -1)
+        lips = self._subdivide @ self._contacts.lips[self._used].astype(np.float32)
         lids = self._subdivide @ sparse.csr_matrix(self._used[:, None] == self._contacts.lid_vertices, dtype=np.float32)
         both = self._basis.vertices, self._basis.controllers
-        return UnitFields((both[0] @ skin, both[1] @ skin), ((both[0] @ lids).tocsr(), (both[1] @ lids).tocsr()))
+        return UnitFields(
+            (both[0] @ skin, both[1] @ skin),
+            ((both[0] @ lips).tocsr(), (both[1] @ lips).tocsr()),
+            self._linear[1],
+            ((both[0] @ lids).tocsr(), (both[1] @ lids).tocsr()),
+        )
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`."""
-        features = np.concatenate([weights, self._contacts.parted_lips(weights)]).astype(np.float32)
         lids = self._contacts.parted_lids(weights)
-        return UnitSum(features, None if lids is None else lids.astype(np.float32) @ self._linear)
+        return UnitSum(
+            weights.astype(np.float32),
+            self._contacts.parted_lips(weights).astype(np.float32),
+            None if lids is None else lids.astype(np.float32) @ self._linear,
+        )
 
 
 @functools.cache

@@ -110,11 +110,12 @@ class MorphUnits:
             for each in (self._vertices, self._controllers)
         )
         nothing = [sparse.csr_matrix((len(each), 0), dtype=np.float32) for each in (vertices, controllers)]
-        return UnitFields((vertices, controllers), (nothing[0], nothing[1]))
+        pair = nothing[0], nothing[1]
+        return UnitFields((vertices, controllers), pair, np.zeros(3, np.float32), pair)
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`: shapes of the file are added up as they are."""
-        return UnitSum(weights[self._columns].astype(np.float32), None)
+        return UnitSum(weights[self._columns].astype(np.float32), np.zeros(0, np.float32), None)
 
 
 def extended(moved: NDArray[np.float64], rest: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:

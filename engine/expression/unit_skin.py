@@ -18,6 +18,7 @@ from calib.rig.controllers import Role
 from calib.rig.expression_basis import UnitFields, UnitSum
 from calib.rig.face_rig import FaceRig
 from engine.motion.closing import LipClosing
+from engine.motion.lids import Lids
 from engine.motion.retarget import JawMotion, Retargeter
 
 _PATCH = 1024  # vertices: with fewer, calls cost more than the units they leave out
@@ -58,52 +59,81 @@ class UnitSkin:
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
-        self._complete = units.complete  # their lids need no evening out, either
+        self._evening = () if units.complete else tuple(retargeter.lids)  # complete units' lids are even
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
         fields = units.fields()
-        self._controllers = _by_feature(fields.features[1]).reshape(-1, 3 * len(rig.controllers.rest))
-        self._controllers_of_lids = fields.lids[1]
-        self._arrange(rig, *self._multiplied_out(rig, fields))
+        self._parting = fields.parting
+        self._controllers = _by_feature(fields.units[1].reshape(len(rig.controllers.rest), -1, 3))
+        self._controllers_of_lips, self._controllers_of_lids = fields.lips[1], fields.lids[1]
+        skin, lids = self._multiplied_out(rig, fields)
+        self._arrange(rig, skin, *self._led(rig, fields), lids)
 
     def _multiplied_out(self, rig: FaceRig, fields: UnitFields) -> tuple[Array, sparse.csr_matrix]:
-        """[R, 3F] how the skin moves by all features, in the order of `_features`, and [R, N] how it follows points of
-        lids. Controllers of the jaw do not go along with units but with the jaw: what they would do is taken away."""
-        corrections, up = rig.basis.corrections.tocsc(), self._lips.up.astype(np.float32)
-        jaw, moving = corrections[:, self._jaw], np.flatnonzero(self._lips.spread.any(axis=1))
-        parted = corrections[:, moving] @ self._lips.spread[moving].astype(np.float32)
-        turned = jaw @ np.hstack([rig.controllers.rest[self._jaw], np.ones((len(self._jaw), 1))]).astype(np.float32)
-        eyes = corrections[:, self._eyes].toarray()
-        axes = np.eye(3, dtype=np.float32)
-        skin = np.hstack(
-            [
-                fields.features[0] - jaw @ fields.features[1][self._jaw],
-                (parted[:, :, None] * up).reshape(len(parted), -1),
-                *((each[:, :, None, None] * axes).reshape(len(each), -1) for each in (turned, eyes)),
-            ]
-        )
-        lids = (fields.lids[0] - jaw @ fields.lids[1][self._jaw]).toarray()
-        if not self._complete:
-            self._retargeter.even(skin)
-            self._retargeter.even(lids)
-        return skin, sparse.csr_matrix(lids)
+        """[R, 3U] how the skin moves by the units, and [R, N] how it follows points of lids. Controllers of the jaw do
+        not go along with units but with the jaw: what they would do is taken away."""
+        skin, lids = fields.units[0], fields.lids[0]
+        jaw = rig.basis.corrections.tocsc()[:, self._jaw]
+        if jaw.nnz:
+            skin = skin - jaw @ fields.units[1][self._jaw]
+            lids = lids - jaw @ fields.lids[1][self._jaw]
+        for lid in self._evening:
+            skin[lid.near] += lid.unevenness(skin[lid.near])
+            lids = _evened(lids, lid)
+        return skin, lids
 
-    def _arrange(self, rig: FaceRig, skin: Array, lids: sparse.csr_matrix) -> None:
+    def _led(self, rig: FaceRig, fields: UnitFields) -> tuple[sparse.csr_matrix, NDArray[np.intp], Array]:
+        """[R, G] how far the skin goes along with all but units; and for each other feature, in the order of
+        `_features`, which of those columns it moves [E], and where to [E, 3]."""
+        corrections, lips = rig.basis.corrections.tocsc(), np.flatnonzero(self._lips.spread.any(axis=1))
+        jaw = corrections[:, self._jaw]
+        rest = np.hstack([rig.controllers.rest[self._jaw], np.ones((len(self._jaw), 1))])
+        follows = [
+            fields.lips[0] - jaw @ fields.lips[1][self._jaw],
+            corrections[:, lips] @ sparse.csr_matrix(self._lips.spread[lips]),
+            jaw @ sparse.csr_matrix(rest),
+            corrections[:, self._eyes],
+        ]
+        led = sparse.hstack(follows, format="csr", dtype=np.float32)
+        for lid in self._evening:
+            led = _evened(led, lid)
+        one_way = follows[0].shape[1] + follows[1].shape[1]  # the others go along all three axes
+        ways = np.repeat([fields.parting, self._lips.up], [each.shape[1] for each in follows[:2]], axis=0)
+        axes = np.tile(np.eye(3), (led.shape[1] - one_way, 1))
+        columns = np.concatenate([np.arange(one_way), np.repeat(np.arange(one_way, led.shape[1]), 3)])
+        return led, columns, np.concatenate([ways, axes]).astype(np.float32)
+
+    def _arrange(
+        self,
+        rig: FaceRig,
+        skin: Array,
+        led: sparse.csr_matrix,
+        columns: NDArray[np.intp],
+        ways: Array,
+        lids: sparse.csr_matrix,
+    ) -> None:
         """Cut what moves into patches, those first that follow points of lids. The first feature is 1: the rest."""
-        count = len(rig.rest)
-        fields = skin.reshape(count, -1, 3)
-        moves = np.abs(fields).max(axis=2) > _SMALL * float(np.ptp(rig.rest, axis=0).max())
+        count, small = len(rig.rest), _SMALL * float(np.ptp(rig.rest, axis=0).max())
+        along = (skin > small) | (skin < -small)
+        moves = along[:, 0::3] | along[:, 1::3] | along[:, 2::3]
         moves[self._retargeter.placed] = False
-        near_lids = (np.diff(lids.indptr) > 0) & moves.any(axis=1)
-        elsewhere = moves.any(axis=1) & ~near_lids
+        moving = moves.any(axis=1) | (np.diff(led.indptr) > 0)
+        moving[self._retargeter.placed] = False
+        near_lids, elsewhere = moving & (np.diff(lids.indptr) > 0), moving & (np.diff(lids.indptr) == 0)
         patches = [*_patches(np.flatnonzero(near_lids), rig.rest), *_patches(np.flatnonzero(elsewhere), rig.rest)]
         self._patches, start = [], 0
         for rows in patches:
-            features = np.flatnonzero(moves[rows].any(axis=0))
-            field = np.concatenate([rig.rest[rows].reshape(1, -1), _by_feature(skin[rows])[features]])
+            units, own = np.flatnonzero(moves[rows].any(axis=0)), led[rows].toarray()
+            others = np.flatnonzero((np.abs(own) > small).any(axis=0)[columns])
+            field = [
+                rig.rest[rows].reshape(1, -1),
+                _by_feature(skin.reshape(count, -1, 3)[rows[:, None], units]),
+                (own.T[columns[others], :, None] * ways[others, None]).reshape(len(others), 3 * len(rows)),
+            ]
             where = slice(3 * start, 3 * (start + len(rows)))
-            self._patches.append(_Patch(where, np.concatenate([[0], features + 1]), field))
+            features = np.concatenate([[0], 1 + units, 1 + moves.shape[1] + others])
+            self._patches.append(_Patch(where, features, np.concatenate(field)))
             start += len(rows)
         order = np.concatenate([np.zeros(0, np.intp), *patches])
         still = np.setdiff1d(np.arange(count), order)
@@ -118,9 +148,7 @@ class UnitSkin:
     ) -> NDArray[np.float32]:
         """[R, 3] avatar units, for weights [52]; gaze and lids as `Retargeter.vertices` takes them."""
         units = self._summed(weights)
-        of_units = (units.features @ self._controllers).reshape(-1, 3)
-        if units.lids is not None:
-            of_units += self._controllers_of_lids @ units.lids
+        of_units = self._moved_controllers(units)
         moved = of_units.astype(np.float64)
         change = self._lips.apply(moved)
         jaw = self._retargeter.jaw_and_eyes(moved, gaze)
@@ -134,20 +162,34 @@ class UnitSkin:
         self._retargeter.finish(vertices, jaw, gaze, lids, evened=True)
         return vertices
 
+    def _moved_controllers(self, units: UnitSum) -> Array:
+        """[K, 3] where units take the controllers."""
+        moved = (units.units @ self._controllers).reshape(-1, 3)
+        if units.lips.any():
+            moved += (self._controllers_of_lips @ units.lips)[:, None] * self._parting
+        if units.lids is not None:
+            moved += self._controllers_of_lids @ units.lids
+        return moved
+
     def _features(
         self, units: UnitSum, change: NDArray[np.float64] | None, jaw: JawMotion, eyes: NDArray[np.floating]
     ) -> Array:
-        """All features: 1, those of the units, how lips part more than these say, the jaw's turn and shift less the
-        identity, and where the controllers of eyes go that are in one piece with the skin."""
+        """All features: 1, the units, how the template's lips part and how the avatar's part more than that, the jaw's
+        turn and shift less the identity, and where the controllers of eyes go that are in one piece with the skin."""
         parted = self._unparted if change is None else change
         turn = (jaw.rotation.T - np.eye(3)).ravel()
-        return np.concatenate([[1.0], units.features, parted, turn, jaw.shift, eyes.ravel()], dtype=np.float32)
+        return np.concatenate([[1.0], units.units, units.lips, parted, turn, jaw.shift, eyes.ravel()], dtype=np.float32)
+
+
+def _evened(followed: sparse.csr_matrix, lid: Lids) -> sparse.csr_matrix:
+    """[R, N] how far vertices follow N points, evened out near the rims of a lid."""
+    change = sparse.coo_matrix(lid.unevenness(followed[lid.near].toarray()))
+    return followed + sparse.csr_matrix((change.data, (lid.near[change.row], change.col)), shape=followed.shape)
 
 
 def _by_feature(field: Array) -> Array:
-    """[N, 3F] → [F, 3N]"""
-    count = len(field)
-    return np.ascontiguousarray(field.reshape(count, -1, 3).transpose(1, 0, 2)).reshape(-1, 3 * count)
+    """[N, F, 3] → [F, 3N]"""
+    return np.ascontiguousarray(field.transpose(1, 0, 2)).reshape(field.shape[1], 3 * len(field))
 
 
 def _patches(rows: NDArray[np.intp], points: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:

@@ -107,15 +107,15 @@ class Lids:
         Args:
             closing: share of what stands open now that is closed: 1 shut, below 0 wider.
             raised: how far the lower lid is raised, in apertures.
-            evened: they are even already, made of displacements that `even` has seen.
+            evened: they are even already: `unevenness` was added to all that moves them.
         """
         if not self._present:
             return
         lids = self._lids
         even = vertices[lids.vertices]
         if not evened:
-            even[self._near] += self._unevenness(even[self._near] - self._rest)
-            vertices[lids.vertices[self._near]] = even[self._near]
+            even[self._near] += self.unevenness(even[self._near] - self._rest)
+            vertices[self.near] = even[self._near]
         steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
         if not steps.any():
             return
@@ -125,17 +125,15 @@ class Lids:
             local[1:] *= 1 + self._growing @ growth
         vertices[lids.vertices] = local.T @ self._frame + self._centre
 
-    def even(self, displacement: NDArray[np.floating]) -> None:
-        """Even out displacements [R, D] of the vertices by anything at all, in place: what is evened out beforehand
-        need not be while it moves."""
-        if self._present:
-            near = self._lids.vertices[self._near]
-            displacement[near] += self._unevenness(displacement[near])
+    @property
+    def near(self) -> NDArray[np.int64]:
+        """[N] vertices near the rims, in the order in which `unevenness` takes them."""
+        return self._lids.vertices[self._near]
 
-    def _unevenness(self, moved: Array) -> Array:
-        """[N, D] what is to be added to displacements [N, D] of the skin near the rims, so that it moves as one smooth
-        curve on each: what was carried to it from another head may differ from vertex to vertex and tear a shard out of
-        a lid."""
+    def unevenness(self, moved: Array) -> Array:
+        """[N, D] what is to be added to displacements [N, D] of the skin near the rims, by anything at all, so that it
+        moves as one smooth curve on each: what was carried to it from another head may differ from vertex to vertex and
+        tear a shard out of a lid."""
         curves = (self._averages @ moved).reshape(2, RIM_COLUMNS, -1)
         curves[:, [0, -1]] = curves[:, [0, -1]].mean(axis=0)
         on_rim = self._near_columns.of(curves.reshape(2 * RIM_COLUMNS, -1), self._own_rim)

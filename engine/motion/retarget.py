@@ -46,6 +46,7 @@ class Retargeter:
 
     Attributes:
         placed: numbers of the vertices that `finish` puts where they belong, wherever they were before.
+        lids: of both eyes.
     """
 
     def __init__(self, rig: FaceRig) -> None:
@@ -55,7 +56,7 @@ class Retargeter:
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
         self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
-        self._lids = [Lids(rig, eye) for eye in range(2)]
+        self.lids = [Lids(rig, eye) for eye in range(2)]
         self._rest_jaw = rig.rest[rig.jaw.vertices]
         placed = [rig.jaw.vertices, *(eye.ball for eye in rig.eyes), *(lids.lashes for lids in rig.lids)]
         self.placed = np.unique(np.concatenate(placed))
@@ -115,11 +116,6 @@ class Retargeter:
             eye.move(moved, angles)
         return jaw
 
-    def even(self, displacement: NDArray[np.floating]) -> None:
-        """Even out displacements [R, D] near the rims of both eyes' lids, in place; see `Lids.even`."""
-        for lids in self._lids:
-            lids.even(displacement)
-
     def finish(
         self,
         vertices: NDArray[np.float32],
@@ -138,9 +134,9 @@ class Retargeter:
         if len(rig.jaw.upper) and jaw.yielding.any():
             vertices[rig.jaw.upper] += jaw.yielding.astype(np.float32)
         if lids is not None:
-            for lid, (closing, raised) in zip(self._lids, lids.tolist(), strict=True):
+            for lid, (closing, raised) in zip(self.lids, lids.tolist(), strict=True):
                 lid.apply(vertices, closing, raised, evened=evened)
-        for eyeball, lid, angles in zip(self._eyeballs, self._lids, gaze, strict=True):
+        for eyeball, lid, angles in zip(self._eyeballs, self.lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
             lid.place_lashes(vertices)
 

@@ -85,6 +85,7 @@ class MeshRenderer:
             tints = np.asarray(mesh.vertex_colors[lashes].mean(axis=1) * 0.7, dtype=np.float32)  # they lie in shade
         self._hairline_pass = HairlinePass(ctx, lashes, tints) if len(lashes) else None
         self._black: NDArray[np.uint32] | None = None
+        self._painted_for: RenderTarget | None = None
         self._painter: Painter | None = None
         if self._software and detail is not None and has_screen_order() and can_paint(self._gpu.layout):
             compiled = library()
@@ -155,7 +156,9 @@ class MeshRenderer:
             view.depth_step(_HAIRLINE_PULL * self._radius),
             view.depth_step(_OUTLINE_PULL * self._radius),
         )
-        target.put(painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind))
+        picture = painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind)
+        target.put(picture, painter.changed if target is self._painted_for else None)
+        self._painted_for = target
 
     def render_flat(
         self,

@@ -55,7 +55,7 @@ class RenderTarget:
         self._box = self._whole = (0, 0, width, height)  # what may be drawn in, and was since the backdrop was whole
         self._behind: Backdrop | None = None
         self._put: NDArray[np.uint32] | None = None  # the picture, where no OpenGL drew it
-        self._put_shown = True
+        self._put_missing: Box = (0, 0, 0, 0)  # what of it is not on the graphics side
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,20 +64,23 @@ class RenderTarget:
     @property
     def framebuffer(self) -> moderngl.Framebuffer:
         """What holds the finished picture."""
-        if not self._put_shown and self._put is not None:
-            write_as_screen(self.texture, self._put)
-            self._put_shown = True
+        if self._put is not None and 0 not in self._put_missing[2:]:
+            write_as_screen(self.texture, self._put, self._put_missing)
+            self._put_missing = (0, 0, 0, 0)
         return self._framebuffer
 
-    def put(self, picture: NDArray[np.uint32]) -> None:
+    def put(self, picture: NDArray[np.uint32], changed: Box | None = None) -> None:
         """Take a finished picture [H, W] 0xFFRRGGBB, first row at the top, instead of drawing one.
 
-        It is not copied, and goes to the graphics side only when it is wanted there. Raises ValueError where it is of
-        another size, or OpenGL cannot take its order of bytes (`has_screen_order`).
+        It is not copied, and goes to the graphics side only when it is wanted there. `changed`: outside of this box it
+        is the picture put before, in the same array. Raises ValueError where it is of another size, or OpenGL cannot
+        take its order of bytes (`has_screen_order`).
         """
         if picture.shape != (self.height, self.width) or not has_screen_order():
             raise ValueError(f"expected [{self.height}, {self.width}] and OpenGL's own library, got {picture.shape}")
-        self._put, self._put_shown, self._behind = picture, False, None
+        known = changed is not None and self._put is picture
+        self._put_missing = around(self._put_missing, changed) if known and changed is not None else self._whole
+        self._put, self._behind = picture, None
 
     @property
     def drawn(self) -> moderngl.Framebuffer:

@@ -28,6 +28,7 @@ _TRIANGLES, _TRIANGLE_STRIP, _UNSIGNED_INT = 0x0004, 0x0005, 0x1405
 _INDEX_BYTES = 4
 _READ_FRAMEBUFFER, _DRAW_FRAMEBUFFER, _COLOR_BUFFER_BIT, _NEAREST = 0x8CA8, 0x8CA9, 0x4000, 0x2600
 _TEXTURE_2D, _RGBA8, _BGRA, _UNSIGNED_BYTE = 0x0DE1, 0x8058, 0x80E1, 0x1401
+_UNPACK_ROW_LENGTH = 0x0CF2
 _LIBRARIES = {"linux": "libGL.so.1", "darwin": "/System/Library/Frameworks/OpenGL.framework/OpenGL"}
 
 
@@ -47,6 +48,7 @@ def _library() -> ctypes.CDLL | None:
         library.glFinish.argtypes = []
         library.glBindFramebuffer.argtypes = [ctypes.c_uint, ctypes.c_uint]
         library.glBlitFramebuffer.argtypes = [ctypes.c_int] * 8 + [ctypes.c_uint, ctypes.c_uint]
+        library.glPixelStorei.argtypes = [ctypes.c_uint, ctypes.c_int]
         library.glBindTexture.argtypes = [ctypes.c_uint, ctypes.c_uint]
         library.glTexSubImage2D.argtypes = [ctypes.c_uint, *[ctypes.c_int] * 5, *[ctypes.c_uint] * 2, ctypes.c_void_p]
         library.glTexImage2D.argtypes = [ctypes.c_uint, *[ctypes.c_int] * 5, *[ctypes.c_uint] * 2, ctypes.c_void_p]
@@ -107,14 +109,17 @@ def has_screen_order() -> bool:
     return _library() is not None
 
 
-def write_as_screen(texture: moderngl.Texture, picture: NDArray[np.uint32]) -> None:
-    """Fill a texture that is stored as the screen's with [H, W] 0xAARRGGBB; needs `has_screen_order`."""
+def write_as_screen(texture: moderngl.Texture, picture: NDArray[np.uint32], box: Box) -> None:
+    """Fill a box of a texture that is stored as the screen's from [H, W] 0xAARRGGBB; needs `has_screen_order`."""
     library = _library()
     assert library is not None
     with span("gl"):
         library.glBindTexture(_TEXTURE_2D, texture.glo)
-        address = picture.ctypes.data
-        library.glTexSubImage2D(_TEXTURE_2D, 0, 0, 0, *texture.size, _BGRA, _UNSIGNED_BYTE, address)
+        left, first, width, height = box
+        address = picture.ctypes.data + (first * picture.shape[1] + left) * picture.itemsize
+        library.glPixelStorei(_UNPACK_ROW_LENGTH, picture.shape[1])
+        library.glTexSubImage2D(_TEXTURE_2D, 0, left, first, width, height, _BGRA, _UNSIGNED_BYTE, address)
+        library.glPixelStorei(_UNPACK_ROW_LENGTH, 0)
 
 
 def copy_box(

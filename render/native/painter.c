@@ -48,6 +48,7 @@ static inline u8 looked_up(const uint32_t *from, i8 at) {
 static const f8 LANE = {0, 1, 2, 3, 4, 5, 6, 7};
 
 // ---------------------------------------------------------------------------------------------------- what is handed in
+#define BAND 32 // rows
 enum { LIT_VERTICES = 1, TWO_SIDED = 2, BALL = 4, VERTEX_COLORS = 8, HAS_INSIDE = 16, HIDDEN = 32 };
 
 typedef struct {
@@ -91,11 +92,16 @@ typedef struct {
     float *normal; // [welded, 3]
     float *front;  // [faces] twice the area in the picture, negative where the back shows
     float *depth;  // [height, stride]
-    int32_t *seen; // [height, stride] face, -1 where none; its back: -2 - face
-    uint32_t *picture, *before, *backdrop; // [height, width] 0xAARRGGBB; room for eight more behind the picture
+    int32_t *seen; // [BAND, stride] face, -1 where none; its back: -2 - face
+    int32_t *bands, *entries; // [height / BAND + 1, 2] first and last entry; [most_entries, 2] face as seen, next entry
+    int32_t most_entries;
+    uint32_t *picture, *backdrop; // [height, width] 0xAARRGGBB; room for eight more behind the picture
+    uint32_t *blends;             // [most_blends, 2] place and colour
+    int32_t most_blends, count;
     float *row; // [3, stride]
     void *runs; // [width, 128 bytes]
-    int32_t box[4]; // where the head is in the picture, and was in the last one
+    int32_t box[4];     // where the head is in the picture, and was in the last one
+    int32_t changed[4]; // since then
     int32_t stride;
 } Work;
 
@@ -177,7 +183,7 @@ static void clear(const View *v, Work *w, const int32_t box[4]) {
     for (int row = box[1]; row < box[1] + box[3]; ++row) {
         long at = (long)row * v->width + box[0], kept = (long)row * w->stride + box[0];
         memcpy(w->picture + at, w->backdrop + at, sizeof(uint32_t) * box[2]);
-        memset(w->seen + kept, 0xFF, sizeof(int32_t) * box[2]);
+        memset(w->seen + (long)(row % BAND) * w->stride + box[0], 0xFF, sizeof(int32_t) * box[2]);
         const int columns = box[2];
         float *restrict depth = w->depth + kept;
         for (int x = 0; x < columns; ++x) depth[x] = 1.0f;
@@ -248,8 +254,7 @@ static inline void swap_up(Point *a, Point *b) {
     if (b->y < a->y || (b->y == a->y && b->x < a->x)) { Point t = *a; *a = *b; *b = t; }
 }
 
-static void see_face(const Point corner[3], int32_t mark, Work *w) {
-    const int32_t *box = w->box;
+static void see_face(const Point corner[3], int32_t mark, const int32_t box[4], Work *w) {
     Point a = corner[0], b = corner[1], c = corner[2];
     swap_up(&a, &b), swap_up(&b, &c), swap_up(&a, &b);
     int first = (int)ceilf(a.y - 0.5f), middle = (int)ceilf(b.y - 0.5f), end = (int)ceilf(c.y - 0.5f);
@@ -273,7 +278,7 @@ static void see_face(const Point corner[3], int32_t mark, Work *w) {
             int x = (int)ceil((left > start ? left : start) - 0.5), last = (int)ceil((right < stop ? right : stop) - 0.5);
             float z = a.z + dx * (x + 0.5f - a.x) + dy * ((float)at - a.y);
             float *depth = w->depth + (long)row * w->stride + x;
-            int32_t *seen = w->seen + (long)row * w->stride + x;
+            int32_t *seen = w->seen + (long)(row % BAND) * w->stride + x;
             for (int n = last - x; n > 0; n -= LANES, depth += LANES, seen += LANES, z += LANES * dx) {
                 f8 old, here = least(most(z + dx * LANE, low), high); // slivers would shoot past their corners
                 i8 who;
@@ -298,21 +303,40 @@ static int in_boxes(const Point corner[3], const View *v) {
     return 0;
 }
 
-static void see_group(const Scene *s, const View *v, const Group *g, Work *w) {
+static int corners_of(const Scene *s, const Work *w, int face, Point p[3]) {
+    int behind = 0;
+    for (int k = 0; k < 3; ++k) {
+        const float *at = w->vertex + (long)ROW * s->corners[3 * face + k];
+        p[k] = (Point){at[X], at[Y], at[DEPTH]}, behind |= at[PER_W] < 0;
+    }
+    return behind;
+}
+
+// Bands of rows are finished one after the other, so that what is seen in one stays near the processor meanwhile.
+static void into_bands(const Work *w, const Point p[3], int32_t mark, int32_t *count) {
+    float low = fminf(p[0].y, fminf(p[1].y, p[2].y)), high = fmaxf(p[0].y, fmaxf(p[1].y, p[2].y));
+    if (high < w->box[1] || low > w->box[1] + w->box[3]) return;
+    int first = (int)fmaxf(low, w->box[1]) / BAND, last = (int)fminf(high, w->box[1] + w->box[3] - 1) / BAND;
+    for (int band = first; band <= last; ++band) {
+        if (*count == w->most_entries) return;
+        int32_t entry = (*count)++;
+        w->entries[2 * entry] = mark, w->entries[2 * entry + 1] = -1;
+        if (w->bands[2 * band] < 0) w->bands[2 * band] = entry;
+        else w->entries[2 * w->bands[2 * band + 1] + 1] = entry;
+        w->bands[2 * band + 1] = entry;
+    }
+}
+
+static void sort_group(const Scene *s, const View *v, const Group *g, Work *w, int32_t *count) {
     for (int f = g->first_face; f < g->first_face + g->faces; ++f) {
-        const int32_t *c = s->corners + 3 * f;
         Point p[3];
-        int behind = 0;
-        for (int k = 0; k < 3; ++k) {
-            const float *at = w->vertex + (long)ROW * c[k];
-            p[k] = (Point){at[X], at[Y], at[DEPTH]}, behind |= at[PER_W] < 0;
-        }
+        int behind = corners_of(s, w, f, p);
         // rows count from the top: the front is where corners run clockwise
         float area = (p[1].x - p[0].x) * (p[2].y - p[0].y) - (p[1].y - p[0].y) * (p[2].x - p[0].x);
         w->front[f] = behind ? 0 : -area;
         if (behind || area == 0 || g->flags & HIDDEN) continue;
-        if (area < 0 || g->flags & TWO_SIDED) see_face(p, f, w);
-        else if (g->flags & HAS_INSIDE && in_boxes(p, v)) see_face(p, -2 - f, w);
+        if (area < 0 || g->flags & TWO_SIDED) into_bands(w, p, f, count);
+        else if (g->flags & HAS_INSIDE && in_boxes(p, v)) into_bands(w, p, -2 - f, count);
     }
 }
 
@@ -474,10 +498,10 @@ static inline void fetch(const Scene *s, const Run *t, float y) {
     }
 }
 
-static void paint(const Scene *s, const View *v, Work *w, const Group *const *group_of) {
-    const int start = w->box[0], end = w->box[0] + w->box[2];
-    for (int row = w->box[1]; row < w->box[1] + w->box[3]; ++row) {
-        const int32_t *seen = w->seen + (long)row * w->stride;
+static void paint(const Scene *s, const View *v, Work *w, const int32_t box[4], const Group *const *group_of) {
+    const int start = box[0], end = box[0] + box[2];
+    for (int row = box[1]; row < box[1] + box[3]; ++row) {
+        const int32_t *seen = w->seen + (long)(row % BAND) * w->stride;
         Run *runs = w->runs, *run = runs;
         for (int x = start; x < end; ++x) {
             if (seen[x] == -1) continue;
@@ -556,15 +580,14 @@ static void smooth_edge(const View *v, Work *w, int32_t one, int32_t other) {
         int next = j + (beyond > 0) - (beyond < 0);
         next = next < 0 ? 0 : next >= size[side] ? size[side] - 1 : next;
         long own = (long)y * v->width + x, far = flat ? (long)next * v->width + x : (long)y * v->width + next;
-        w->picture[own] = mixed(w->before[own], w->before[far], fmaxf(0.5f - fabsf(beyond), 0));
+        if (w->count == w->most_blends) return;
+        w->blends[2 * w->count] = (uint32_t)own; // written when all have been read
+        w->blends[2 * w->count++ + 1] = mixed(w->picture[own], w->picture[far], fmaxf(0.5f - fabsf(beyond), 0));
     }
 }
 
 static void smooth_outlines(const Scene *s, const View *v, Work *w) {
-    for (int row = w->box[1]; row < w->box[1] + w->box[3]; ++row) {
-        long at = (long)row * v->width + w->box[0];
-        memcpy(w->before + at, w->picture + at, sizeof(uint32_t) * w->box[2]);
-    }
+    w->count = 0;
     for (int e = 0; e < s->edges; ++e) {
         const int32_t *d = s->edge + 8 * e;
         int left = w->front[d[4]] > 0, right = w->front[d[5]] > 0;
@@ -594,6 +617,7 @@ static void smooth_outlines(const Scene *s, const View *v, Work *w) {
             }
         }
     }
+    for (int i = 0; i < w->count; ++i) w->picture[w->blends[2 * i]] = w->blends[2 * i + 1];
 }
 
 // A face thinner than a pixel as a strip at least one pixel wide along its longest side, as opaque as it covers a pixel.
@@ -642,16 +666,39 @@ void draw_head(const Scene *s, const View *v, Work *w, const Group **group_of) {
             if (box[2 + k] == 0 || last[k] < box[k]) box[k] = last[k];
             box[2 + k] = end - box[k];
         }
-    clear(v, w, box);
+    memcpy(w->changed, box, sizeof box);
     work_out_normals(s, v, w);
+    for (int band = 0; band <= (v->height - 1) / BAND; ++band) w->bands[2 * band] = -1;
+    int32_t entries = 0;
     for (int i = 0; i < s->groups; ++i) {
         const Group *g = s->group + i;
         light_vertices(s, v, g, w);
         for (int f = g->first_face; f < g->first_face + g->faces; ++f) group_of[f] = g;
-        see_group(s, v, g, w);
+        sort_group(s, v, g, w, &entries);
     }
-    paint(s, v, w, group_of);
+    for (int row = box[1]; row < box[1] + box[3];) {
+        int band = row / BAND, end = (band + 1) * BAND < box[1] + box[3] ? (band + 1) * BAND : box[1] + box[3];
+        int32_t part[4] = {box[0], row, box[2], end - row};
+        clear(v, w, part);
+        for (int32_t entry = w->bands[2 * band]; entry >= 0; entry = w->entries[2 * entry + 1]) {
+            int32_t mark = w->entries[2 * entry];
+            Point p[3];
+            corners_of(s, w, mark >= 0 ? mark : -2 - mark, p);
+            see_face(p, mark, part, w);
+        }
+        paint(s, v, w, part, group_of);
+        row = end;
+    }
     smooth_outlines(s, v, w);
     if (v->as_lines)
         for (int i = 0; i < s->hairs; ++i) draw_hair(v, w, s->hair + 3 * i, s->hair_tint + 3 * i);
+}
+
+// Whether this processor was compiled for eight lanes at a time: with fewer, OpenGL's rasteriser is quicker.
+int is_quick(void) {
+#ifdef __AVX2__
+    return 1;
+#else
+    return 0;
+#endif
 }

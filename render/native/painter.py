@@ -34,6 +34,7 @@ _MOST_BOXES, _MOST_LEVELS, _MOST_SIDE = 16, 14, 4096
 _LIT_VERTICES, _TWO_SIDED, _BALL, _VERTEX_COLORS, _HAS_INSIDE, _HIDDEN = (1 << bit for bit in range(6))
 _BORDER, _SLIT = 1, 2
 _RUN_BYTES = 128
+_BAND = 32  # as in painter.c
 _ROW, _UV = 16, slice(7, 9)  # of a vertex in the picture
 
 
@@ -86,9 +87,15 @@ class _View(ctypes.Structure):
 
 class _Work(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("vertex", "normal", "front", "depth", "seen")),
-        *((name, ctypes.c_void_p) for name in ("picture", "before", "backdrop", "row", "runs")),
+        *((name, ctypes.c_void_p) for name in ("vertex", "normal", "front", "depth", "seen", "bands", "entries")),
+        ("most_entries", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("picture", "backdrop", "blends")),
+        ("most_blends", ctypes.c_int32),
+        ("count", ctypes.c_int32),
+        ("row", ctypes.c_void_p),
+        ("runs", ctypes.c_void_p),
         ("box", ctypes.c_int32 * 4),
+        ("changed", ctypes.c_int32 * 4),
         ("stride", ctypes.c_int32),
     )
 
@@ -97,10 +104,14 @@ class _Work(ctypes.Structure):
 def library(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled painter; None, and a line in the log, where it cannot be had: OpenGL draws then."""
     try:
-        return loaded(SOURCE, folder or cache_folder("native"))
+        found = loaded(SOURCE, folder or cache_folder("native"))
     except NativeError as error:
         log.info("heads are drawn by OpenGL's software rasteriser: %s", error)
         return None
+    if not found.is_quick():
+        log.info("heads are drawn by OpenGL's software rasteriser: the painter needs a processor with AVX2")
+        return None
+    return found
 
 
 def can_paint(layout: RenderLayout) -> bool:
@@ -281,19 +292,33 @@ class Painter:
             )
         return self._picture
 
+    @property
+    def changed(self) -> Box:
+        """Outside of this box the last picture is the one before."""
+        left, first, width, height = self._work.changed
+        return left, first, width, height
+
     def _make_room(self, width: int, height: int) -> None:
         self._size, self._behind = (width, height), None
         stride = width + _LANES  # rows are worked on eight pixels at a time
         self._depth = np.ones((height + 1, stride), dtype=np.float32)
-        self._seen = np.full((height + 1, stride), -1, dtype=np.int32)
+        self._seen = np.full((_BAND + 1, stride), -1, dtype=np.int32)
+        bands = height // _BAND + 1
+        self._bands = np.zeros((bands, 2), dtype=np.int32)
+        self._entries = np.zeros((self._scene.faces * bands, 2), dtype=np.int32)  # as if each face reached over all
+        self._work.bands, self._work.entries = pointer(self._bands), pointer(self._entries)
+        self._work.most_entries = len(self._entries)
         self._room = np.zeros(height * width + _LANES, dtype=np.uint32)
         self._picture = self._room[:-_LANES].reshape(height, width)
-        self._before = np.zeros((height, width), dtype=np.uint32)
+        self._blends = np.zeros(
+            (height * width // 4, 2), dtype=np.uint32
+        )  # edges cross fewer pixels, even of ragged hair
+        self._work.blends, self._work.most_blends = pointer(self._blends), len(self._blends)
         self._work.depth, self._work.seen, self._work.stride = pointer(self._depth), pointer(self._seen), stride
         self._row = np.zeros((3, stride), dtype=np.float32)
         self._runs = np.zeros((width, _RUN_BYTES), dtype=np.uint8)
         self._work.row, self._work.runs = pointer(self._row), pointer(self._runs)
-        self._work.picture, self._work.before = pointer(self._picture), pointer(self._before)
+        self._work.picture = pointer(self._picture)
 
 
 def _own_vertices(layout: RenderLayout) -> tuple[list[tuple[int, int]], NDArray[np.int64], NDArray[np.int64]]:

@@ -3,13 +3,14 @@
 import ctypes
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from core.camera import PUBLISHED_INTRINSICS, look_at
 from core.mesh import Material
-from core.native.compiled_library import missing
+from core.native.compiled_library import NativeError, loaded, missing
 from render.gl import mesh_renderer
 from render.gl.gl_context import is_software
 from render.gl.mesh_renderer import MeshRenderer
@@ -24,11 +25,17 @@ SIZE = PUBLISHED_INTRINSICS.width
 
 
 @pytest.fixture(scope="module")
-def compiled():
+def compiled(tmp_path_factory):
     if reason := missing():
         pytest.skip(reason)
+    try:
+        quick = loaded(painter.SOURCE, tmp_path_factory.mktemp("native")).is_quick()
+    except NativeError as error:
+        pytest.fail(f"there is a compiler, but it does not take painter.c: {error}")
+    if not quick:
+        pytest.skip("the processor has no AVX2")
     found = painter.library()
-    assert found is not None, "there is a compiler, but it does not take painter.c"
+    assert found is not None
     return found
 
 
@@ -118,16 +125,18 @@ def test_a_moving_head_leaves_nothing_behind(ctx, compiled, sphere, monkeypatch)
     monkeypatch.setattr(mesh_renderer, "library", lambda: compiled)
     mesh = replace(sphere(), materials=(Material("white", (1, 1, 1, 1)),))
     kept, backdrop = MeshRenderer(ctx, mesh, detail=1e-6), Backdrop(ctx)
-    target = RenderTarget(ctx, SIZE, SIZE)
+    targets = [RenderTarget(ctx, SIZE, SIZE) for _ in range(2)]
     for right, away in ((0.0, 0.0), (1.5, 0.0), (-1.6, -1.0), (90.0, 0.0), (0.4, 9.0), (0.2, 0.1)):
         pose = np.eye(4)
         pose[[0, 2], 3] = right, away
         fresh = MeshRenderer(ctx, mesh, detail=1e-6)
         pictures = []
         for renderer in (kept, fresh):
-            renderer.render(target, FRONT, PUBLISHED_INTRINSICS, pose, backdrop)
-            pictures.append(target.rgb())
+            renderer.render(targets[renderer is kept], FRONT, PUBLISHED_INTRINSICS, pose, backdrop)
+            pictures.append(targets[renderer is kept].rgb())
         np.testing.assert_array_equal(*pictures)
+        shown = targets[True].framebuffer.read(components=3, alignment=1)
+        np.testing.assert_array_equal(np.frombuffer(shown, np.uint8).reshape(SIZE, SIZE, 3), pictures[0])
 
 
 def test_what_is_put_is_what_opengl_then_shows(ctx):
@@ -138,6 +147,11 @@ def test_what_is_put_is_what_opengl_then_shows(ctx):
     np.testing.assert_array_equal(target.rgb(), expected)
     shown = np.frombuffer(target.framebuffer.read(components=3, alignment=1), np.uint8).reshape(48, 64, 3)
     np.testing.assert_array_equal(shown, expected)
+    for left, first, width, height in ((5, 7, 11, 3), (20, 30, 4, 18), (0, 0, 64, 1)):
+        picture[first : first + height, left : left + width] ^= 0x00F0F0F0
+        target.put(picture, (left, first, width, height))
+    shown = np.frombuffer(target.framebuffer.read(components=3, alignment=1), np.uint8).reshape(48, 64, 3)
+    np.testing.assert_array_equal(shown, target.rgb())
     with pytest.raises(ValueError, match=r"\[48, 64\]"):
         target.put(picture[1:])
 
@@ -155,6 +169,13 @@ def test_without_a_compiler_opengl_draws_and_the_log_says_why(tmp_path, monkeypa
         assert painter.library.__wrapped__(tmp_path) is None
     assert "no C compiler found" in caplog.text
     assert "OpenGL's software rasteriser" in caplog.text
+
+
+def test_a_processor_that_is_too_slow_for_it_is_left_to_opengl(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(painter, "loaded", lambda *_: SimpleNamespace(is_quick=lambda: 0))
+    with caplog.at_level(logging.INFO):
+        assert painter.library.__wrapped__(tmp_path) is None
+    assert "AVX2" in caplog.text
 
 
 def test_compiled_once_for_a_folder(compiled, tmp_path):
