@@ -45,7 +45,7 @@ from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
 from tools.artist_rigs import load_rig
 
-PRIOR_BASES = frozenset({"cc0"})
+PRIOR_BASES = frozenset({"cc0", "ict", "mpfb2", "valid"})
 """By whose performers the shipped prior was trained. Whoever trains it anew changes this, too."""
 
 TEMPLATE_BASES = frozenset(ARTIST_OF)
