@@ -72,14 +72,16 @@ def test_every_expression_is_of_known_units_and_who_lacks_one_does_not_play_it()
 
 
 def test_it_is_told_whose_shapes_the_program_knows() -> None:
-    settings = Independent(DRIVERS, AVATARS)
+    settings = Independent(DRIVERS, AVATARS, frozenset({"cc0"}))
     for driver in DRIVERS:
         for avatar in AVATARS:
-            assert settings.known(driver.partition(":")[0], avatar.partition(":")[0]) == "neither"
+            bases = driver.partition(":")[0], avatar.partition(":")[0]
+            assert settings.known(*bases) == "neither"
+            assert Independent(DRIVERS, AVATARS).known(*bases) == "both"  # the shipped prior has seen them all
     assert settings.known("cc0", "valid") == "driver"
     assert settings.known("ict", "cc0") == "avatar"
     assert Independent((), (), frozenset({"cc0", "ict"})).known("ict", "cc0") == "both"
-    assert Independent((), (), all_artists=True).known("ict", "valid") == "avatar"
+    assert Independent((), (), frozenset({"cc0"}), all_artists=True).known("ict", "valid") == "avatar"
 
 
 def test_an_artist_that_is_left_out_moves_no_avatar() -> None:
