@@ -28,6 +28,7 @@ from capture.face.face_landmarker import FaceLandmarks, Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
 from capture.face.face_tracker import FaceTracker
+from capture.face.networks.select import face_networks
 from capture.open_source import open_source
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from core.canonical_face import load_canonical_face
@@ -51,7 +52,7 @@ Part = Callable[[int], Any]
 def lifting(frames: list[RgbdFrame]) -> Part:
     """From landmarks found beforehand to metres and pose."""
     path = find_face_model()
-    lifter, landmarker = FaceLifter(load_canonical_face(path)), Landmarker(path)
+    lifter, landmarker = FaceLifter(load_canonical_face(path)), Landmarker(face_networks(path, "auto"))
     found = [landmarker.detect(frame.rgb, frame.timestamp_s) for frame in frames]
     landmarker.close()
 

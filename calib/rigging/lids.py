@@ -22,7 +22,7 @@ from core.face_regions import BROWS, eye_corners
 
 Points = NDArray[np.float64]
 
-_HIGH, _MEET = (0.7, 1.2), (0.07, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
+_HIGH, _MEET = (0.7, 1.2), (0.04, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
 _PLATEAU = 0.04  # in widths: skin so near to a rim goes along fully
 _TO_CREASE = 0.85  # of the aperture: so far over its rim skin comes down with the upper lid, up to the crease
 _LEAST_SPAN, _TO_BROW = 0.28, 0.8  # of the width; of the way from the rim to the brow: bounds of that
