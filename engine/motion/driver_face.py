@@ -16,6 +16,7 @@ _LID_MIDDLE = slice(2, 7)  # columns of a lid chain that tell how far it is open
 _CLOSED_LIDS = 0.03  # aperture over width that tracked lids keep when they are shut
 _EYEBALL_RADIUS = 0.40  # of the eye's width
 _WIDE_OPEN = 1.7
+_UPPER_RIM, _LOWER_RIM, _MOUTH_ENDS = [82, 13, 312], [87, 14, 317], [61, 291]  # the lips' inner middle, their corners
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +102,17 @@ def _rigid_fit(
         off = source @ rotation.T + shift - target
         weight = _RIGID_TRUST / (1.0 + np.einsum("nd,nd->n", off, off) / _OUTLIER_M**2)
     return rotation, shift
+
+
+def lips_apart(observation: FaceObservation) -> float:
+    """How far the middle of the lips stands apart, over the mouth's width; 0 to 0.02 where they are shut.
+
+    Depth tells nothing of it: cameras see the teeth, or nothing, between lips.
+    """
+    landmarks = observation.landmarks_head_m()[:, :2]
+    gap = np.linalg.norm(landmarks[_UPPER_RIM] - landmarks[_LOWER_RIM], axis=1).mean()
+    width = np.linalg.norm(landmarks[_MOUTH_ENDS[0]] - landmarks[_MOUTH_ENDS[1]])
+    return float(gap / max(width, 1e-6))
 
 
 def _eyes(
