@@ -15,7 +15,7 @@ from engine.expression.expression_prior import ExpressionPrior
 from engine.expression.unit_skin import UnitSkin
 from engine.motion.closing import LipClosing
 from engine.motion.contact import smoothstep
-from engine.motion.driver_face import DriverMotion, lips_apart
+from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine, FaceState
 from engine.motion.lids import finished
 from engine.motion.protocol import HeadPose
@@ -102,9 +102,7 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
         measured -= _LOOKING_DOWN * np.clip(units[self._looks_down], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
-        self._shut_lips(
-            units, float(1 - smoothstep((lips_apart(observation) - _LIPS_SHUT) / (_LIPS_OPEN - _LIPS_SHUT)))
-        )
+        self._shut_lips(units, float(1 - smoothstep((motion.lips_apart - _LIPS_SHUT) / (_LIPS_OPEN - _LIPS_SHUT))))
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         return units[:, None], np.stack([-units[self._blinks], np.zeros(2)], axis=1)

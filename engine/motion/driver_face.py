@@ -48,12 +48,14 @@ class DriverMotion:
             apertures.
         gaze: [2, 2] yaw (to picture-right) and pitch (up) of each eye in radians.
         T_camera_head: [4, 4] pose, refined against the neutral.
+        lips_apart: how far the middle of the lips stands apart, over the mouth's width; up to 0.02 where they are shut.
     """
 
     displacement: NDArray[np.float64]
     lids: NDArray[np.float64]
     gaze: NDArray[np.float64]
     T_camera_head: NDArray[np.float64]
+    lips_apart: float
 
 
 def make_neutral(observation: FaceObservation) -> DriverNeutral:
@@ -83,7 +85,8 @@ def measure(observation: FaceObservation, neutral: DriverNeutral) -> DriverMotio
     raised = np.clip((lower - neutral.lower_lid) / np.maximum(neutral.aperture, 0.05), -0.4, 0.8)
     turn = np.arcsin(np.clip((gaze - neutral.gaze) / _EYEBALL_RADIUS, -0.8, 0.8))
     displacement = (landmarks - neutral.landmarks)[:FACE_LANDMARKS]
-    return DriverMotion(displacement, np.stack([open_, raised], axis=1), turn, observation.T_camera_head @ T_refined)
+    lids, T_camera_head = np.stack([open_, raised], axis=1), observation.T_camera_head @ T_refined
+    return DriverMotion(displacement, lids, turn, T_camera_head, _lips_apart(landmarks))
 
 
 def _rigid_fit(
@@ -104,14 +107,10 @@ def _rigid_fit(
     return rotation, shift
 
 
-def lips_apart(observation: FaceObservation) -> float:
-    """How far the middle of the lips stands apart, over the mouth's width; 0 to 0.02 where they are shut.
-
-    Depth tells nothing of it: cameras see the teeth, or nothing, between lips.
-    """
-    landmarks = observation.landmarks_head_m()[:, :2]
-    gap = np.linalg.norm(landmarks[_UPPER_RIM] - landmarks[_LOWER_RIM], axis=1).mean()
-    width = np.linalg.norm(landmarks[_MOUTH_ENDS[0]] - landmarks[_MOUTH_ENDS[1]])
+def _lips_apart(landmarks: NDArray[np.float64]) -> float:
+    """As `DriverMotion.lips_apart`. Depth tells nothing of it: cameras see the teeth, or nothing, between lips."""
+    gap = np.linalg.norm((landmarks[_UPPER_RIM] - landmarks[_LOWER_RIM])[:, :2], axis=1).mean()
+    width = np.linalg.norm((landmarks[_MOUTH_ENDS[0]] - landmarks[_MOUTH_ENDS[1]])[:2])
     return float(gap / max(width, 1e-6))
 
 
