@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from realtime.rig.given_shapes import with_given
 from realtime.rig.head_shapes import HeadShapes, gaze_of, head_shapes, taking
 from realtime.rig.naming import targets, written
 from realtime.rig.sheet import draw_sheet
-from realtime.rig_command import RigOptions, rig
+from realtime.rig_command import RigOptions, _document, rig
 from render.mesh.export.gltf_document import GltfDocument
 from render.mesh.export.obj_shapes import save_obj_shapes
 from render.mesh.export.vrm_expressions import VRM_PRESETS
@@ -262,6 +263,8 @@ def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
     there.write_bytes(b"mine")
     head = tmp_path / "head.glb"
     shutil.copy(builtin_avatar_path("lowpoly"), head)
+    obj = tmp_path / "head.obj"
+    obj.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")
     cases: list[tuple[str, dict[str, Any]]] = [
@@ -271,6 +274,8 @@ def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
         ("other things in it", {"out": tmp_path / "full", "format": "obj-per-shape", "overwrite": True}),
         ("--out writes there", {"out": tmp_path / "a.glb", "sheet": tmp_path / "a.glb"}),
         ("expected a name that ends in", {"out": tmp_path / "a.glb", "sheet": tmp_path / "sheet"}),
+        ("the head is no VRM; give .glb", {"out": tmp_path / "a.vrm"}),
+        ("the head is no VRM; give .glb", {"avatar": str(obj), "out": tmp_path / "a.VRM"}),
         ("no such folder", {"out": tmp_path / "a.glb", "use_shapes": tmp_path / "nowhere"}),
         ("no .obj files", {"out": tmp_path / "a.glb", "use_shapes": tmp_path / "full"}),
     ]
@@ -278,6 +283,13 @@ def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
         with pytest.raises(InputError, match=reason):
             _rig(tmp_path, **given)
     assert there.read_bytes() == b"mine"
+
+
+def test_a_vrm_that_is_written_anew_is_no_vrm(tmp_path: Path) -> None:
+    cut: Any = SimpleNamespace(altered=frozenset({0}))
+    coarse: Any = SimpleNamespace(binding=object())
+    with pytest.raises(InputError, match="what is written anew is no VRM"):
+        _document(RigOptions(avatar="a.vrm", out=tmp_path / "b.vrm"), tmp_path / "a.vrm", coarse, cut)
 
 
 def test_a_wrong_ending_is_told_at_once(tmp_path: Path) -> None:
