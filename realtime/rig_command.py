@@ -179,6 +179,7 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
     """The file's own with the shapes in it where that can be, a new one else."""
     from importlib.metadata import version
 
+    from realtime.rig.naming import holds_units
     from render.mesh.export.gltf_in_place import rig_gltf
     from render.mesh.export.gltf_new import new_gltf
     from render.mesh.export.vrm_expressions import register_expressions
@@ -199,8 +200,9 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
         document = rig_gltf(path, rigged)
         if registered := register_expressions(document, rigged.names):
             console.print(f"{registered} of the shapes are VRM expressions, too")
-    asset = document.json["asset"]
-    asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}
+    if holds_units(options.names):  # others cannot be driven by them: live, such a head moves as any bare mesh does
+        asset = document.json["asset"]
+        asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}
     return document
 
 

@@ -5,12 +5,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from calib.avatar import Avatar, prepare_avatar
+from calib.avatar import Avatar, _load_head, prepare_avatar
+from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import MorphUnits
 from capture.synthetic import builtin_avatar_path
 from core.errors import InputError
@@ -19,13 +20,14 @@ from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.doubts import measured
 from realtime.rig.given_shapes import with_given
 from realtime.rig.head_shapes import HeadShapes, gaze_of, head_shapes, taking
-from realtime.rig.naming import targets, written
+from realtime.rig.naming import Naming, holds_units, targets, written
 from realtime.rig.sheet import draw_sheet
 from realtime.rig_command import RigOptions, _document, rig
 from render.mesh.export.gltf_document import GltfDocument
 from render.mesh.export.obj_shapes import save_obj_shapes
 from render.mesh.export.vrm_expressions import VRM_PRESETS
 from render.mesh.gltf_buffers import read_gltf_file
+from render.mesh.gltf_morphs import RIG_MARK, has_rig_mark, load_gltf_morphs
 from render.mesh.mesh_io import load_mesh
 
 
@@ -84,6 +86,7 @@ def test_names() -> None:
     assert written("eyeBlinkLeft", "suffix") == "eyeBlink_L"
     assert written("mouthLeft", "suffix") == "mouthLeft"
     assert {target.name for target in targets("vrm")} == set(VRM_PRESETS)
+    assert [holds_units(names) for names in get_args(Naming)] == [True, True, True, False]
     for target in targets("vrm"):
         assert set(target.units) <= set(UNIT_NAMES)
 
@@ -204,6 +207,21 @@ def test_a_rigged_file_is_driven_by_its_own_shapes(tmp_path: Path, shapes: HeadS
     assert set(names) == set(UNIT_NAMES)
     for own, taken in zip(shapes.rigged.shapes, rigged.shapes, strict=True):
         np.testing.assert_allclose(taken.dense(count), own.dense(count), atol=2e-5)
+
+
+@pytest.mark.usefixtures("lowpoly")
+def test_a_file_of_presets_is_driven_as_a_bare_mesh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _rig(tmp_path, names="vrm")
+    out = tmp_path / "rigged.glb"
+    assert set(load_gltf_morphs(out).names) == set(VRM_PRESETS)
+    assert not has_rig_mark(out)
+    document = GltfDocument.of(read_gltf_file(out))
+    document.json["asset"]["extras"] = {RIG_MARK: {}}  # as of a file that lost its units afterwards
+    out.write_bytes(document.to_glb())
+    with caplog.at_level("INFO", logger="calib.avatar"):
+        assert _load_head(out, PreparationOptions()).morphs is None
+    assert "found 0 of 17" in caplog.text
+    assert "--morphs" not in caplog.text
 
 
 def vrm(folder: Path, old: bool) -> Path:
