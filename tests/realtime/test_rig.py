@@ -110,6 +110,16 @@ def test_a_torn_shape_and_lids_that_stay_open_are_told(shapes: HeadShapes) -> No
     assert "% of the eye open" in by_name["eyeBlinkLeft"]
 
 
+def test_only_blinks_are_to_shut_the_eyes_and_each_doubt_is_told_once(lowpoly: Avatar) -> None:
+    presets = tuple(target for target in targets("vrm") if target.name in ("relaxed", "happy", "blink", "blinkLeft"))
+    shapes = head_shapes(lowpoly, presets)
+    assert not [doubt for shape in measured(shapes).shapes for doubt in shape.doubts if "open" in doubt]
+    open_ = replace(shapes, posed=np.broadcast_to(shapes.neutral, shapes.posed.shape))
+    told = {s.name: [doubt for doubt in s.doubts if "of the eye open" in doubt] for s in measured(open_).shapes}
+    each = ["leaves 100 % of the eye open"]
+    assert told == {"relaxed": [], "happy": [], "blink": each, "blinkLeft": each}
+
+
 def test_a_sheet_shows_all_of_them(shapes: HeadShapes) -> None:
     few = replace(shapes, targets=shapes.targets[:3], posed=shapes.posed[:3])
     sheet = draw_sheet(few, frozenset({shapes.targets[0].name}))
