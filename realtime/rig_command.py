@@ -57,7 +57,7 @@ class RigOptions(AvatarOptions):
     """Write what was measured on every shape, and what is doubtful, to this JSON file."""
 
     overwrite: bool = False
-    """Replace what is already there."""
+    """Replace what is already there; in a folder the files that are written, others stay."""
 
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)

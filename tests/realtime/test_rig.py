@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from calib.avatar import Avatar, _load_head, prepare_avatar
 from calib.preparation_options import PreparationOptions
@@ -150,6 +151,39 @@ def test_an_artists_shape_is_taken_and_the_others_stay(shapes: HeadShapes, tmp_p
     assert rigged.shapes[0] is shapes.rigged.shapes[0]
     shown = taking(shapes, rigged).posed[number] - shapes.posed[number]
     assert np.abs(shown[0]).max() > 0.05  # avatar units are larger than the file's
+
+
+def test_a_folder_is_written_again_without_loss_of_other_files(shapes: HeadShapes, tmp_path: Path) -> None:
+    folder = tmp_path / "sh[a]pes"
+    save_obj_shapes(shapes.rigged, folder)
+    written_first = sorted(path.name for path in folder.iterdir())
+    own = {"artist_notes.txt": "mind the lips", "extra.obj": "v 0 0 0\n"}
+    for name, content in own.items():
+        (folder / name).write_text(content)
+    (folder / "jawOpen.obj").write_text("old")
+    save_obj_shapes(shapes.rigged, folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*written_first, *own])
+    assert {name: (folder / name).read_text() for name in own} == own
+    assert len(load_mesh(folder / "jawOpen.obj").vertices) == len(shapes.rigged.mesh.vertices)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not(
+    shapes: HeadShapes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shapes"
+    few = replace(shapes.rigged, shapes=shapes.rigged.shapes[:1])
+    dead, alive = tmp_path / ".shapes.partial-0123abcd", tmp_path / ".shapes.partial-4567cdef"
+    for partial in (dead, alive):
+        (partial / "made").mkdir(parents=True)
+        (partial / "made" / "neutral.obj").write_text("v 0 0 0\n")
+        (partial / "lock").touch()
+    with FileLock(alive / "lock", is_singleton=False):
+        save_obj_shapes(few, folder)
+        assert not dead.exists()
+        assert (alive / "made" / "neutral.obj").is_file()
+    save_obj_shapes(few, folder)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def _given(shapes: HeadShapes, folder: Path, edit: Any) -> None:
