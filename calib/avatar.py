@@ -19,7 +19,7 @@ from calib.preparation_options import PreparationOptions
 from calib.published.bfm import bfm_mesh
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
-from calib.rigging.morphs import arkit_morphs
+from calib.rigging.morphs import arkit_morphs, lack_of_units, units_among
 from calib.survey.coarse_mesh import MOST_FACES, Binding, coarsened
 from calib.survey.extent import check_extent
 from calib.survey.hand_landmarks import Points, load_hand_landmarks
@@ -202,11 +202,13 @@ def _with_rigged_shapes(path: Path, mesh: Mesh) -> Mesh:
     than units."""
     try:
         rigged = replace(mesh, morphs=load_gltf_morphs(path))
-        units, _ = arkit_morphs(str(path), rigged)
     except InputError as reason:
         log.info("%s: not moved by the shapes in it: %s", path, reason)
         return mesh
-    log.info("%s: moved by the %d shapes that vfa rig has put into it", path, len(units))
+    if (lack := lack_of_units(rigged)) is not None:
+        log.info("%s: not moved by the shapes in it, as a head without any: %s", path, lack)
+        return mesh
+    log.info("%s: moved by the %d shapes that vfa rig has put into it", path, len(units_among(rigged)))
     return rigged
 
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Format = Literal["glb", "usd", "obj-per-shape"]
-_GLTF = (".glb", ".gltf", ".vrm")
-_ENDINGS = {"glb": (".glb", ".vrm"), "usd": (".usd", ".usda", ".usdc")}
+_VRM = ".vrm"
+_GLTF = (".glb", ".gltf", _VRM)
+_ENDINGS = {"glb": (".glb", _VRM), "usd": (".usd", ".usda", ".usdc")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class RigOptions(AvatarOptions):
     """Write what was measured on every shape, and what is doubtful, to this JSON file."""
 
     overwrite: bool = False
-    """Replace what is already there."""
+    """Replace what is already there; in a folder the files that are written, others stay."""
 
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
@@ -133,10 +134,19 @@ def _check_places(options: RigOptions, avatar: Path) -> None:
             raise InputError(f"{option} {path}: is there already; name another or pass --overwrite")
         if folder and path.is_dir() and not (path / "neutral.obj").is_file():
             raise InputError(f"--out {path}: a folder with other things in it, it is not replaced; name another")
+    if options.chosen == "glb" and options.out.suffix.lower() == _VRM and not _is_vrm_file(avatar):
+        raise InputError(f"--out {options.out}: the head is no VRM; give .glb")
     if options.sheet is not None:
         from calib.avatar_picture import check_picture
 
         check_picture(options.sheet, "--sheet")
+
+
+def _is_vrm_file(path: Path) -> bool:
+    from render.mesh.export.vrm_expressions import is_vrm
+    from render.mesh.gltf_buffers import read_gltf_file
+
+    return path.suffix.lower() in _GLTF and is_vrm(read_gltf_file(path).json)
 
 
 def _turns_its_eyes(path: Path) -> bool:
@@ -169,6 +179,7 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
     """The file's own with the shapes in it where that can be, a new one else."""
     from importlib.metadata import version
 
+    from realtime.rig.naming import holds_units
     from render.mesh.export.gltf_in_place import rig_gltf
     from render.mesh.export.gltf_new import new_gltf
     from render.mesh.export.vrm_expressions import register_expressions
@@ -177,6 +188,11 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
     made_by = f"vfa rig {version('vfa-live')}"
     coarse = avatar.binding is not None and bool(rigged.altered)
     if path.suffix.lower() not in _GLTF or coarse:
+        if options.out.suffix.lower() == _VRM:  # known only now that the head is prepared
+            raise InputError(
+                f"--out {options.out}: the head has too many triangles to be cut open in its own file; what is written "
+                "anew is no VRM, give .glb"
+            )
         if path.suffix.lower() in _GLTF:
             log.warning("%s has too many triangles to be cut open: written anew, without its nodes and joints", path)
         document = new_gltf(rigged, path.stem, made_by)
@@ -184,8 +200,9 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
         document = rig_gltf(path, rigged)
         if registered := register_expressions(document, rigged.names):
             console.print(f"{registered} of the shapes are VRM expressions, too")
-    asset = document.json["asset"]
-    asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}
+    if holds_units(options.names):  # others cannot be driven by them: live, such a head moves as any bare mesh does
+        asset = document.json["asset"]
+        asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}
     return document
 
 

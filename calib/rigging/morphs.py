@@ -44,26 +44,40 @@ def _plain(name: str) -> str:
     return "".join(words).lower()
 
 
+def units_among(mesh: Mesh) -> dict[str, int]:
+    """ARKit units among a mesh's morph targets: the number of the target of each."""
+    found: dict[str, int] = {}
+    for index, target in enumerate(mesh.morphs.names if mesh.morphs is not None else ()):
+        unit = unit_of(target)
+        if unit is not None:
+            found.setdefault(unit, index)
+    return found
+
+
+def lack_of_units(mesh: Mesh) -> str | None:
+    """In what a mesh's morph targets fall short of a face that follows a driver; None where they do not."""
+    found = units_among(mesh)
+    missing = [unit for unit in _ESSENTIAL if unit not in found]
+    if len(found) >= LEAST_UNITS and not missing:
+        return None
+    seen = 0 if mesh.morphs is None else len(mesh.morphs.names)
+    lack = f", without {', '.join(missing)}" if found and missing else ""
+    return (
+        f"expected at least {LEAST_UNITS} morph targets with ARKit names (jawOpen, …), found {len(found)} of "
+        f"{seen}{lack}"
+    )
+
+
 def arkit_morphs(name: str, mesh: Mesh) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """ARKit units among a mesh's morph targets: their names [M] and displacements [M, V, 3] in file coordinates.
 
     Raises InputError, with the file's `name`, where there are too few for a face that follows a driver.
     """
-    morphs = mesh.morphs
-    found: dict[str, int] = {}
-    for index, target in enumerate(morphs.names if morphs is not None else ()):
-        unit = unit_of(target)
-        if unit is not None and unit not in found:
-            found[unit] = index
-    missing = [unit for unit in _ESSENTIAL if unit not in found]
-    if morphs is None or len(found) < LEAST_UNITS or missing:
-        seen = 0 if morphs is None else len(morphs.names)
-        lack = f", without {', '.join(missing)}" if found and missing else ""
-        raise InputError(
-            f"{name}: --morphs: expected at least {LEAST_UNITS} morph targets with ARKit names (jawOpen, …), found "
-            f"{len(found)} of {seen}{lack}; leave --morphs out, the head needs none"
-        )
-    return tuple(found), morphs.displacement[list(found.values())]
+    lack = lack_of_units(mesh)
+    if mesh.morphs is None or lack is not None:
+        raise InputError(f"{name}: --morphs: {lack}; leave --morphs out, the head needs none")
+    found = units_among(mesh)
+    return tuple(found), mesh.morphs.displacement[list(found.values())]
 
 
 class MorphUnits:

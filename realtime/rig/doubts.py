@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ _FEW, _FEW_SHARE = 10, 5e-4  # drawn out or turned triangles that are no trouble
 _CROSSING = 0.0005 / _FACE_M  # of the face's height
 _GAPING = 0.12  # of the open distance of the lids: what a blink may leave
 _PLACES = np.linspace(0.1, 0.9, 17)  # along a rim
-_BLINKS = {"eyeBlinkRight": (0,), "eyeBlinkLeft": (1,), "blinkRight": (0,), "blinkLeft": (1,), "blink": (0, 1)}
+_BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # by eye
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def measured(shapes: HeadShapes) -> RigReport:
     for target, posed, shape in zip(shapes.targets, shapes.posed, shapes.rigged.shapes, strict=True):
         moved = np.linalg.norm(posed - shapes.neutral, axis=1)
         far = float(moved.max(initial=0.0))
-        doubts = ruler.doubts(set(target.units), target.over != {}, posed, far)
+        doubts = ruler.doubts(target.units, target.over != {}, posed, far)
         found.append(Measured(target.name, 1000 * _FACE_M * far / height, len(shape.rows), tuple(doubts)))
     return RigReport(tuple(found), tuple(_of_head(shapes)))
 
@@ -91,7 +92,7 @@ class _Ruler:
         self._lips = _LipRims(rig, self._faces)
         self._apertures = [_aperture(rig.lids[eye], rig, eye, self._rest) for eye in range(2)]
 
-    def doubts(self, units: set[str], added: bool, posed: NDArray[np.float32], far: float) -> list[str]:
+    def doubts(self, units: Mapping[str, float], added: bool, posed: NDArray[np.float32], far: float) -> list[str]:
         height, found = self._height, []
         tiny = _TINY_LOOK if self._pieces and all(unit.startswith("eyeLook") for unit in units) else _TINY
         if far < tiny * height:
@@ -103,12 +104,13 @@ class _Ruler:
             found.append(f"{flipped} triangles turn over")
         if not added and (over := self._lips.crossing(self._rest, posed)) > _CROSSING * height:
             found.append(f"the lips pass through each other by {1000 * _FACE_M * over / height:.1f} mm")
-        for unit in units & _BLINKS.keys():
-            for eye in _BLINKS[unit]:
-                before = self._apertures[eye]
-                after = _aperture(self._rig.lids[eye], self._rig, eye, posed)
-                if before > 0 and after > _GAPING * before:
-                    found.append(f"leaves {100 * after / before:.0f} % of the eye open")
+        left = 0.0
+        for eye, unit in enumerate(_BLINKS):
+            before = self._apertures[eye]
+            if units.get(unit, 0.0) >= 1 and before > 0:  # less is meant to leave the eye partly open
+                left = max(left, _aperture(self._rig.lids[eye], self._rig, eye, posed) / before)
+        if left > _GAPING:
+            found.append(f"leaves {100 * left:.0f} % of the eye open")
         return found
 
     def _edges(self, points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from calib.rigging.morphs import unit_of
 from core.expression_units import UNIT_NAMES
 
 Naming = Literal["arkit", "pascal", "suffix", "vrm"]
@@ -63,6 +64,11 @@ def targets(naming: Naming) -> tuple[Target, ...]:
     if naming == "vrm":
         return tuple(Target(name, units) for name, units in _PRESETS.items())
     return tuple(Target(written(unit, naming), {unit: 1.0}, _CORRECTIVE.get(unit, {})) for unit in UNIT_NAMES)
+
+
+def holds_units(naming: Naming) -> bool:
+    """Whether shapes with those names are the 52 units, which a driver's weights can move."""
+    return {unit_of(target.name) for target in targets(naming)} >= set(UNIT_NAMES)
 
 
 def written(unit: str, naming: Naming) -> str:

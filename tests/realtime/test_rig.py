@@ -4,12 +4,15 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from calib.avatar import Avatar, prepare_avatar
+from calib.avatar import Avatar, _load_head, prepare_avatar
+from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import MorphUnits
 from capture.synthetic import builtin_avatar_path
 from core.errors import InputError
@@ -18,13 +21,14 @@ from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.doubts import measured
 from realtime.rig.given_shapes import with_given
 from realtime.rig.head_shapes import HeadShapes, gaze_of, head_shapes, taking
-from realtime.rig.naming import targets, written
+from realtime.rig.naming import Naming, holds_units, targets, written
 from realtime.rig.sheet import draw_sheet
-from realtime.rig_command import RigOptions, rig
+from realtime.rig_command import RigOptions, _document, rig
 from render.mesh.export.gltf_document import GltfDocument
 from render.mesh.export.obj_shapes import save_obj_shapes
 from render.mesh.export.vrm_expressions import VRM_PRESETS
 from render.mesh.gltf_buffers import read_gltf_file
+from render.mesh.gltf_morphs import RIG_MARK, has_rig_mark, load_gltf_morphs
 from render.mesh.mesh_io import load_mesh
 
 
@@ -83,6 +87,7 @@ def test_names() -> None:
     assert written("eyeBlinkLeft", "suffix") == "eyeBlink_L"
     assert written("mouthLeft", "suffix") == "mouthLeft"
     assert {target.name for target in targets("vrm")} == set(VRM_PRESETS)
+    assert [holds_units(names) for names in get_args(Naming)] == [True, True, True, False]
     for target in targets("vrm"):
         assert set(target.units) <= set(UNIT_NAMES)
 
@@ -104,6 +109,16 @@ def test_a_torn_shape_and_lids_that_stay_open_are_told(shapes: HeadShapes) -> No
     by_name = {shape.name: " ".join(shape.doubts) for shape in report.shapes}
     assert "drawn out" in by_name["cheekPuff"]
     assert "% of the eye open" in by_name["eyeBlinkLeft"]
+
+
+def test_only_blinks_are_to_shut_the_eyes_and_each_doubt_is_told_once(lowpoly: Avatar) -> None:
+    presets = tuple(target for target in targets("vrm") if target.name in ("relaxed", "happy", "blink", "blinkLeft"))
+    shapes = head_shapes(lowpoly, presets)
+    assert not [doubt for shape in measured(shapes).shapes for doubt in shape.doubts if "open" in doubt]
+    open_ = replace(shapes, posed=np.broadcast_to(shapes.neutral, shapes.posed.shape))
+    told = {s.name: [doubt for doubt in s.doubts if "of the eye open" in doubt] for s in measured(open_).shapes}
+    each = ["leaves 100 % of the eye open"]
+    assert told == {"relaxed": [], "happy": [], "blink": each, "blinkLeft": each}
 
 
 def test_a_sheet_shows_all_of_them(shapes: HeadShapes) -> None:
@@ -136,6 +151,39 @@ def test_an_artists_shape_is_taken_and_the_others_stay(shapes: HeadShapes, tmp_p
     assert rigged.shapes[0] is shapes.rigged.shapes[0]
     shown = taking(shapes, rigged).posed[number] - shapes.posed[number]
     assert np.abs(shown[0]).max() > 0.05  # avatar units are larger than the file's
+
+
+def test_a_folder_is_written_again_without_loss_of_other_files(shapes: HeadShapes, tmp_path: Path) -> None:
+    folder = tmp_path / "sh[a]pes"
+    save_obj_shapes(shapes.rigged, folder)
+    written_first = sorted(path.name for path in folder.iterdir())
+    own = {"artist_notes.txt": "mind the lips", "extra.obj": "v 0 0 0\n"}
+    for name, content in own.items():
+        (folder / name).write_text(content)
+    (folder / "jawOpen.obj").write_text("old")
+    save_obj_shapes(shapes.rigged, folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*written_first, *own])
+    assert {name: (folder / name).read_text() for name in own} == own
+    assert len(load_mesh(folder / "jawOpen.obj").vertices) == len(shapes.rigged.mesh.vertices)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not(
+    shapes: HeadShapes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shapes"
+    few = replace(shapes.rigged, shapes=shapes.rigged.shapes[:1])
+    dead, alive = tmp_path / ".shapes.partial-0123abcd", tmp_path / ".shapes.partial-4567cdef"
+    for partial in (dead, alive):
+        (partial / "made").mkdir(parents=True)
+        (partial / "made" / "neutral.obj").write_text("v 0 0 0\n")
+        (partial / "lock").touch()
+    with FileLock(alive / "lock", is_singleton=False):
+        save_obj_shapes(few, folder)
+        assert not dead.exists()
+        assert (alive / "made" / "neutral.obj").is_file()
+    save_obj_shapes(few, folder)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def _given(shapes: HeadShapes, folder: Path, edit: Any) -> None:
@@ -205,6 +253,21 @@ def test_a_rigged_file_is_driven_by_its_own_shapes(tmp_path: Path, shapes: HeadS
         np.testing.assert_allclose(taken.dense(count), own.dense(count), atol=2e-5)
 
 
+@pytest.mark.usefixtures("lowpoly")
+def test_a_file_of_presets_is_driven_as_a_bare_mesh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _rig(tmp_path, names="vrm")
+    out = tmp_path / "rigged.glb"
+    assert set(load_gltf_morphs(out).names) == set(VRM_PRESETS)
+    assert not has_rig_mark(out)
+    document = GltfDocument.of(read_gltf_file(out))
+    document.json["asset"]["extras"] = {RIG_MARK: {}}  # as of a file that lost its units afterwards
+    out.write_bytes(document.to_glb())
+    with caplog.at_level("INFO", logger="calib.avatar"):
+        assert _load_head(out, PreparationOptions()).morphs is None
+    assert "found 0 of 17" in caplog.text
+    assert "--morphs" not in caplog.text
+
+
 def vrm(folder: Path, old: bool) -> Path:
     """The lowpoly head as a VRM avatar that one joint moves."""
     document = GltfDocument.of(read_gltf_file(builtin_avatar_path("lowpoly")))
@@ -262,6 +325,8 @@ def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
     there.write_bytes(b"mine")
     head = tmp_path / "head.glb"
     shutil.copy(builtin_avatar_path("lowpoly"), head)
+    obj = tmp_path / "head.obj"
+    obj.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")
     cases: list[tuple[str, dict[str, Any]]] = [
@@ -271,6 +336,8 @@ def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
         ("other things in it", {"out": tmp_path / "full", "format": "obj-per-shape", "overwrite": True}),
         ("--out writes there", {"out": tmp_path / "a.glb", "sheet": tmp_path / "a.glb"}),
         ("expected a name that ends in", {"out": tmp_path / "a.glb", "sheet": tmp_path / "sheet"}),
+        ("the head is no VRM; give .glb", {"out": tmp_path / "a.vrm"}),
+        ("the head is no VRM; give .glb", {"avatar": str(obj), "out": tmp_path / "a.VRM"}),
         ("no such folder", {"out": tmp_path / "a.glb", "use_shapes": tmp_path / "nowhere"}),
         ("no .obj files", {"out": tmp_path / "a.glb", "use_shapes": tmp_path / "full"}),
     ]
@@ -278,6 +345,13 @@ def test_what_cannot_be_written_is_told_before_the_head_is_prepared(
         with pytest.raises(InputError, match=reason):
             _rig(tmp_path, **given)
     assert there.read_bytes() == b"mine"
+
+
+def test_a_vrm_that_is_written_anew_is_no_vrm(tmp_path: Path) -> None:
+    cut: Any = SimpleNamespace(altered=frozenset({0}))
+    coarse: Any = SimpleNamespace(binding=object())
+    with pytest.raises(InputError, match="what is written anew is no VRM"):
+        _document(RigOptions(avatar="a.vrm", out=tmp_path / "b.vrm"), tmp_path / "a.vrm", coarse, cut)
 
 
 def test_a_wrong_ending_is_told_at_once(tmp_path: Path) -> None:

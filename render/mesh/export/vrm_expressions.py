@@ -74,6 +74,11 @@ def _groups(document: GltfDocument, vrm: dict[str, Any], names: tuple[str, ...])
     return added
 
 
+def is_vrm(content: dict[str, Any]) -> bool:
+    """Whether a glTF file's JSON is that of a VRM avatar, 1.0 or 0.x."""
+    return bool(content.get("extensions", {}).keys() & {"VRMC_vrm", "VRM"})
+
+
 def eye_bones(content: dict[str, Any]) -> bool:
     """Whether a glTF file's JSON is that of a VRM avatar whose eyes are bones, and which looks by these."""
     extensions = content.get("extensions", {})
