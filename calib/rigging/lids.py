@@ -22,10 +22,10 @@ from core.face_regions import BROWS, eye_corners
 
 Points = NDArray[np.float64]
 
-_HIGH, _MEET = (0.7, 1.2), (0.04, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
+_HIGH, _MEET = (0.7, 1.2), (0.14, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
 _PLATEAU = 0.04  # in widths: skin so near to a rim goes along fully
-_TO_CREASE = 0.85  # of the aperture: so far over its rim skin comes down with the upper lid, up to the crease
-_LEAST_SPAN, _TO_BROW = 0.28, 0.8  # of the width; of the way from the rim to the brow: bounds of that
+_TO_BROW = 0.8  # of the way from the rim to the brow the upper lid reaches
+_LEAST_SPAN, _MOST_SPAN = 1.2, 1.3  # of the aperture and of the width: bounds of that
 _LOWER_SPAN = 0.55  # in widths
 _RIM_REACH, _RIM_TRUST = 0.25, 0.15  # in widths: how far from its traced line the rim of the mesh is looked for
 _MOST_CORNER, _MEETING_CORNER = 0.3, 0.09  # in widths: how far a corner may lie beyond the rims; so near, it ends them
@@ -34,6 +34,7 @@ _NEAR = 0.2  # in widths: skin that moves as the rim does
 _CHEEK = 0.16  # in widths: how far below the lower rim its lashes look for skin that bulges
 _LASH_ROOT, _LASH_LENGTH, _LASH_NARROW = 0.12, 1.0, 0.35  # in widths
 _LEAST_SHEET = 20  # vertices: of less no lashes are made
+_FILM_LENGTH = 0.7  # of the eye's width
 _FILM, _FILM_RIM = 0.4, 0.15  # in widths: tears lie so near to both rims all along, and a quarter of them to each
 _COLUMNS = np.linspace(0, 1, RIM_COLUMNS)
 
@@ -126,13 +127,16 @@ def _corners(survey: HeadSurvey, eye: int) -> NDArray[np.float64]:
 
 
 def _upper_span(survey: HeadSurvey, eye: int, aperture: float) -> float:
-    """How far up the skin goes along with the upper lid: what lies over the crease stays, as on the heads of three
-    artists (ICT, VALID, MPFB2), where half a blink is left at 0.13 of the eye's width over the rim and none at 0.3."""
+    """How far up the skin goes along with the upper lid: nearly to the brow.
+
+    Three artists (ICT, VALID, MPFB2) end it at the crease: half a blink is left at 0.13 of the eye's width over the rim
+    and none at 0.3. Carried onto other heads that folds skin into a ridge, and draws single vertices to spikes.
+    """
     opening = survey.eyes[eye]
     brow = opening.flat(survey.landmarks[list(BROWS[eye])])
     over = np.sort(brow[:, 1] - opening.rims_at(brow[:, 0])[0][:, 1])[: len(brow) // 2]
-    to_brow = _TO_BROW * float(np.median(over)) * opening.width
-    return max(min(max(_TO_CREASE * aperture, _LEAST_SPAN * opening.width), to_brow), _LEAST_SPAN * opening.width)
+    span = _TO_BROW * float(np.median(over)) * opening.width
+    return float(np.clip(span, _LEAST_SPAN * aperture, max(_MOST_SPAN * opening.width, _LEAST_SPAN * aperture)))
 
 
 def _falloff(distance: NDArray[np.float64], plateau: float, span: float) -> NDArray[np.float64]:
@@ -232,9 +236,11 @@ def _lashes(survey: HeadSurvey, opening: Opening) -> tuple[NDArray[np.int64], ND
             continue
         along = opening.flat(survey.vertices[own])[:, 0]
         root = distance < distance.min() + 0.02 * opening.width
+        goes_round = np.ptp(along) > _FILM_LENGTH  # lashes in a corner are near both rims, too
         if np.ptp(along) < _LASH_NARROW:
             along = np.full(len(own), along[root].mean())
-        if distance.max() < _FILM * opening.width and min((to_rims < _FILM_RIM * opening.width).mean(axis=1)) > 0.25:
+        near = distance.max() < _FILM * opening.width
+        if goes_round and near and min((to_rims < _FILM_RIM * opening.width).mean(axis=1)) > 0.25:
             is_upper = to_rims[0] < to_rims[1]  # a film of tears goes round the eye
         else:
             is_upper = np.full(len(own), to_rims[0, root].mean() < to_rims[1, root].mean())
