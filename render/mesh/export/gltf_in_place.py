@@ -61,6 +61,7 @@ class _Rigging:
         self._normals = TurningNormals(rigged.mesh)
         self._turned: dict[str, NDArray[np.float32]] = {}
         self._slots: list[_Slot] = []
+        self._replaced: set[int] = set()  # accessors of the targets whose place new ones take
 
     def run(self) -> None:
         moving = self._rigged.moving()
@@ -75,6 +76,7 @@ class _Rigging:
         for node in sorted(nodes):
             self._targets(node)
         self._add_textures()
+        self._document.drop_arrays(self._replaced)
 
     def _own_meshes(self, nodes: set[int]) -> None:
         """Give nodes that show one mesh a mesh each: an eye may be modelled once and stand in two places."""
@@ -223,6 +225,7 @@ class _Rigging:
             primitive["targets"] = [*old, *(dict(empty) for _ in range(total - len(old)))]
             if number not in slots:  # points or lines
                 continue
+            self._replaced.update(*(primitive["targets"][column].values() for column in columns))
             for column, target in zip(columns, self._made(slots[number]), strict=True):
                 primitive["targets"][column] = target
         names = [*before, *[""] * (total - len(before))]
