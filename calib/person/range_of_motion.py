@@ -12,6 +12,7 @@ from core.expression_units import UNIT_NAMES
 
 _SETTLE_S = 0.6  # at the beginning of a step, while the person reads it
 _HELD_S = 0.5  # an extreme kept so long is the one that was asked for: the next step begins
+_LEAST_FRAMES = 5  # in that time: after a gap, one frame shows nothing kept
 _STEADY = 0.8  # the least of what was held, as a share of the most
 _SHOWN = 0.4  # of a full unit: less was not shown at all
 _ABOVE_OTHERS = 0.2  # of a full unit, by which a step's extreme exceeds what the unit does in the other steps
@@ -63,8 +64,10 @@ class RangeOfMotion:
 
     def offer(self, timestamp_s: float, weights: NDArray[np.float64] | None) -> None:
         """Weights [52] of one frame, shown with gains of one; None where no face is tracked."""
-        if math.isnan(self._began_s):
+        if math.isnan(self._began_s) or timestamp_s < self._now_s:  # a clip that goes round
             self._began_s = timestamp_s
+            if not self.done:
+                self._times[self._number], self._weights[self._number] = [], []
         self._now_s = timestamp_s
         if self.done:
             return
@@ -117,6 +120,8 @@ class RangeOfMotion:
         late = [
             row for time_s, row in zip(times, self._weights[self._number], strict=True) if time_s >= times[-1] - _HELD_S
         ]
+        if len(late) < _LEAST_FRAMES:
+            return False
         shown = np.array(late)[:, [UNIT_NAMES.index(unit) for unit in step.units]].max(axis=1)
         return bool(shown.min() >= max(_SHOWN, _STEADY * shown.max()))
 

@@ -6,7 +6,7 @@ Depth that is smaller than the colour but shows the same view is enlarged to it.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,10 +41,10 @@ DEPTH_SUFFIXES = (".png", ".exr")
 DEFAULT_FPS = 30.0
 MILLIMETRES_PER_METRE, TUM_PER_METRE = 1000.0, 5000.0
 _FARTHEST_M = 100.0  # beyond this a reading is not one
+_ASKED = 5  # readable pictures that are asked for the size
 _TRIED = 30  # pictures from the first one on, of which one has to be sound
 
 _Reading = TypeVar("_Reading", np.float32, np.uint16)
-_Read = TypeVar("_Read")
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class RgbdFolder:
         self._first_s = first.time_s if step_s else None
         self._size = self._first_size()
         self._intrinsics = recording_intrinsics(camera, *self._size, fov_deg)
-        self._first_sound(self._load)  # what cannot be read at all is told at once
+        self._try_first()
 
     def frames(self) -> Iterator[ClipFrame]:
         for index, (color, depth) in enumerate(self._pairs):
@@ -86,18 +86,28 @@ class RgbdFolder:
             yield ClipFrame(index, time_s, partial(self._load_one_of_many, color, depth))
 
     def _first_size(self) -> tuple[int, int]:
-        def size(color: FrameFile, depth: FrameFile | None) -> tuple[int, int]:
-            with _opened_color(color.path) as picture:
-                return picture.size if depth is not None else ImageOps.exif_transpose(picture).size
+        """Of the first frames' colour, as most of them have it: one header may be damaged."""
+        sizes, failure = [], None
+        for color, depth in self._pairs[:_TRIED]:
+            try:
+                with _opened_color(color.path) as picture:
+                    sizes.append(picture.size if depth is not None else ImageOps.exif_transpose(picture).size)
+            except _UnreadableError as error:
+                failure = failure or error
+            if len(sizes) == _ASKED:
+                break
+        if not sizes:
+            assert failure is not None
+            raise failure
+        return max(sizes, key=sizes.count)
 
-        return self._first_sound(size)
-
-    def _first_sound(self, read: Callable[[FrameFile, FrameFile | None], _Read]) -> _Read:
-        """What `read` makes of the first frame that is not damaged. Raises SourceError where there is none soon."""
+    def _try_first(self) -> None:
+        """What cannot be read at all is told at once. Raises SourceError where none of the first frames is sound."""
         failure: _UnreadableError | None = None
         for color, depth in self._pairs[:_TRIED]:
             try:
-                return read(color, depth)
+                self._load(color, depth)
+                return
             except _UnreadableError as error:
                 failure = failure or error
         assert failure is not None
@@ -150,8 +160,8 @@ def _read_color(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture to which depth is aligned, pixel by pixel."""
     with _opened_color(path) as picture:
         if picture.size != size:
-            raise SourceError(
-                f"{path}: expected {size[0]}x{size[1]} as the frames before it, got "
+            raise _UnreadableError(
+                f"{path}: expected {size[0]}x{size[1]} as the other frames, got "
                 f"{picture.size[0]}x{picture.size[1]}; give frames of one size"
             )
         return np.array(picture.convert("RGB"))

@@ -49,17 +49,27 @@ def missing() -> str | None:
     return None if compiler() else "no C compiler found (install gcc, or set CC)"
 
 
-def loaded(source: Path, folder: Path) -> ctypes.CDLL:
-    """The library made of a C file: kept in `folder`, or compiled now. Raises NativeError."""
+def loaded(source: Path, folder: Path, expects: str) -> ctypes.CDLL:
+    """The library made of a C file, which has the function `expects`: kept in `folder`, or compiled now.
+
+    Raises NativeError.
+    """
     if reason := missing():
         raise NativeError(f"native kernels: {reason}")
+    return _try(built(source, folder, expects), expects)
+
+
+def _try(path: Path, expects: str) -> ctypes.CDLL:
+    """Whatever a compiler says it did, only what can be loaded is a library. Raises NativeError."""
     try:
-        return ctypes.CDLL(str(built(source, folder)))
-    except OSError as error:
+        library = ctypes.CDLL(str(path))
+        getattr(library, expects)
+    except (OSError, AttributeError) as error:
         raise NativeError(f"native kernels: cannot be loaded ({error})") from error
+    return library
 
 
-def built(source: Path, folder: Path) -> Path:
+def built(source: Path, folder: Path, expects: str) -> Path:
     """The compiled kernels: kept in `folder` from an earlier start, or compiled now, and then kept if that can be.
     Nothing is returned that another user could have put there, or that is no longer what the compiler wrote."""
     command = [str(compiler()), *_FLAGS]
@@ -71,6 +81,7 @@ def built(source: Path, folder: Path) -> Path:
     log.info("compiling %s, once", source.name)
     own = temporary_folder() / f"{stem}.so"
     _compile(command, source, own)
+    _try(own, expects)
     content = own.read_bytes()
     path = folder / f"{stem}-{_digest(content)}.so"
     stays = keep(path, lambda partial: partial.write_bytes(content), "the compiled native library")
@@ -94,7 +105,9 @@ def _compile(command: list[str], source: Path, result: Path) -> None:
     """Raises NativeError."""
     arguments = [*command, "-o", str(result), str(source), *_LIBRARIES]
     try:
-        run = subprocess.run(arguments, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        run = subprocess.run(
+            arguments, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NativeError(f"native kernels: {command[0]} does not run ({error})") from error
     if run.returncode != 0:
@@ -108,7 +121,8 @@ def _digest(content: bytes) -> str:
 
 def _version(command: str) -> str:
     try:
-        run = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        asked = [command, "--version"]
+        run = subprocess.run(asked, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return run.stdout

@@ -14,6 +14,7 @@ from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
 from engine.expression.unit_skin import UnitSkin
 from engine.motion.closing import LipClosing
+from engine.motion.contact import smoothstep
 from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine, FaceState
 from engine.motion.lids import finished
@@ -28,6 +29,8 @@ _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down 
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
 _LOOKS_DOWN = ("eyeLookDownRight", "eyeLookDownLeft")
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
+_PARTS_LIPS = ("mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel")
+_LIPS_SHUT, _LIPS_OPEN = 0.02, 0.05  # mouth widths: seen apart by so little they are shut, by so much as the prior says
 
 
 class ExpressionEngine(FaceEngine[ExpressionNeutral]):
@@ -56,6 +59,8 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         self._blinks, self._looks_down = (
             np.array([self._units.names.index(name) for name in names]) for names in (_BLINKS, _LOOKS_DOWN)
         )
+        self._parts_lips = np.array([self._units.names.index(name) for name in _PARTS_LIPS])
+        self._jaw_open, self._mouth_close = (self._units.names.index(name) for name in ("jawOpen", "mouthClose"))
         lips = LipClosing(avatar.rig)
         super().__init__(avatar.rig, head_pose, np.zeros((UNIT_COUNT, 1)), OneEuro(*_UNIT_FILTER), lips)
         self._skin = UnitSkin(avatar.rig, self._units, lips, self._retargeter)
@@ -97,9 +102,17 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
         measured -= _LOOKING_DOWN * np.clip(units[self._looks_down], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
+        self._shut_lips(units, float(1 - smoothstep((motion.lips_apart - _LIPS_SHUT) / (_LIPS_OPEN - _LIPS_SHUT))))
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         return units[:, None], np.stack([-units[self._blinks], np.zeros(2)], axis=1)
+
+    def _shut_lips(self, units: NDArray[np.float64], shut: float) -> None:
+        """Take back what parts lips that are seen to be shut: teeth that nobody bares are a worse mistake than a smile
+        a little too small."""
+        units[self._parts_lips] *= 1 - shut * (units[self._parts_lips] > 0)
+        opened = max(float(units[self._jaw_open]), 0.0)
+        units[self._mouth_close] += shut * max(opened - float(units[self._mouth_close]), 0.0)
 
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         weights = shown.face[:, 0].copy()

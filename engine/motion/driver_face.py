@@ -16,6 +16,7 @@ _LID_MIDDLE = slice(2, 7)  # columns of a lid chain that tell how far it is open
 _CLOSED_LIDS = 0.03  # aperture over width that tracked lids keep when they are shut
 _EYEBALL_RADIUS = 0.40  # of the eye's width
 _WIDE_OPEN = 1.7
+_UPPER_RIM, _LOWER_RIM, _MOUTH_ENDS = [82, 13, 312], [87, 14, 317], [61, 291]  # the lips' inner middle, their corners
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,14 @@ class DriverMotion:
             apertures.
         gaze: [2, 2] yaw (to picture-right) and pitch (up) of each eye in radians.
         T_camera_head: [4, 4] pose, refined against the neutral.
+        lips_apart: how far the middle of the lips stands apart, over the mouth's width; up to 0.02 where they are shut.
     """
 
     displacement: NDArray[np.float64]
     lids: NDArray[np.float64]
     gaze: NDArray[np.float64]
     T_camera_head: NDArray[np.float64]
+    lips_apart: float
 
 
 def make_neutral(observation: FaceObservation) -> DriverNeutral:
@@ -82,7 +85,8 @@ def measure(observation: FaceObservation, neutral: DriverNeutral) -> DriverMotio
     raised = np.clip((lower - neutral.lower_lid) / np.maximum(neutral.aperture, 0.05), -0.4, 0.8)
     turn = np.arcsin(np.clip((gaze - neutral.gaze) / _EYEBALL_RADIUS, -0.8, 0.8))
     displacement = (landmarks - neutral.landmarks)[:FACE_LANDMARKS]
-    return DriverMotion(displacement, np.stack([open_, raised], axis=1), turn, observation.T_camera_head @ T_refined)
+    lids, T_camera_head = np.stack([open_, raised], axis=1), observation.T_camera_head @ T_refined
+    return DriverMotion(displacement, lids, turn, T_camera_head, _lips_apart(landmarks))
 
 
 def _rigid_fit(
@@ -101,6 +105,13 @@ def _rigid_fit(
         off = source @ rotation.T + shift - target
         weight = _RIGID_TRUST / (1.0 + np.einsum("nd,nd->n", off, off) / _OUTLIER_M**2)
     return rotation, shift
+
+
+def _lips_apart(landmarks: NDArray[np.float64]) -> float:
+    """As `DriverMotion.lips_apart`. Depth tells nothing of it: cameras see the teeth, or nothing, between lips."""
+    gap = np.linalg.norm((landmarks[_UPPER_RIM] - landmarks[_LOWER_RIM])[:, :2], axis=1).mean()
+    width = np.linalg.norm((landmarks[_MOUTH_ENDS[0]] - landmarks[_MOUTH_ENDS[1]])[:2])
+    return float(gap / max(width, 1e-6))
 
 
 def _eyes(

@@ -31,7 +31,8 @@ class LiveReport:
     """Figures of one live session; field names are the JSON's.
 
     Attributes:
-        frames: captured, processed, shown, dropped (frames that a newer one overtook on the way to the screen).
+        frames: captured, processed, shown, dropped (frames that a newer one overtook on the way to the screen), skipped
+            (frames of a recording that were due before the one before them had been taken, and were not captured).
         fps: captured, processed, shown per second of streaming.
         latency_ms: capture_to_pose, capture_to_shown and one entry per section, each {p50, p95, max}.
         cpu_ms_per_frame: milliseconds of processor time per picture shown: process and its parts, see
@@ -81,7 +82,8 @@ class LiveReport:
     def print(self, console: Console) -> None:
         """For whoever ran it: what was shown, how long each step took, what went wrong."""
         shown, captured, dropped = (self.frames[name] for name in ("shown", "captured", "dropped"))
-        skipped = f"; {dropped} of {captured} frames were passed over for newer ones" if dropped else ""
+        over, all_frames = dropped + self.frames["skipped"], captured + self.frames["skipped"]
+        skipped = f"; {over} of {all_frames} frames were passed over for newer ones" if over else ""
         console.print(
             f"{shown} pictures shown, {self.fps['shown']:.1f} a second, by the {self.engine} engine{skipped}.\n"
             f"First pose after {self.startup_s:.1f} s; {self.peak_rss_mb:.0f} MB of memory at most."

@@ -176,7 +176,11 @@ class LiveSession:
         """What happened so far."""
         rates = {"captured": self._capture.rate, "processed": self._inference.rate, "shown": self._rate_shown}
         return LiveReport(
-            frames={**{name: rate.count for name, rate in rates.items()}, "dropped": self._dropped},
+            frames={
+                **{name: rate.count for name, rate in rates.items()},
+                "dropped": self._dropped,
+                "skipped": self._capture.skipped,
+            },
             fps={name: round(rate.per_second, 2) for name, rate in rates.items()},
             latency_ms=self._times.summary_ms(),
             cpu_ms_per_frame=self._cpu_ms,
@@ -199,7 +203,8 @@ class LiveSession:
 
     @property
     def _dropped(self) -> int:
-        return self._frames.dropped + self._poses.dropped + self._capture.skipped + self._inference.overtaken
+        """Frames that were captured and overtaken by newer ones."""
+        return self._frames.dropped + self._poses.dropped + self._inference.overtaken
 
     def _note_progress(self, shown: int) -> None:
         if self._began is None and shown:

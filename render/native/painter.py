@@ -104,7 +104,7 @@ class _Work(ctypes.Structure):
 def library(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled painter; None, and a line in the log, where it cannot be had: OpenGL draws then."""
     try:
-        found = loaded(SOURCE, folder or cache_folder("native"))
+        found = loaded(SOURCE, folder or cache_folder("native"), "is_quick")
     except NativeError as error:
         log.info("heads are drawn by OpenGL's software rasteriser: %s", error)
         return None

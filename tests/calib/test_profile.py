@@ -194,6 +194,19 @@ def test_a_driver_who_obeys_nothing_changes_nothing(seed: int) -> None:
     np.testing.assert_array_equal(motion.gains(), np.ones(52))
 
 
+def test_one_frame_after_a_gap_shows_nothing_kept_and_time_that_goes_back_begins_the_step_anew() -> None:
+    motion, jaw = RangeOfMotion(), weights_of({"jawOpen": 0.5})
+    motion.offer(100.0, None)
+    motion.offer(100.7, weights_of({}))
+    motion.offer(101.9, jaw)
+    assert motion.prompt.startswith("1/7")
+    motion.offer(3.0, jaw)
+    assert motion.seconds_left == 3
+    for index in range(40):
+        motion.offer(3.0 + index / 30, jaw)
+    assert motion.prompt.startswith("2/7")
+
+
 def test_frames_without_a_face_tell_nothing() -> None:
     motion = RangeOfMotion()
     for index in range(700):

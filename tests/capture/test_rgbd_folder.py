@@ -269,11 +269,16 @@ def test_depth_of_another_shape(tmp_path: Path) -> None:
     fails(tmp_path, "64x48", "48x48", "register")
 
 
-def test_color_that_changes_its_size(tmp_path: Path) -> None:
-    write_color(tmp_path, [0])
-    write_color(tmp_path, [1], size=(32, 24))
-    write_depth(tmp_path, [0, 1])
-    fails(tmp_path, "1.png", "32x24")
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_picture_of_another_size_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    write_color(tmp_path, [0, 1, 2])
+    write_color(tmp_path, [number], size=(32, 24))
+    write_depth(tmp_path, [0, 1, 2])
+    assert [frame.index for frame in all_frames(tmp_path)] == [index for index in range(3) if index != number]
+    assert f"{number}.png" in caplog.text
+    assert "32x24" in caplog.text
 
 
 def test_eight_bit_depth(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from core.frame import FaceObservation
 from core.source import frames_of
 from engine.expression.expression_engine import ExpressionEngine
 from engine.motion.closing import LipClosing
+from engine.motion.driver_face import DriverMotion
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
@@ -161,6 +162,23 @@ def test_gains_make_the_avatar_do_more_of_a_unit(avatar: Avatar, observations: l
     wide = weights[0] > 0.15
     assert wide.sum() > 5, "the performance has to open the jaw for this test to mean anything"
     np.testing.assert_allclose(np.median(weights[1, wide] / weights[0, wide]), 1.5, atol=0.2)
+
+
+@pytest.mark.parametrize(("apart", "share"), [(0.0, 0.0), (0.02, 0.0), (0.05, 1.0), (0.4, 1.0)])
+def test_lips_that_are_seen_to_be_shut_are_shut_whatever_the_prior_says(
+    avatar: Avatar, apart: float, share: float
+) -> None:
+    class Bares:
+        def estimate(self, *_: object) -> np.ndarray:
+            return np.array([{"jawOpen": 0.3, "mouthClose": 0.1}.get(name, 0.5 * ("Upper" in name)) for name in names])
+
+    engine = ExpressionEngine(avatar, prior=Bares())  # type: ignore[arg-type]
+    names = engine.unit_names
+    motion = DriverMotion(np.zeros((468, 3)), np.array([[1.0, 0.0]] * 2), np.zeros((2, 2)), np.eye(4), apart)
+    units, _ = engine._seen(None, motion, type("Driver", (), {"own": None})())  # type: ignore[arg-type]
+    shown = dict(zip(names, units[:, 0], strict=True))
+    assert shown["mouthUpperUpLeft"] == pytest.approx(0.5 * share)
+    assert shown["jawOpen"] - shown["mouthClose"] == pytest.approx(0.2 * share)
 
 
 def test_gains_of_another_number_than_the_units_are_refused(avatar: Avatar) -> None:

@@ -31,7 +31,7 @@ def pose(camera: Rotation, head: Rotation, place_m: tuple[float, float, float]) 
 @pytest.mark.parametrize("turn", [(0.3, 0, 0), (0, 0.3, 0), (0, 0, 0.3), (0.1, -0.2, 0.05)])
 def test_a_nod_is_a_nod_for_every_camera(camera: Rotation, turn: tuple[float, float, float]) -> None:
     now = pose(camera, Rotation.from_rotvec(turn), (0.02, -0.01, 0.03))
-    motion = DriverMotion(np.zeros((468, 3)), np.ones((2, 2)), np.zeros((2, 2)), now)
+    motion = DriverMotion(np.zeros((468, 3)), np.ones((2, 2)), np.zeros((2, 2)), now, 0.3)
     mapping = SimpleNamespace(rotation=np.eye(3), scale=10.0)
     turned, shifted = head_motion(motion, pose(camera, Rotation.identity(), (0, 0, 0)), mapping)  # type: ignore[arg-type]
     np.testing.assert_allclose(turned[0], turn, atol=1e-9)
@@ -41,7 +41,7 @@ def test_a_nod_is_a_nod_for_every_camera(camera: Rotation, turn: tuple[float, fl
 def test_an_avatar_that_stands_otherwise_turns_about_its_own_axes() -> None:
     lying = Rotation.from_euler("z", 90, degrees=True)
     now = pose(Rotation.identity(), Rotation.from_rotvec([0.3, 0, 0]), (0, 0, 0))
-    motion = DriverMotion(np.zeros((468, 3)), np.ones((2, 2)), np.zeros((2, 2)), now)
+    motion = DriverMotion(np.zeros((468, 3)), np.ones((2, 2)), np.zeros((2, 2)), now, 0.3)
     neutral = pose(Rotation.identity(), Rotation.identity(), (0, 0, 0))
     turned, _ = head_motion(motion, neutral, SimpleNamespace(rotation=lying.as_matrix(), scale=1.0))  # type: ignore[arg-type]
     np.testing.assert_allclose(turned[0], [0, 0.3, 0], atol=1e-9)

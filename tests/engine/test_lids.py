@@ -273,7 +273,7 @@ def test_lids_that_follow_a_gaze_down_are_not_shut(lowpoly: Avatar, openness: fl
     engine = ExpressionEngine(lowpoly, prior=LooksDown())  # type: ignore[arg-type]
     names = engine.unit_names
     lids = np.array([[openness, 0.0]] * 2)
-    motion = DriverMotion(np.zeros((468, 3)), lids, np.zeros((2, 2)), np.eye(4))
+    motion = DriverMotion(np.zeros((468, 3)), lids, np.zeros((2, 2)), np.eye(4), 0.3)
     units, state = engine._seen(None, motion, type("Driver", (), {"own": None})())  # type: ignore[arg-type]
     for shut in (*units[[names.index("eyeBlinkLeft"), names.index("eyeBlinkRight")], 0], *-state[:, 0]):
         assert least <= shut <= most
@@ -288,6 +288,6 @@ def test_a_blink_that_tracker_and_prior_see_nearly_whole_is_shut_whole(lowpoly: 
 
     engine = ExpressionEngine(lowpoly, prior=Blinks())  # type: ignore[arg-type]
     names = engine.unit_names
-    motion = DriverMotion(np.zeros((468, 3)), np.array([[0.06, 0.0]] * 2), np.zeros((2, 2)), np.eye(4))
+    motion = DriverMotion(np.zeros((468, 3)), np.array([[0.06, 0.0]] * 2), np.zeros((2, 2)), np.eye(4), 0.3)
     _, state = engine._seen(None, motion, type("Driver", (), {"own": None})())  # type: ignore[arg-type]
     np.testing.assert_allclose(state[:, 0], -1.0, atol=1e-9)

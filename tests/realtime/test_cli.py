@@ -130,7 +130,7 @@ def test_live_demo_records_and_reports(tmp_path: Path) -> None:
     assert set(report) >= {
         "frames", "fps", "latency_ms", "startup_s", "peak_rss_mb", "engine", "device_states",
     }  # fmt: skip
-    assert set(report["frames"]) == {"captured", "processed", "shown", "dropped"}
+    assert set(report["frames"]) == {"captured", "processed", "shown", "dropped", "skipped"}
     assert report["frames"]["shown"] >= 10
     with np.load(tmp_path / "rec" / "animation.npz", allow_pickle=False) as archive:
         vertices, tracked, times = archive["vertices"], archive["tracked"], archive["timestamps_s"]

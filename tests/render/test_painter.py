@@ -29,7 +29,7 @@ def compiled(tmp_path_factory):
     if reason := missing():
         pytest.skip(reason)
     try:
-        quick = loaded(painter.SOURCE, tmp_path_factory.mktemp("native")).is_quick()
+        quick = loaded(painter.SOURCE, tmp_path_factory.mktemp("native"), "is_quick").is_quick()
     except NativeError as error:
         pytest.fail(f"there is a compiler, but it does not take painter.c: {error}")
     if not quick:
@@ -185,3 +185,20 @@ def test_compiled_once_for_a_folder(compiled, tmp_path):
     assert isinstance(painter.library.__wrapped__(tmp_path), ctypes.CDLL)
     assert first.stat().st_mtime_ns == written
     assert first.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "printf '\\377\\376 error\\n' >&2; exit 1",
+        'while [ "$1" != -o ]; do shift; done; printf junk > "$2"',
+        'while [ "$1" != -o ]; do shift; done; echo | cc -x c -shared -fPIC -o "$2" -',
+    ],
+)
+def test_a_compiler_that_does_not_do_its_work_leaves_nothing_and_opengl_draws(tmp_path, monkeypatch, script):
+    compiler = tmp_path / "compiler"
+    compiler.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && printf '\\377' && exit 0\n{script}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr("core.native.compiled_library.compiler", lambda: str(compiler))
+    assert painter.library.__wrapped__(tmp_path) is None
+    assert not list(tmp_path.glob("painter-*.so"))

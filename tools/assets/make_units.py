@@ -45,7 +45,6 @@ RIGS: Final = {
 WITH_THE_JAW = ("jawOpen", "jawLeft", "jawRight", "jawForward")
 _SETTLED = ("jawOpen",)  # all agree (cosine 0.97): the built-in head's own does not draw out corners of mouths
 _LEAST_AGREEMENT = 0.35  # cosine: a shape that agrees less with the mean of the others is of something else
-_FARTHEST = 2  # so many artists, those who go farthest in a unit, say how far it goes
 
 
 def artists() -> dict[str, Units]:
@@ -64,8 +63,11 @@ def artists() -> dict[str, Units]:
 
 
 def consensus(by_artist: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Units:
-    """What the artists agree on: the mean of their shapes, each as large as the others, weighted by how well it agrees
-    with them; as far as those go who go farthest. Artists who meant something else are left out."""
+    """What the artists agree on: the mean of their shapes, weighted by how well each agrees with the others. Artists
+    who meant something else are left out.
+
+    Where shapes disagree the mean goes less far than they do, which of a further artist's shapes explains most.
+    """
     agreed: Units = {}
     for name in UNIT_NAMES:
         if name.startswith(AS_THEY_ARE):
@@ -75,11 +77,8 @@ def consensus(by_artist: Mapping[str, Mapping[str, NDArray[np.floating]]]) -> Un
             continue
         shapes = [units[name].astype(np.float64) for units in by_artist.values() if name in units]
         sizes = np.array([_size(shape) for shape in shapes])
-        unit = np.stack([shape / size for shape, size in zip(shapes, sizes, strict=True)])
-        weights = agreement(unit)
-        mean = np.einsum("a,avd->vd", weights / weights.sum(), unit)
-        far = np.sort(sizes[weights > 0])[-_FARTHEST:]
-        agreed[name] = mean * float(np.sqrt(np.square(far).mean())) / _size(mean)
+        weights = agreement(np.stack([shape / size for shape, size in zip(shapes, sizes, strict=True)]))
+        agreed[name] = np.einsum("a,avd->vd", weights / weights.sum(), np.stack(shapes))
     return agreed
 
 

@@ -110,6 +110,8 @@ def _compiled(model_path: Path, cache_dir: Path, *_changes: int) -> OpenVinoNetw
         raise InputError(
             f"{model_path}: OpenVINO refuses a network in it ({last_line(error)}); use --tracker mediapipe"
         ) from None
+    except OSError as error:  # a full folder of temporary files
+        raise InputError(f"OpenVINO cannot be given {model_path} ({error}); use --tracker mediapipe") from None
     return OpenVinoNetworks((made[0], made[1], made[2]))
 
 

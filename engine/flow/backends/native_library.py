@@ -111,7 +111,9 @@ def _compile(command: list[str], result: Path) -> None:
     """Raises NativeError."""
     arguments = [*command, "-o", str(result), str(SOURCE), *_LIBRARIES]
     try:
-        run = subprocess.run(arguments, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        run = subprocess.run(
+            arguments, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NativeError(f"native kernels: {command[0]} does not run ({error}); use another backend") from error
     if run.returncode != 0:
@@ -125,7 +127,9 @@ def _digest(content: bytes) -> str:
 
 def _version(command: str) -> str:
     try:
-        run = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        run = subprocess.run(
+            [command, "--version"], capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return run.stdout
