@@ -164,6 +164,52 @@ def test_normals_turn_with_the_surface_and_stay_unit_vectors(tmp_path: Path) -> 
     assert np.abs(change[2]).max() > 0.1
 
 
+@pytest.mark.parametrize(("extension", "grows"), [("VRM", False), ("EXT_mesh_gpu_instancing", True)])
+def test_a_rigged_file_that_is_rigged_again_does_not_grow(tmp_path: Path, extension: str, grows: bool) -> None:
+    path, once, twice = write(tmp_path), tmp_path / "once.glb", tmp_path / "twice.glb"
+    mesh = load_mesh(path)
+    once.write_bytes(rig_gltf(path, rigged(mesh, lifted(mesh), lifted(mesh, "smirk"))).to_glb())
+    document = GltfDocument.of(read_gltf_file(once))
+    document.add_picture(np.full((2, 2, 3), 7, dtype=np.uint8), "after the shapes")
+    document.json["extensionsUsed"] = [extension]
+    once.write_bytes(document.to_glb())
+    half = replace(lifted(mesh), moved=lifted(mesh).moved / 2)
+    twice.write_bytes(rig_gltf(once, rigged(mesh, half)).to_glb())
+    assert (twice.stat().st_size > once.stat().st_size) == grows
+    before, after = read_gltf_file(once), read_gltf_file(twice)
+    old, new = (each.json["meshes"][0]["primitives"][0] for each in (before, after))
+    for name, number in old["attributes"].items():
+        np.testing.assert_array_equal(after.accessor(new["attributes"][name]), before.accessor(number))
+    np.testing.assert_array_equal(after.accessor(new["indices"]), before.accessor(old["indices"]))
+    assert bytes(after.image_bytes(after.json["images"][0])) == bytes(before.image_bytes(before.json["images"][0]))
+    morphs = load_mesh(twice, morphs=True).morphs
+    assert morphs is not None
+    assert morphs.names == ("smirk", "jawOpen")
+    np.testing.assert_allclose(morphs.displacement[0], lifted(mesh).dense(4), atol=1e-5)
+    np.testing.assert_allclose(morphs.displacement[1], half.dense(4), atol=1e-5)
+    sampler, first = after.json["animations"][0]["samplers"][-1], before.json["animations"][0]["samplers"][-1]
+    np.testing.assert_array_equal(after.accessor(sampler["output"]), before.accessor(first["output"]))
+    assert is_sound(twice)
+
+
+def test_an_array_that_something_else_uses_stays(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    mesh = load_mesh(path)
+    document = GltfDocument.of(read_gltf_file(path))
+    primitive = document.json["meshes"][0]["primitives"][0]
+    primitive["targets"].append(dict(primitive["targets"][0]))
+    document.json["meshes"][0] |= {"extras": {"targetNames": ["smirk", "grin"]}, "weights": [0.0, 0.0]}
+    del document.json["animations"]
+    path.write_bytes(document.to_glb())
+    out = tmp_path / "rigged.glb"
+    out.write_bytes(rig_gltf(path, rigged(mesh, lifted(mesh, "smirk"))).to_glb())
+    before, after = (load_mesh(each, morphs=True).morphs for each in (path, out))
+    assert before is not None
+    assert after is not None
+    np.testing.assert_array_equal(after.displacement[1], before.displacement[1])
+    np.testing.assert_allclose(after.displacement[0], lifted(mesh).dense(4), atol=1e-5)
+
+
 def test_a_shape_of_the_same_name_is_replaced_in_its_place(tmp_path: Path) -> None:
     path = write(tmp_path)
     mesh = load_mesh(path)

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ FLOAT, UNSIGNED, SHORT = 5126, 5125, 5123
 VERTICES, INDICES = 34962, 34963  # what a bufferView is for
 _COMPONENTS = {np.dtype("<f4"): FLOAT, np.dtype("<u4"): UNSIGNED, np.dtype("<u2"): SHORT, np.dtype("u1"): 5121}
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+_WORD = 4  # bytes: what glTF aligns arrays to
+_USE_NO_ARRAYS = ("VRM", "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_mesh_quantization")
 _MAGIC, _JSON_CHUNK, _BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
 _PICTURES = (
     (b"\x89PNG", "image/png"),
@@ -219,6 +222,63 @@ class GltfDocument:
             image.setdefault("name", str(image.pop("uri")))
             image |= {"bufferView": self.add_view(data), "mimeType": kind}
 
+    def drop_arrays(self, accessors: set[int]) -> None:
+        """Take those of these accessors away, with their bytes, that nothing uses any more. All stay where the file has
+        extensions that may use accessors in ways not known here."""
+        if not all(name.startswith(_USE_NO_ARRAYS) for name in self.json.get("extensionsUsed", [])):
+            return
+        places = list(self._array_places())
+        gone = accessors - {place[key] for place, key in places}
+        if not gone:
+            return
+        kept = [entry for number, entry in enumerate(self.json["accessors"]) if number not in gone]
+        lost = {v["bufferView"] for number in gone for v in _view_places(self.json["accessors"][number])}
+        images = [image for image in self.json.get("images", []) if "bufferView" in image]
+        view_places = [place for entry in kept for place in _view_places(entry)] + images
+        _renumber(places, len(self.json["accessors"]), gone)
+        self.json["accessors"] = kept
+        self._nothing.clear()
+        self._drop_views(lost - {place["bufferView"] for place in view_places}, view_places)
+
+    def _array_places(self) -> Iterator[tuple[dict[str, Any], str]]:
+        """Wherever the document names an accessor: an object and the key in it."""
+        for mesh in self.json.get("meshes", []):
+            for primitive in mesh["primitives"]:
+                primitive["attributes"] = dict(primitive["attributes"])  # each one's own, to be renumbered once
+                if "targets" in primitive:
+                    primitive["targets"] = [dict(target) for target in primitive["targets"]]
+                for named in (primitive["attributes"], *primitive.get("targets", [])):
+                    yield from ((named, key) for key in named)
+                if "indices" in primitive:
+                    yield primitive, "indices"
+        yield from (
+            (skin, "inverseBindMatrices") for skin in self.json.get("skins", []) if "inverseBindMatrices" in skin
+        )
+        for animation in self.json.get("animations", []):
+            for sampler in animation["samplers"]:
+                yield from ((sampler, key) for key in ("input", "output"))
+
+    def _drop_views(self, gone: set[int], places: list[dict[str, Any]]) -> None:
+        """Take bufferViews away, and of their bytes those that no other has. What is left stays aligned to words."""
+        if not gone:
+            return
+        views = self.json["bufferViews"]
+        stays = np.ones(-(-len(self._binary) // _WORD), dtype=bool)
+        for dropped in (True, False):
+            for number, view in enumerate(views):
+                if (number in gone) == dropped:
+                    first = view.get("byteOffset", 0)
+                    start = -(-first // _WORD) if dropped else first // _WORD
+                    stays[start : -(-(first + view["byteLength"]) // _WORD)] = not dropped
+        self._binary.extend(b"\0" * (-len(self._binary) % _WORD))
+        before = np.concatenate([[0], np.cumsum(~stays)])
+        self._binary = bytearray(np.frombuffer(self._binary, dtype=np.uint8).reshape(-1, _WORD)[stays].tobytes())
+        _renumber([(place, "bufferView") for place in places], len(views), gone)
+        self.json["bufferViews"] = [view for number, view in enumerate(views) if number not in gone]
+        for view in self.json["bufferViews"]:
+            first = view.get("byteOffset", 0)
+            view["byteOffset"] = first - _WORD * int(before[first // _WORD])
+
     def drop_extension(self, name: str) -> None:
         """Forget an extension that nothing uses any more."""
         for kind in ("extensionsUsed", "extensionsRequired"):
@@ -227,6 +287,22 @@ class GltfDocument:
                 self.json[kind] = left
             else:
                 self.json.pop(kind, None)
+
+
+def _view_places(accessor: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects of an accessor that name a bufferView."""
+    sparse = accessor.get("sparse")
+    return [
+        each for each in (accessor, *((sparse["indices"], sparse["values"]) if sparse else ())) if "bufferView" in each
+    ]
+
+
+def _renumber(places: list[tuple[dict[str, Any], str]], count: int, gone: set[int]) -> None:
+    """Let every place name its entry by its number among those of `count` that are left."""
+    stays = np.array([number not in gone for number in range(count)])
+    number = (np.cumsum(stays) - 1).tolist()
+    for place, key in places:
+        place[key] = number[place[key]]
 
 
 def _without(entry: dict[str, Any], names: list[str] | tuple[str, ...]) -> None:

@@ -67,6 +67,9 @@ class _Rigging:
         acting = [b for b in self._blocks if moving[b.vertices].any() or self._rigged.altered & set(b.parts)]
         host = max(acting, key=lambda b: int(moving[b.vertices].sum()), default=None)
         nodes = {block.node for block in acting}
+        count = len(self._document.entries("accessors"))
+        primitives = [primitive for node in nodes for primitive in self._mesh(node)["primitives"]]
+        shapes = {number for each in primitives for target in each.get("targets", []) for number in target.values()}
         self._own_meshes(nodes)
         for block in [b for b in self._blocks if b.node in nodes]:
             self._take(block)
@@ -75,6 +78,7 @@ class _Rigging:
         for node in sorted(nodes):
             self._targets(node)
         self._add_textures()
+        self._document.drop_arrays(shapes | set(range(count, len(self._document.entries("accessors")))))
 
     def _own_meshes(self, nodes: set[int]) -> None:
         """Give nodes that show one mesh a mesh each: an eye may be modelled once and stand in two places."""
