@@ -59,7 +59,7 @@ def live(options: LiveOptions) -> None:
         check_writable(kept.report, "--report")
     trace = None if options.trace_file is None else Trace()
     if options.trace_file is not None:
-        check_writable(options.trace_file, "--trace")
+        check_writable(options.trace_file, "--profile" if options.trace is None else "--trace")
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
