@@ -78,7 +78,7 @@ def measured(avatar: Avatar, poses: list[AnimatedFrame], size: tuple[int, int], 
     with ExitStack() as open_things:
         viewers: dict[str, Viewer] = {}
         for way in ("painter", "opengl"):
-            with patch("render.gl.mesh_renderer.library", lambda: None) if way == "opengl" else ExitStack():
+            with patch("render.gl.mesh_renderer.compiled_painter", lambda: None) if way == "opengl" else ExitStack():
                 viewers[way] = open_things.enter_context(
                     Viewer(avatar.display_mesh, size, headless=not window, intrinsics=avatar_view(avatar), vsync=False)
                 )

@@ -18,11 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.published import PublishedFrame, stand_in_network
 from benchmarks.timing import in_turn
+from core.native.compiled_library import missing
 from core.networks.openvino import library
-from engine.flow.backends import native_library
 from engine.flow.backends.backend import Backend, CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.native import NativeBackend
+from engine.flow.backends.native_library import flow_kernels
 from engine.flow.backends.select import BackendName, make_backend, select_backend
 from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
@@ -48,7 +49,7 @@ def on_one_core() -> None:
 
 
 def library_has_matrix_unit() -> bool:
-    return native_library.missing() is None and native_library.library().matrix_parts() > 0
+    return missing() is None and flow_kernels().matrix_parts() > 0
 
 
 def peak_gflops(clock: Callable[[], float], rounds: int = 12) -> float:

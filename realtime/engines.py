@@ -53,13 +53,14 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
 def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:
     """The engine that fits the checkpoint: published networks move the head as well, this project's the face alone."""
-    from engine.flow.backends.native_library import NativeError, library
+    from core.native.compiled_library import NativeError
+    from engine.flow.backends.native_library import flow_kernels
     from engine.flow.flow_network import open_network
     from engine.flow.ours.compact_flow_engine import CompactFlowEngine
     from engine.flow.published.flow_engine import FlowEngine
 
     with suppress(NativeError):  # without a compiler NumPy does it
-        library()  # compiled here, in the time of preparing, and not with the first frame
+        flow_kernels()  # compiled here, in the time of preparing, and not with the first frame
     network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
     if network.head_motion:
         return FlowEngine(avatar, network, options.flow, options.head_pose, NeckBend(avatar.rig.neck, avatar.rig.rest))

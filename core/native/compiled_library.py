@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,10 @@ def loaded(source: Path, folder: Path, expects: str) -> ctypes.CDLL:
     """
     if reason := missing():
         raise NativeError(f"native kernels: {reason}")
-    return _try(built(source, folder, expects), expects)
+    return _opened(built(source, folder, lambda path: _opened(path, expects)), expects)
 
 
-def _try(path: Path, expects: str) -> ctypes.CDLL:
+def _opened(path: Path, expects: str) -> ctypes.CDLL:
     """Whatever a compiler says it did, only what can be loaded is a library. Raises NativeError."""
     try:
         library = ctypes.CDLL(str(path))
@@ -69,9 +70,10 @@ def _try(path: Path, expects: str) -> ctypes.CDLL:
     return library
 
 
-def built(source: Path, folder: Path, expects: str) -> Path:
+def built(source: Path, folder: Path, check: Callable[[Path], object]) -> Path:
     """The compiled kernels: kept in `folder` from an earlier start, or compiled now, and then kept if that can be.
-    Nothing is returned that another user could have put there, or that is no longer what the compiler wrote."""
+    Nothing is returned that another user could have put there, or that is no longer what the compiler wrote; nothing is
+    kept over which `check` raises."""
     command = [str(compiler()), *_FLAGS]
     facts = "\n".join([source.read_text(), *command, _version(command[0]), _processor()])
     stem = f"{source.stem}-{_digest(facts.encode())}"
@@ -81,7 +83,7 @@ def built(source: Path, folder: Path, expects: str) -> Path:
     log.info("compiling %s, once", source.name)
     own = temporary_folder() / f"{stem}.so"
     _compile(command, source, own)
-    _try(own, expects)
+    check(own)
     content = own.read_bytes()
     path = folder / f"{stem}-{_digest(content)}.so"
     stays = keep(path, lambda partial: partial.write_bytes(content), "the compiled native library")

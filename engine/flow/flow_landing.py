@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.flow.backends.native_library import NativeError, library, pointer, thread_count
+from core.native.compiled_library import NativeError, pointer
+from engine.flow.backends.native_library import flow_kernels, thread_count
 
 
 class FlowLanding:
@@ -85,7 +86,7 @@ class _NativeSplat:
     def where_possible(*tables: Any) -> "_NativeSplat | None":
         """None where there is no compiler."""
         try:
-            return _NativeSplat(library().splat_flow, *tables)
+            return _NativeSplat(flow_kernels().splat_flow, *tables)
         except NativeError:
             return None
 

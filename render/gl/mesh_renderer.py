@@ -22,7 +22,7 @@ from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, is_closed
 from render.mesh.openings import Openings, faces_in_boxes
 from render.mesh.surface_normals import Outlines
-from render.native.painter import PaintedView, Painter, can_paint, library
+from render.native.painter import PaintedView, Painter, can_paint, compiled_painter
 
 if TYPE_CHECKING:
     import moderngl
@@ -88,7 +88,7 @@ class MeshRenderer:
         self._painted_for: RenderTarget | None = None
         self._painter: Painter | None = None
         if self._software and detail is not None and has_screen_order() and can_paint(self._gpu.layout):
-            compiled = library()
+            compiled = compiled_painter()
             if compiled is not None:
                 closed = {first for first, is_so in self._closed.items() if is_so}
                 self._painter = Painter(

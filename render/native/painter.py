@@ -101,7 +101,7 @@ class _Work(ctypes.Structure):
 
 
 @functools.cache
-def library(folder: Path | None = None) -> ctypes.CDLL | None:
+def compiled_painter(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled painter; None, and a line in the log, where it cannot be had: OpenGL draws then."""
     try:
         found = loaded(SOURCE, folder or cache_folder("native"), "is_quick")

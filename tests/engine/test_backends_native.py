@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from scipy.sparse import random as random_sparse
 from torch.nn import functional as F
 
+from core.native import compiled_library
+from core.native.compiled_library import NativeError, built, missing, pointer
 from core.networks.alignment import aligned
 from engine.flow.backends import native_library
 from engine.flow.backends.backend import CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.native import NativeBackend
-from engine.flow.backends.native_library import NativeError, Plan, Scratch, library, missing, pointer
+from engine.flow.backends.native_library import Plan, Scratch, flow_kernels
 from engine.flow.backends.native_motion import NativeMotion, Winograd, affine, run_taps, style_weights
 from engine.flow.backends.native_packing import packed, square_taps, tap_weights, winograd_weights
 from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets
@@ -50,7 +52,7 @@ def test_winograd_equals_direct_convolution(size: int, c_in: int, c_out: int) ->
     weight, bias = torch.randn(c_out, c_in, 3, 3) / np.sqrt(9 * c_in), torch.randn(c_out)
     style, scale = torch.rand(c_in) + 0.5, torch.rand(c_out) + 0.5
     scratch = Scratch()
-    conv = Winograd(library(), scratch, winograd_weights(weight), bias.numpy(), size)
+    conv = Winograd(flow_kernels(), scratch, winograd_weights(weight), bias.numpy(), size)
     scratch.allocate()
     x, out = random_picture(size, c_in), aligned(size, size, c_out)
     conv(x, out, style.numpy(), scale.numpy())
@@ -60,7 +62,7 @@ def test_winograd_equals_direct_convolution(size: int, c_in: int, c_out: int) ->
 
 
 def matrix_unit() -> bool:
-    return missing() is None and library().matrix_parts() > 0
+    return missing() is None and flow_kernels().matrix_parts() > 0
 
 
 needs_matrix_unit = pytest.mark.skipif(not matrix_unit(), reason="this processor has no AMX")
@@ -73,7 +75,7 @@ def test_matrix_unit_equals_direct_convolution(size: int, c_in: int, c_out: int)
     torch.manual_seed(size)
     weight, bias = torch.randn(c_out, c_in, 3, 3) / np.sqrt(9 * c_in), torch.randn(c_out)
     style, scale = torch.rand(c_in) + 0.5, torch.rand(c_out) + 0.5
-    split = SplitPicture(library())
+    split = SplitPicture(flow_kernels())
     conv = SplitSame(split, square_taps(weight), bias.numpy(), size)
     split.allocate()
     split._buffer.fill(np.nan)  # what an earlier picture left there
@@ -87,7 +89,7 @@ def test_matrix_unit_equals_direct_convolution(size: int, c_in: int, c_out: int)
 @needs_matrix_unit
 def test_matrix_unit_strided_convolution_of_a_filtered_picture() -> None:
     weight, bias = torch.randn(128, 64, 3, 3) / 24, torch.randn(128)
-    kernels, scratch, split = library(), Scratch(), SplitPicture(library())
+    kernels, scratch, split = flow_kernels(), Scratch(), SplitPicture(flow_kernels())
     scratch.wish(40 * 64)
     scratch.allocate()
     split.wish(17, 64, phases=2)
@@ -111,7 +113,9 @@ def test_filter_equals_the_network_s(pad: int, stride: int, gain: float) -> None
     expected = filter_2d(channels_first(x), fir_kernel(gain**2), (pad, pad), stride)[0].permute(1, 2, 0).numpy()
     out = aligned(*expected.shape)
     numbers = [ctypes.c_long(n) for n in (17, len(out), 64, pad, stride)]
-    library().filter_picture(pointer(x), None, None, pointer(out), *numbers, ctypes.c_float(gain), scratch.pointers)
+    flow_kernels().filter_picture(
+        pointer(x), None, None, pointer(out), *numbers, ctypes.c_float(gain), scratch.pointers
+    )
     np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
@@ -120,7 +124,7 @@ def test_taps_equal_strided_convolution() -> None:
     x, out = random_picture(17, 64), aligned(8, 8, 128)
     offsets = np.array([i * 17 * 64 + j * 64 for i in range(3) for j in range(3)], np.int64)
     weights = tap_weights([weight[:, :, i, j] for i in range(3) for j in range(3)])
-    run_taps(library(), x, weights, out, (8, 8), (2 * 17 * 64, 2 * 64), (8 * 128, 128), offsets)
+    run_taps(flow_kernels(), x, weights, out, (8, 8), (2 * 17 * 64, 2 * 64), (8 * 128, 128), offsets)
     expected = F.conv2d(channels_first(x), weight, stride=2)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(out, expected, atol=2e-4)
 
@@ -220,9 +224,9 @@ def test_several_threads_may_ask_at_once() -> None:
 def test_a_plan_does_nothing_until_it_is_run() -> None:
     x, y = np.arange(6, dtype=np.float32), np.zeros(6, np.float32)
     summand = np.ones(6, np.float32)
-    plan = Plan(library(), lambda: style_weights(library(), x, y, summand=summand))
+    plan = Plan(flow_kernels(), lambda: style_weights(flow_kernels(), x, y, summand=summand))
     other = np.zeros(6, np.float32)
-    style_weights(library(), x, other, x)  # what is called beside it is done at once
+    style_weights(flow_kernels(), x, other, x)  # what is called beside it is done at once
     np.testing.assert_array_equal(other, x * x)
     assert not y.any()
     plan()
@@ -237,9 +241,9 @@ def test_affine_and_demodulation(rows: int, columns: int) -> None:
     rng = np.random.default_rng(rows)
     matrix, x = rng.random((rows, columns), np.float32), rng.standard_normal(columns).astype(np.float32)
     bias, y = rng.standard_normal(rows).astype(np.float32), np.zeros(rows, np.float32)
-    affine(library(), matrix, x, bias, y)
+    affine(flow_kernels(), matrix, x, bias, y)
     np.testing.assert_allclose(y, matrix @ x + bias, atol=1e-4)
-    affine(library(), matrix, x, None, y)
+    affine(flow_kernels(), matrix, x, None, y)
     np.testing.assert_allclose(y, 1 / np.sqrt(matrix @ (x * x)), rtol=1e-5)
 
 
@@ -249,24 +253,29 @@ def test_other_channel_counts_are_refused() -> None:
 
 
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native_library, "compiler", lambda: None)
+    monkeypatch.setattr(compiled_library, "compiler", lambda: None)
     assert "no C compiler" in (NativeBackend().missing() or "")
     with pytest.raises(NativeError, match="no C compiler"):
-        library(Path("/nowhere"))
+        flow_kernels(Path("/nowhere"))
 
 
 def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(native_library, "_FLAGS", ("--no-such-flag",))
+    monkeypatch.setattr(compiled_library, "_FLAGS", ("--no-such-flag",))
     with pytest.raises(NativeError, match="refuses them") as caught:
-        library(tmp_path)
+        flow_kernels(tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("*.so"))
 
 
+def _built(folder: Path) -> Path:
+    """The kernels' library, whatever the compiler wrote."""
+    return built(native_library.SOURCE, folder, lambda _: None)
+
+
 def test_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    first = native_library._built(tmp_path)
-    monkeypatch.setattr(native_library.subprocess, "run", _only_version(native_library.subprocess.run))
-    assert native_library._built(tmp_path) == first
+    first = _built(tmp_path)
+    monkeypatch.setattr(compiled_library.subprocess, "run", _only_version(compiled_library.subprocess.run))
+    assert _built(tmp_path) == first
 
 
 def _only_version(run: Any) -> Any:
@@ -291,25 +300,25 @@ def test_a_library_that_others_could_have_written_is_not_loaded(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "native"
-    first = native_library._built(folder)
+    first = _built(folder)
     assert first.parent == folder
     folder.chmod(0o777)
-    apart = native_library._built(folder)
+    apart = _built(folder)
     assert apart.parent != folder
     assert apart.read_bytes() == first.read_bytes()
     assert f"not loaded, because others may write {folder} (mode 0777)" in caplog.text
     folder.chmod(0o700)
     first.chmod(0o666)
-    assert native_library._built(folder) == first, "the file alone was wrong: it is written anew"
+    assert _built(folder) == first, "the file alone was wrong: it is written anew"
     assert first.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.usefixtures("quick_compiler")
 def test_a_damaged_library_is_compiled_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = native_library._built(tmp_path / "native")
+    first = _built(tmp_path / "native")
     whole = first.read_bytes()
     first.write_bytes(whole[:-1])
-    assert native_library._built(tmp_path / "native") == first
+    assert _built(tmp_path / "native") == first
     assert first.read_bytes() == whole
     assert "it is damaged" in caplog.text
 
@@ -317,13 +326,13 @@ def test_a_damaged_library_is_compiled_again(tmp_path: Path, caplog: pytest.LogC
 def test_the_library_works_without_a_cache(tmp_path: Path) -> None:
     place = tmp_path / "native"
     place.write_text("a file where the folder would be")
-    assert library(place).winograd_scratch(ctypes.c_long(8), ctypes.c_long(64)) > 0
+    assert flow_kernels(place).winograd_scratch(ctypes.c_long(8), ctypes.c_long(64)) > 0
 
 
 def test_loading_the_library_leaves_small_numbers_alone() -> None:
     """Some compilers' fast arithmetic changes the processor's state for everybody: subnormal numbers become zero."""
     program = (
-        "import numpy as np; from engine.flow.backends.native_library import library; library(); "
+        "import numpy as np; from engine.flow.backends.native_library import flow_kernels; flow_kernels(); "
         "assert (np.array([2.3e-308]) / 4)[0] > 0, 'subnormal numbers are flushed to zero'"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)

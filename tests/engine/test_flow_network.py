@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from core.native.compiled_library import missing
 from engine.flow.backends import native_store
 from engine.flow.backends.backend import eager_sample
 from engine.flow.backends.compiled import Sample
-from engine.flow.backends.native_library import library, missing
+from engine.flow.backends.native_library import flow_kernels
 from engine.flow.backends.native_motion import PackedWeights
 from engine.flow.backends.native_packing import packed
 from engine.flow.backends.native_store import StoredNetwork
@@ -144,7 +145,9 @@ def test_only_the_latest_few_are_kept(tmp_path: Path) -> None:
 def packed_network() -> StoredNetwork:
     torch.manual_seed(0)
     live = MotionNetwork(FaceNetwork(WIDE).eval().requires_grad_(False), picture(0, 16))
-    return StoredNetwork(packed(live, for_matrix_unit=library().matrix_parts() > 0), eager_sample(live), released=True)
+    return StoredNetwork(
+        packed(live, for_matrix_unit=flow_kernels().matrix_parts() > 0), eager_sample(live), released=True
+    )
 
 
 def damaged(what: str) -> StoredNetwork:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
 from core.camera import PUBLISHED_INTRINSICS, look_at
-from engine.flow.backends.native_library import missing
+from core.native.compiled_library import missing
 from engine.flow.network.layers import identity_grid
 from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
 from engine.flow.published.published_retarget import PublishedRetarget

@@ -34,7 +34,7 @@ def compiled(tmp_path_factory):
         pytest.fail(f"there is a compiler, but it does not take painter.c: {error}")
     if not quick:
         pytest.skip("the processor has no AVX2")
-    found = painter.library()
+    found = painter.compiled_painter()
     assert found is not None
     return found
 
@@ -48,7 +48,7 @@ def both(ctx, compiled, monkeypatch):
     def draw(mesh, view=FRONT, *, looks=None, backdrop=None, vertices=None, pose=None):
         pictures = []
         for found in (compiled, None):
-            monkeypatch.setattr(mesh_renderer, "library", lambda found=found: found)
+            monkeypatch.setattr(mesh_renderer, "compiled_painter", lambda found=found: found)
             renderer = MeshRenderer(ctx, mesh, looks, detail=1e-6)
             if vertices is not None:
                 renderer.set_vertices(vertices)
@@ -122,7 +122,7 @@ def test_no_pixel_is_missing_between_faces(both, sphere):
 
 
 def test_a_moving_head_leaves_nothing_behind(ctx, compiled, sphere, monkeypatch):
-    monkeypatch.setattr(mesh_renderer, "library", lambda: compiled)
+    monkeypatch.setattr(mesh_renderer, "compiled_painter", lambda: compiled)
     mesh = replace(sphere(), materials=(Material("white", (1, 1, 1, 1)),))
     kept, backdrop = MeshRenderer(ctx, mesh, detail=1e-6), Backdrop(ctx)
     targets = [RenderTarget(ctx, SIZE, SIZE) for _ in range(2)]
@@ -166,7 +166,7 @@ def test_only_opaque_smooth_heads_are_painted(toy_head):
 def test_without_a_compiler_opengl_draws_and_the_log_says_why(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("core.native.compiled_library.compiler", lambda: None)
     with caplog.at_level(logging.INFO):
-        assert painter.library.__wrapped__(tmp_path) is None
+        assert painter.compiled_painter.__wrapped__(tmp_path) is None
     assert "no C compiler found" in caplog.text
     assert "OpenGL's software rasteriser" in caplog.text
 
@@ -174,15 +174,15 @@ def test_without_a_compiler_opengl_draws_and_the_log_says_why(tmp_path, monkeypa
 def test_a_processor_that_is_too_slow_for_it_is_left_to_opengl(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(painter, "loaded", lambda *_: SimpleNamespace(is_quick=lambda: 0))
     with caplog.at_level(logging.INFO):
-        assert painter.library.__wrapped__(tmp_path) is None
+        assert painter.compiled_painter.__wrapped__(tmp_path) is None
     assert "AVX2" in caplog.text
 
 
 def test_compiled_once_for_a_folder(compiled, tmp_path):
-    assert isinstance(painter.library.__wrapped__(tmp_path), ctypes.CDLL)
+    assert isinstance(painter.compiled_painter.__wrapped__(tmp_path), ctypes.CDLL)
     (first,) = tmp_path.glob("painter-*.so")
     written = first.stat().st_mtime_ns
-    assert isinstance(painter.library.__wrapped__(tmp_path), ctypes.CDLL)
+    assert isinstance(painter.compiled_painter.__wrapped__(tmp_path), ctypes.CDLL)
     assert first.stat().st_mtime_ns == written
     assert first.stat().st_mode & 0o077 == 0
 
@@ -200,5 +200,5 @@ def test_a_compiler_that_does_not_do_its_work_leaves_nothing_and_opengl_draws(tm
     compiler.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && printf '\\377' && exit 0\n{script}\n")
     compiler.chmod(0o755)
     monkeypatch.setattr("core.native.compiled_library.compiler", lambda: str(compiler))
-    assert painter.library.__wrapped__(tmp_path) is None
+    assert painter.compiled_painter.__wrapped__(tmp_path) is None
     assert not list(tmp_path.glob("painter-*.so"))

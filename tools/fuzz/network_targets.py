@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from core.errors import InputError
+from core.native.compiled_library import missing
 from core.networks.engine_cache import CacheEntry
 from engine.expression.expression_features import FEATURE_COUNT, SECTIONS
 from engine.expression.expression_prior import ExpressionPrior, PriorWeights, reduced_count, write_weights
 from engine.flow.backends import native_store
 from engine.flow.backends.backend import eager_sample
-from engine.flow.backends.native_library import library, missing
+from engine.flow.backends.native_library import flow_kernels
 from engine.flow.backends.native_packing import packed
 from engine.flow.backends.native_store import StoredNetwork
 from engine.flow.network.checkpoint import load_checkpoint, save_checkpoint
@@ -78,7 +79,9 @@ def _load_training(path: Path) -> None:
 @cache
 def _packed() -> StoredNetwork:
     live = MotionNetwork(_network(_WIDE).requires_grad_(False), torch.zeros(1, 4, 8, 8))
-    return StoredNetwork(packed(live, for_matrix_unit=library().matrix_parts() > 0), eager_sample(live), released=True)
+    return StoredNetwork(
+        packed(live, for_matrix_unit=flow_kernels().matrix_parts() > 0), eager_sample(live), released=True
+    )
 
 
 def _packed_seeds(folder: Path) -> list[Path]:

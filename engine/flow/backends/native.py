@@ -1,9 +1,10 @@
 """The backend of this project's own kernels: packs the live graph's weights for them."""
 
+from core.native.compiled_library import NativeError, missing
 from engine.flow.backends.backend import CompileRequest
 from engine.flow.backends.compiled import BackendError, OtherSizesError
 from engine.flow.backends.native_layout import PANEL
-from engine.flow.backends.native_library import NativeError, library, missing
+from engine.flow.backends.native_library import flow_kernels
 from engine.flow.backends.native_motion import NativeMotion
 from engine.flow.backends.native_packing import packed
 
@@ -30,7 +31,7 @@ class NativeBackend:
                 f"got widths {sorted(widths)}; use --backend openvino"
             )
         try:
-            kernels = library()
+            kernels = flow_kernels()
             for_matrix_unit = self._matrix_unit and kernels.matrix_parts() > 0
             return NativeMotion(packed(request.network, for_matrix_unit=for_matrix_unit), kernels)
         except NativeError as error:

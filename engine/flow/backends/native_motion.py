@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.native.compiled_library import NativeError, pointer
 from core.networks.alignment import aligned
 from engine.flow.backends.compiled import MotionFields
 from engine.flow.backends.native_layout import PANEL
-from engine.flow.backends.native_library import NativeError, Plan, Scratch, pointer
+from engine.flow.backends.native_library import Plan, Scratch
 from engine.flow.backends.native_split import Filtering, SplitConv, SplitPicture, SplitSame, strided_offsets
 
 Array = NDArray[np.float32]

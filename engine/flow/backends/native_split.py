@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from core.native.compiled_library import pointer
 from core.networks.alignment import aligned
-from engine.flow.backends.native_library import Scratch, pointer
+from engine.flow.backends.native_library import Scratch
 
 Array = NDArray[np.float32]
 _AT_ONCE = 32  # positions that the kernel reads beyond the last one wanted

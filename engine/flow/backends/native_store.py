@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from core.array_checks import expect
 from core.errors import InputError
+from core.native.compiled_library import NativeError
 from core.networks.engine_cache import CacheEntry
 from core.untrusted import parse_json
 from engine.flow.backends import native_library
 from engine.flow.backends.compiled import EXACT, GRAPH_VERSION, BackendError, Sample, SelectedBackend, measured
 from engine.flow.backends.native_layout import check_layout
-from engine.flow.backends.native_library import NativeError
 from engine.flow.backends.native_motion import NativeMotion, PackedWeights
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def _placed(values: NDArray[np.float32], name: str, place: dict[str, Any]) -> ND
 def started(network: StoredNetwork) -> SelectedBackend:
     """The stored network at work, proven on its sample. Raises BackendError where the result is not eager's."""
     try:
-        run = NativeMotion(network.weights, native_library.library())
+        run = NativeMotion(network.weights, native_library.flow_kernels())
     except NativeError as error:
         raise BackendError(f"--backend native: {error}") from error
     proof = measured(run, [network.sample])
@@ -151,7 +151,7 @@ def started(network: StoredNetwork) -> SelectedBackend:
 def _matrix_parts() -> int:
     """What the weights are packed for: the folder may be shared between machines."""
     try:
-        return int(native_library.library().matrix_parts())
+        return int(native_library.flow_kernels().matrix_parts())
     except NativeError:
         return 0
 

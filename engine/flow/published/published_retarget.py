@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
+from core.native.compiled_library import NativeError, pointer
 from core.networks.alignment import aligned
-from engine.flow.backends.native_library import NativeError, library, pointer
+from engine.flow.backends.native_library import flow_kernels
 
 PUBLISHED_SMOOTHING = 0.6
 PUBLISHED_ROUNDS = 5
@@ -75,7 +76,7 @@ class _SparseProduct:
         self._rows = self._matrix.shape[0]
         self._kernel: Callable[..., object] | None = None
         try:
-            self._kernel = library().sparse_product
+            self._kernel = flow_kernels().sparse_product
         except NativeError:
             return
         arrays = self._matrix.indptr.astype(np.int32), self._matrix.indices.astype(np.int32), self._matrix.data
