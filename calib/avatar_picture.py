@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from calib.framing import avatar_view
@@ -42,9 +43,17 @@ def save_picture(avatar: Avatar, path: Path) -> None:
         pixels = camera.project(transform_points(look_at((0.0, 0.0, 8.0)), points.astype(np.float64)))
         for x, y in pixels:
             cv2.circle(picture, (round(float(x)), round(float(y))), radius, color, -1, cv2.LINE_AA)
-    encoded, content = cv2.imencode(path.suffix, picture)
+    write_picture(path, picture, str(path))
+
+
+def write_picture(path: Path, bgr: NDArray[np.uint8], name: str) -> None:
+    """Write a picture [H, W, 3] as the ending of `path` says, whole or not at all; missing folders are made.
+
+    Raises InputError, which begins with `name`, where it cannot be encoded, and where the system refuses it.
+    """
+    encoded, content = cv2.imencode(path.suffix, bgr)
     if not encoded:
-        raise InputError(f"{path}: the picture cannot be encoded; name a .png")
+        raise InputError(f"{name}: the picture cannot be encoded; name a .png")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:

@@ -220,16 +220,9 @@ def _tell(options: RigOptions, report: "RigReport", count: int) -> None:
 
 
 def _save_sheet(path: Path, shapes: "HeadShapes", report: "RigReport") -> None:
-    import cv2
-
+    from calib.avatar_picture import write_picture
     from realtime.rig.sheet import draw_sheet
 
     picture = draw_sheet(shapes, frozenset(shape.name for shape in report.doubtful))
-    encoded, content = cv2.imencode(path.suffix, picture[..., ::-1])
-    if not encoded:
-        raise InputError(f"--sheet {path}: the picture cannot be encoded; name a .png")
-    with writing_to(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_bytes(content.tobytes())
+    write_picture(path, picture[..., ::-1], f"--sheet {path}")
     console.print(f"sheet: {path}")

@@ -85,9 +85,10 @@ class RangeOfMotion:
     @property
     def seconds_left(self) -> int:
         """Of the present step, rounded up, if nothing is held before; 0 when all is done."""
-        if self.done or math.isnan(self._began_s):
-            return 0 if self.done else math.ceil(STEPS[0].seconds)
-        return math.ceil(STEPS[self._number].seconds - (self._now_s - self._began_s) - 1e-6)
+        if self.done:
+            return 0
+        passed_s = 0.0 if math.isnan(self._began_s) else self._now_s - self._began_s
+        return math.ceil(STEPS[self._number].seconds - passed_s - 1e-6)
 
     @property
     def done(self) -> bool:
