@@ -71,6 +71,7 @@ class FaceObservation:
         T_camera_head: [4, 4] float64 rigid head pose.
         scores: [52] float32 the tracker's own ARKit-named coefficients, 0..1, in the order of
             `capture.face.face_tracker.SCORE_NAMES`.
+        depth_measured: whether the landmarks rest on a depth camera's readings.
     """
 
     frame: RgbdFrame
@@ -80,6 +81,7 @@ class FaceObservation:
     landmarks_m: NDArray[np.float32]
     T_camera_head: NDArray[np.float64]
     scores: NDArray[np.float32]
+    depth_measured: bool = False
 
     @property
     def timestamp_s(self) -> float:

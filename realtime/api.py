@@ -35,6 +35,7 @@ from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import FramePipeline
+from realtime.session.reader import RecordedMotion, SessionReader, read_motion
 from realtime.threads.timing import SectionTimes
 from render.window.viewer import Viewer
 
@@ -50,12 +51,15 @@ __all__ = [
     "MotionEngine",
     "MotionOptions",
     "PreparationOptions",
+    "RecordedMotion",
     "RgbdFrame",
     "RgbdSource",
+    "SessionReader",
     "animate",
     "make_engine",
     "open_source",
     "prepare_avatar",
+    "read_motion",
 ]
 
 

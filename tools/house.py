@@ -58,6 +58,7 @@ ROOMS = (
     "engine.training.flow",
     "engine.training",
     "realtime.threads",
+    "realtime.session",
     "realtime.recording",
     "realtime.live",
     "realtime.rig",

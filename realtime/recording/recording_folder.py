@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 
 from core.errors import InputError
 from core.writable import reason_of
+from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
+from realtime.session.folder_names import POSES_NAME as POSES_NAME
+from realtime.session.folder_names import PREVIEW_NAME as PREVIEW_NAME
+from realtime.session.folder_names import partial_of as partial_of
 
-ANIMATION_NAME = "animation.npz"
-PREVIEW_NAME = "preview.mp4"
-POSES_NAME = "poses.partial"
 LOCK_NAME = "recording.lock"
 NAMES = (ANIMATION_NAME, PREVIEW_NAME)
 SYNC_S = 1.0  # a power cut loses no more than this
@@ -30,11 +31,6 @@ class RecordingError(InputError):
     @staticmethod
     def of(path: Path, error: Exception) -> RecordingError:
         return RecordingError(f"{path}: cannot be written ({reason_of(error)}); make room or record elsewhere")
-
-
-def partial_of(path: Path) -> Path:
-    """Where a recording's file stands until it is whole."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 class RecordingFolder:

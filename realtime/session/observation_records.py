@@ -1,0 +1,133 @@
+"""`observations.npy`: everything an engine was given, in order, so that giving it again gives the same poses.
+
+A record is one observation of the tracker (`core.frame.FaceObservation` without its picture) and what held while it was
+answered: the driver's gains, and whether the head followed. A record of the kind NEUTRAL comes before the first frame
+that was answered with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.expression_units import SCORE_NAMES, UNIT_COUNT
+from core.face_regions import ALL_LANDMARKS
+from core.frame import FaceObservation, RgbdFrame
+from realtime.session.folder_names import OBSERVATIONS_NAME, there
+from realtime.session.record_file import records_of
+
+
+class Kind(IntEnum):
+    """What a record of `observations.npy` is."""
+
+    FRAME = 0
+    """A frame of the camera."""
+    SILENCE = 1
+    """No frame came, and the avatar was eased to rest: the frame before, without its face."""
+    NEUTRAL = 2
+    """The driver's neutral face, from the next record on."""
+
+
+OBSERVATION: Final = np.dtype(
+    [
+        ("kind", "u1"),
+        ("tracked", "?"),
+        ("depth_measured", "?"),
+        ("head_follows", "?"),
+        ("index", "<i8"),
+        ("timestamp_s", "<f8"),
+        ("confidence", "<f8"),
+        ("T_camera_head", "<f8", (4, 4)),
+        ("gains", "<f8", (UNIT_COUNT,)),
+        ("scores", "<f4", (len(SCORE_NAMES),)),
+        ("landmarks_px", "<f4", (ALL_LANDMARKS, 2)),
+        ("landmarks_m", "<f4", (ALL_LANDMARKS, 3)),
+    ]
+)
+"""One record; names, shapes and units as in `FaceObservation`."""
+
+_NUMBERS = ("timestamp_s", "confidence", "T_camera_head", "gains", "scores", "landmarks_px", "landmarks_m")
+_LARGEST = 1e7  # of pixels, metres, seconds since a machine started: nothing that was recorded is larger
+_BLOCK = 256  # records looked through at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What an engine had been told of the driver when it answered a frame.
+
+    Attributes:
+        neutral: the driver's neutral face; None where there was none yet.
+        gains: [52] float64, or [0] of engines without units.
+        head_follows: whether the avatar turned with the driver.
+    """
+
+    neutral: FaceObservation | None
+    gains: NDArray[np.float64]
+    head_follows: bool
+
+
+def record_of(observation: FaceObservation, kind: Kind, calibration: Calibration) -> NDArray[np.void]:
+    """[] one OBSERVATION."""
+    record = np.zeros((), OBSERVATION)
+    record["kind"], record["tracked"] = kind, observation.tracked
+    record["depth_measured"], record["head_follows"] = observation.depth_measured, calibration.head_follows
+    record["index"], record["timestamp_s"] = observation.frame.index, observation.timestamp_s
+    record["confidence"], record["T_camera_head"] = observation.confidence, observation.T_camera_head
+    record["gains"] = calibration.gains if len(calibration.gains) else 1.0
+    record["scores"] = observation.scores
+    record["landmarks_px"], record["landmarks_m"] = observation.landmarks_px, observation.landmarks_m
+    return record
+
+
+def observation_of(record: NDArray[np.void], frame: RgbdFrame) -> FaceObservation:
+    """What was seen, as if it had been seen in `frame`."""
+    return FaceObservation(
+        frame,
+        bool(record["tracked"]),
+        float(record["confidence"]),
+        np.array(record["landmarks_px"], np.float32),
+        np.array(record["landmarks_m"], np.float32),
+        np.array(record["T_camera_head"], np.float64),
+        np.array(record["scores"], np.float32),
+        bool(record["depth_measured"]),
+    )
+
+
+def read_observations(folder: Path) -> NDArray[Any]:
+    """[T] OBSERVATION, those that are sound and in the order of time, left on the disk until they are looked at; empty
+    where the session has none. Raises InputError."""
+    path = there(folder / OBSERVATIONS_NAME)
+    if path is None:
+        return np.zeros(0, OBSERVATION)
+    records = records_of(path, OBSERVATION)
+    return records[: sound_count(records)]
+
+
+def sound_count(records: NDArray[Any]) -> int:
+    """How many records there are before the first that cannot be: after a power cut a file may end in zeros."""
+    last_s = -np.inf
+    for start in range(0, len(records), _BLOCK):
+        block = np.array(records[start : start + _BLOCK])
+        whole = np.ones(len(block), bool)
+        for name in _NUMBERS:
+            numbers = block[name].reshape(len(block), -1)
+            with np.errstate(invalid="ignore"):
+                whole &= (np.abs(numbers) <= _LARGEST).all(axis=1)  # false for NaN
+        whole &= block["kind"] <= max(Kind)
+        for name in ("tracked", "depth_measured", "head_follows"):
+            whole &= block[name].view(np.uint8) <= 1
+        whole &= (block["T_camera_head"][:, 3] == (0, 0, 0, 1)).all(axis=1)
+        whole &= block["index"] >= 0
+        whole &= block["tracked"] | (block["kind"] != Kind.NEUTRAL)
+        timed = np.flatnonzero(block["kind"] != Kind.NEUTRAL)  # a neutral is from earlier
+        times = block["timestamp_s"][timed]
+        whole[timed] &= np.diff(times, prepend=last_s) > 0
+        if not whole.all():
+            return start + int(np.argmin(whole))
+        last_s = times[-1] if len(times) else last_s
+    return len(records)

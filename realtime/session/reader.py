@@ -1,0 +1,133 @@
+"""A session read back: its motion, what the tracker saw, what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.face_motion import MotionTrack
+from core.source import DeviceState
+from realtime.session.folder_names import ANIMATION_NAME, MANIFEST_NAME, MOTION_NAME, partial_of
+from realtime.session.manifest import AvatarNamed, Event, Gap, Manifest, read_manifest
+from realtime.session.motion_file import read_motion_file, read_track
+from realtime.session.observation_records import read_observations
+
+_FRAMES_MISSED = 3  # so many in a row, and no less than a sixth of a second, are a gap
+_GAP_S = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class SessionReader:
+    """A session's folder, whether it ended in order, goes on at this moment or was killed; opened by `open`.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it says of itself.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(folder: Path | str) -> SessionReader:
+        """Raises InputError where there is no session."""
+        folder = Path(folder)
+        if not is_session(folder):
+            told = "; it is a recording of an older version" if _holds_recording(folder) else ""
+            raise InputError(f"{folder}: expected the folder of a session, found no {MANIFEST_NAME} in it{told}")
+        return SessionReader(folder, read_manifest(folder))
+
+    @property
+    def avatar(self) -> AvatarNamed:
+        return self.manifest.avatar
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return self.manifest.events
+
+    @cached_property
+    def motion(self) -> MotionTrack:
+        """What the face did. Raises InputError where the session has none, or it is damaged."""
+        if (track := read_track(self.folder)) is None:
+            raise InputError(f"{self.folder}: holds no motion ({MOTION_NAME}); record it again")
+        return track
+
+    @cached_property
+    def observations(self) -> NDArray[Any]:
+        """[T] `observation_records.OBSERVATION`, left on the disk until they are looked at. Raises InputError."""
+        return read_observations(self.folder)
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Times without frames, with what the source was doing."""
+        if self.manifest.complete:
+            return self.manifest.gaps
+        track = read_track(self.folder)
+        return () if track is None else gaps_between(track.timestamps_s[track.tracked], self.manifest)
+
+
+def gaps_between(frame_times_s: NDArray[np.float64], manifest: Manifest) -> tuple[Gap, ...]:
+    """Where frames with these timestamps [T] are so far apart that some are missing."""
+    longest_s = max(_GAP_S, _FRAMES_MISSED / manifest.fps if manifest.fps > 0 else 0.0)
+    ends = np.flatnonzero(np.diff(frame_times_s) > longest_s)
+    return tuple(
+        Gap(float(begins), float(ends), _state_between(float(begins), float(ends), manifest.events))
+        for begins, ends in zip(frame_times_s[ends], frame_times_s[ends + 1], strict=True)
+    )
+
+
+def _state_between(from_s: float, to_s: float, events: tuple[Event, ...]) -> str:
+    """The last thing a source is known to have done, or that the user paused."""
+    within = (event for event in events if from_s <= event.time_s <= to_s and event.what in ("state", "pause"))
+    states = [str(event.details.get("state", event.what))[:64] for event in within]
+    return next((state for state in reversed(states) if state != DeviceState.STREAMING.value), "")
+
+
+def is_session(path: Path) -> bool:
+    """Whether `path` is the folder of a session."""
+    try:
+        return (path / MANIFEST_NAME).is_file()
+    except (OSError, ValueError):  # a name too long, a null byte in it
+        return False
+
+
+def _holds_recording(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (ANIMATION_NAME, partial_of(folder / ANIMATION_NAME).name))
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedMotion:
+    """What a face did in a recording, and whom it drove: name and path of the avatar, empty where that is not known."""
+
+    track: MotionTrack
+    avatar_name: str
+    avatar_path: str
+
+
+def read_motion(path: Path | str) -> RecordedMotion:
+    """The motion of a session, given as its folder, its `motion.npz` or its `animation.npz`. Raises InputError."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such session; check the path")
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and path.name != ANIMATION_NAME:
+        track: MotionTrack | None = read_motion_file(path)
+    else:
+        track = read_track(folder)
+    if track is None:
+        raise InputError(
+            f"{path}: expected a session with its motion, found no {MOTION_NAME} there; recordings of older versions "
+            "have none: record it again, or  vfa animate  its driver anew"
+        )
+    if not len(track):
+        raise InputError(f"{path}: not one frame of the session is complete; record it again")
+    if not is_session(folder):
+        return RecordedMotion(track, "", "")
+    avatar = read_manifest(folder).avatar
+    return RecordedMotion(track, avatar.name, avatar.path)
