@@ -10,6 +10,7 @@ import pytest
 
 from calib.avatar import Avatar, prepare_avatar
 from capture.face.face_tracker import FaceTracker
+from capture.synthetic.performer.performance import make_performance
 from capture.synthetic.performer.performer import PerformerSource
 from core.camera import transform_points
 from core.errors import InputError
@@ -251,6 +252,17 @@ def test_a_motion_that_was_kept_moves_the_head_as_it_did(avatar: Avatar, observa
             np.testing.assert_allclose(kept.motion.T_neutral_head, pose.motion.T_neutral_head, atol=1e-6)
     lost = [again.follow(FaceMotion.at_rest(), pose.timestamp_s + step / 30, 0, tracked=False) for step in range(1, 30)]
     assert np.abs(lost[-1].motion.weights).max() < 1e-6
+
+
+def test_eyes_look_where_the_driver_looks(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    engine = ExpressionEngine(avatar)
+    engine.calibrate(observations[0])
+    seen = np.array([engine.animate(observation).motion.gaze.mean(axis=0) for observation in observations])
+    played = make_performance(UNIT_NAMES).weights
+    truth = np.array([gaze_of(played[observation.frame.index]).mean(axis=0) for observation in observations])
+    for axis in range(2):
+        assert np.ptp(truth[:, axis]) > np.radians(5)
+        assert np.corrcoef(truth[:, axis], seen[:, axis])[0, 1] > 0.6
 
 
 def test_engines_without_units_follow_no_motion(avatar: Avatar) -> None:
