@@ -11,8 +11,8 @@ from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import load_canonical_face
-from core.expression_units import UNIT_COUNT
-from core.face_motion import FaceMotion, with_gaze
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
+from core.face_motion import FaceMotion, gaze_of, with_gaze
 from core.frame import FaceObservation
 from core.rigid_motion import rotation_vector
 from engine.expression.expression_features import ExpressionNeutral
@@ -34,6 +34,8 @@ _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
 _LOOKS_DOWN = ("eyeLookDownRight", "eyeLookDownLeft")
+_LOOKS = [number for number, name in enumerate(UNIT_NAMES) if name.startswith("eyeLook")]
+_LOOKS_FARTHER = 1.2  # than the prior says, who errs on the side of the middle
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
 _PARTS_LIPS = ("mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel")
 _LIPS_SHUT, _LIPS_OPEN = 0.02, 0.05  # mouth widths: seen apart by so little they are shut, by so much as the prior says
@@ -132,7 +134,9 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
         follow a gaze downwards are not on their way to shut: the avatar's follow its own."""
-        units = np.clip(self._gains * self._prior.estimate(observation, driver.own, motion), *_WEIGHT_RANGE)
+        units = self._gains * self._prior.estimate(observation, driver.own, motion)
+        units[_LOOKS] *= _LOOKS_FARTHER
+        units = np.clip(units, *_WEIGHT_RANGE)
         measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
         measured -= _LOOKING_DOWN * np.clip(units[self._looks_down], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
@@ -140,6 +144,10 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         return units[:, None], np.stack([-units[self._blinks], np.zeros(2)], axis=1)
+
+    def _gaze(self, _motion: DriverMotion, face: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The prior's: where a depth camera looks, irises measured in space are much less certain, as eyes are wet."""
+        return gaze_of(face[:, 0])
 
     def _shut_lips(self, units: NDArray[np.float64], shut: float) -> None:
         """Take back what parts lips that are seen to be shut: teeth that nobody bares are a worse mistake than a smile

@@ -110,6 +110,10 @@ class FaceEngine(MotionEngine, Generic[Own]):
     def _seen(self, observation: FaceObservation, motion: DriverMotion, driver: Driver[Own]) -> tuple[Array, Array]:
         """`face` and `lids` of the state, as a tracked observation shows them, not smoothed."""
 
+    def _gaze(self, motion: DriverMotion, _face: Array) -> Array:
+        """[2, 2] yaw and pitch of each eye in radians, as a tracked observation shows them, not smoothed."""
+        return motion.gaze
+
     @abstractmethod
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         """[R, 3] the head in this state, avatar units, before neck and pose; a new array each time."""
@@ -174,7 +178,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
                 each.reset()
         motion = measure(observation, driver.neutral)
         face, lids = self._seen(observation, motion, driver)
-        gaze = followed_gaze(motion, self._easing.shown.gaze)
+        gaze = followed_gaze(motion, self._gaze(motion, face), self._easing.shown.gaze)
         turn, shift = head_motion(motion, driver.neutral.T_camera_head, driver.mapping)
         raw = FaceState(face, lids, gaze, turn, shift)
         time_s = observation.timestamp_s
