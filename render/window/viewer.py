@@ -20,6 +20,7 @@ from render.gl.background import TRANSPARENT, Background
 from render.gl.gl_context import OTHERWISE, GlWindow, create_context, is_software, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import RenderTarget
+from render.gl.window_style import WindowStyle
 from render.mesh.looks import PartLook
 from render.window.hud import Hud
 from render.window.side_picture import SidePicture
@@ -47,6 +48,7 @@ class Viewer(Closeable):
         intrinsics: the part of the world that the picture is sure to show.
         looks: surface qualities by part or material name, where the names do not say (`render.mesh.looks`).
         background: what stands behind the head (`render.gl.background`); the studio when left out.
+        style: of the window. One without borders shows no overlays but keys and prompts until key I is pressed.
         vsync: let the window wait for the screen.
         otherwise: see `GlWindow`.
 
@@ -64,6 +66,7 @@ class Viewer(Closeable):
         intrinsics: Intrinsics = PUBLISHED_INTRINSICS,
         looks: Mapping[str, PartLook] | None = None,
         background: Background | None = None,
+        style: WindowStyle | None = None,
         title: str = "vfa-live",
         vsync: bool = True,
         otherwise: str = OTHERWISE,
@@ -75,10 +78,13 @@ class Viewer(Closeable):
             self._ctx = create_context()
             self._resources.callback(release_context, self._ctx)
         else:
-            self._window = self._resources.enter_context(GlWindow(*size, title, vsync=vsync, otherwise=otherwise))
+            self._window = self._resources.enter_context(
+                GlWindow(*size, title, vsync=vsync, style=style, otherwise=otherwise)
+            )
             self._ctx = self._window.ctx
         try:
-            self.controls = ViewerControls(camera or OrbitCamera(), mirror)
+            self._bare = style is not None and style.bare
+            self.controls = ViewerControls(camera or OrbitCamera(), mirror, show_hud=not self._bare)
             self._framing = intrinsics
             self._make_current()
             self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
@@ -216,7 +222,7 @@ class Viewer(Closeable):
     def _draw_overlays(self, onto: moderngl.Framebuffer) -> None:
         hud, controls = self._hud, self.controls
         hud.scale = self._window.pixels_per_unit if self._window is not None else 1.0
-        hud.visible = controls.show_hud
+        hud.visible, hud.silent = controls.show_hud, self._bare and not controls.show_hud
         hud.keys = KEY_HELP if controls.show_keys else None
         onto.viewport = (0, 0, *self._scene.size)
         hud.draw(onto, self._scene, mirror=controls.mirror, turned=onto is self._ctx.screen)
@@ -238,6 +244,10 @@ class Viewer(Closeable):
         while self.controls.said:
             self.notify(self.controls.said.popleft())
         return self.controls.take_commands()
+
+    def refused(self) -> list[str]:
+        """What of the window's style the desktop did not give it, a line each."""
+        return [] if self._window is None else self._window.refused()
 
     def prompt(self, text: str) -> None:
         """Show what the person should do now, large, until it is another text or an empty one."""
@@ -273,6 +283,10 @@ class Viewer(Closeable):
         if self._background is TRANSPARENT:
             return self._scene.rgba()
         return self._drawn_again(TRANSPARENT, self._scene.size).rgba()
+
+    def read_still(self) -> NDArray[np.uint8]:
+        """What a picture file of it holds: `read_rgba` where the window is see-through, `read_rgb` otherwise."""
+        return self.read_rgba() if self._background is TRANSPARENT else self.read_rgb()
 
     def read_other_rgb(self, background: Background | None, size: tuple[int, int]) -> NDArray[np.uint8]:
         """The pose last shown before another background and in another width and height: drawn a second time.
