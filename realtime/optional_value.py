@@ -31,7 +31,7 @@ OptionalValue = Annotated[
 
 def refuse_source(option: str, value: str | None) -> None:
     """Raises InputError where what should drive was taken for the option's value: `--audio clip.mp4`."""
-    if value and (os.path.isfile(value) or value.startswith(_SOURCES)):
+    if value and not value.startswith("/dev/") and (os.path.isfile(value) or value.startswith(_SOURCES)):
         raise InputError(
             f"{option} {value}: expected the name of a device, this is something that drives; put it before the option "
             f"or give it as --device {value}"
