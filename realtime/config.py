@@ -5,17 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
 
-from calib.preparation_options import PreparationOptions, Vector
+from calib.preparation_options import PreparationOptions
 from capture.face.networks.answers import TrackerName
 from capture.open_source import Layout, Rotate
-from core.camera import PUBLISHED_EYE, OrbitCamera
 from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
 from realtime.recording.recorder import FilmName
+from realtime.view_options import ViewOptions, VirtualCameraOptions, WindowOptions
 
 EngineName = Literal["auto", "expression", "landmark", "flow"]
 
@@ -90,42 +89,6 @@ class MotionOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewOptions:
-    """Where the avatar is seen from; key P prints what it is in the window. The motion does not depend on it."""
-
-    eye: Vector | None = None
-    """Position of the camera, looking at the origin (published convention: 0 0 8)."""
-
-    translation: Vector | None = None
-    """Shift of the avatar before its camera, in avatar units."""
-
-    size: tuple[int, int] = (960, 720)
-    """Width and height of the picture."""
-
-    def camera(self) -> OrbitCamera:
-        """Raises InputError where nothing can be seen from there."""
-        return OrbitCamera(np.array(self.eye or PUBLISHED_EYE), np.array(self.translation or (0.0, 0.0, 0.0)))
-
-    def check(self) -> None:
-        """Raises InputError."""
-        width, height = self.size
-        if not (64 <= width <= 8192 and 64 <= height <= 8192):
-            raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
-        self.camera()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowOptions(ViewOptions):
-    """The picture, and where the avatar in it is seen from (key P prints that)."""
-
-    headless: bool = False
-    """Render without a window (EGL); use with --record, --report or --seconds."""
-
-    mirror: bool = False
-    """Show the avatar as in a mirror."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class RecordingOptions:
     """What is kept of a session. In the window, key V starts and stops a recording too."""
 
@@ -170,12 +133,15 @@ class LiveOptions(AvatarOptions, MotionOptions):
 
     window: tyro.conf.OmitArgPrefixes[WindowOptions] = field(default_factory=WindowOptions)
 
+    virtual_camera: tyro.conf.OmitArgPrefixes[VirtualCameraOptions] = field(default_factory=VirtualCameraOptions)
+
     recording: tyro.conf.OmitArgPrefixes[RecordingOptions] = field(default_factory=RecordingOptions)
 
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
         self.window.check()
+        self.virtual_camera.check()
         if self.clip is not None and self.device is not None:
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):

@@ -66,7 +66,14 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
             person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
             with (
                 make_tracker() as tracker,
-                Viewer(None, view.size, headless=True, camera=view.camera(), intrinsics=AVATAR_VIEW) as viewer,
+                Viewer(
+                    None,
+                    view.size,
+                    headless=True,
+                    camera=view.camera(),
+                    intrinsics=AVATAR_VIEW,
+                    background=view.backdrop(),
+                ) as viewer,
             ):
                 viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
                 pipeline = FramePipeline(tracker, engine, SectionTimes())
