@@ -60,6 +60,7 @@ ROOMS = (
     "realtime.threads",
     "realtime.recording",
     "realtime.live",
+    "realtime.offline",
     "realtime.rig",
     "realtime",
 )
