@@ -6,8 +6,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from core.errors import SourceError as SourceError
 from core.frame import RgbdFrame
-from core.source_error import SourceError as SourceError
 
 _READ_TIMEOUT_S = 5.0
 

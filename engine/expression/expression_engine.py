@@ -1,6 +1,7 @@
 """The engine that understands the face: a learned prior names what the driver does, the avatar does the same."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +9,12 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import load_canonical_face
 from core.expression_units import UNIT_COUNT
+from core.face_motion import FaceMotion, with_gaze
 from core.frame import FaceObservation
+from core.rigid_motion import rotation_vector
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
 from engine.expression.unit_skin import UnitSkin
@@ -17,8 +22,9 @@ from engine.motion.closing import LipClosing
 from engine.motion.contact import smoothstep
 from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine, FaceState
+from engine.motion.face_mapping import FaceMapping
 from engine.motion.lids import finished
-from engine.motion.protocol import HeadPose
+from engine.motion.protocol import AvatarPose, HeadPose
 from engine.motion.smoothing import OneEuro
 
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
@@ -89,6 +95,34 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         face, shut = np.clip(weights, *_WEIGHT_RANGE), np.clip(weights[self._blinks], *_LID_RANGE)
         lids = np.stack([-shut, np.zeros(2)], axis=1)
         return self._vertices(replace(self._easing.rest, face=face[:, None], lids=lids, gaze=gaze))
+
+    def follow(self, motion: FaceMotion, timestamp_s: float, index: int, tracked: bool = True) -> AvatarPose:
+        """See `MotionEngine.follow`. The head moves as that of an average person would."""
+        mapping = self._average_driver
+        live = self._state_of(motion, mapping) if tracked else self._easing.rest
+        shown = self._easing.step(live, tracked, timestamp_s)
+        shows = self._motion(shown, self._shown_weights(shown), mapping)
+        return self._posed(shown, shows, mapping, timestamp_s, index, tracked)
+
+    @cached_property
+    def _average_driver(self) -> FaceMapping:
+        return FaceMapping(self._rig, load_canonical_face(find_face_model()).points)
+
+    def _state_of(self, motion: FaceMotion, mapping: FaceMapping) -> FaceState:
+        weights, T = with_gaze(np.clip(motion.weights, *_WEIGHT_RANGE), motion.gaze), motion.T_neutral_head
+        lids = np.stack([-np.clip(weights[self._blinks], *_LID_RANGE), np.zeros(2)], axis=1)
+        turn = mapping.rotation @ rotation_vector(T[:3, :3])
+        shift = mapping.scale * mapping.rotation @ T[:3, 3]
+        return FaceState(weights[:, None], lids, motion.gaze, turn[None], shift[None])
+
+    def _named(self, _observation: FaceObservation, shown: FaceState, _tracked: bool) -> NDArray[np.float64]:
+        return self._shown_weights(shown)
+
+    def _shown_weights(self, shown: FaceState) -> NDArray[np.float64]:
+        """[52] with the lids as they are drawn: they are smoothed by a filter of their own."""
+        weights = shown.face[:, 0].copy()
+        weights[self._blinks] = -shown.lids[:, 0]
+        return weights
 
     def _remember(self, neutral: FaceObservation) -> ExpressionNeutral:
         return ExpressionNeutral.of(neutral)

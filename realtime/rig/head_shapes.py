@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calib.avatar import Avatar
-from capture.synthetic.performer.performance import GAZE_REACH_DEG
+from core.face_motion import gaze_of
 from core.mesh import Material, Mesh, MeshPart
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.naming import Target
@@ -97,19 +97,9 @@ def _stood(avatar: Avatar, at_rest: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where((moved > _ELSEWHERE)[:, None], at_rest, avatar.rig.rest)
 
 
-def gaze_of(units: Mapping[str, float]) -> NDArray[np.float64]:
-    """[2, 2] yaw (to picture-right) and pitch (up) of each eye in radians, by the units of the gaze."""
-    angles = np.zeros((2, 2))
-    for eye, side in enumerate(_SIDES):
-        outwards = -1.0 if side == "Right" else 1.0  # the person's right eye is at the picture's left
-        for way, axis, sign in (("Out", 0, outwards), ("In", 0, -outwards), ("Up", 1, 1.0), ("Down", 1, -1.0)):
-            angles[eye, axis] += sign * units.get(f"eyeLook{way}{side}", 0.0) * np.radians(GAZE_REACH_DEG[way])
-    return angles
-
-
 def _posed(engine: ExpressionEngine, units: Mapping[str, float]) -> NDArray[np.float32]:
     weights = np.array([units.get(name, 0.0) for name in engine.unit_names])
-    return engine.posed(weights, gaze_of(units))
+    return engine.posed(weights, gaze_of(weights))
 
 
 def _rigged(

@@ -1,0 +1,104 @@
+"""What a face does in one frame, in the words that other programs know: 52 unit weights, the gaze, the head's pose.
+
+This is what recordings keep, what is sent to other programs, and what a phone's own face tracking brings in.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
+
+Array = NDArray[np.float64]
+
+GAZE_REACH_DEG: Final = {"Up": 16.6, "Down": 19.4, "In": 26.0, "Out": 25.5}
+"""By how much an eye has turned where its unit of the gaze, such as eyeLookInLeft, has the weight 1."""
+
+_SIDES = ("Right", "Left")  # of the person: picture-left eye first
+_GAZE_UNITS: Final = tuple(
+    (UNIT_NAMES.index(f"eyeLook{way}{side}"), eye, axis, sign, float(np.radians(GAZE_REACH_DEG[way])))
+    for eye, side in enumerate(_SIDES)
+    for way, axis, sign in (
+        ("Out", 0, (-1.0, 1.0)[eye]),
+        ("In", 0, (1.0, -1.0)[eye]),
+        ("Up", 1, 1.0),
+        ("Down", 1, -1.0),
+    )
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceMotion:
+    """What a face does, smoothed and eased as the avatar shows it. At rest every weight is 0 and the head is still.
+
+    Attributes:
+        weights: [52] float64 in the order of `core.expression_units.UNIT_NAMES`, 1 the full unit; may be a little
+            below 0 or above 1. "Left" is the person's own left. The units of the gaze agree with `gaze`.
+        gaze: [2, 2] float64 yaw (to picture-right, the person's left) and pitch (up) of each eye in radians,
+            picture-left eye (the person's right) first.
+        T_neutral_head: [4, 4] float64 the head's rigid motion since the neutral, in the neutral head's own frame: x to
+            the person's left, y up, z out of the face; metres, about the origin of the canonical face.
+    """
+
+    weights: Array
+    gaze: Array
+    T_neutral_head: Array
+
+    @staticmethod
+    def at_rest() -> "FaceMotion":
+        """Of a neutral face."""
+        return FaceMotion(np.zeros(UNIT_COUNT), np.zeros((2, 2)), np.eye(4))
+
+
+@dataclass(frozen=True, eq=False)
+class MotionTrack:
+    """T frames of `FaceMotion`, as a recording holds them.
+
+    Attributes:
+        timestamps_s: [T] float64 at capture, rising.
+        tracked: [T] bool, whether there was a face; where not, the motion eases to rest.
+        weights: [T, 52], gaze: [T, 2, 2], T_neutral_head: [T, 4, 4] float64 as in `FaceMotion`.
+    """
+
+    timestamps_s: Array
+    tracked: NDArray[np.bool_]
+    weights: Array
+    gaze: Array
+    T_neutral_head: Array
+
+    def __post_init__(self) -> None:
+        count = len(self.timestamps_s)
+        expected = {
+            "timestamps_s": (count,),
+            "tracked": (count,),
+            "weights": (count, UNIT_COUNT),
+            "gaze": (count, 2, 2),
+            "T_neutral_head": (count, 4, 4),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name}: expected shape {shape}, got {getattr(self, name).shape}")
+
+    def __len__(self) -> int:
+        return len(self.timestamps_s)
+
+    def __getitem__(self, frame: int) -> FaceMotion:
+        return FaceMotion(self.weights[frame], self.gaze[frame], self.T_neutral_head[frame])
+
+
+def gaze_of(weights: Array) -> Array:
+    """[2, 2] as `FaceMotion.gaze`, by the units of the gaze among `weights` [52]."""
+    angles = np.zeros((2, 2))
+    for unit, eye, axis, sign, reach in _GAZE_UNITS:
+        angles[eye, axis] += sign * reach * weights[unit]
+    return angles
+
+
+def with_gaze(weights: Array, gaze: Array) -> Array:
+    """[52] a copy of the weights whose units of the gaze say what `gaze` [2, 2] says."""
+    weights = weights.copy()
+    for unit, eye, axis, sign, reach in _GAZE_UNITS:
+        weights[unit] = max(sign * float(gaze[eye, axis]), 0.0) / reach
+    return weights
