@@ -61,6 +61,7 @@ ROOMS = (
     "realtime.recording",
     "realtime.live",
     "realtime.offline",
+    "realtime.batch",
     "realtime.rig",
     "realtime",
 )
