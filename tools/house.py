@@ -60,6 +60,8 @@ ROOMS = (
     "realtime.threads",
     "realtime.recording",
     "realtime.live",
+    "realtime.offline",
+    "realtime.batch",
     "realtime.rig",
     "realtime",
 )
