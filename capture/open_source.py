@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from capture.recordings.playback import Clip, RecordedSource
+from capture.recordings.playback import WHOLE, Clip, Excerpt, RecordedSource
 from core.errors import InputError
 from core.source import RgbdSource, SourceError
 
@@ -30,6 +30,7 @@ def open_source(
     face_model: Path | None = None,
     layout: Layout = "auto",
     rotate: Rotate = "0",
+    excerpt: Excerpt = WHOLE,
 ) -> RgbdSource:
     """The source `device` names, checked as far as that goes without waiting, and not opened yet.
 
@@ -45,10 +46,11 @@ def open_source(
         face_model: the face landmarker, for depth whose scale has to be told from the face.
         layout: of a video's pictures.
         rotate: degrees to turn the pictures clockwise until they stand upright; "auto" finds out by the face.
+        excerpt: the frames of a recording that are played; devices know nothing of it.
 
     Raises InputError (SourceError) for what cannot be a source, in one line.
     """
-    source = _as_filmed(device, realtime, fov_deg, face_model, layout)
+    source = _as_filmed(device, realtime, fov_deg, face_model, layout, excerpt)
     if rotate == "0":
         return source
     from capture.upright_source import UprightSource
@@ -66,7 +68,12 @@ def is_camera(device: str) -> bool:
 
 
 def _as_filmed(
-    device: str, realtime: bool, fov_deg: float | None, face_model: Path | None, layout: Layout
+    device: str,
+    realtime: bool,
+    fov_deg: float | None,
+    face_model: Path | None,
+    layout: Layout,
+    excerpt: Excerpt = WHOLE,
 ) -> RgbdSource:
     device = _DEVICE_FILE.sub(r"webcam:\1", device)
     name = _NAME.match(device)
@@ -76,7 +83,7 @@ def _as_filmed(
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
     path = _existing(device)
     try:
-        return RecordedSource(_clip(path, fov_deg, face_model, layout), realtime=realtime)
+        return RecordedSource(_clip(path, fov_deg, face_model, layout), realtime=realtime, excerpt=excerpt)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
 

@@ -11,6 +11,7 @@ import tyro
 
 from core.errors import InputError
 from core.writable import lead_nowhere
+from realtime.batch_command import batch
 from realtime.cache_command import cache
 from realtime.config import LiveOptions
 from realtime.live_command import live
@@ -36,6 +37,7 @@ def main() -> None:
     commands: dict[str, Callable[..., None]] = {
         "live": _live,
         "animate": animate,
+        "batch": batch,
         "prepare": prepare,
         "rig": rig,
         "devices": devices,

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import tyro
 
-from calib.preparation_options import PreparationOptions, Vector
+from calib.preparation_options import PreparationOptions
 from capture.face.networks.answers import TrackerName
 from capture.open_source import Layout, Rotate
-from core.camera import PUBLISHED_EYE, OrbitCamera
 from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
+from realtime.offline.panels import OfflineFilm
 from realtime.recording.recorder import FilmName
+from realtime.view_options import ViewOptions, VirtualCameraOptions, WindowOptions
 
 EngineName = Literal["auto", "expression", "landmark", "flow"]
 
@@ -90,42 +90,6 @@ class MotionOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewOptions:
-    """Where the avatar is seen from; key P prints what it is in the window. The motion does not depend on it."""
-
-    eye: Vector | None = None
-    """Position of the camera, looking at the origin (published convention: 0 0 8)."""
-
-    translation: Vector | None = None
-    """Shift of the avatar before its camera, in avatar units."""
-
-    size: tuple[int, int] = (960, 720)
-    """Width and height of the picture."""
-
-    def camera(self) -> OrbitCamera:
-        """Raises InputError where nothing can be seen from there."""
-        return OrbitCamera(np.array(self.eye or PUBLISHED_EYE), np.array(self.translation or (0.0, 0.0, 0.0)))
-
-    def check(self) -> None:
-        """Raises InputError."""
-        width, height = self.size
-        if not (64 <= width <= 8192 and 64 <= height <= 8192):
-            raise InputError(f"--size {width} {height}: expected width and height between 64 and 8192 pixels")
-        self.camera()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowOptions(ViewOptions):
-    """The picture, and where the avatar in it is seen from (key P prints that)."""
-
-    headless: bool = False
-    """Render without a window (EGL); use with --record, --report or --seconds."""
-
-    mirror: bool = False
-    """Show the avatar as in a mirror."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class RecordingOptions:
     """What is kept of a session. In the window, key V starts and stops a recording too."""
 
@@ -170,12 +134,15 @@ class LiveOptions(AvatarOptions, MotionOptions):
 
     window: tyro.conf.OmitArgPrefixes[WindowOptions] = field(default_factory=WindowOptions)
 
+    virtual_camera: tyro.conf.OmitArgPrefixes[VirtualCameraOptions] = field(default_factory=VirtualCameraOptions)
+
     recording: tyro.conf.OmitArgPrefixes[RecordingOptions] = field(default_factory=RecordingOptions)
 
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
         self.window.check()
+        self.virtual_camera.check()
         if self.clip is not None and self.device is not None:
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
@@ -219,11 +186,23 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     out: Path
     """Folder for animation.npz and preview.mp4."""
 
-    neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
-    """Frame in which the driver's face is neutral, counted from 0; auto looks for one."""
+    neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto|best", aliases=["--start-frame"])] = "auto"
+    """Frame in which the driver's face is neutral, counted from 0 in the whole recording; auto estimates one, best
+    takes the frame whose landmarks look most like the avatar's."""
 
-    film: FilmName = "both"
-    """What preview.mp4 shows, as high as --size says: both (driver beside avatar) or avatar."""
+    offset: int = 0
+    """Frames left out at the recording's beginning."""
+
+    length: int | None = None
+    """Frames that are animated from there on; all when not given."""
+
+    target_frame: int | None = None
+    """Animate this frame of the recording alone: its pictures (N_driving.png, N_animated.png and so on, as --film
+    says) and its pose."""
+
+    film: OfflineFilm = "both"
+    """What preview.mp4 shows, as high as --size says: both (driver beside avatar) or avatar. grid: driver, avatar at
+    rest, what the network paints (only published ones paint), animated avatar, the same turned; 480 pixels high."""
 
     overwrite: bool = False
     """Replace a recording that is already in the folder."""
@@ -234,9 +213,22 @@ class AnimateOptions(AvatarOptions, MotionOptions):
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
         self.view.check()
-        if self.neutral_frame != "auto" and not self.neutral_frame.isdecimal():
+        if self.neutral_frame not in ("auto", "best") and not self.neutral_frame.isdecimal():
             raise InputError(
-                f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"
+                f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, auto to have a neutral face "
+                "found, or best for the frame most like the avatar"
+            )
+        for option, number, least in (
+            ("--offset", self.offset, 0),
+            ("--length", self.length, 1),
+            ("--target-frame", self.target_frame, 0),
+        ):
+            if number is not None and number < least:
+                raise InputError(f"{option} {number}: expected a number from {least}")
+        if self.target_frame is not None and (self.offset or self.length is not None):
+            raise InputError(
+                f"--target-frame {self.target_frame}: is one frame, counted in the whole recording; leave out --offset "
+                "and --length"
             )
 
 
@@ -263,4 +255,13 @@ class PrepareOptions(AvatarOptions):
     picture: Path | None = field(default=None)
     """Write a picture of the head with its landmarks and controllers to this file."""
 
+    view_picture: Path | None = None
+    """Write a picture of the head as films show it, from --eye, with --translation and --size, to this file."""
+
+    view: tyro.conf.OmitArgPrefixes[ViewOptions] = field(default_factory=ViewOptions)
+
     weights: tyro.conf.OmitArgPrefixes[RigOptions] = field(default_factory=RigOptions)
+
+    def __post_init__(self) -> None:
+        AvatarOptions.__post_init__(self)
+        self.view.check()

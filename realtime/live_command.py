@@ -41,6 +41,7 @@ def live(options: LiveOptions) -> None:
     from realtime.live.circumstances import circumstances
     from realtime.live.person import PersonalCalibration
     from realtime.live.session import LiveSession
+    from realtime.live.virtual_camera import VirtualCamera
     from realtime.recording.recording_folder import RecordingFolder
     from realtime.threads.trace import Trace
     from render.window.viewer import Viewer
@@ -60,6 +61,12 @@ def live(options: LiveOptions) -> None:
     trace = None if options.trace_file is None else Trace()
     if options.trace_file is not None:
         check_writable(options.trace_file, "--profile" if options.trace is None else "--trace")
+    asked, backdrop = options.virtual_camera, window.backdrop()
+    camera: VirtualCamera | None = None
+    if asked.virtual_camera is not None:
+        behind, size = asked.backdrop(backdrop), asked.size(window.size)
+        rate, same = asked.virtual_camera_fps, behind is backdrop
+        camera = VirtualCamera(asked.virtual_camera, size, rate, behind, shares_background=same)
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
@@ -70,6 +77,7 @@ def live(options: LiveOptions) -> None:
         person,
         film=kept.film,
         trace=trace,
+        camera=camera,
     )
 
     def ready(avatar: "Avatar", tell: "Progress") -> "Avatar":
@@ -97,6 +105,8 @@ def live(options: LiveOptions) -> None:
                 mirror=window.mirror,
                 camera=window.camera(),
                 intrinsics=AVATAR_VIEW,
+                background=backdrop,
+                style=window.style,
             )
         )
         about["renderer"] = viewer.graphics
@@ -105,6 +115,10 @@ def live(options: LiveOptions) -> None:
             session.take(avatar, record)
             about["avatar"] |= {"vertices": len(avatar.display_mesh.vertices), "faces": len(avatar.display_mesh.faces)}
             viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
+            for line in viewer.refused():
+                log.warning("%s", line)
+            if window.style.bare:
+                log.info("the window shows the avatar alone: key I shows status and messages, H all keys")
             session.run(avatar, viewer)
         elif stop.signal is None:  # what fails after a signal is a consequence of ending
             stop.raise_failure()

@@ -61,6 +61,8 @@ ROOMS = (
     "realtime.session",
     "realtime.recording",
     "realtime.live",
+    "realtime.offline",
+    "realtime.batch",
     "realtime.rig",
     "realtime",
 )

@@ -51,6 +51,7 @@ class LiveReport:
             capture_to_pose and capture_to_shown include); empty for other sources.
         recording_lost: poses and pictures a recording could not keep; empty without a recording.
         recording_problems: why recordings could not begin or broke off, a line each.
+        virtual_camera: its device, pictures sent, and problem ("" while there is none); empty without one.
     """
 
     frames: dict[str, int]
@@ -67,6 +68,7 @@ class LiveReport:
     recording_lost: dict[str, int]
     recording_problems: list[str]
     device: dict[str, float]
+    virtual_camera: dict[str, str | int]
 
     def write(self, path: Path) -> None:
         """Write as JSON; the file is replaced in one step. Raises InputError where it cannot be written."""
@@ -109,6 +111,8 @@ class LiveReport:
             console.print(
                 Text.assemble(("the recording lost ", "yellow"), lost, ": the disk or the encoder was too slow")
             )
+        if problem := self.virtual_camera.get("problem"):
+            console.print(Text.assemble(("virtual camera: ", "red"), str(problem).removeprefix("virtual camera: ")))
         for problem in self.recording_problems:
             console.print(Text.assemble(("not recorded: ", "red"), problem))
 

@@ -19,6 +19,7 @@ from realtime.live.pipeline import PosedFrame
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
+from realtime.live.virtual_camera import VirtualCamera
 from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
@@ -53,6 +54,7 @@ class LiveSession:
         person: neutral and gains of the driver; nothing is kept where left out.
         film: see `Recorder`.
         trace: is told of everything that happens.
+        camera: is started with the others, offered every picture, and closed at the end.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class LiveSession:
         person: PersonalCalibration | None = None,
         film: FilmName | None = None,
         trace: Trace | None = None,
+        camera: VirtualCamera | None = None,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
@@ -75,6 +78,7 @@ class LiveSession:
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
         self._trace = trace
+        self._camera = camera
         self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(), Rate()
         self._capture = CaptureLoop(source, self._frames, self._ready, self._states, self._times, stop)
         self._inference = InferenceLoop(
@@ -108,6 +112,8 @@ class LiveSession:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         for worker in self._workers:
             worker.start()
+        if self._camera is not None:
+            self._camera.start()
 
     def take(self, avatar: Avatar, record: RecordingFolder | None = None) -> None:
         """The avatar is there: its engine is made on the inference thread while the caller gets ready to show it. A
@@ -139,6 +145,7 @@ class LiveSession:
             rate=self._rate_shown,
             times=self._times,
             stop=self._stop,
+            camera=self._camera,
         )
         try:
             if show.run() and not show.posed:
@@ -157,6 +164,8 @@ class LiveSession:
         self._avatar.cancel()
         for worker in self._workers:
             worker.join(JOIN_S)
+        if self._camera is not None:
+            self._camera.close()
         self._recordings.shut_down()
         if self._switch_interval_s is not None:
             sys.setswitchinterval(self._switch_interval_s)
@@ -194,6 +203,7 @@ class LiveSession:
             recording_lost=self._recordings.lost,
             recording_problems=self._recordings.problems,
             device=self._capture.faults(),
+            virtual_camera={} if self._camera is None else self._camera.summary(),
         )
 
     def _publish(self, posed: PosedFrame) -> None:
@@ -236,6 +246,7 @@ class LiveSession:
             newest = max(round(fps), 1)  # those of the last second; a median over the session would only creep
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
         parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
+        parts += ["camera on"] * (self._camera is not None and self._camera.active)
         parts += ["PAUSED"] * self._inference.paused + ["REC"] * self._recordings.active
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

@@ -19,6 +19,7 @@ from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import PosedFrame
 from realtime.live.time_limit import TimeLimit
+from realtime.live.virtual_camera import VirtualCamera
 from realtime.recording.recordings import Recordings
 from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
@@ -46,6 +47,7 @@ class ShowLoop:
         recordings: are begun and ended by command, and given every picture shown.
         rate: of the frames shown.
         times: is told how long drawing and recording took.
+        camera: is offered every picture drawn.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ShowLoop:
         rate: Rate,
         times: SectionTimes,
         stop: Stop,
+        camera: VirtualCamera | None = None,
     ) -> None:
         self._viewer = viewer
         self._avatar = avatar
@@ -76,6 +79,7 @@ class ShowLoop:
         self._rate = rate
         self._times = times
         self._stop = stop
+        self._camera = camera
         self._latest: PosedFrame | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
@@ -93,7 +97,7 @@ class ShowLoop:
                 return True
             for command in self._viewer.poll():
                 self._obey(command)
-            for notice in (self._person.take_notice(), self._recordings.take_notice(), self._take_saved()):
+            for notice in self._notices():
                 if notice is not None:
                     self._viewer.notify(notice)
             self._viewer.prompt(self._person.prompt)
@@ -110,6 +114,10 @@ class ShowLoop:
             elif self._viewer.needs_redraw or self._status != said:
                 self._redraw()
         return False
+
+    def _notices(self) -> list[str | None]:
+        told = [self._person.take_notice(), self._recordings.take_notice(), self._take_saved()]
+        return told if self._camera is None else [*told, self._camera.take_notice()]
 
     @property
     def posed(self) -> bool:
@@ -131,12 +139,19 @@ class ShowLoop:
     def _draw(self, posed: PosedFrame) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
             self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, self._status)
+        self._offer()
 
     def _redraw(self) -> None:
         if self._latest is not None:
             self._draw(self._latest)
         else:  # at rest, while the engine is being made
             self._viewer.show(self._avatar.display_mesh.vertices, np.eye(4), None, self._status)
+            self._offer()
+
+    def _offer(self) -> None:
+        if self._camera is not None:
+            with self._times.section("virtual camera"):
+                self._camera.offer(self._viewer)
 
     def _obey(self, command: ViewerCommand) -> None:
         if command is ViewerCommand.QUIT:
@@ -160,7 +175,7 @@ class ShowLoop:
         elif command is ViewerCommand.RECORD:
             self._viewer.notify(self._recordings.toggle(self._avatar))
         elif command is ViewerCommand.SCREENSHOT:
-            self._screenshots.append(self._files.submit(_save_screenshot, self._viewer.read_rgb()))
+            self._screenshots.append(self._files.submit(_save_screenshot, self._viewer.read_still()))
 
     def _take_saved(self) -> str | None:
         """What became of a screenshot."""
@@ -169,14 +184,14 @@ class ShowLoop:
         return None
 
 
-def _save_screenshot(rgb: NDArray[np.uint8]) -> str:
-    """Packing a picture takes a tenth of a second and a disk may take any time: no work for the thread that shows.
-    Returns what the user is told."""
+def _save_screenshot(picture: NDArray[np.uint8]) -> str:
+    """Save [H, W, 3] or [H, W, 4]: packing a picture takes a tenth of a second and a disk may take any time, so it
+    is no work for the thread that shows. Returns what the user is told."""
     from PIL import Image
 
     path = Path(f"vfa-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
     try:
-        Image.fromarray(np.ascontiguousarray(rgb)).save(path)
+        Image.fromarray(np.ascontiguousarray(picture)).save(path)
     except OSError as error:
         log.error("%s: the screenshot cannot be saved (%s)", path, reason_of(error))
         return f"{path} cannot be saved: {reason_of(error)}"

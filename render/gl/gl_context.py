@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.closeable import Closeable
 from core.errors import InputError
+from render.gl.window_style import WindowStyle
 
 if TYPE_CHECKING:
     import moderngl
@@ -130,6 +131,7 @@ class GlWindow(Closeable):
     """A GLFW window and its context. Only for the main thread; close it, or use it as a context manager.
 
     Args:
+        style: with or without borders, see-through, on top.
         otherwise: what whoever has no display can do instead, for the message.
 
     Raises InputError where there is no display or the window cannot be opened.
@@ -142,6 +144,7 @@ class GlWindow(Closeable):
         title: str,
         *,
         vsync: bool = True,
+        style: WindowStyle | None = None,
         otherwise: str = OTHERWISE,
     ) -> None:
         import glfw
@@ -159,6 +162,8 @@ class GlWindow(Closeable):
         glfw.window_hint(glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE)
         glfw.window_hint(glfw.OPENGL_FORWARD_COMPAT, True)
         glfw.window_hint(glfw.SCALE_TO_MONITOR, True)
+        self.style = style or WindowStyle()
+        self.style.ask(glfw)
         self.handle: Any = glfw.create_window(width, height, title, None, None)
         if not self.handle:
             glfw.terminate()
@@ -170,6 +175,15 @@ class GlWindow(Closeable):
         except Exception as error:
             self.close()
             raise InputError(f"the window's OpenGL cannot be used ({error}): {self._way_out}") from None
+
+    def refused(self) -> list[str]:
+        """What of its style the desktop did not give it, a line each; once its events were polled for a while."""
+        return self.style.refused(self.glfw, self.handle)
+
+    def move(self, right: float, down: float) -> None:
+        """Move the whole window on the desktop, where that lets programs do so."""
+        x, y = self.glfw.get_window_pos(self.handle)
+        self.glfw.set_window_pos(self.handle, round(x + right), round(y + down))
 
     def _keep_error(self, code: int, text: bytes | str) -> None:
         self._error = f"{text.decode('utf-8', 'replace') if isinstance(text, bytes) else text} [{code:#x}]"

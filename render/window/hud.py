@@ -56,6 +56,7 @@ class Hud:
         self._prompt = ""
         self.scale = scale
         self.visible = True
+        self.silent = False  # nothing but what the user asks for: keys, and prompts of what to do now
         self.keys: list[tuple[str, str]] | None = None  # the table of keys, while it is shown
 
     def set_status(self, text: str) -> None:
@@ -106,7 +107,7 @@ class Hud:
         notices = self._notices[-1:] if self._prompt else self._notices[::-1]
         lines += [(f"notice{number}", _words(text)) for number, (text, _) in enumerate(notices)]
         bottom = size[1] - margin
-        for name, line in lines:
+        for name, line in [] if self.silent else lines:
             bottom = self._draw_line(name, line, size, margin, bottom, where)
         if self._prompt and not self.keys:
             self._draw_prompt(size, margin, bottom, where)

@@ -68,6 +68,7 @@ KEY_HELP = [
     ("R", "camera back to its start"),
     ("P", "print the camera's options"),
     ("I", "hide or show status and driver"),
+    ("Ctrl drag", "move a window without borders"),
     ("H", "this help"),
     ("Esc", "quit"),
 ]

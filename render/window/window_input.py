@@ -34,6 +34,7 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
     names = {getattr(glfw, f"KEY_{name}"): name for name in _NAMED_KEYS}
     buttons = {glfw.MOUSE_BUTTON_LEFT: "left", glfw.MOUSE_BUTTON_RIGHT: "right", glfw.MOUSE_BUTTON_MIDDLE: "middle"}
     pressed_at: list[tuple[float, float]] = []
+    moving_from: list[tuple[float, float]] = []  # where a window without borders is held
     last = list(glfw.get_cursor_pos(window.handle))  # from here on as of each event, not as of now
 
     def on_key(_: Any, key: int, scancode: int, action: int, _mods: int) -> None:
@@ -46,6 +47,11 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
         controls.press(name, again=action == glfw.REPEAT)
 
     def on_button(_: Any, button: int, action: int, mods: int) -> None:
+        moving_from.clear()
+        if window.style.bare and action == glfw.PRESS and mods & glfw.MOD_CONTROL:
+            moving_from.append((last[0], last[1]))
+            controls.grab(None)
+            return
         pressed = buttons.get(button) if action == glfw.PRESS else None
         controls.grab(pressed, shift=bool(mods & glfw.MOD_SHIFT))
         if button != glfw.MOUSE_BUTTON_LEFT:
@@ -58,6 +64,10 @@ def connect_input(window: GlWindow, controls: ViewerControls, world_per_unit: Ca
             controls.click(x / max(width, 1), y / max(height, 1))
 
     def on_move(_: Any, x: float, y: float) -> None:
+        if moving_from:  # the place is counted in the window, which follows
+            window.move(x - moving_from[0][0], y - moving_from[0][1])
+            last[:] = moving_from[0]
+            return
         controls.drag(x - last[0], y - last[1], world_per_unit())
         last[:] = x, y
 

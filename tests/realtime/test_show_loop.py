@@ -39,7 +39,7 @@ class RememberingViewer:
 
     def show(self, *picture: object) -> None: ...
 
-    def read_rgb(self) -> np.ndarray:
+    def read_still(self) -> np.ndarray:
         return np.full((6, 8, 3), 40, np.uint8)
 
 

@@ -68,7 +68,11 @@ class FlowState(State):
 
 
 class FlowEngine(MotionEngine):
-    """Drives one avatar through a network checkpoint."""
+    """Drives one avatar through a network checkpoint.
+
+    Attributes:
+        code: [1, M] the motion code that the avatar was last given; None while it follows no face.
+    """
 
     name = "flow"
     keeps_neutral = False  # its neutral is a picture, and none is kept
@@ -90,6 +94,7 @@ class FlowEngine(MotionEngine):
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._offset: NDArray[np.float32] | None = None
+        self.code: NDArray[np.float32] | None = None
         self._cropper = NetworkCropper(self.quirks.driving_channel_order)
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
         self._prepare_controllers(avatar, options)
@@ -137,6 +142,7 @@ class FlowEngine(MotionEngine):
     def animate(self, observation: FaceObservation) -> AvatarPose:
         tracked, now_s = observation.tracked and self._offset is not None, observation.timestamp_s
         if not tracked:
+            self.code = None
             state = self._easing.step(self._easing.rest, tracked=False, time_s=now_s)
         elif self._moved:
             state = self._easing.step(self._live(observation), tracked=True, time_s=now_s)
@@ -160,6 +166,7 @@ class FlowEngine(MotionEngine):
     def _live(self, observation: FaceObservation) -> FlowState:
         assert self._offset is not None
         fields = self._run(observation, self._offset)
+        self.code = fields.alpha + self._offset
         delta, T = self._pose(*self._tracker.track(fields.flow, fields.depth))
         return FlowState(delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy())
 
