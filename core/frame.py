@@ -1,6 +1,6 @@
 """What a camera hands over, and what face tracking makes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,12 @@ class RgbdFrame:
                 f"frame {self.index}: expected depth_m of {height}x{width} float32, aligned to the colour, "
                 f"got {self.depth_m.shape} {self.depth_m.dtype}"
             )
+
+    def without_pictures(self) -> "RgbdFrame":
+        """The same camera, time and number with black pixels of no memory, and with depth where there was some."""
+        nothing = np.broadcast_to(np.zeros(1, np.uint8), self.rgb.shape)
+        no_depth = None if self.depth_m is None else np.broadcast_to(np.zeros(1, np.float32), self.depth_m.shape)
+        return replace(self, rgb=nothing, depth_m=no_depth)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,35 @@
 """One frame through the stages every run shares: track, calibrate, animate."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, Self
 
-from capture.face.face_tracker import FaceTracker, untracked
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.face.face_tracker import untracked
 from core.frame import FaceObservation, RgbdFrame
 from core.spans import measured_by
-from engine.motion.protocol import AvatarPose, MotionEngine
+from engine.motion.posed_frame import UNTOLD, Calibration
+from engine.motion.posed_frame import PosedFrame as PosedFrame
+from engine.motion.protocol import HeadPose, MotionEngine
 from realtime.live.person import PersonalCalibration
 from realtime.threads.timing import SectionTimes
 
 
-@dataclass(frozen=True, eq=False)
-class PosedFrame:
-    """A driver's frame and the avatar's answer to it."""
+class Tracker(Protocol):
+    """Sees a face in each frame: a `FaceTracker`, or what an earlier session kept of one."""
 
-    observation: FaceObservation
-    pose: AvatarPose
+    tracker: str
+    tracker_why: str
 
-    @property
-    def frame(self) -> RgbdFrame:
-        return self.observation.frame
+    def track(self, frame: RgbdFrame) -> FaceObservation: ...
+    def follow_next(self) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class FramePipeline:
@@ -30,19 +40,24 @@ class FramePipeline:
     Args:
         times: is told how long each stage took.
         person: takes the neutral from the frames that go by; None: `engine` is calibrated already, and stays so.
+        neutral: what it is calibrated with, where it is.
     """
 
     def __init__(
         self,
-        tracker: FaceTracker,
+        tracker: Tracker,
         engine: MotionEngine,
         times: SectionTimes,
         person: PersonalCalibration | None = None,
+        neutral: FaceObservation | None = None,
     ) -> None:
         self._tracker = tracker
         self._engine = engine
         self._times = times
         self._person = person
+        self._neutral = neutral
+        self._head_pose: HeadPose = engine.head_pose  # asked for, from any thread; holds from the next frame on
+        self._calibration = UNTOLD
 
     def process(self, frame: RgbdFrame) -> PosedFrame:
         """The avatar's answer to this frame; frames come in the order of time."""
@@ -51,15 +66,26 @@ class FramePipeline:
         with self._times.section("animate", frame.index), measured_by(self._times.section):
             if self._person is not None:
                 self._person.before(self._engine, observation)
+            calibration = self._settled()
             pose = self._engine.animate(observation)
             if self._person is not None:
                 self._person.after(self._engine, observation)
-        return PosedFrame(observation, pose)
+        return PosedFrame(observation, pose, calibration)
 
     def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
         """The answer to silence: as if `last` had come at `timestamp_s` without a face, so the avatar eases to rest."""
         observation = untracked(replace(last, timestamp_s=timestamp_s))
-        return PosedFrame(observation, self._engine.animate(observation))
+        calibration = self._settled()
+        return PosedFrame(observation, self._engine.animate(observation), calibration, silence=True)
+
+    def _settled(self) -> Calibration:
+        """What holds for the frame at hand: the one before where nothing has changed."""
+        self._engine.head_pose = self._head_pose
+        neutral = self._neutral if self._person is None else self._person.neutral
+        last, follows = self._calibration, self._head_pose == "follow"
+        if neutral is not last.neutral or follows != last.head_follows or not _same(self._engine.gains, last.gains):
+            self._calibration = Calibration(neutral, self._engine.gains.copy(), follows)
+        return self._calibration
 
     def follow_next_face(self) -> None:
         """Follow another of several faces. May be called from any thread."""
@@ -67,5 +93,9 @@ class FramePipeline:
 
     def toggle_head_pose(self) -> bool:
         """Follow the driver's head, or keep it still; whether it follows now. May be called from any thread."""
-        self._engine.head_pose = "fixed" if self._engine.head_pose == "follow" else "follow"
-        return self._engine.head_pose == "follow"
+        self._head_pose = "fixed" if self._head_pose == "follow" else "follow"
+        return self._head_pose == "follow"
+
+
+def _same(gains: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    return gains.shape == others.shape and bool((gains == others).all())

@@ -208,7 +208,7 @@ class LiveSession:
 
     def _publish(self, posed: PosedFrame) -> None:
         """On the inference thread."""
-        self._recordings.add_pose(posed.pose)
+        self._recordings.add_pose(posed)
         self._poses.put(posed)
 
     @property

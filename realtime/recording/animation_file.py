@@ -88,6 +88,10 @@ class AnimationWriter:
         self._crc = zlib.crc32(frame, self._crc)
         self.frames += 1
 
+    @property
+    def written_bytes(self) -> int:
+        return sum(file.written_bytes for file in self._files)
+
     def close(self, *, shorten: bool = False) -> None:
         """Make the archive whole. A session without a single pose leaves no file. May be called twice.
 
@@ -179,9 +183,7 @@ def _put_together(file: IO[bytes], path: Path, poses: NDArray[np.void], vertex_c
 
 def _unfinished(path: Path, error: OSError) -> RecordingError:
     reason = reason_of(error)
-    return RecordingError(
-        f"{path}: cannot be written ({reason}); make room and run  vfa finish-recording {path.parent}"
-    )
+    return RecordingError(f"{path}: cannot be written ({reason}); make room and run  vfa session repair {path.parent}")
 
 
 def finish_animation(folder: Path) -> int:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from core.errors import InputError
 from core.source import Sound
-from engine.motion.protocol import AvatarPose
+from engine.motion.posed_frame import PosedFrame
 from realtime.recording.recorder import FilmName, Recorder
 from realtime.recording.recording_folder import RecordingFolder
+from realtime.session.manifest import About, Event
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +26,20 @@ class Recordings:
     """Owned by the main thread; `add_pose` may be called from any.
 
     Args:
-        film, sound: see `Recorder`.
+        film, sound, about: see `Recorder`.
 
     Attributes:
         lost: poses and pictures that could not be kept, over all recordings.
         problems: why recordings could not begin or broke off, a line each.
     """
 
-    def __init__(self, film: FilmName | None = None, sound: Callable[[], Sound | None] = lambda: None) -> None:
-        self._film, self._sound = film, sound
+    def __init__(
+        self,
+        film: FilmName | None = None,
+        sound: Callable[[], Sound | None] = lambda: None,
+        about: Callable[[], About] = About,
+    ) -> None:
+        self._film, self._sound, self._about = film, sound, about
         self._recorder: Recorder | None = None
         self._closing: list[tuple[threading.Thread, Recorder]] = []
         self.lost: dict[str, int] = {}
@@ -46,7 +52,7 @@ class Recordings:
     def begin(self, folder: RecordingFolder, avatar: Avatar) -> str:
         """Record into a claimed folder. Returns what the user is told, that it cannot be done included."""
         try:
-            self._recorder = Recorder(folder, avatar, self._film, self._sound)
+            self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about)
         except InputError as error:
             return self._went_wrong(str(error))
         return f"recording to {folder.path}"
@@ -96,9 +102,14 @@ class Recordings:
         log.error("%s", problem)
         return problem
 
-    def add_pose(self, pose: AvatarPose) -> None:
+    def add_pose(self, posed: PosedFrame) -> None:
         if (recorder := self._recorder) is not None:
-            recorder.add_pose(pose)
+            recorder.add_pose(posed)
+
+    def note(self, time_s: float, what: str, **details: object) -> None:
+        """Keep that something happened. May be called from any thread."""
+        if (recorder := self._recorder) is not None:
+            recorder.note(Event(time_s, what, details))
 
     def add_picture(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
         if (recorder := self._recorder) is not None:

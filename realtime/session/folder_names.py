@@ -48,6 +48,13 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
+def session_files(folder: Path) -> list[Path]:
+    """All that may lie in a session's folder beside animation and film, whole or not."""
+    names = [name for name in WHOLE_NAMES if name not in (ANIMATION_NAME, PREVIEW_NAME)]
+    whole = [folder / name for name in names]
+    return [*whole, *map(partial_of, whole), folder / EVENTS_NAME]
+
+
 def there(path: Path) -> Path | None:
     """The file, or what of it was written by a session that goes on or was killed; None where there is neither."""
     return next((each for each in (path, partial_of(path)) if each.is_file()), None)

@@ -71,6 +71,19 @@ class AvatarNamed:
 
 
 @dataclass(frozen=True)
+class About:
+    """What is known of a session when it begins; as in `Manifest`, `avatar` as its path."""
+
+    device: str = ""
+    fps: float = 0.0
+    avatar: str = ""
+    engine: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    programs: dict[str, str] = field(default_factory=dict)
+    raw: str = "off"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A session in words.
 

@@ -7,7 +7,6 @@ that was answered with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from core.expression_units import SCORE_NAMES, UNIT_COUNT
 from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
+from engine.motion.posed_frame import Calibration
 from realtime.session.folder_names import OBSERVATIONS_NAME, there
 from realtime.session.record_file import records_of
 
@@ -54,21 +54,6 @@ OBSERVATION: Final = np.dtype(
 _NUMBERS = ("timestamp_s", "confidence", "T_camera_head", "gains", "scores", "landmarks_px", "landmarks_m")
 _LARGEST = 1e7  # of pixels, metres, seconds since a machine started: nothing that was recorded is larger
 _BLOCK = 256  # records looked through at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """What an engine had been told of the driver when it answered a frame.
-
-    Attributes:
-        neutral: the driver's neutral face; None where there was none yet.
-        gains: [52] float64, or [0] of engines without units.
-        head_follows: whether the avatar turned with the driver.
-    """
-
-    neutral: FaceObservation | None
-    gains: NDArray[np.float64]
-    head_follows: bool
 
 
 def record_of(observation: FaceObservation, kind: Kind, calibration: Calibration) -> NDArray[np.void]:

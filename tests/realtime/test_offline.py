@@ -24,8 +24,8 @@ from realtime.offline.neutral import find_neutral
 from realtime.offline.panels import Panels
 from realtime.progress import said_once
 from realtime.recording import growing_npz
-from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError
+from realtime.recording.repair import repair
 from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.timing import SectionTimes
 from realtime.threads.worker import Stop
@@ -259,7 +259,7 @@ def test_a_second_signal_leaves_what_can_be_finished(tmp_path: Path) -> None:
     stop = Stop()
     with pytest.raises(InterruptedBySignalError):
         run(Clip(7), tmp_path, engine=Signalled({4: signal.SIGINT}, stop, times=2), stop=stop)
-    assert finish_recording(tmp_path).startswith("4 frames")
+    assert repair(tmp_path).startswith("4 frames")
 
 
 def test_a_signal_before_the_first_frame_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,13 +11,13 @@ from core.errors import InputError
 from core.expression_units import UNIT_COUNT
 from core.face_motion import FaceMotion
 from core.frame import FaceObservation, RgbdFrame
+from engine.motion.posed_frame import Calibration
 from realtime.session import motion_file, record_file
 from realtime.session.folder_names import EVENTS_NAME, MANIFEST_NAME, MOTION_NAME, MOTION_RECORDS_NAME
 from realtime.session.manifest import AvatarNamed, Event, Gap, Manifest, read_manifest
 from realtime.session.motion_file import MOTION, finish_motion
 from realtime.session.observation_records import (
     OBSERVATION,
-    Calibration,
     Kind,
     observation_of,
     record_of,

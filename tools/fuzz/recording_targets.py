@@ -1,4 +1,4 @@
-"""Recordings that a killed process left, damaged: what `vfa finish-recording` makes of them."""
+"""Recordings that a killed process left, damaged: what `vfa session repair` makes of them."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter
-from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.recording.repair import repair
 from tools.fuzz.target import Target
 
 
@@ -26,7 +26,7 @@ def _unfinished(folder: Path) -> list[Path]:
 
 
 def _finish(folder: Path) -> None:
-    finish_recording(folder)
+    repair(folder)
     archive = folder / ANIMATION_NAME
     if archive.exists():
         with np.load(archive, allow_pickle=False) as arrays:

@@ -1,0 +1,123 @@
+"""Completing what a killed process left of a session, in place, as often as anybody likes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import InputError
+from core.untrusted import read_arrays
+from realtime.recording.animation_file import POSE, finish_animation
+from realtime.recording.preview import finish_preview
+from realtime.recording.recording_folder import RecordingError, RecordingFolder, sync_folder
+from realtime.session import motion_file, record_file
+from realtime.session.folder_names import (
+    ANIMATION_NAME,
+    MANIFEST_NAME,
+    MOTION_NAME,
+    MOTION_RECORDS_NAME,
+    OBSERVATIONS_NAME,
+    POSES_NAME,
+    PREVIEW_NAME,
+    partial_of,
+)
+from realtime.session.manifest import read_manifest
+from realtime.session.motion_file import MOTION
+from realtime.session.observation_records import OBSERVATION, sound_count
+from realtime.session.sealing import seal, unfinished
+
+
+def repair(path: Path) -> str:
+    """Complete the session that a killed process left in a folder; what of it can be.
+
+    Returns what was done, in words. Raises InputError where there is nothing to complete, or none of it can be, or the
+    session goes on at this moment. Only complete files replace anything, and nothing else is deleted.
+    """
+    with RecordingFolder.reopen(path) as folder:
+        if (told := _already_complete(folder.path)) is not None:
+            return told
+        done: list[str] = []  # a line for each file
+        problems: list[str] = []
+        for step in (_animation, _observations, _motion, _film, _manifest):
+            try:
+                step(folder.path, done)
+            except InputError as error:
+                problems.append(str(error))
+    if not done:
+        raise InputError("; ".join(problems))
+    return "\n".join([*done, *problems])
+
+
+def _animation(folder: Path, done: list[str]) -> None:
+    film = partial_of(folder / PREVIEW_NAME)
+    animation = folder / ANIMATION_NAME
+    waits = partial_of(animation).exists() or (folder / POSES_NAME).exists()
+    if waits or not (film.exists() or animation.exists()):
+        done.append(f"{finish_animation(folder)} frames: {animation}")
+
+
+def _observations(folder: Path, done: list[str]) -> None:
+    path = folder / OBSERVATIONS_NAME
+    partial = partial_of(path)
+    if not _ordinary(partial):
+        return
+    if not (count := sound_count(record_file.records_of(partial, OBSERVATION))):
+        raise InputError(f"{partial}: not one observation is complete; it is left as it is")
+    try:
+        with partial.open("r+b") as file:
+            record_file.complete(file, OBSERVATION, count)
+        partial.replace(path)
+        sync_folder(folder)
+    except OSError as error:
+        raise RecordingError.of(path, error) from error
+    done.append(f"{count} observations: {path}")
+
+
+def _motion(folder: Path, done: list[str]) -> None:
+    records = folder / MOTION_RECORDS_NAME
+    if not _ordinary(records):
+        return
+    if not record_file.count_of(records, MOTION):
+        raise InputError(f"{records}: not one frame of the motion is complete; it is left as it is")
+    try:
+        motion_file.finish_motion(folder)
+    except OSError as error:
+        raise RecordingError.of(folder / MOTION_NAME, error) from error
+    done.append(f"motion: {folder / MOTION_NAME}")
+
+
+def _film(folder: Path, done: list[str]) -> None:
+    path = folder / PREVIEW_NAME
+    earlier = path.exists()
+    try:
+        if finish_preview(folder):
+            done.append(f"film: {path}")
+    except RecordingError:
+        raise
+    except InputError as error:
+        raise InputError(str(error) + f"; {PREVIEW_NAME} is of an earlier recording" * earlier) from None
+
+
+def _manifest(folder: Path, done: list[str]) -> None:
+    if seal(folder) is not None:
+        done.append(f"session: {folder / MANIFEST_NAME}")
+
+
+def _ordinary(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _already_complete(folder: Path) -> str | None:
+    """What to say where all files are there and nothing waits to be completed. Poses that a process killed at the very
+    end left over go."""
+    animation, poses = folder / ANIMATION_NAME, folder / POSES_NAME
+    waiting = [path for path in unfinished(folder) if path != poses]
+    if not animation.is_file() or waiting:
+        return None
+    if _ordinary(poses):
+        frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
+        if len(frames) != poses.stat().st_size // POSE.itemsize:
+            return None
+        poses.unlink()
+    if (folder / MANIFEST_NAME).is_file() and not read_manifest(folder).complete:
+        return None
+    return f"{folder}: is complete already, there is nothing to do"
