@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def write_pose(writer: AnimationWriter, avatar: Avatar, pose: AvatarPose) -> None:
     """Append one pose in the coordinates of the avatar's file."""
     T_file_head = avatar.motion_to_file(pose.T_world_head)
-    writer.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked)
+    writer.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked, pose.motion)
 
 
 class Recorder:
