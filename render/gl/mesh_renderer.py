@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.camera import Intrinsics
 from core.mesh import Mesh
+from render.gl.backdrop import Backdrop
 from render.gl.gl_context import is_software
 from render.gl.gpu_mesh import GpuMesh
 from render.gl.line_passes import HairlinePass, OutlinePass
 from render.gl.mesh_view import MeshView
-from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.render_target import RenderTarget
 from render.gl.shader_programs import set_uniforms
 from render.gl.unlocked_gl import has_screen_order
 from render.mesh.looks import RGB, PartLook
@@ -22,6 +24,7 @@ from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, is_closed
 from render.mesh.openings import Openings, faces_in_boxes
 from render.mesh.surface_normals import Outlines
+from render.native.paint_room import PaintRoom
 from render.native.painter import PaintedView, Painter, can_paint, compiled_painter
 
 if TYPE_CHECKING:
@@ -85,7 +88,7 @@ class MeshRenderer:
             tints = np.asarray(mesh.vertex_colors[lashes].mean(axis=1) * 0.7, dtype=np.float32)  # they lie in shade
         self._hairline_pass = HairlinePass(ctx, lashes, tints) if len(lashes) else None
         self._black: NDArray[np.uint32] | None = None
-        self._painted_for: RenderTarget | None = None
+        self._rooms: WeakKeyDictionary[RenderTarget, PaintRoom] = WeakKeyDictionary()
         self._painter: Painter | None = None
         if self._software and detail is not None and has_screen_order() and can_paint(self._gpu.layout):
             compiled = compiled_painter()
@@ -156,9 +159,10 @@ class MeshRenderer:
             view.depth_step(_HAIRLINE_PULL * self._radius),
             view.depth_step(_OUTLINE_PULL * self._radius),
         )
-        picture = painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind)
-        target.put(picture, painter.changed if target is self._painted_for else None)
-        self._painted_for = target
+        room = self._rooms.get(target)
+        if room is None:
+            room = self._rooms[target] = painter.room(target.size)
+        target.put(painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind, room), room.changed)
 
     def render_flat(
         self,
@@ -192,7 +196,8 @@ class MeshRenderer:
         ctx.depth_func = "<="
         ctx.front_face = "cw"  # a picture drawn top row first turns the faces round
         ctx.cull_face = "back"
-        ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA
+        # colours end up multiplied by their alpha: before nothing, hair is as opaque as it covers
+        ctx.blend_func = ctx.SRC_ALPHA, ctx.ONE_MINUS_SRC_ALPHA, ctx.ONE, ctx.ONE_MINUS_SRC_ALPHA  # type: ignore[assignment]
 
     def _draw_solid(self, view: MeshView, group: DrawGroup) -> None:
         """The fronts of an opaque group; of hair cards and cloth both sides."""

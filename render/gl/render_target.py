@@ -1,4 +1,4 @@
-"""Where pictures are drawn to, read from, and what stands behind the head in them.
+"""Where pictures are drawn to and read from.
 
 Pictures are drawn with their top row first in memory, so that reading one needs no flip; a window, which counts rows
 from below, shows them upside down (`unlocked_gl.copy_box`).
@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from render.gl.shader_programs import make_program, set_uniforms
 from render.gl.unlocked_gl import copy_box, finish, has_screen_order, store_as_screen, write_as_screen
 from render.mesh.openings import Box, around
 
 if TYPE_CHECKING:
     import moderngl
+
+    from render.gl.backdrop import Backdrop
 
 
 class RenderTarget:
@@ -70,7 +71,7 @@ class RenderTarget:
         return self._framebuffer
 
     def put(self, picture: NDArray[np.uint32], changed: Box | None = None) -> None:
-        """Take a finished picture [H, W] 0xFFRRGGBB, first row at the top, instead of drawing one.
+        """Take a finished picture [H, W] 0xAARRGGBB, alpha multiplied in, first row at the top, instead of drawing it.
 
         It is not copied, and goes to the graphics side only when it is wanted there. `changed`: outside of this box it
         is the picture put before, in the same array. Raises ValueError where it is of another size, or OpenGL cannot
@@ -143,6 +144,20 @@ class RenderTarget:
         rgba = np.frombuffer(self.framebuffer.read(components=4, alignment=1), dtype=np.uint8)
         return np.asarray(cv2.cvtColor(rgba.reshape(self.height, self.width, 4), cv2.COLOR_RGBA2RGB), dtype=np.uint8)
 
+    def rgba(self) -> NDArray[np.uint8]:
+        """[H, W, 4] uint8, R first, the colours not multiplied by their alpha (as PNG has them); 0 where it is 0."""
+        if self._put is not None:
+            bgra = self._put.view(np.uint8).reshape(self.height, self.width, 4)
+            rgba = np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA), dtype=np.uint8)
+        else:
+            data = self.framebuffer.read(components=4, alignment=1)
+            rgba = np.frombuffer(bytearray(data), dtype=np.uint8).reshape(self.height, self.width, 4)
+        rows, columns = np.nonzero((rgba[..., 3] > 0) & (rgba[..., 3] < 255))  # few: along the outlines
+        soft = rgba[rows, columns].astype(np.float32)
+        soft[:, :3] = np.rint(soft[:, :3] * 255.0 / soft[:, 3:]).clip(0, 255)
+        rgba[rows, columns] = soft.astype(np.uint8)
+        return rgba
+
     def float_rgb(self) -> NDArray[np.float32]:
         """[H, W, 3] float32 colours of a geometry target, not clipped."""
         return np.asarray(self._read_floats(0, 4)[..., :3])
@@ -170,53 +185,3 @@ class RenderTarget:
             if framebuffer.depth_attachment is not None:
                 framebuffer.depth_attachment.release()
             framebuffer.release()
-
-
-class Backdrop:
-    """A neutral gradient. For single-sampled targets it is drawn once per size and copied from then on."""
-
-    def __init__(
-        self,
-        ctx: moderngl.Context,
-        centre: tuple[float, float, float] = (0.36, 0.365, 0.38),
-        corner: tuple[float, float, float] = (0.115, 0.118, 0.128),
-    ) -> None:
-        self._ctx = ctx
-        self._program = make_program(ctx, "screen", "backdrop", frozenset())
-        set_uniforms(self._program, centre_color=centre, corner_color=corner)
-        self._screen = ctx.vertex_array(self._program, [])
-        self._kept: moderngl.Framebuffer | None = None
-        self._picture: NDArray[np.uint32] | None = None
-
-    def paint(self, target: RenderTarget, box: Box) -> None:
-        """Fill the colours of `target` in a box; its depth is left as it is."""
-        if target.samples:
-            self._draw(target.drawn, target.size)
-        else:
-            copy_box(self._ctx, target.drawn, self._of_size(target.size), box)
-
-    def picture(self, size: tuple[int, int]) -> NDArray[np.uint32]:
-        """[H, W] 0xFFRRGGBB, first row at the top; the same array until another size is asked for."""
-        if self._picture is None or self._picture.shape != size[::-1]:
-            rgba = np.frombuffer(self._of_size(size).read(components=4, alignment=1), dtype=np.uint8)
-            bgra = cv2.cvtColor(rgba.reshape(size[1], size[0], 4), cv2.COLOR_RGBA2BGRA)
-            self._picture = np.ascontiguousarray(bgra).view(np.uint32)[..., 0]
-        return self._picture
-
-    def _of_size(self, size: tuple[int, int]) -> moderngl.Framebuffer:
-        if self._kept is None or self._kept.size != size:
-            if self._kept is not None:
-                self._kept.color_attachments[0].release()
-                self._kept.release()
-            texture = self._ctx.texture(size, 4)
-            store_as_screen(texture)
-            self._kept = self._ctx.framebuffer([texture])
-            self._draw(self._kept, size)
-        return self._kept
-
-    def _draw(self, onto: moderngl.Framebuffer, size: tuple[int, int]) -> None:
-        onto.scissor = (0, 0, *size)
-        onto.use()
-        self._ctx.disable(self._ctx.DEPTH_TEST | self._ctx.CULL_FACE | self._ctx.BLEND)
-        set_uniforms(self._program, size=size)
-        self._screen.render(vertices=3)

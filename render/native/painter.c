@@ -95,7 +95,7 @@ typedef struct {
     int32_t *seen; // [BAND, stride] face, -1 where none; its back: -2 - face
     int32_t *bands, *entries; // [height / BAND + 1, 2] first and last entry; [most_entries, 2] face as seen, next entry
     int32_t most_entries;
-    uint32_t *picture, *backdrop; // [height, width] 0xAARRGGBB; room for eight more behind the picture
+    uint32_t *picture, *backdrop; // [height, width] 0xAARRGGBB, alpha multiplied in; room for eight more behind the picture
     uint32_t *blends;             // [most_blends, 2] place and colour
     int32_t most_blends, count;
     float *row; // [3, stride]
@@ -537,9 +537,10 @@ static void paint(const Scene *s, const View *v, Work *w, const int32_t box[4], 
 }
 
 // ------------------------------------------------------------------------------------------------------- edges, lashes
+// Of colours that have been multiplied by their alpha: before a transparent backdrop edges are as opaque as they cover.
 static inline uint32_t mixed(uint32_t own, uint32_t other, float share) {
-    uint32_t out = 0xFF000000;
-    for (int shift = 0; shift < 24; shift += 8) {
+    uint32_t out = 0;
+    for (int shift = 0; shift < 32; shift += 8) {
         float a = (own >> shift) & 255, b = (other >> shift) & 255;
         out |= (uint32_t)(a + (b - a) * share + 0.5f) << shift;
     }
@@ -639,7 +640,7 @@ static void draw_hair(const View *v, Work *w, const int32_t *corner, const float
     left = left < w->box[0] ? w->box[0] : left, low = low < w->box[1] ? w->box[1] : low;
     right = right > w->box[0] + w->box[2] ? w->box[0] + w->box[2] : right;
     high = high > w->box[1] + w->box[3] ? w->box[1] + w->box[3] : high;
-    uint32_t color = 0;
+    uint32_t color = 0xFF000000;
     for (int k = 0; k < 3; ++k) color |= (uint32_t)(fminf(fmaxf(tint[k], 0), 1) * 255 + 0.5f) << (16 - 8 * k);
     for (int y = low; y < high; ++y)
         for (int x = left; x < right; ++x) {

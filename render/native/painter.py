@@ -25,16 +25,14 @@ from core.spans import span
 from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, RenderLayout, weld_smooth
 from render.mesh.openings import Box
+from render.native.paint_room import PaintRoom
 
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("painter.c")
-_LANES = 8
 _MOST_BOXES, _MOST_LEVELS, _MOST_SIDE = 16, 14, 4096
 _LIT_VERTICES, _TWO_SIDED, _BALL, _VERTEX_COLORS, _HAS_INSIDE, _HIDDEN = (1 << bit for bit in range(6))
 _BORDER, _SLIT = 1, 2
-_RUN_BYTES = 128
-_BAND = 32  # as in painter.c
 _ROW, _UV = 16, slice(7, 9)  # of a vertex in the picture
 
 
@@ -82,21 +80,6 @@ class _View(ctypes.Structure):
         ("boxes", ctypes.c_int32),
         ("inside", ctypes.c_int32 * (4 * _MOST_BOXES)),
         ("as_lines", ctypes.c_int32),
-    )
-
-
-class _Work(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("vertex", "normal", "front", "depth", "seen", "bands", "entries")),
-        ("most_entries", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("picture", "backdrop", "blends")),
-        ("most_blends", ctypes.c_int32),
-        ("count", ctypes.c_int32),
-        ("row", ctypes.c_void_p),
-        ("runs", ctypes.c_void_p),
-        ("box", ctypes.c_int32 * 4),
-        ("changed", ctypes.c_int32 * 4),
-        ("stride", ctypes.c_int32),
     )
 
 
@@ -208,15 +191,15 @@ class Painter:
         )
         rows = np.zeros((count, _ROW), dtype=np.float32)
         rows[:, _UV] = layout.uvs[vertex]
-        self._work = _Work(
-            vertex=self._numbers(rows),
-            normal=self._numbers(np.zeros((int(weld.max()) + 1, 3))),
-            front=self._numbers(np.zeros(faces)),
-        )
+        self._vertex = self._numbers(rows)
+        self._normal = self._numbers(np.zeros((int(weld.max()) + 1, 3)))
+        self._front = self._numbers(np.zeros(faces))
         self._thin = {number for number, group in enumerate(layout.groups) if group.look.thin}
         self._group_of = (ctypes.c_void_p * faces)()
-        self._size: tuple[int, int] | None = None
-        self._behind: NDArray[np.uint32] | None = None
+
+    def room(self, size: tuple[int, int]) -> PaintRoom:
+        """Room for pictures of this width and height: each that is painted again and again takes one of its own."""
+        return PaintRoom(size, self._scene.faces)
 
     def _whole_numbers(self, array: NDArray[Any]) -> ctypes.c_void_p | None:
         self._kept.append(np.ascontiguousarray(array, dtype=np.int32))
@@ -252,19 +235,19 @@ class Painter:
         centres: NDArray[np.float32],
         view: PaintedView,
         backdrop: NDArray[np.uint32],
+        room: PaintRoom,
     ) -> NDArray[np.uint32]:
-        """The picture [H, W] uint32, 0xFFRRGGBB, first row at the top. It is the painter's own until the next call.
+        """The room's picture [H, W] uint32, 0xAARRGGBB with the alpha multiplied in, first row at the top.
 
         Args:
             vertices: [V, 3] float32 of the mesh, before the head pose.
             openness: [V] float32 share of its surroundings that each sees; centres: [V, 3] float32 of its eyeball.
             backdrop: [H, W] what is behind, the same array as long as it is the same picture.
+            room: of the view's size.
         """
-        if self._size != view.size:
-            self._make_room(*view.size)
-        if self._behind is not backdrop:
-            self._behind, self._work.box = backdrop, (ctypes.c_int32 * 4)(0, 0, *view.size)
-        self._work.backdrop = pointer(backdrop)
+        room.put_behind(backdrop)
+        work = room.work
+        work.vertex, work.normal, work.front = self._vertex, self._normal, self._front
         for number, own in enumerate(self._group):
             per_vertex = own.first_face in view.dense and not own.flags & _TWO_SIDED and own.glint <= 0
             own.flags = own.flags & ~(_LIT_VERTICES | _HIDDEN) | (_LIT_VERTICES if per_vertex else 0)
@@ -287,38 +270,10 @@ class Painter:
             self._library.draw_head(
                 ctypes.byref(self._scene),
                 ctypes.byref(frame),
-                ctypes.byref(self._work),
+                ctypes.byref(work),
                 self._group_of,
             )
-        return self._picture
-
-    @property
-    def changed(self) -> Box:
-        """Outside of this box the last picture is the one before."""
-        left, first, width, height = self._work.changed
-        return left, first, width, height
-
-    def _make_room(self, width: int, height: int) -> None:
-        self._size, self._behind = (width, height), None
-        stride = width + _LANES  # rows are worked on eight pixels at a time
-        self._depth = np.ones((height + 1, stride), dtype=np.float32)
-        self._seen = np.full((_BAND + 1, stride), -1, dtype=np.int32)
-        bands = height // _BAND + 1
-        self._bands = np.zeros((bands, 2), dtype=np.int32)
-        self._entries = np.zeros((self._scene.faces * bands, 2), dtype=np.int32)  # as if each face reached over all
-        self._work.bands, self._work.entries = pointer(self._bands), pointer(self._entries)
-        self._work.most_entries = len(self._entries)
-        self._room = np.zeros(height * width + _LANES, dtype=np.uint32)
-        self._picture = self._room[:-_LANES].reshape(height, width)
-        self._blends = np.zeros(
-            (height * width // 4, 2), dtype=np.uint32
-        )  # edges cross fewer pixels, even of ragged hair
-        self._work.blends, self._work.most_blends = pointer(self._blends), len(self._blends)
-        self._work.depth, self._work.seen, self._work.stride = pointer(self._depth), pointer(self._seen), stride
-        self._row = np.zeros((3, stride), dtype=np.float32)
-        self._runs = np.zeros((width, _RUN_BYTES), dtype=np.uint8)
-        self._work.row, self._work.runs = pointer(self._row), pointer(self._runs)
-        self._work.picture = pointer(self._picture)
+        return room.picture
 
 
 def _own_vertices(layout: RenderLayout) -> tuple[list[tuple[int, int]], NDArray[np.int64], NDArray[np.int64]]:

@@ -15,11 +15,14 @@ from core.closeable import Closeable
 from core.mesh import Mesh
 from core.spans import span
 from core.writable import print_aside
+from render.gl.backdrop import Backdrop
+from render.gl.background import TRANSPARENT, Background
 from render.gl.gl_context import OTHERWISE, GlWindow, create_context, is_software, make_current, release_context
 from render.gl.mesh_renderer import MeshRenderer
-from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.render_target import RenderTarget
 from render.mesh.looks import PartLook
 from render.window.hud import Hud
+from render.window.side_picture import SidePicture
 from render.window.viewer_controls import KEY_HELP, ViewerCommand, ViewerControls
 from render.window.window_input import connect_input
 
@@ -43,6 +46,7 @@ class Viewer(Closeable):
         camera: where it is seen from; by default the published camera.
         intrinsics: the part of the world that the picture is sure to show.
         looks: surface qualities by part or material name, where the names do not say (`render.mesh.looks`).
+        background: what stands behind the head (`render.gl.background`); the studio when left out.
         vsync: let the window wait for the screen.
         otherwise: see `GlWindow`.
 
@@ -59,6 +63,7 @@ class Viewer(Closeable):
         camera: OrbitCamera | None = None,
         intrinsics: Intrinsics = PUBLISHED_INTRINSICS,
         looks: Mapping[str, PartLook] | None = None,
+        background: Background | None = None,
         title: str = "vfa-live",
         vsync: bool = True,
         otherwise: str = OTHERWISE,
@@ -78,7 +83,8 @@ class Viewer(Closeable):
             self._make_current()
             self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
             self._renderer: MeshRenderer | None = None
-            self._backdrop = Backdrop(self._ctx)
+            self._background, self._backdrop = background, Backdrop(self._ctx, background)
+            self._sides: dict[Background | None, SidePicture] = {}
             self._hud = Hud(self._ctx)
             self._scene = self._make_target(self._pixels())
             self._screen: moderngl.Framebuffer | None = None
@@ -196,12 +202,16 @@ class Viewer(Closeable):
         if size != self._scene.size:
             self._scene.release()
             self._scene = self._make_target(size)
+        self._render(self._scene, self._backdrop)
+
+    def _render(self, target: RenderTarget, backdrop: Backdrop) -> None:
+        """The pose last shown, as large as the target, whose frame shows all that the window's does."""
         if self._renderer is None:
-            self._scene.begin(self._backdrop)
-            self._scene.finish()
+            target.begin(backdrop)
+            target.finish()
             return
-        view = self.controls.camera.T_camera_world()
-        self._renderer.render(self._scene, view, self.intrinsics, self._T_world_head, self._backdrop)
+        view, camera = self.controls.camera.T_camera_world(), self._framing.fitted(*target.size)
+        self._renderer.render(target, view, camera, self._T_world_head, backdrop)
 
     def _draw_overlays(self, onto: moderngl.Framebuffer) -> None:
         hud, controls = self._hud, self.controls
@@ -252,6 +262,31 @@ class Viewer(Closeable):
         self._draw_overlays(self._screen)
         data = self._screen.read(components=3, alignment=1)
         return np.frombuffer(data, dtype=np.uint8).reshape(self._scene.height, self._scene.width, 3)
+
+    def read_rgba(self) -> NDArray[np.uint8]:
+        """The avatar of the picture last shown before nothing, [H, W, 4] uint8, as large as `read_rgb` gives it.
+
+        Colours are not multiplied by their alpha: as PNG and WebM have them. Unless the background is `TRANSPARENT`,
+        the pose is drawn a second time for it.
+        """
+        self._make_current()
+        if self._background is TRANSPARENT:
+            return self._scene.rgba()
+        return self._drawn_again(TRANSPARENT, self._scene.size).rgba()
+
+    def read_other_rgb(self, background: Background | None, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """The pose last shown before another background and in another width and height: drawn a second time.
+
+        [height, width, 3] uint8, never mirrored, without overlays.
+        """
+        self._make_current()
+        return self._drawn_again(background, size).rgb()
+
+    def _drawn_again(self, background: Background | None, size: tuple[int, int]) -> RenderTarget:
+        side = self._sides.get(background)
+        if side is None:
+            side = self._sides[background] = SidePicture(self._ctx, background, self._samples)
+        return side.drawn(size, self._render)
 
     def close(self) -> None:
         """Close the window, free everything. Safe to call twice."""

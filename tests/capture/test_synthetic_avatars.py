@@ -9,9 +9,10 @@ from capture.synthetic.head.head_data import DATA_FOLDER
 from core.camera import Intrinsics, look_at
 from core.errors import InputError
 from core.frame import RgbdFrame
+from render.gl.backdrop import Backdrop
 from render.gl.gl_context import create_context, release_context
 from render.gl.mesh_renderer import MeshRenderer
-from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.render_target import RenderTarget
 from render.gl.rgbd import RgbdCamera
 from render.mesh.mesh_io import load_mesh
 

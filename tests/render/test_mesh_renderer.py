@@ -7,8 +7,9 @@ import pytest
 
 from core.camera import PUBLISHED_INTRINSICS, OrbitCamera, look_at
 from core.mesh import Material
+from render.gl.backdrop import Backdrop
 from render.gl.mesh_renderer import MeshRenderer
-from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.render_target import RenderTarget
 from render.mesh.looks import PartLook
 
 FRONT = look_at((0, 0, 8))

@@ -12,9 +12,10 @@ from core.camera import PUBLISHED_INTRINSICS, look_at
 from core.mesh import Material
 from core.native.compiled_library import NativeError, loaded, missing
 from render.gl import mesh_renderer
+from render.gl.backdrop import Backdrop
 from render.gl.gl_context import is_software
 from render.gl.mesh_renderer import MeshRenderer
-from render.gl.render_target import Backdrop, RenderTarget
+from render.gl.render_target import RenderTarget
 from render.mesh.looks import PartLook
 from render.mesh.mesh_layout import make_layout
 from render.native import painter

@@ -13,7 +13,7 @@ void main() {
     ivec2 at = ivec2(gl_FragCoord.xy);
     ivec2 step_over = ivec2(sign(beyond)) * (rows ? ivec2(0, 1) : ivec2(1, 0));
     ivec2 last = textureSize(picture, 0) - 1;
-    vec3 own = texelFetch(picture, at, 0).rgb;
-    vec3 other = texelFetch(picture, clamp(at + step_over, ivec2(0), last), 0).rgb;
-    shown = vec4(mix(own, other, max(0.5 - abs(beyond), 0.0)), 1.0);
+    vec4 own = texelFetch(picture, at, 0); // alpha multiplied in
+    vec4 other = texelFetch(picture, clamp(at + step_over, ivec2(0), last), 0);
+    shown = mix(own, other, max(0.5 - abs(beyond), 0.0));
 }
