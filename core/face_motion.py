@@ -4,6 +4,7 @@ This is what recordings keep, what is sent to other programs, and what a phone's
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,8 @@ _GAZE_UNITS: Final = tuple(
     )
 )
 
+_MIRRORED_SIGNS: Final = np.outer((-1.0, 1.0, 1.0, 1.0), (-1.0, 1.0, 1.0, 1.0))  # S T S, with S mirroring x
+
 
 @dataclass(frozen=True, eq=False)
 class FaceMotion:
@@ -50,6 +53,11 @@ class FaceMotion:
     def at_rest() -> "FaceMotion":
         """Of a neutral face."""
         return FaceMotion(np.zeros(UNIT_COUNT), np.zeros((2, 2)), np.eye(4))
+
+    def mirrored(self) -> "FaceMotion":
+        """As a mirror shows it: the person's left does what the right did."""
+        T = self.T_neutral_head * _MIRRORED_SIGNS
+        return FaceMotion(self.weights[_other_sides()], self.gaze[::-1] * (-1.0, 1.0), T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,3 +110,14 @@ def with_gaze(weights: Array, gaze: Array) -> Array:
     for unit, eye, axis, sign, reach in _GAZE_UNITS:
         weights[unit] = max(sign * float(gaze[eye, axis]), 0.0) / reach
     return weights
+
+
+@cache
+def _other_sides() -> NDArray[np.intp]:
+    """[52] for each unit the one that a mirror makes of it."""
+    swapped = {"Left": "Right", "Right": "Left"}
+    others = []
+    for name in UNIT_NAMES:
+        side = next((side for side in swapped if name.endswith(side)), "")
+        others.append(UNIT_NAMES.index(name.removesuffix(side) + swapped.get(side, "")))
+    return np.array(others)

@@ -14,6 +14,7 @@ from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
 from realtime.offline.panels import OfflineFilm
+from realtime.outputs.address import Address
 from realtime.recording.recorder import FilmName
 from realtime.view_options import ViewOptions, VirtualCameraOptions, WindowOptions
 
@@ -128,6 +129,10 @@ class LiveOptions(AvatarOptions, MotionOptions):
     calibrate_range: bool = False
     """Begin with the range of motion: ten seconds of prompts that set gains per unit (key G does the same)."""
 
+    send: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Send what the avatar does to another program, live: vmc://HOST:PORT, livelink://HOST:PORT?subject=NAME,
+    ifacialmocap://HOST:PORT, osf://HOST:PORT or ws://HOST:PORT; may be given several times (docs/outputs.md)."""
+
     trace: Path | None = None
     """Write what every thread did when to this file, for https://ui.perfetto.dev or chrome://tracing; it belongs into a
     bug report about speed. The newest six minutes or so are kept."""
@@ -147,6 +152,10 @@ class LiveOptions(AvatarOptions, MotionOptions):
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
+        if twice := [given for number, given in enumerate(self.send) if given in self.send[:number]]:
+            raise InputError(f"--send {twice[0]}: is there twice; leave one out")
+        for given in self.send:
+            Address.parse(given)
         if self._profile_is_trace and self.trace is not None:
             raise InputError(f"--profile {self.profile} --trace {self.trace}: expected one file; leave the other out")
 

@@ -42,6 +42,8 @@ def live(options: LiveOptions) -> None:
     from realtime.live.person import PersonalCalibration
     from realtime.live.session import LiveSession
     from realtime.live.virtual_camera import VirtualCamera
+    from realtime.outputs.address import Address
+    from realtime.outputs.output import open_output
     from realtime.recording.recording_folder import RecordingFolder
     from realtime.threads.trace import Trace
     from render.window.viewer import Viewer
@@ -67,6 +69,9 @@ def live(options: LiveOptions) -> None:
         behind, size = asked.backdrop(backdrop), asked.size(window.size)
         rate, same = asked.virtual_camera_fps, behind is backdrop
         camera = VirtualCamera(asked.virtual_camera, size, rate, behind, shares_background=same)
+    outputs = [open_output(Address.parse(given), options.face_model) for given in options.send]
+    for output in outputs:
+        log.info("sending to %s", output.name)
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
@@ -78,6 +83,7 @@ def live(options: LiveOptions) -> None:
         film=kept.film,
         trace=trace,
         camera=camera,
+        outputs=outputs,
     )
 
     def ready(avatar: "Avatar", tell: "Progress") -> "Avatar":

@@ -29,6 +29,7 @@ ROOMS = (
     "render.window",
     "capture.face.networks",
     "capture.face",
+    "capture.phones",
     "capture.cameras",
     "capture.recordings",
     "capture.synthetic.head",
@@ -59,11 +60,12 @@ ROOMS = (
     "engine.training",
     "realtime.threads",
     "realtime.session",
+    "realtime.rig",
+    "realtime.outputs",
     "realtime.recording",
     "realtime.live",
     "realtime.offline",
     "realtime.batch",
-    "realtime.rig",
     "realtime",
 )
 """From left to right: a room may import from itself and from those before it."""

@@ -20,6 +20,7 @@ from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import PosedFrame
 from realtime.live.time_limit import TimeLimit
 from realtime.live.virtual_camera import VirtualCamera
+from realtime.outputs.sender import MotionSender
 from realtime.recording.recordings import Recordings
 from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
@@ -48,6 +49,7 @@ class ShowLoop:
         rate: of the frames shown.
         times: is told how long drawing and recording took.
         camera: is offered every picture drawn.
+        sender: tells what is wrong with outputs.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class ShowLoop:
         times: SectionTimes,
         stop: Stop,
         camera: VirtualCamera | None = None,
+        sender: MotionSender | None = None,
     ) -> None:
         self._viewer = viewer
         self._avatar = avatar
@@ -79,7 +82,7 @@ class ShowLoop:
         self._rate = rate
         self._times = times
         self._stop = stop
-        self._camera = camera
+        self._camera, self._sender = camera, sender
         self._latest: PosedFrame | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
@@ -117,7 +120,7 @@ class ShowLoop:
 
     def _notices(self) -> list[str | None]:
         told = [self._person.take_notice(), self._recordings.take_notice(), self._take_saved()]
-        return told if self._camera is None else [*told, self._camera.take_notice()]
+        return [*told, *(each.take_notice() for each in (self._camera, self._sender) if each is not None)]
 
     @property
     def posed(self) -> bool:
