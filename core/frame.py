@@ -54,6 +54,11 @@ class RgbdFrame:
                 f"got {self.depth_m.shape} {self.depth_m.dtype}"
             )
 
+    @property
+    def picture(self) -> NDArray[np.uint8] | None:
+        """[H, W, 3] what can be shown of it; None of a frame whose picture was not kept."""
+        return self.rgb
+
     def without_pictures(self) -> "RgbdFrame":
         """The same camera, time and number with black pixels of no memory, and with depth where there was some."""
         nothing = np.broadcast_to(np.zeros(1, np.uint8), self.rgb.shape)

@@ -65,6 +65,11 @@ class RgbdSource(Protocol):
         return None
 
     @property
+    def seen(self) -> bool:
+        """Whether its frames bring along what a tracker saw in them."""
+        return False
+
+    @property
     def sound(self) -> Sound | None:
         """The sound of a recording, once its first frame was read; None where there can be none."""
         return None

@@ -159,10 +159,10 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
 
 def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
-    """Complete the recording that a killed process left in FOLDER."""
-    from realtime.recording.recorder import finish_recording as finish
+    """The older name of `vfa session repair`."""
+    from realtime.recording.repair import repair
 
-    console.print(finish(folder))
+    console.print(repair(folder))
 
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:

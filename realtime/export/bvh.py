@@ -28,7 +28,12 @@ def bvh_text(motion: MotionTrack, fps: float, eyes_m: Array) -> str:
     lines = ["HIERARCHY", "ROOT Head", "{", "\tOFFSET 0.0 0.0 0.0"]
     lines.append("\tCHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation")
     for name, at in zip(("RightEye", "LeftEye"), eyes_m * _CM, strict=True):
-        lines += [f"\tJOINT {name}", "\t{", f"\t\tOFFSET {_numbers(at)}", "\t\tCHANNELS 3 Zrotation Xrotation Yrotation"]
+        lines += [
+            f"\tJOINT {name}",
+            "\t{",
+            f"\t\tOFFSET {_numbers(at)}",
+            "\t\tCHANNELS 3 Zrotation Xrotation Yrotation",
+        ]
         lines += ["\t\tEnd Site", "\t\t{", f"\t\t\tOFFSET 0.0 0.0 {_LONG}", "\t\t}", "\t}"]
     lines += ["}", "MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / fps:.8f}"]
     T = motion.T_neutral_head

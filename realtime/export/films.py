@@ -78,9 +78,7 @@ def check_encoder(kind: FilmFormat) -> None:
         ) from None
 
 
-def save_film(
-    path: Path, kind: FilmFormat, pictures: Iterable[Picture], fps: float, sound: Sound | None = None
-) -> int:
+def save_film(path: Path, kind: FilmFormat, pictures: Iterable[Picture], fps: float, sound: Sound | None = None) -> int:
     """Write pictures [H, W, 3 or 4] uint8 of one size, even in both directions; returns how many there were.
 
     The film appears when it is whole. `sound` goes along, its clock that of a first picture at 0 s. Raises OSError, and
@@ -142,7 +140,9 @@ def check_pictures_folder(folder: Path) -> None:
     """Raises InputError where there is something else at its place."""
     if folder.is_dir():
         if other := next((each.name for each in folder.iterdir() if not _NUMBERED.fullmatch(each.name)), None):
-            raise InputError(f"--out {folder}: a folder with other things in it ({other}), it is not replaced; name another")
+            raise InputError(
+                f"--out {folder}: a folder with other things in it ({other}), it is not replaced; name another"
+            )
     elif folder.exists():
         raise InputError(f"--out {folder}: expected the name of a folder for pictures, this is a file; name another")
 

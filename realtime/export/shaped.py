@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rigging.morphs import MorphUnits, units_among
 from core.expression_units import UNIT_COUNT, UNIT_NAMES
-from core.face_motion import MotionTrack
 from core.mesh import MeshPart
 from engine.motion.protocol import AvatarPose
 from realtime.export.low_rank import Tell, fewest_shapes

@@ -107,7 +107,9 @@ def open_take(path: Path) -> Take:
         raise InputError(f"{path}: there is no such session or animation.npz; check the path")
     file = path / ANIMATION_NAME if path.is_dir() else path
     if path.is_dir() and not file.is_file():
-        raise InputError(f"{path}: expected a session, found no {ANIMATION_NAME} in it; give a folder that --record made")
+        raise InputError(
+            f"{path}: expected a session, found no {ANIMATION_NAME} in it; give a folder that --record made"
+        )
     return _recorded(path, file)
 
 

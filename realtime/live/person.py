@@ -32,6 +32,7 @@ class PersonalCalibration:
     Attributes:
         prompt: what the person should do now, with the seconds left for it; empty while nothing is asked.
         neutral: the face the engine was last calibrated with; None before.
+        head_stays: the avatar's head is kept still, whatever was asked for.
 
     Raises InputError for a profile that cannot be used.
     """
@@ -54,6 +55,7 @@ class PersonalCalibration:
         self._prompt = ""
         self.prompt = ""
         self.neutral: FaceObservation | None = None
+        self.head_stays = False
         self._asked = False
         self._offer_range = offer_range and not show_range and self._profile is None
         self._recapture, self._range_asked = threading.Event(), threading.Event()

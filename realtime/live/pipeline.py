@@ -14,6 +14,7 @@ from engine.motion.posed_frame import UNTOLD, Calibration
 from engine.motion.posed_frame import PosedFrame as PosedFrame
 from engine.motion.protocol import HeadPose, MotionEngine
 from realtime.live.person import PersonalCalibration
+from realtime.session.seen_frame import SeenFrame
 from realtime.threads.timing import SectionTimes
 
 
@@ -70,7 +71,7 @@ class FramePipeline:
             pose = self._engine.animate(observation)
             if self._person is not None:
                 self._person.after(self._engine, observation)
-        return PosedFrame(observation, pose, calibration)
+        return PosedFrame(observation, pose, calibration, silence=isinstance(frame, SeenFrame) and frame.silent)
 
     def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
         """The answer to silence: as if `last` had come at `timestamp_s` without a face, so the avatar eases to rest."""
@@ -80,9 +81,11 @@ class FramePipeline:
 
     def _settled(self) -> Calibration:
         """What holds for the frame at hand: the one before where nothing has changed."""
-        self._engine.head_pose = self._head_pose
+        stays = self._person is not None and self._person.head_stays
+        head_pose: HeadPose = "fixed" if stays else self._head_pose
+        self._engine.head_pose = head_pose
         neutral = self._neutral if self._person is None else self._person.neutral
-        last, follows = self._calibration, self._head_pose == "follow"
+        last, follows = self._calibration, head_pose == "follow"
         if neutral is not last.neutral or follows != last.head_follows or not _same(self._engine.gains, last.gains):
             self._calibration = Calibration(neutral, self._engine.gains.copy(), follows)
         return self._calibration

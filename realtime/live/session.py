@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 from calib.avatar import Avatar
 from capture.face.face_tracker import FaceTracker
@@ -25,6 +26,7 @@ from realtime.outputs.sender import MotionSender
 from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
+from realtime.session.manifest import About
 from realtime.threads.cores import return_memory
 from realtime.threads.latest_slot import LatestSlot
 from realtime.threads.processor import ProcessorTime, cpu_ms_per_frame, lock_ms_per_frame
@@ -55,6 +57,7 @@ class LiveSession:
         seconds: see `TimeLimit`.
         person: neutral and gains of the driver; nothing is kept where left out.
         film: see `Recorder`.
+        about: what recordings say of the session.
         trace: is told of everything that happens.
         camera: is started with the others, offered every picture, and closed at the end.
         outputs: are sent every pose's motion, and closed at the end.
@@ -72,18 +75,20 @@ class LiveSession:
         trace: Trace | None = None,
         camera: VirtualCamera | None = None,
         outputs: Sequence[Output] = (),
+        about: About | None = None,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
-        self._recordings = Recordings(film, lambda: source.sound)
+        self._about, self._source = about or About(), source
+        self._recordings = Recordings(film, lambda: source.sound, self._about_now)
         self._frames: LatestSlot[RgbdFrame] = LatestSlot()
         self._poses: LatestSlot[PosedFrame] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
         self._trace = trace
         self._camera = camera
-        self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(), Rate()
+        self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(self._note_state), Rate()
         self._sender = MotionSender(outputs, stop, self._times)
         self._capture = CaptureLoop(source, self._frames, self._ready, self._states, self._times, stop)
         self._inference = InferenceLoop(
@@ -220,6 +225,14 @@ class LiveSession:
         self._recordings.add_pose(posed)
         self._sender.put(posed.pose)
         self._poses.put(posed)
+
+    def _about_now(self) -> About:
+        """With the first pose of a recording."""
+        return replace(self._about, engine=self._inference.engine_name, fps=self._source.fps)
+
+    def _note_state(self, state: str, now_s: float) -> None:
+        """On whichever thread brings it about."""
+        self._recordings.note(now_s, "state", state=state)
 
     @property
     def _dropped(self) -> int:

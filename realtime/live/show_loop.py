@@ -137,11 +137,11 @@ class ShowLoop:
             self._rate.tick(now_s)
         if self._recordings.active:
             with self._times.section("record", posed.pose.index):
-                self._recordings.add_picture(posed.frame.rgb, self._viewer.read_rgb(), posed.frame.timestamp_s)
+                self._recordings.add_picture(posed.frame.picture, self._viewer.read_rgb(), posed.frame.timestamp_s)
 
     def _draw(self, posed: PosedFrame) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
-            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, self._status)
+            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.picture, self._status)
         self._offer()
 
     def _redraw(self) -> None:
@@ -169,7 +169,9 @@ class ShowLoop:
             self._inference.follow_next_face()
             self._viewer.notify("following another face, if there is one")
         elif command is ViewerCommand.PAUSE:
-            self._viewer.notify("paused" if self._inference.toggle_pause() else "going on")
+            paused = self._inference.toggle_pause()
+            self._recordings.note(time.monotonic(), "pause" if paused else "going on")
+            self._viewer.notify("paused" if paused else "going on")
             self._status_due_s = 0.0
         elif command is ViewerCommand.HEAD_POSE:
             self._viewer.notify("the head follows you" if self._inference.toggle_head_pose() else "the head stays")

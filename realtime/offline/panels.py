@@ -53,7 +53,7 @@ class Panels:
         animated = self._seen(pose, pose.T_world_head)
         if self.film == "avatar":
             return {"animated": animated}
-        pictures = {"driving": frame.rgb}
+        pictures = {} if frame.picture is None else {"driving": frame.picture}
         if self.film == "grid":
             pictures["source"] = self._avatar.source_rgb
             if self._painted is not None:

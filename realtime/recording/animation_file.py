@@ -26,19 +26,10 @@ from realtime.recording.recording_folder import (
     partial_of,
     sync_folder,
 )
+from realtime.session.poses import POSE, read_poses, sound
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DIRECTORY_BYTES = 4096  # more than the archive needs beside its arrays
-POSE = np.dtype(
-    [
-        ("T_world_head", "<f8", (4, 4)),
-        ("timestamps_s", "<f8"),
-        ("tracked", "?"),
-        ("unit_weights", "<f4", (52,)),
-        ("gaze", "<f8", (2, 2)),
-        ("T_neutral_head", "<f8", (4, 4)),
-    ]
-)
 
 
 class AnimationWriter:
@@ -137,7 +128,7 @@ class AnimationWriter:
             self._let_go()
 
     def _put_together(self, crc: int | None) -> None:
-        poses = _read_poses(self._poses.raw, self.frames)
+        poses = read_poses(self._poses.raw, self.frames)
         with _buffered(self._vertices.raw) as whole:
             _put_together(whole, self.path, poses, self._vertex_count, crc)
 
@@ -183,13 +174,6 @@ def _buffered(file: IO[bytes]) -> Iterator[IO[bytes]]:
             buffered.detach()
 
 
-def _read_poses(file: IO[bytes], count: int) -> NDArray[np.void]:
-    """The first `count` poses of a file, fewer where it ends before. Raises OSError."""
-    file.seek(0)
-    content = file.read(count * POSE.itemsize) or b""
-    return np.frombuffer(content, dtype=POSE, count=len(content) // POSE.itemsize)
-
-
 def _put_together(file: IO[bytes], path: Path, poses: NDArray[np.void], vertex_count: int, crc: int | None) -> None:
     """From the partial files to the archive under its name, and only then away with the poses. Raises OSError."""
     short = {name: np.ascontiguousarray(poses[name]) for name in POSE.names or ()}
@@ -219,7 +203,7 @@ def finish_animation(folder: Path) -> int:
     try:
         there = (partial.stat().st_size - growing_npz.DATA_OFFSET) // growing_npz.frame_bytes(vertex_count)
         with poses_path.open("rb") as written:
-            poses = _sound(_read_poses(written, there))
+            poses = sound(read_poses(written, there))
         if not len(poses):
             raise InputError(f"{folder}: not one frame of the recording is complete; delete it, or record over it")
         with partial.open("r+b") as archive:
@@ -227,13 +211,3 @@ def finish_animation(folder: Path) -> int:
     except OSError as error:
         raise _unfinished(path, error) from error
     return len(poses)
-
-
-def _sound(poses: NDArray[np.void]) -> NDArray[np.void]:
-    """The poses up to the first that was never written: after a power cut a file may end in zeros."""
-    flags = poses["tracked"].view(np.uint8)
-    whole = np.isfinite(poses["T_world_head"]).all(axis=(1, 2)) & np.isfinite(poses["timestamps_s"]) & (flags <= 1)
-    whole &= np.isfinite(poses["unit_weights"]).all(axis=1) & np.isfinite(poses["gaze"]).all(axis=(1, 2))
-    for name in ("T_world_head", "T_neutral_head"):
-        whole &= np.isfinite(poses[name]).all(axis=(1, 2)) & (poses[name][:, 3] == (0, 0, 0, 1)).all(axis=1)
-    return poses[: len(poses) if whole.all() else int(np.argmin(whole))]

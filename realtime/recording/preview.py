@@ -1,8 +1,6 @@
 """`preview.mp4`: the driver beside the avatar."""
 
 import contextlib
-import os
-import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,21 +12,13 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from core.errors import InputError
 from core.source import Sound
-from realtime.recording.recording_folder import (
-    PREVIEW_NAME,
-    RecordingError,
-    SyncedFile,
-    partial_of,
-    sync_folder,
-)
+from realtime.recording.fragments import finish_film, open_mp4
+from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, SyncedFile, partial_of
 from realtime.recording.sound import add_sound
 
 TIME_BASE = Fraction(1, 90_000)
 WIDEST = 4  # times its height: a stranger picture is squeezed
-FRAGMENT_US = 200_000
-_MOST_BOXES = 1_000_000  # a week of fragments
 
 
 class PreviewWriter:
@@ -57,21 +47,21 @@ class PreviewWriter:
         self.path = path
         self._height, self._driver, self._sound = height, driver, sound
         self._partial = partial_of(path)
-        options = {"movflags": "empty_moov+default_base_moof", "frag_duration": str(FRAGMENT_US), "flush_packets": "1"}
         try:
             self._file = SyncedFile(self._partial)
         except OSError as error:
             raise RecordingError.of(path, error) from error
-        self._container = av.open(self._file, "w", format="mp4", options=options)
+        self._container = open_mp4(self._file)
         self._stream: VideoStream | None = None
         self._first_s = 0.0
         self._last_pts = -1
         self._finished = self._broken = False
         self.frames = 0
 
-    def append(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
-        """Add one pair of pictures; see `append_row`."""
-        self.append_row([driver_rgb, avatar_rgb] if self._driver else [avatar_rgb], timestamp_s)
+    def append(self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+        """Add one pair of pictures, or the avatar's where there is none of the driver; see `append_row`."""
+        pictures = [avatar_rgb] if driver_rgb is None or not self._driver else [driver_rgb, avatar_rgb]
+        self.append_row(pictures, timestamp_s)
 
     def append_row(self, pictures: Sequence[NDArray[np.uint8]], timestamp_s: float) -> None:
         """Add pictures that stand beside each other, [h, w, 3] uint8 each, of any size; the avatar's is the last. Times
@@ -161,44 +151,5 @@ def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
 
 
 def finish_preview(folder: Path) -> bool:
-    """Complete the film that a killed process left in `folder`; False where there is none.
-
-    Its last fragment, which may be torn, goes. Raises InputError where not one fragment is whole; it is left then.
-    """
-    path = folder / PREVIEW_NAME
-    partial = partial_of(path)
-    if partial.is_symlink() or not partial.is_file():
-        return False
-    try:
-        whole = _whole_fragments(partial)
-        if not whole:
-            raise InputError(f"{partial}: not one fragment of the film is complete; it is left as it is")
-        with partial.open("r+b") as file:
-            file.truncate(whole)
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(folder)
-    except OSError as error:
-        raise RecordingError.of(path, error) from error
-    return True
-
-
-def _whole_fragments(path: Path) -> int:
-    """Bytes up to the end of the last fragment (boxes `moof` and `mdat`, ISO 14496-12) that is there in full; or 0."""
-    size, at, end, kind_before = path.stat().st_size, 0, 0, b""
-    with path.open("rb") as file:
-        for _ in range(_MOST_BOXES):
-            file.seek(at)
-            head = file.read(16)
-            if len(head) < 8:
-                break
-            length, kind = struct.unpack(">I4s", head[:8])
-            if length == 1 and len(head) == 16:
-                length = int.from_bytes(head[8:])
-            if length < 8 or at + length > size:
-                break
-            at += length
-            if kind == b"mdat" and kind_before == b"moof":
-                end = at
-            kind_before = kind
-    return end
+    """Complete the film that a killed process left in `folder`; see `finish_film`."""
+    return finish_film(folder / PREVIEW_NAME)

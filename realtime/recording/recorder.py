@@ -3,27 +3,31 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from core.errors import InputError
+from core.frame import RgbdFrame
 from core.source import Sound
 from engine.motion.posed_frame import PosedFrame
 from realtime.recording.preview import PreviewWriter
+from realtime.recording.raw_writer import RawWriter
 from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, RecordingFolder
 from realtime.recording.session_writer import SessionWriter
+from realtime.session.folder_names import RawName
 from realtime.session.manifest import About, Event
 from realtime.session.sealing import seal
 from realtime.threads.disk_queue import DiskQueue
 
 POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one is noticed
+FRAMES_QUEUED = 6  # of the camera, with its depth: as large again
 PICTURES_QUEUED = 20  # each pair of pictures is several megabytes
 
 FilmName = Literal["both", "avatar"]
-Picture = tuple[NDArray[np.uint8], NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
+Picture = tuple[NDArray[np.uint8] | None, NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class Recorder:
         film: "both" or "avatar", as high as the avatar's pictures; None: both, 480 pixels high.
         sound: see `PreviewWriter`.
         about: see `SessionWriter`.
+        raw: which of the camera's own pictures are kept.
 
     Raises RecordingError where the recording cannot begin; the folder is released then, as it is by `close`.
     """
@@ -48,6 +53,7 @@ class Recorder:
         film: FilmName | None = None,
         sound: Callable[[], Sound | None] = lambda: None,
         about: Callable[[], About] = About,
+        raw: RawName = "off",
     ) -> None:
         self._folder = folder
         session: SessionWriter | None = None
@@ -67,6 +73,10 @@ class Recorder:
             session.close,
             POSES_QUEUED,
         )
+        self._raw = None if raw == "off" else RawWriter(folder.path, raw)
+        self._frames: DiskQueue[RgbdFrame] | None = None
+        if self._raw is not None:
+            self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED)
         self._unsealed: InputError | None = None
         self._pictures: DiskQueue[Picture] = DiskQueue(
             "record-preview", lambda item: preview.append(*item), preview.close, PICTURES_QUEUED
@@ -84,34 +94,49 @@ class Recorder:
     @property
     def lost(self) -> dict[str, int]:
         """Poses and pictures that could not be written because the disk or the encoder fell behind."""
-        return {"poses": self._poses.lost, "pictures": self._pictures.lost}
+        lost = {"poses": self._poses.lost, "pictures": self._pictures.lost}
+        if self._raw is not None and self._frames is not None:
+            lost["raw"] = self._frames.lost + self._raw.refused
+        return lost
 
     @property
     def problem(self) -> str | None:
         """Why nothing more is recorded, in one line; None while all is well."""
-        failure = self._poses.failure or self._pictures.failure or self._unsealed
+        failure = next((each for each in (*self._failures(), self._unsealed) if each is not None), None)
         if failure is None or isinstance(failure, InputError):
             return None if failure is None else f"{failure}; what was written before is kept"
         return (
             f"{self.directory}: the recording broke off ({type(failure).__name__}: {failure}); what was written is kept"
         )
 
+    def _queues(self) -> list[DiskQueue[Any]]:
+        return [queue for queue in (self._poses, self._pictures, self._frames) if queue is not None]
+
+    def _failures(self) -> list[BaseException | None]:
+        return [queue.failure for queue in self._queues()]
+
     def add_pose(self, posed: PosedFrame) -> None:
         self._poses.put(posed.without_pictures())
+        if self._frames is not None and not posed.silence and posed.frame.picture is not None:
+            self._frames.put(posed.frame)
 
     def note(self, event: Event) -> None:
         """Something happened."""
         self._poses.put(event)
 
-    def add_picture(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+    def add_picture(
+        self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float
+    ) -> None:
         self._pictures.put((driver_rgb, avatar_rgb, timestamp_s))
 
     def close(self) -> None:
         """Write what is queued and finish both files."""
-        self._poses.end_soon()
-        self._pictures.close()
-        self._poses.close()
-        for failure in (self._poses.failure, self._pictures.failure):
+        queues = self._queues()
+        for queue in queues:
+            queue.end_soon()
+        for queue in queues:
+            queue.close()
+        for failure in self._failures():
             if failure is not None and not isinstance(failure, RecordingError):
                 log.error("the recording broke off", exc_info=failure)
         try:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from core.errors import InputError
 from core.writable import reason_of
 from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
-from realtime.session.folder_names import EVENTS_NAME, MOTION_RECORDS_NAME, WHOLE_NAMES
+from realtime.session.folder_names import EVENTS_NAME, WHOLE_NAMES
 from realtime.session.folder_names import POSES_NAME as POSES_NAME
 from realtime.session.folder_names import PREVIEW_NAME as PREVIEW_NAME
 from realtime.session.folder_names import partial_of as partial_of
@@ -104,7 +104,7 @@ class RecordingFolder:
 
     def _refuse_what_is_there(self, overwrite: bool) -> None:
         own = [*NAMES, POSES_NAME, *(partial_of(self.path / name).name for name in NAMES)]
-        own += [EVENTS_NAME, MOTION_RECORDS_NAME]
+        own += [EVENTS_NAME]
         strange = [name for name in own if (path := self.path / name).is_symlink() or path.is_dir()]
         if strange:
             raise InputError(f"{self.path}: {strange[0]} is a link or a folder there; record into another folder")

@@ -15,6 +15,7 @@ from core.source import Sound
 from engine.motion.posed_frame import PosedFrame
 from realtime.recording.recorder import FilmName, Recorder
 from realtime.recording.recording_folder import RecordingFolder
+from realtime.session.folder_names import RawName
 from realtime.session.manifest import About, Event
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Recordings:
     """Owned by the main thread; `add_pose` may be called from any.
 
     Args:
-        film, sound, about: see `Recorder`.
+        film, sound, about, raw: see `Recorder`.
 
     Attributes:
         lost: poses and pictures that could not be kept, over all recordings.
@@ -38,8 +39,9 @@ class Recordings:
         film: FilmName | None = None,
         sound: Callable[[], Sound | None] = lambda: None,
         about: Callable[[], About] = About,
+        raw: RawName = "off",
     ) -> None:
-        self._film, self._sound, self._about = film, sound, about
+        self._film, self._sound, self._about, self._raw = film, sound, about, raw
         self._recorder: Recorder | None = None
         self._closing: list[tuple[threading.Thread, Recorder]] = []
         self.lost: dict[str, int] = {}
@@ -52,7 +54,7 @@ class Recordings:
     def begin(self, folder: RecordingFolder, avatar: Avatar) -> str:
         """Record into a claimed folder. Returns what the user is told, that it cannot be done included."""
         try:
-            self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about)
+            self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about, self._raw)
         except InputError as error:
             return self._went_wrong(str(error))
         return f"recording to {folder.path}"
@@ -111,7 +113,9 @@ class Recordings:
         if (recorder := self._recorder) is not None:
             recorder.note(Event(time_s, what, details))
 
-    def add_picture(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+    def add_picture(
+        self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float
+    ) -> None:
         if (recorder := self._recorder) is not None:
             recorder.add_picture(driver_rgb, avatar_rgb, timestamp_s)
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from core.errors import InputError
 from core.untrusted import read_arrays
-from realtime.recording.animation_file import POSE, finish_animation
+from realtime.recording.animation_file import finish_animation
+from realtime.recording.fragments import finish_film, pictures_in
 from realtime.recording.preview import finish_preview
 from realtime.recording.recording_folder import RecordingError, RecordingFolder, sync_folder
-from realtime.session import motion_file, record_file
+from realtime.session import record_file
 from realtime.session.folder_names import (
     ANIMATION_NAME,
+    COLOR_NAME,
+    DEPTH_NAME,
     MANIFEST_NAME,
-    MOTION_NAME,
-    MOTION_RECORDS_NAME,
     OBSERVATIONS_NAME,
+    PICTURES_NAME,
     POSES_NAME,
     PREVIEW_NAME,
     partial_of,
 )
 from realtime.session.manifest import read_manifest
-from realtime.session.motion_file import MOTION
 from realtime.session.observation_records import OBSERVATION, sound_count
+from realtime.session.picture_records import PICTURE
+from realtime.session.poses import POSE
 from realtime.session.sealing import seal, unfinished
 
 
@@ -37,7 +43,7 @@ def repair(path: Path) -> str:
             return told
         done: list[str] = []  # a line for each file
         problems: list[str] = []
-        for step in (_animation, _observations, _motion, _film, _manifest):
+        for step in (_animation, _observations, _film, _raw, _manifest):
             try:
                 step(folder.path, done)
             except InputError as error:
@@ -62,27 +68,8 @@ def _observations(folder: Path, done: list[str]) -> None:
         return
     if not (count := sound_count(record_file.records_of(partial, OBSERVATION))):
         raise InputError(f"{partial}: not one observation is complete; it is left as it is")
-    try:
-        with partial.open("r+b") as file:
-            record_file.complete(file, OBSERVATION, count)
-        partial.replace(path)
-        sync_folder(folder)
-    except OSError as error:
-        raise RecordingError.of(path, error) from error
+    _complete(path, OBSERVATION, count)
     done.append(f"{count} observations: {path}")
-
-
-def _motion(folder: Path, done: list[str]) -> None:
-    records = folder / MOTION_RECORDS_NAME
-    if not _ordinary(records):
-        return
-    if not record_file.count_of(records, MOTION):
-        raise InputError(f"{records}: not one frame of the motion is complete; it is left as it is")
-    try:
-        motion_file.finish_motion(folder)
-    except OSError as error:
-        raise RecordingError.of(folder / MOTION_NAME, error) from error
-    done.append(f"motion: {folder / MOTION_NAME}")
 
 
 def _film(folder: Path, done: list[str]) -> None:
@@ -95,6 +82,34 @@ def _film(folder: Path, done: list[str]) -> None:
         raise
     except InputError as error:
         raise InputError(str(error) + f"; {PREVIEW_NAME} is of an earlier recording" * earlier) from None
+
+
+def _raw(folder: Path, done: list[str]) -> None:
+    """Colour and depth up to the last fragment of each, and as many of their frames as both hold."""
+    films = [folder / name for name in (COLOR_NAME, DEPTH_NAME)]
+    for path in films:
+        if finish_film(path):
+            done.append(f"pictures: {path}")
+    path = folder / PICTURES_NAME
+    partial = partial_of(path)
+    if not _ordinary(partial):
+        return
+    whole = [film for film in films if film.is_file()]
+    if not whole:
+        raise InputError(f"{partial}: not one picture is complete; it is left as it is")
+    count = min(record_file.count_of(partial, PICTURE), *(pictures_in(film) for film in whole))
+    _complete(path, PICTURE, count)
+
+
+def _complete(path: Path, dtype: np.dtype[Any], count: int) -> None:
+    partial = partial_of(path)
+    try:
+        with partial.open("r+b") as file:
+            record_file.complete(file, dtype, count)
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise RecordingError.of(path, error) from error
 
 
 def _manifest(folder: Path, done: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Everything about a session that is kept with each pose: vertices, motion, what the tracker saw, what happened."""
+"""Everything about a session that is kept with each pose: vertices and motion, what the tracker saw, what happened."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,15 @@ from core.writable import reason_of
 from engine.motion.posed_frame import UNTOLD, Calibration, PosedFrame
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.recording_folder import RecordingError, SyncedFile, sync_folder
-from realtime.session import motion_file, observation_records, record_file
+from realtime.session import observation_records, record_file
 from realtime.session.folder_names import (
     ANIMATION_NAME,
     EVENTS_NAME,
-    MOTION_RECORDS_NAME,
     OBSERVATIONS_NAME,
     partial_of,
     session_files,
 )
 from realtime.session.manifest import About, AvatarNamed, Event, Manifest
-from realtime.session.motion_file import MOTION
 from realtime.session.observation_records import OBSERVATION, Kind
 
 LEAST_FREE_BYTES = 48 << 20  # left on the disk, so that what was written can be made whole
@@ -73,8 +72,6 @@ class SessionWriter:
                 path.unlink(missing_ok=True)
             self._observations = self._opened(partial_of(folder / OBSERVATIONS_NAME))
             self._observations.write(record_file.head(OBSERVATION))
-            self._motion = self._opened(folder / MOTION_RECORDS_NAME)
-            self._motion.write(record_file.head(MOTION))
             self._events = self._opened(folder / EVENTS_NAME)
         except OSError as error:
             self.discard()
@@ -102,10 +99,8 @@ class SessionWriter:
             self._note_changes(posed)
             pose = posed.pose
             self._write_observation(posed, Kind.SILENCE if posed.silence else Kind.FRAME, posed.calibration)
-            motion = motion_file.record_of(pose.motion, pose.timestamp_s, pose.index, pose.tracked)
-            self._motion.write(motion.tobytes())
             vertices, T_file_head = self._avatar.to_file(pose.vertices), self._avatar.motion_to_file(pose.T_world_head)
-            self._animation.append(vertices, T_file_head, pose.timestamp_s, pose.tracked)  # the last: what is less
+            self._animation.append(vertices, T_file_head, pose.timestamp_s, pose.tracked, pose.motion)
         except OSError as error:
             raise RecordingError.of(self._folder, error) from error
 
@@ -193,7 +188,7 @@ class SessionWriter:
         if not self._animation.frames:
             self.discard()
             return
-        for finish in (lambda: self._animation.close(shorten=shorten), self._finish_observations, self._finish_motion):
+        for finish in (partial(self._animation.close, shorten=shorten), self._finish_observations):
             try:
                 finish()
             except RecordingError as error:
@@ -213,14 +208,6 @@ class SessionWriter:
             partial_of(path).replace(path)
         except OSError as error:
             raise _unfinished(path, error) from error
-
-    def _finish_motion(self) -> None:
-        try:
-            self._motion.check_in_place()
-            self._motion.release()
-            motion_file.finish_motion(self._folder)
-        except OSError as error:
-            raise _unfinished(self._folder / MOTION_RECORDS_NAME, error) from error
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""

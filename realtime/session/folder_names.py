@@ -11,12 +11,8 @@ EVENTS_NAME: Final = "events.partial.jsonl"
 """What happened, a line each, until the end of the session puts it into the manifest."""
 OBSERVATIONS_NAME: Final = "observations.npy"
 """What the tracker saw and the engine was told, frame by frame: `realtime.session.records`."""
-MOTION_NAME: Final = "motion.npz"
-"""What the face did: `realtime.session.motion_file`."""
-MOTION_RECORDS_NAME: Final = "motion.partial.npy"
-"""The same while the session runs."""
 ANIMATION_NAME: Final = "animation.npz"
-"""The avatar's vertices and head pose."""
+"""The avatar's vertices, and what the face did: `realtime.session.poses`."""
 POSES_NAME: Final = "poses.partial"
 """All of that but the vertices while the session runs."""
 PREVIEW_NAME: Final = "preview.mp4"
@@ -33,7 +29,6 @@ WHOLE_NAMES: Final = (
     PREVIEW_NAME,
     MANIFEST_NAME,
     OBSERVATIONS_NAME,
-    MOTION_NAME,
     COLOR_NAME,
     DEPTH_NAME,
     PICTURES_NAME,

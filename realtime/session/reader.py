@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.face_motion import MotionTrack
 from core.source import DeviceState
-from realtime.session.folder_names import ANIMATION_NAME, MANIFEST_NAME, MOTION_NAME, partial_of
+from realtime.session.folder_names import ANIMATION_NAME, MANIFEST_NAME, partial_of
 from realtime.session.manifest import AvatarNamed, Event, Gap, Manifest, read_manifest
-from realtime.session.motion_file import read_motion_file, read_track
 from realtime.session.observation_records import read_observations
+from realtime.session.poses import read_motion_of, read_track
 
 _FRAMES_MISSED = 3  # so many in a row, and no less than a sixth of a second, are a gap
 _GAP_S = 0.15
@@ -55,7 +55,7 @@ class SessionReader:
     def motion(self) -> MotionTrack:
         """What the face did. Raises InputError where the session has none, or it is damaged."""
         if (track := read_track(self.folder)) is None:
-            raise InputError(f"{self.folder}: holds no motion ({MOTION_NAME}); record it again")
+            raise InputError(f"{self.folder}: holds no motion; record it again")
         return track
 
     @cached_property
@@ -111,19 +111,16 @@ class RecordedMotion:
 
 
 def read_motion(path: Path | str) -> RecordedMotion:
-    """The motion of a session, given as its folder, its `motion.npz` or its `animation.npz`. Raises InputError."""
+    """The motion of a session, given as its folder or as an `animation.npz`. Raises InputError."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: there is no such session; check the path")
     folder = path if path.is_dir() else path.parent
-    if path.is_file() and path.name != ANIMATION_NAME:
-        track: MotionTrack | None = read_motion_file(path)
-    else:
-        track = read_track(folder)
+    track = read_track(folder) if path.is_dir() else read_motion_of(path)
     if track is None:
         raise InputError(
-            f"{path}: expected a session with its motion, found no {MOTION_NAME} there; recordings of older versions "
-            "have none: record it again, or  vfa animate  its driver anew"
+            f"{path}: expected a session with its motion, found none; recordings of older versions have none: record "
+            "again, or  vfa animate  its driver anew"
         )
     if not len(track):
         raise InputError(f"{path}: not one frame of the session is complete; record it again")

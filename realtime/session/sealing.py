@@ -13,8 +13,6 @@ from realtime.session.folder_names import (
     ANIMATION_NAME,
     EVENTS_NAME,
     MANIFEST_NAME,
-    MOTION_NAME,
-    MOTION_RECORDS_NAME,
     OBSERVATIONS_NAME,
     PICTURES_NAME,
     POSES_NAME,
@@ -22,9 +20,9 @@ from realtime.session.folder_names import (
     partial_of,
 )
 from realtime.session.manifest import Manifest, read_events, read_manifest
-from realtime.session.motion_file import read_motion_file
 from realtime.session.observation_records import OBSERVATION, Kind, read_observations
 from realtime.session.picture_records import PICTURE
+from realtime.session.poses import read_track
 from realtime.session.reader import gaps_between
 from realtime.session.record_file import count_of
 
@@ -33,7 +31,7 @@ _CHUNK = 1 << 20
 
 def unfinished(folder: Path) -> list[Path]:
     """Files of a session that are not whole yet."""
-    names = [*(partial_of(folder / name).name for name in WHOLE_NAMES), MOTION_RECORDS_NAME, POSES_NAME]
+    names = [*(partial_of(folder / name).name for name in WHOLE_NAMES), POSES_NAME]
     return [folder / name for name in dict.fromkeys(names) if (folder / name).is_file()]
 
 
@@ -51,7 +49,9 @@ def seal(folder: Path, lost: dict[str, int] | None = None) -> Manifest | None:
     manifest = read_manifest(folder)
     log = folder / EVENTS_NAME
     events = read_events(log) if log.is_file() else manifest.events
-    track = read_motion_file(folder / MOTION_NAME)
+    track = read_track(folder)
+    if track is None or not len(track):
+        return None
     observations = read_observations(folder)
     kinds = observations["kind"]
     frame_times_s = observations["timestamp_s"][kinds == Kind.FRAME]
@@ -83,7 +83,7 @@ def facts(path: Path) -> dict[str, Any]:
     where it cannot be read."""
     try:
         told: dict[str, Any] = {"bytes": path.stat().st_size}
-        if path.name not in (ANIMATION_NAME, MOTION_NAME):  # archives know their own
+        if path.name != ANIMATION_NAME:  # an archive knows its own
             told["crc32"] = crc32_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason_of(error)})") from None

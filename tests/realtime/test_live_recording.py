@@ -183,7 +183,12 @@ def test_key_v_records_twice_without_holding_up_the_picture(
     report = run(plan)
     assert report.recording_problems == []
     for number in (1, 2):
-        assert sorted(os.listdir(tmp_path / str(number))) == ["animation.npz", "preview.mp4"]
+        assert sorted(os.listdir(tmp_path / str(number))) == [
+            "animation.npz",
+            "observations.npy",
+            "preview.mp4",
+            "session.json",
+        ]
 
 
 def test_a_recording_into_which_nothing_came_is_not_said_to_be_there(

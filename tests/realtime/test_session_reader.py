@@ -12,10 +12,11 @@ from core.expression_units import UNIT_COUNT
 from core.face_motion import FaceMotion
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.posed_frame import Calibration
-from realtime.session import motion_file, record_file
-from realtime.session.folder_names import EVENTS_NAME, MANIFEST_NAME, MOTION_NAME, MOTION_RECORDS_NAME
+from realtime.recording.animation_file import AnimationWriter
+from realtime.recording.repair import repair
+from realtime.session import record_file
+from realtime.session.folder_names import ANIMATION_NAME, EVENTS_NAME, MANIFEST_NAME, OBSERVATIONS_NAME, POSES_NAME
 from realtime.session.manifest import AvatarNamed, Event, Gap, Manifest, read_manifest
-from realtime.session.motion_file import MOTION, finish_motion
 from realtime.session.observation_records import (
     OBSERVATION,
     Kind,
@@ -23,6 +24,7 @@ from realtime.session.observation_records import (
     record_of,
     sound_count,
 )
+from realtime.session.picture_records import PICTURE
 from realtime.session.reader import SessionReader, gaps_between, read_motion
 
 MANIFEST = Manifest(
@@ -40,24 +42,35 @@ RNG = np.random.default_rng(0)
 FRAME = RgbdFrame(np.zeros((48, 64, 3), np.uint8), None, Intrinsics(60, 60, 32, 24, 64, 48), 12.25, 7)
 
 
-def motion_records(count: int) -> bytes:
+def write_poses(folder: Path, count: int = 4) -> AnimationWriter:
     T = np.eye(4)
     T[:3, 3] = RNG.normal(size=3)
-    each = FaceMotion(RNG.random(UNIT_COUNT), RNG.normal(size=(2, 2)), T)
-    return b"".join(motion_file.record_of(each, 5 + n / 30, n, True).tobytes() for n in range(count))
+    writer = AnimationWriter(folder / ANIMATION_NAME, 5)
+    for number in range(count):
+        motion = FaceMotion(RNG.random(UNIT_COUNT), RNG.normal(size=(2, 2)), T)
+        writer.append(np.zeros((5, 3), np.float32), np.eye(4), 5 + number / 30, True, motion)
+    return writer
 
 
-def written(folder: Path, count: int = 4) -> Path:
-    """A session that is going on."""
+def killed(folder: Path, count: int = 4) -> Path:
+    """A session that is going on, or was killed."""
     folder.mkdir()
     MANIFEST.write(folder)
-    (folder / MOTION_RECORDS_NAME).write_bytes(record_file.head(MOTION) + motion_records(count))
+    for file in write_poses(folder, count)._files:
+        file.release()
+    return folder
+
+
+def whole(folder: Path) -> Path:
+    folder.mkdir()
+    MANIFEST.write(folder)
+    write_poses(folder).close()
     return folder
 
 
 def test_a_session_that_goes_on_is_read_up_to_its_last_whole_frame(tmp_path: Path) -> None:
-    folder = written(tmp_path / "s")
-    records = folder / MOTION_RECORDS_NAME
+    folder = killed(tmp_path / "s")
+    records = folder / POSES_NAME
     records.write_bytes(records.read_bytes()[:-1])
     (folder / EVENTS_NAME).write_bytes(Event(6.0, "neutral").line() + b'{"time_s": 7.0, "wh')
     session = SessionReader.open(folder)
@@ -67,30 +80,31 @@ def test_a_session_that_goes_on_is_read_up_to_its_last_whole_frame(tmp_path: Pat
     assert not session.manifest.complete
 
 
-def test_a_finished_motion_holds_the_same_in_plain_arrays(tmp_path: Path) -> None:
-    folder = written(tmp_path / "s")
-    before = SessionReader.open(folder).motion
-    assert finish_motion(folder) == 4
-    assert not (folder / MOTION_RECORDS_NAME).exists()
-    after = SessionReader.open(folder).motion
+def test_a_whole_session_holds_the_same_motion(tmp_path: Path) -> None:
+    before = SessionReader.open(killed(tmp_path / "s")).motion
+    repair(tmp_path / "s")
+    after = SessionReader.open(tmp_path / "s").motion
     for name in ("timestamps_s", "tracked", "weights", "gaze", "T_neutral_head"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
-    with np.load(folder / MOTION_NAME, allow_pickle=False) as arrays:
-        assert arrays["index"].tolist() == [0, 1, 2, 3]
-        assert arrays["lids"].shape == (4, 2)
 
 
-def test_motion_is_found_by_the_folder_or_by_a_file_in_it(tmp_path: Path) -> None:
-    folder = written(tmp_path / "s")
-    finish_motion(folder)
-    (folder / "animation.npz").touch()
-    for path in (folder, folder / MOTION_NAME, folder / "animation.npz"):
+def test_motion_is_found_by_the_folder_or_the_file_in_it(tmp_path: Path) -> None:
+    folder = whole(tmp_path / "s")
+    for path in (folder, folder / ANIMATION_NAME):
         found = read_motion(path)
         assert (len(found.track), found.avatar_name, found.avatar_path) == (4, "head.glb", "heads/head.glb")
 
 
+def test_frames_whose_time_does_not_advance_are_left_out(tmp_path: Path) -> None:
+    writer = AnimationWriter(tmp_path / ANIMATION_NAME, 5)
+    for time_s in (1.0, 3.0, 2.0, 3.0, 4.0):
+        writer.append(np.zeros((5, 3), np.float32), np.eye(4), time_s, True)
+    writer.close()
+    assert read_motion(tmp_path).track.timestamps_s.tolist() == [1.0, 3.0, 4.0]
+
+
 def test_an_older_recording_says_that_it_has_no_motion(tmp_path: Path) -> None:
-    (tmp_path / "animation.npz").touch()
+    np.savez(tmp_path / ANIMATION_NAME, timestamps_s=np.arange(3.0))
     with pytest.raises(InputError, match="older versions have none"):
         read_motion(tmp_path / "animation.npz")
     with pytest.raises(InputError, match="recording of an older version"):
@@ -106,7 +120,7 @@ def test_the_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
         lost={"raw": 2},
         gaps=(Gap(1.0, 2.0, "reconnecting"),),
         events=(Event(1.0, "state", {"state": "reconnecting"}),),
-        files={"motion.npz": {"bytes": 10}},
+        files={"animation.npz": {"bytes": 10}},
     )
     manifest.write(tmp_path)
     assert read_manifest(tmp_path) == manifest
@@ -176,24 +190,27 @@ def test_observations_end_before_the_first_that_cannot_be() -> None:
 def test_records_of_another_kind_are_refused(tmp_path: Path, damage: str) -> None:
     heads = {
         "head": b"\0" * record_file.HEAD_BYTES,
-        "kind": record_file.head(OBSERVATION),
-        "count": record_file.head(MOTION).replace(b"(0,)", b"(x,)"),
+        "kind": record_file.head(PICTURE),
+        "count": record_file.head(OBSERVATION).replace(b"(0,)", b"(x,)"),
     }
-    path = tmp_path / MOTION_RECORDS_NAME
-    path.write_bytes(heads[damage] + motion_records(2))
+    path = tmp_path / OBSERVATIONS_NAME
+    path.write_bytes(heads[damage] + bytes(OBSERVATION.itemsize))
     with pytest.raises(InputError, match="records of"):
-        record_file.records_of(path, MOTION)
+        record_file.records_of(path, OBSERVATION)
 
 
 def test_motion_that_no_face_makes_is_refused(tmp_path: Path) -> None:
-    folder = written(tmp_path / "s")
-    finish_motion(folder)
-    with np.load(folder / MOTION_NAME) as arrays:
+    path = whole(tmp_path / "s") / ANIMATION_NAME
+    with np.load(path) as arrays:
         content = dict(arrays)
-    for name, value in {"timestamps_s": [4, 3, 2, 1.0], "weights": np.full((4, 52), np.nan), "gaze": [1.0]}.items():
-        np.savez(folder / MOTION_NAME, **{**content, name: np.array(value)})
+    for name, value in {
+        "unit_weights": np.full((4, 52), np.nan, np.float32),
+        "gaze": [1.0],
+        "tracked": [1] * 4,
+    }.items():
+        np.savez(path, **{**content, name: np.array(value)})
         with pytest.raises(InputError, match="not the motion of a session"):
-            read_motion(folder / MOTION_NAME)
+            read_motion(path)
 
 
 def test_gaps_are_told_with_what_the_source_was_doing() -> None:
