@@ -6,12 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
 from calib.avatar import Avatar
-from capture.face.face_tracker import FaceTracker
 from core.frame import RgbdFrame
 from core.source import DeviceState
 from engine.motion.protocol import MotionEngine
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import FramePipeline, PosedFrame
+from realtime.live.pipeline import FramePipeline, PosedFrame, Tracker
 from realtime.live.report import seconds_since_process_start
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes, StateClock
@@ -47,7 +46,7 @@ class InferenceLoop:
 
     def __init__(
         self,
-        make_tracker: Callable[[], FaceTracker],
+        make_tracker: Callable[[], Tracker],
         make_engine: Callable[[Avatar], MotionEngine],
         avatar: Future[Avatar],
         person: PersonalCalibration,

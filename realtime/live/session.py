@@ -9,14 +9,13 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from calib.avatar import Avatar
-from capture.face.face_tracker import FaceTracker
 from core.frame import RgbdFrame
 from core.source import RgbdSource
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import PosedFrame
+from realtime.live.pipeline import PosedFrame, Tracker
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
@@ -66,7 +65,7 @@ class LiveSession:
     def __init__(
         self,
         source: RgbdSource,
-        make_tracker: Callable[[], FaceTracker],
+        make_tracker: Callable[[], Tracker],
         make_engine: Callable[[Avatar], MotionEngine],
         stop: Stop,
         seconds: float | None = None,
@@ -81,7 +80,7 @@ class LiveSession:
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
         self._about, self._source = about or About(), source
-        self._recordings = Recordings(film, lambda: source.sound, self._about_now)
+        self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw)
         self._frames: LatestSlot[RgbdFrame] = LatestSlot()
         self._poses: LatestSlot[PosedFrame] = LatestSlot()
         self._avatar: Future[Avatar] = Future()

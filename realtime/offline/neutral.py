@@ -9,12 +9,12 @@ from scipy.spatial import ConvexHull, QhullError
 
 from calib.avatar import Avatar
 from calib.person.neutral import NeutralEstimate
-from capture.face.face_tracker import FaceTracker
 from capture.recordings.playback import Excerpt, PastEndError
 from core.camera import transform_points
 from core.errors import InputError
 from core.frame import FaceObservation
 from core.source import RgbdSource, frames_of
+from realtime.live.pipeline import Tracker
 
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 _SETTLING = 10  # frames before the one that is wanted, so that the tracker has settled
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def find_neutral(
     clip: Clip,
-    make_tracker: Callable[[], FaceTracker],
+    make_tracker: Callable[[], Tracker],
     neutral_frame: str,
     progress: Progress,
     excerpt: Excerpt | None = None,
@@ -64,7 +64,7 @@ def find_neutral(
 
 
 def _sample(
-    source: RgbdSource, make_tracker: Callable[[], FaceTracker], doing: str, progress: Progress
+    source: RgbdSource, make_tracker: Callable[[], Tracker], doing: str, progress: Progress
 ) -> Iterator[FaceObservation]:
     """Frames spread over a source, tracked."""
     step = max(1, (source.frame_count or 0) // NEUTRAL_CANDIDATES)
@@ -80,7 +80,7 @@ def _faceless(source: RgbdSource) -> InputError:
 
 
 def _most_alike(
-    source: RgbdSource, make_tracker: Callable[[], FaceTracker], avatar: Avatar, progress: Progress
+    source: RgbdSource, make_tracker: Callable[[], Tracker], avatar: Avatar, progress: Progress
 ) -> FaceObservation:
     """The frame whose landmarks, laid onto the avatar's and brought to their size, are nearest to them (published)."""
     seen = transform_points(avatar.T_camera_world, avatar.landmarks.astype(np.float64))
@@ -108,7 +108,7 @@ def normalised(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
         return centred
 
 
-def _observe_frame(clip: Clip, make_tracker: Callable[[], FaceTracker], index: int) -> FaceObservation:
+def _observe_frame(clip: Clip, make_tracker: Callable[[], Tracker], index: int) -> FaceObservation:
     """Frame `index`, tracked after the few frames before it."""
     first = max(0, index - _SETTLING + 1)
     source = clip(Excerpt(first, index - first + 1))

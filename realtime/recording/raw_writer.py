@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -146,13 +147,12 @@ class _Film:
             stream.codec_context.max_b_frames = 0
         self._stream, self._broken = stream, False
 
-    def add(self, pixels: NDArray[np.uint8] | NDArray[np.uint16], pts: int) -> None:
+    def add(self, pixels: NDArray[Any], pts: int) -> None:
         missing = self._size[1] - pixels.shape[0], self._size[0] - pixels.shape[1]
         if any(missing):
-            pixels = np.asarray(
-                cv2.copyMakeBorder(pixels, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE), np.uint8
-            )
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._given)
+            padded = cv2.copyMakeBorder(pixels, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+            pixels = np.asarray(padded, np.uint8)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels, pixels.dtype), format=self._given)
         frame.pts, frame.time_base = pts, TIME_BASE
         try:
             self._container.mux(self._stream.encode(frame))

@@ -87,9 +87,7 @@ def _film(folder: Path, done: list[str]) -> None:
 def _raw(folder: Path, done: list[str]) -> None:
     """Colour and depth up to the last fragment of each, and as many of their frames as both hold."""
     films = [folder / name for name in (COLOR_NAME, DEPTH_NAME)]
-    for path in films:
-        if finish_film(path):
-            done.append(f"pictures: {path}")
+    done += [f"pictures: {path}" for path in films if finish_film(path)]
     path = folder / PICTURES_NAME
     partial = partial_of(path)
     if not _ordinary(partial):

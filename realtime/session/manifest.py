@@ -15,7 +15,7 @@ from typing import Any, Final
 from core.errors import InputError
 from core.untrusted import parse_json, read_bytes, read_json
 from core.whole_file import whole_file
-from realtime.session.folder_names import EVENTS_NAME, MANIFEST_NAME
+from realtime.session.folder_names import EVENTS_NAME, MANIFEST_NAME, RawName
 
 FORMAT: Final = "vfa session"
 FORMAT_VERSION: Final = 1
@@ -80,7 +80,7 @@ class About:
     engine: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     programs: dict[str, str] = field(default_factory=dict)
-    raw: str = "off"
+    raw: RawName = "off"
 
 
 @dataclass(frozen=True)

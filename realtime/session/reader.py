@@ -15,11 +15,12 @@ from core.face_motion import MotionTrack
 from core.source import DeviceState
 from realtime.session.folder_names import ANIMATION_NAME, MANIFEST_NAME, partial_of
 from realtime.session.manifest import AvatarNamed, Event, Gap, Manifest, read_manifest
-from realtime.session.observation_records import read_observations
+from realtime.session.observation_records import Kind, read_observations
 from realtime.session.poses import read_motion_of, read_track
 
 _FRAMES_MISSED = 3  # so many in a row, and no less than a sixth of a second, are a gap
 _GAP_S = 0.15
+_USUAL_FPS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +69,17 @@ class SessionReader:
         """Times without frames, with what the source was doing."""
         if self.manifest.complete:
             return self.manifest.gaps
-        track = read_track(self.folder)
-        return () if track is None else gaps_between(track.timestamps_s[track.tracked], self.manifest)
+        return gaps_in(self.observations, self.manifest)
 
 
-def gaps_between(frame_times_s: NDArray[np.float64], manifest: Manifest) -> tuple[Gap, ...]:
-    """Where frames with these timestamps [T] are so far apart that some are missing."""
-    longest_s = max(_GAP_S, _FRAMES_MISSED / manifest.fps if manifest.fps > 0 else 0.0)
-    ends = np.flatnonzero(np.diff(frame_times_s) > longest_s)
+def gaps_in(observations: NDArray[Any], manifest: Manifest) -> tuple[Gap, ...]:
+    """Where the source brought no frame for a while; frames that it brought and nobody had time for are none of it."""
+    frames = np.flatnonzero(observations["kind"] == Kind.FRAME)
+    frame_times_s, numbers = observations["timestamp_s"][frames], observations["index"][frames]
+    fps = manifest.fps or _USUAL_FPS
+    longest_s = max(_GAP_S, _FRAMES_MISSED / fps)
+    passed_over_s = np.maximum(np.diff(numbers) - 1, 0) / fps
+    ends = np.flatnonzero(np.diff(frame_times_s) - passed_over_s > longest_s)
     return tuple(
         Gap(float(begins), float(ends), _state_between(float(begins), float(ends), manifest.events))
         for begins, ends in zip(frame_times_s[ends], frame_times_s[ends + 1], strict=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from capture import open_source as sources
 from capture.face.face_tracker import FaceTracker
-from capture.open_source import Layout, Rotate, open_source
+from capture.open_source import Layout, Rotate
 from capture.recordings.playback import WHOLE, Excerpt
 from core.errors import InputError
 from core.source import RgbdSource
@@ -40,7 +41,7 @@ def open_driving(
     if not is_session(path):
         if retrack:
             raise InputError(f"{device}: is no session, its faces are tracked in any case; leave out --retrack")
-        return open_source(
+        return sources.open_source(
             device,
             realtime=realtime,
             fov_deg=fov_deg,

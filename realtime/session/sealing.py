@@ -20,10 +20,10 @@ from realtime.session.folder_names import (
     partial_of,
 )
 from realtime.session.manifest import Manifest, read_events, read_manifest
-from realtime.session.observation_records import OBSERVATION, Kind, read_observations
+from realtime.session.observation_records import OBSERVATION, read_observations
 from realtime.session.picture_records import PICTURE
 from realtime.session.poses import read_track
-from realtime.session.reader import gaps_between
+from realtime.session.reader import gaps_in
 from realtime.session.record_file import count_of
 
 _CHUNK = 1 << 20
@@ -53,8 +53,6 @@ def seal(folder: Path, lost: dict[str, int] | None = None) -> Manifest | None:
     if track is None or not len(track):
         return None
     observations = read_observations(folder)
-    kinds = observations["kind"]
-    frame_times_s = observations["timestamp_s"][kinds == Kind.FRAME]
     sealed = replace(
         manifest,
         complete=True,
@@ -62,7 +60,7 @@ def seal(folder: Path, lost: dict[str, int] | None = None) -> Manifest | None:
         frames=len(track),
         lost=manifest.lost if lost is None else lost,
         events=events,
-        gaps=gaps_between(frame_times_s, replace(manifest, events=events)),
+        gaps=gaps_in(observations, replace(manifest, events=events)),
         files={
             name: facts(folder / name) for name in WHOLE_NAMES if name != MANIFEST_NAME and (folder / name).exists()
         },

@@ -25,7 +25,7 @@ from realtime.session.observation_records import (
     sound_count,
 )
 from realtime.session.picture_records import PICTURE
-from realtime.session.reader import SessionReader, gaps_between, read_motion
+from realtime.session.reader import SessionReader, gaps_in, read_motion
 
 MANIFEST = Manifest(
     "2026-11-29T03:00:00+00:00",
@@ -214,6 +214,8 @@ def test_motion_that_no_face_makes_is_refused(tmp_path: Path) -> None:
 
 
 def test_gaps_are_told_with_what_the_source_was_doing() -> None:
-    times = np.array([0, 1, 2, 3, 40, 41, 42]) / 30
+    seen = np.zeros(7, OBSERVATION)
+    seen["timestamp_s"] = np.array([0, 1, 2, 3, 40, 41, 62]) / 30
+    seen["index"] = [0, 1, 2, 3, 4, 5, 26]  # twenty of the last were brought, and nobody had time for them
     manifest = replace(MANIFEST, events=(Event(0.3, "state", {"state": "reconnecting"}),))
-    assert gaps_between(times, manifest) == (Gap(0.1, 40 / 30, "reconnecting"),)
+    assert gaps_in(seen, manifest) == (Gap(0.1, 40 / 30, "reconnecting"),)
