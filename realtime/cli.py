@@ -16,10 +16,11 @@ from realtime.cache_command import cache
 from realtime.config import LiveOptions
 from realtime.listen_command import listen
 from realtime.live_command import live
-from realtime.offline_commands import animate, export_network, finish_recording, prepare
+from realtime.offline_commands import animate, export_network, prepare
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
 from realtime.rig_command import rig
+from realtime.session_command import finish_recording, session
 from realtime.synth_command import synth
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
 from realtime.training_commands import preprocess, train
@@ -45,6 +46,7 @@ def main() -> None:
         "listen": listen,
         "cache": cache,
         "export-network": export_network,
+        "session": session,
         "finish-recording": finish_recording,
         "synth": synth,
         "preprocess": preprocess,

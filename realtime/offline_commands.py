@@ -1,4 +1,4 @@
-"""`vfa animate`, `prepare`, `export-network` and `finish-recording`."""
+"""`vfa animate`, `prepare` and `export-network`."""
 
 import os
 from collections.abc import Callable
@@ -169,13 +169,6 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
     source = network_picture(avatar, head_motion=checkpoint.network.config.head_motion)
     export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
-
-
-def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
-    """The older name of `vfa session repair`."""
-    from realtime.recording.repair import repair
-
-    console.print(repair(folder))
 
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
