@@ -14,6 +14,7 @@ from core.writable import lead_nowhere
 from realtime.batch_command import batch
 from realtime.cache_command import cache
 from realtime.config import LiveOptions
+from realtime.export_command import export
 from realtime.listen_command import listen
 from realtime.live_command import live
 from realtime.offline_commands import animate, export_network, finish_recording, prepare
@@ -44,6 +45,7 @@ def main() -> None:
         "devices": devices,
         "listen": listen,
         "cache": cache,
+        "export": export,
         "export-network": export_network,
         "finish-recording": finish_recording,
         "synth": synth,

@@ -62,6 +62,7 @@ ROOMS = (
     "realtime.rig",
     "realtime.outputs",
     "realtime.recording",
+    "realtime.export",
     "realtime.live",
     "realtime.offline",
     "realtime.batch",

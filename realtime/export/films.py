@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import av
 import av.error
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from core.errors import InputError
@@ -78,9 +79,7 @@ def check_encoder(kind: FilmFormat) -> None:
         ) from None
 
 
-def save_film(
-    path: Path, kind: FilmFormat, pictures: Iterable[Picture], fps: float, sound: Sound | None = None
-) -> int:
+def save_film(path: Path, kind: FilmFormat, pictures: Iterable[Picture], fps: float, sound: Sound | None = None) -> int:
     """Write pictures [H, W, 3 or 4] uint8 of one size, even in both directions; returns how many there were.
 
     The film appears when it is whole. `sound` goes along, its clock that of a first picture at 0 s. Raises OSError, and
@@ -103,10 +102,10 @@ def save_film(
 def _encode(path: Path, how: _Kind, pictures: Iterable[Picture], rate: Fraction) -> int:
     count = 0
     with av.open(str(path), "w", format=how.container) as container:
-        stream = None
+        stream: VideoStream | None = None
         for picture in pictures:
             if stream is None:
-                stream = container.add_stream(how.codec, rate=rate, options=how.options)
+                stream = cast(VideoStream, container.add_stream(how.codec, rate=rate, options=how.options))
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = how.pixels
                 if how.pixels.startswith("yuva") and how.container == "webm":
@@ -142,7 +141,9 @@ def check_pictures_folder(folder: Path) -> None:
     """Raises InputError where there is something else at its place."""
     if folder.is_dir():
         if other := next((each.name for each in folder.iterdir() if not _NUMBERED.fullmatch(each.name)), None):
-            raise InputError(f"--out {folder}: a folder with other things in it ({other}), it is not replaced; name another")
+            raise InputError(
+                f"--out {folder}: a folder with other things in it ({other}), it is not replaced; name another"
+            )
     elif folder.exists():
         raise InputError(f"--out {folder}: expected the name of a folder for pictures, this is a file; name another")
 

@@ -72,8 +72,8 @@ def _spanned(
     for block in _blocks(frames()):
         if basis is None:
             basis = np.zeros((0, block.shape[1]), dtype=np.float32)
-        along = block @ basis.T
-        left = block - along @ basis
+        along: Array = block @ basis.T
+        left: Array = block - along @ basis
         while (worst := _largest(left)) > tolerance:
             new = _leading(left, tolerance)
             new -= (new @ basis.T) @ basis  # again: rounding
@@ -85,16 +85,16 @@ def _spanned(
                     "are left); the motion is too rough: give a larger --tolerance"
                 )
             along = np.concatenate([along, left @ new.T], axis=1)
-            left = left - (left @ new.T) @ new
+            left = np.asarray(left - (left @ new.T) @ new, dtype=np.float32)
         found.append(along.astype(np.float64))
         done += len(block)
         tell("looking for the fewest shapes", done, count)
     rank = 0 if basis is None else len(basis)
     coefficients = np.zeros((done, rank))
     row = 0
-    for along in found:
-        coefficients[row : row + len(along), : along.shape[1]] = along
-        row += len(along)
+    for lying in found:
+        coefficients[row : row + len(lying), : lying.shape[1]] = lying
+        row += len(lying)
     return (np.zeros((0, 0), dtype=np.float32) if basis is None else basis), coefficients
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from calib.avatar import Avatar
+from calib.rigging.morphs import MorphUnits
 from core.errors import InputError
 from core.face_motion import MotionTrack
+from engine.expression.expression_engine import ExpressionEngine
 from engine.motion.protocol import AvatarPose, HeadPose
-from realtime.config import MotionOptions
-from realtime.engines import make_engine
 from realtime.export.sampling import Frame
 
 _BEFORE_S = (2000.0, 1000.0)  # before its first frame the head stands still in it for long: nothing is left to ease
@@ -35,8 +35,8 @@ class PosedAvatar:
 
     def poses(self) -> Iterator[AvatarPose]:
         """[T] poses, as live shows them. Raises InputError where the avatar cannot be moved by units."""
-        options = MotionOptions(engine="expression", head_pose=self.head_pose)
-        engine = make_engine(options, self.avatar)
+        units = None if self.avatar.file_mesh.morphs is None else MorphUnits(self.avatar)
+        engine = ExpressionEngine(self.avatar, self.head_pose, units=units)
         first = float(self.motion.timestamps_s[0])
         for before in _BEFORE_S:
             engine.follow(self.motion[0], first - before, 0)

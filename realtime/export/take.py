@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.face_motion import MotionTrack
 from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 _MOST_FRAMES = 10_000_000  # more than a day
-_LARGEST_SHORT = _MOST_FRAMES * (16 * 8 + 8 + 1) + 4096
+_LARGEST_SHORT = _MOST_FRAMES * (2 * 16 * 8 + 8 + 1 + 52 * 4 + 4 * 8) + 4096
 _ENTRY = "vertices.npy"
 _RIGID = 1e-3
 
@@ -107,7 +108,9 @@ def open_take(path: Path) -> Take:
         raise InputError(f"{path}: there is no such session or animation.npz; check the path")
     file = path / ANIMATION_NAME if path.is_dir() else path
     if path.is_dir() and not file.is_file():
-        raise InputError(f"{path}: expected a session, found no {ANIMATION_NAME} in it; give a folder that --record made")
+        raise InputError(
+            f"{path}: expected a session, found no {ANIMATION_NAME} in it; give a folder that --record made"
+        )
     return _recorded(path, file)
 
 
@@ -128,7 +131,27 @@ def _recorded(path: Path, file: Path) -> Take:
         raise InputError(f"{file}: expected rigid head poses in T_world_head, got others; record it again")
     kept = advancing(times, str(file))
     recorded = RecordedVertices(file, count, vertex_count, kept, T[kept])
-    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), None, recorded)
+    motion = _motion(file, count, times, tracked, kept)
+    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), motion, recorded)
+
+
+def _motion(
+    file: Path, count: int, times: Array, tracked: NDArray[np.bool_], kept: NDArray[np.int64]
+) -> MotionTrack | None:
+    """What the face did; None where an earlier version recorded. Raises InputError for what cannot be a motion."""
+    names = {"unit_weights": (count, UNIT_COUNT), "gaze": (count, 2, 2), "T_neutral_head": (count, 4, 4)}
+    with opened_zip(file) as archive:
+        if not {f"{name}.npy" for name in names} <= set(archive.namelist()):
+            return None
+    read = read_arrays(file, _LARGEST_SHORT, tuple(names))
+    for name, shape in names.items():
+        if read[name].shape != shape or not np.isfinite(read[name]).all():
+            raise InputError(f"{file}: expected finite {name} of shape {shape}, got others; record it again")
+    return MotionTrack(
+        times[kept] - times[kept[0]],
+        tracked[kept].astype(bool),
+        *(read[name][kept].astype(np.float64) for name in names),
+    )
 
 
 def advancing(times_s: Array, name: str) -> NDArray[np.int64]:

@@ -99,9 +99,7 @@ def _meshes(stage: Any, root: Any, rigged: RiggedMesh, binding: tuple[Any, Any],
     parts = [part for part in mesh.parts if part.face_count]
     bound, layouts = [], []
     for part, word in zip(parts, words_of([part.name for part in parts]), strict=True):
-        geometry, vertex = add_geometry(
-            stage, root.AppendChild(word), mesh, part, looks[part.material], normals.rest
-        )
+        geometry, vertex = add_geometry(stage, root.AppendChild(word), mesh, part, looks[part.material], normals.rest)
         skinned = UsdSkel.BindingAPI.Apply(geometry.GetPrim())
         skinned.CreateSkeletonRel().SetTargets([binding[0].GetPath()])
         skinned.CreateAnimationSourceRel().SetTargets([binding[1].GetPath()])
