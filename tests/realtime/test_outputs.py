@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from pythonosc.osc_packet import OscPacket
+from scipy.spatial.transform import Rotation
 
 from capture.face.face_model_file import find_face_model
 from capture.phones import ifacialmocap as phone_text
@@ -28,7 +29,7 @@ from realtime.outputs.face_points import FacePoints
 from realtime.outputs.ifacialmocap import IFacialMocapEncoder
 from realtime.outputs.live_link import LiveLinkEncoder, LiveLinkOptions
 from realtime.outputs.moment import Encoder, Moment
-from realtime.outputs.open_see_face import FEATURES, OpenSeeFaceEncoder
+from realtime.outputs.open_see_face import FEATURES, UNITS_PER_M, OpenSeeFaceEncoder
 from realtime.outputs.output import open_output
 from realtime.outputs.script_json import JsonEncoder
 from realtime.outputs.sender import MotionSender
@@ -147,6 +148,56 @@ def test_open_see_face_byte_for_byte() -> None:
     assert points[8, 1] > points[27, 1], "the chin is below the nose"
     lost = encoder.packets(Moment(motion(), 2.0, tracked=False))[0]
     assert struct.unpack_from("<diffffB", lost)[-1] == 0
+
+
+def test_open_see_face_moves_unity_s_head_the_person_s_way() -> None:
+    """Read as its `OpenSee.cs` and `OpenSeeIKTarget.cs` read it, not mirrored, against the pose at rest."""
+    encoder = OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model())))
+
+    def read(turn: tuple[float, float, float], shift: tuple[float, float, float]) -> tuple[Rotation, np.ndarray]:
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = rotation_matrix(np.array(turn)), shift
+        (packet,) = encoder.packets(Moment(FaceMotion(np.zeros(52), np.zeros((2, 2)), T), 1.0, tracked=True))
+        x, y, z, w, *angles = struct.unpack_from("<4f3f", packet, 33)
+        left, up, near = struct.unpack_from("<3f", packet, 61)
+        fitted = Rotation.from_quat([-x, -y, -z, w]).as_matrix()  # the packet has the conjugate
+        again = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        np.testing.assert_allclose(again, fitted, atol=1e-5)
+        sent = (-up, left, -near)  # OpenSee.cs: translation = (-y, x, -z)
+        return Rotation.from_quat([-y, -x, z, w]), np.array([-sent[0], sent[1], -sent[2]])
+
+    rest_turn, rest_place = read((0, 0, 0), (0, 0, 0))
+    for turn, expected in (((0.35, 0, 0), (0.35, 0, 0)), ((0, 0.35, 0), (0, -0.35, 0)), ((0, 0, 0.35), (0, 0, -0.35))):
+        seen = (read(turn, (0, 0, 0))[0] * rest_turn.inv()).as_rotvec()
+        np.testing.assert_allclose(seen, expected, atol=1e-5, err_msg="Unity: down +x, to its own left -y, right -z")
+    moved = (read((0, 0, 0), (0.1, 0.2, 0.05))[1] - rest_place) / UNITS_PER_M
+    np.testing.assert_allclose(moved, (-0.1, 0.2, 0.05), atol=1e-5, err_msg="Unity: x to its own right, z forwards")
+
+
+def test_a_mirrored_driver_is_the_mirror_image_in_every_protocol() -> None:
+    """What ?mirror=1 sends is what a driver seen in a mirror would: left and right change, up and down do not."""
+    turn = (0.1, 0.3, -0.2)
+    plain = Moment(motion(turn, eyeBlinkLeft=1.0, mouthLeft=0.5, jawOpen=0.25), 1.0, tracked=True)
+    for encoder, read in (
+        (LiveLinkEncoder(), phone_packets.read_packet),
+        (IFacialMocapEncoder(), phone_text.read_packet),
+    ):
+        faces = [read(encoder.packets(each)[0]) for each in (plain, plain.mirrored())]
+        (yaw, pitch, roll), (yaw_2, pitch_2, roll_2) = (face.head for face in faces)
+        assert (yaw_2, pitch_2, roll_2) == pytest.approx((-yaw, pitch, -roll), abs=1e-5)
+        weights = [dict(zip(UNIT_NAMES, face.weights.tolist(), strict=True)) for face in faces]
+        assert (weights[0]["eyeBlinkLeft"], weights[1]["eyeBlinkLeft"], weights[1]["eyeBlinkRight"]) == (1, 0, 1)
+        assert (weights[0]["mouthLeft"], weights[1]["mouthRight"], weights[1]["jawOpen"]) == (0.5, 0.5, 0.25)
+        assert faces[1].eyes is not None
+        np.testing.assert_allclose(faces[1].eyes, [(-0.2, 0.1), (0.0, 0.0)], atol=1e-5)
+    bones = [osc(VmcEncoder(), each) for each in (plain, plain.mirrored())]
+    for bone in ("Head", "Neck"):
+        straight, mirrored = (np.array(each["/VMC/Ext/Bone/Pos", bone][3:], float) for each in bones)
+        np.testing.assert_allclose(mirrored, straight * (1, -1, -1, 1), atol=1e-6)
+    (left,), (right,) = (
+        each["/VMC/Ext/Blend/Val", name] for each, name in zip(bones, ("Blink_L", "Blink_R"), strict=True)
+    )
+    assert (left, right) == (1.0, 1.0)
 
 
 def test_json_for_scripts() -> None:
@@ -299,6 +350,7 @@ def test_listening_tells_who_sends_and_what_moves() -> None:
         ("livelink", LiveLinkEncoder(), "jawOpen 0.90"),
         ("ifacialmocap", IFacialMocapEncoder(), "jawOpen 0.90"),
         ("vmc", VmcEncoder(), "JawOpen 0.90"),
+        ("osf", OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model()))), "mouth_open 1.00"),
     ):
         lines = heard(protocol, [packet for each in moments for packet in encoder.packets(each)])  # type: ignore[attr-defined]
         assert lines[0].startswith(f"{protocol} from 127.0.0.1:5 ")
@@ -309,9 +361,9 @@ def test_listening_tells_who_sends_and_what_moves() -> None:
 def test_listening_tells_what_is_missing_and_what_is_damaged() -> None:
     *without_apply, _ = VmcEncoder().packets(moment(jawOpen=0.5))
     assert any("no /VMC/Ext/Blend/Apply" in line for line in heard("vmc", without_apply))
-    for protocol in ("vmc", "livelink", "ifacialmocap"):
+    for protocol in ("vmc", "livelink", "ifacialmocap", "osf"):
         assert any(f"no {protocol}:" in line for line in heard(protocol, [b"hello", b"", b"\xff" * 3000]))
-    with pytest.raises(InputError, match="vmc, livelink, ifacialmocap"):
+    with pytest.raises(InputError, match="vmc, livelink, ifacialmocap, osf"):
         listen_command._parsed("osc:1")
 
 
