@@ -76,6 +76,6 @@ def check_shows(avatar: Avatar, recorded: RecordedVertices) -> None:
     """Raises InputError where vertices that were recorded cannot be this avatar's."""
     if not shows(avatar, recorded):
         raise InputError(
-            f"{recorded.path}: holds {recorded.vertex_count} vertices of another head than {avatar.name}; give --avatar "
-            "the head it was recorded with"
+            f"{recorded.path}: holds {recorded.vertex_count} vertices of another head than {avatar.name}; give "
+            "the head that was recorded by --avatar"
         )
