@@ -1,6 +1,7 @@
 """Packets against fixtures written by hand from each protocol's description, and against others' libraries."""
 
 import asyncio
+import contextlib
 import json
 import math
 import socket
@@ -34,6 +35,7 @@ from realtime.outputs.output import open_output
 from realtime.outputs.script_json import JsonEncoder
 from realtime.outputs.sender import MotionSender
 from realtime.outputs.vmc import VmcEncoder, VmcOptions
+from realtime.outputs.websocket_target import WebSocketTarget
 from realtime.threads.worker import Stop
 
 YAW = 0.3  # to the person's left
@@ -330,6 +332,32 @@ def test_a_script_reads_from_the_web_socket() -> None:
         assert json.loads(asyncio.run(retried()))["units"]["jawOpen"] == 0.5
     finally:
         sender.close()
+
+
+def test_pages_of_other_sites_read_no_face_and_clients_end_with_the_server() -> None:
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.sync.client import connect
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    target = WebSocketTarget(JsonEncoder(), "127.0.0.1", port, origin="https://mine.example")
+    url = f"ws://127.0.0.1:{port}"
+    for _ in range(100):
+        with contextlib.suppress(OSError), connect(url):
+            break
+        time.sleep(0.1)
+    for origin in ("https://elsewhere.example", "null", "http://localhost.elsewhere.example"):
+        with pytest.raises(InvalidStatus), connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    for origin in ("http://localhost:3000", "https://mine.example"):
+        with connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    with connect(url) as client:
+        target.close()
+        assert not target._thread.is_alive(), "a client that only listens does not hold it up"
+        with pytest.raises(ConnectionClosed):
+            client.recv(5)
 
 
 def heard(protocol: str, packets: list[bytes]) -> list[str]:
