@@ -19,6 +19,7 @@ from core.expression_units import UNIT_NAMES
 from core.face_motion import FaceMotion, MotionFrame, with_gaze
 from core.rigid_motion import turned
 from core.source import DeviceState
+from realtime.outputs.greeted_target import GreetedTarget
 from realtime.outputs.ifacialmocap import IFacialMocapEncoder
 from realtime.outputs.live_link import LiveLinkEncoder, LiveLinkOptions
 from realtime.outputs.moment import Moment
@@ -230,6 +231,27 @@ def test_a_phone_that_waits_for_a_greeting_is_greeted_and_alone_is_heard(free_po
         assert jaw_of(frame) == 0.02
     finally:
         source.close()
+
+
+def test_our_own_sender_that_waits_for_a_greeting_answers_our_own_source(free_port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        there = free.getsockname()[1]
+    target = GreetedTarget(socket.AF_INET, ("127.0.0.1", there))
+    source = open_motion_source(f"ifacialmocap:127.0.0.1:{there}?listen={free_port}")
+    weights = np.zeros(52)
+    weights[UNIT_NAMES.index("jawOpen")] = 0.5
+    moment = Moment(FaceMotion(weights, np.zeros((2, 2)), np.eye(4)), 1.0, tracked=True)
+    source.open()
+    try:
+        assert not target.deliver(moment), "nobody has asked"
+        assert source.read(0.0) is None
+        time.sleep(0.05)
+        assert target.deliver(moment)
+        assert jaw_of(source.read(2.0)) == 0.5
+    finally:
+        source.close()
+        target.close()
 
 
 def test_a_packet_of_text_sent_and_read_is_the_same_motion() -> None:

@@ -35,7 +35,9 @@ from realtime.outputs.output import open_output
 from realtime.outputs.script_json import JsonEncoder
 from realtime.outputs.sender import MotionSender
 from realtime.outputs.vmc import VmcEncoder, VmcOptions
+from realtime.outputs.vrm_shapes import PRESET_NAMES, preset_weights
 from realtime.outputs.websocket_target import WebSocketTarget
+from realtime.rig.naming import PRESETS
 from realtime.threads.worker import Stop
 
 YAW = 0.3  # to the person's left
@@ -133,6 +135,23 @@ def test_vmc_sends_what_is_asked_for() -> None:
     names = {address[1] for address in osc(VmcEncoder(VmcOptions("vrm1", "presets")), moment()) if len(address) > 1}
     assert {"happy", "blinkLeft", "aa"} <= names
     assert not {"JawOpen", "Joy"} & names
+
+
+def test_presets_say_what_the_face_does_and_no_more() -> None:
+    def presets(**units: float) -> dict[str, float]:
+        weights = preset_weights(motion(**units).weights)
+        named = dict(zip(PRESET_NAMES, weights.round(3).tolist(), strict=True))
+        return {name: weight for name, weight in named.items() if weight and not name.startswith("look")}
+
+    assert presets() == {}
+    assert presets(eyeBlinkLeft=1.0, eyeBlinkRight=0.5) == {"blinkLeft": 1.0, "blinkRight": 0.5}
+    assert presets(jawOpen=0.6) == {"aa": 1.0}
+    assert presets(jawOpen=0.6, mouthClose=0.6) == {}
+    assert presets(jawOpen=0.3, mouthPucker=0.9) == {"ou": 0.5, "oh": 0.5}
+    for preset in ("happy", "angry", "sad", "surprised"):
+        seen = presets(**PRESETS[preset])
+        assert max(seen, key=seen.__getitem__) == preset
+        assert seen[preset] == 1.0
 
 
 def test_open_see_face_byte_for_byte() -> None:
