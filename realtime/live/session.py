@@ -9,13 +9,12 @@ from concurrent.futures import Future
 
 from calib.avatar import Avatar
 from capture.face.face_tracker import FaceTracker
-from core.frame import RgbdFrame
-from core.source import RgbdSource
+from core.source import AnyFrame, Source
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import PosedFrame
+from realtime.live.pipeline import AnyPosed
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
@@ -49,7 +48,8 @@ class LiveSession:
 
     Args:
         source: opened, read and closed on the capture thread.
-        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere.
+        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere; None
+            where the source's frames bring their motion.
         make_engine: called on the inference thread as soon as the avatar is there.
         stop: shared wish to end; signal handlers may use it.
         seconds: see `TimeLimit`.
@@ -62,8 +62,8 @@ class LiveSession:
 
     def __init__(
         self,
-        source: RgbdSource,
-        make_tracker: Callable[[], FaceTracker],
+        source: Source[AnyFrame],
+        make_tracker: Callable[[], FaceTracker] | None,
         make_engine: Callable[[Avatar], MotionEngine],
         stop: Stop,
         seconds: float | None = None,
@@ -77,8 +77,8 @@ class LiveSession:
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
         self._recordings = Recordings(film, lambda: source.sound)
-        self._frames: LatestSlot[RgbdFrame] = LatestSlot()
-        self._poses: LatestSlot[PosedFrame] = LatestSlot()
+        self._frames: LatestSlot[AnyFrame] = LatestSlot()
+        self._poses: LatestSlot[AnyPosed] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
         self._trace = trace
@@ -215,7 +215,7 @@ class LiveSession:
             virtual_camera={} if self._camera is None else self._camera.summary(),
         )
 
-    def _publish(self, posed: PosedFrame) -> None:
+    def _publish(self, posed: AnyPosed) -> None:
         """On the inference thread."""
         self._recordings.add_pose(posed.pose)
         self._sender.put(posed.pose)
