@@ -222,11 +222,14 @@ def _shaped(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, te
         _save_glb(options.out, path, avatar, shaped, take.name)
     count, frames = len(shaped.animation.names), len(shaped.animation.times_s)
     kind = "ARKit's units" if shaped.kind == "units" else "the fewest shapes"
-    return f"{frames} frames, {count} shapes ({kind}), {shaped.error_mm:.2f} mm at most from what live shows"
+    return (
+        f"{frames} frames, {count} shapes ({kind}), at the worst vertex {shaped.mean_error_mm:.2f} mm from what live "
+        f"shows, {shaped.error_mm:.2f} mm in the worst frame"
+    )
 
 
 def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell) -> "ShapedTake":
-    from realtime.export.posed import PosedAvatar, check_count
+    from realtime.export.posed import PosedAvatar, check_shows, shows
     from realtime.export.shaped import fewest, in_units
 
     if take.recorded is None:  # edited: there are no vertices to hold it against
@@ -242,29 +245,27 @@ def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell)
     if options.shapes == "units":
         posed = PosedAvatar(avatar, _motion(take, f"{options.chosen} --shapes units"))
         return in_units(posed, tell)
-    same_head = len(avatar.file_mesh.vertices) == recorded.vertex_count
     if options.shapes == "auto" and posed is not None and can:
-        if not same_head:
+        if not shows(avatar, recorded):
             return in_units(posed, tell)  # another head than the one that was shown: units carry over
         if (off_mm := _off_mm(posed, take)) <= _AS_RECORDED_MM:
             return in_units(posed, tell)
         log.warning("units would be off by %.1f mm from what was recorded: the fewest shapes are taken", off_mm)
-    check_count(avatar, recorded.vertex_count, str(take.path))
+    check_shows(avatar, recorded)
     return fewest(None, lambda: iter(recorded), avatar, take.times_s, recorded.T_file_head, tell)
 
 
 def _off_mm(posed: "PosedAvatar", take: "Take") -> float:
     """How far the face is in a few poses, at nearly its farthest vertex, from what was recorded; of heads as large as
     people's. The neck, which bends about another origin for an average driver, is left out."""
-    from core.camera import transform_points
+    from realtime.export.posed import above_chin
 
     recorded = _recorded(take)
     wanted = set(np.linspace(0, len(take.times_s) - 1, _LOOKED_AT).astype(int).tolist())
     scale = float(np.cbrt(np.linalg.det(posed.avatar.T_world_file[:3, :3])))
     from realtime.rig.head_shapes import UNITS_PER_METRE
 
-    avatar = posed.avatar
-    face = transform_points(avatar.T_world_file, avatar.file_mesh.vertices)[:, 1] > avatar.landmarks[:, 1].min()
+    face = above_chin(posed.avatar)
     worst = 0.0
     for number, (shown, kept) in enumerate(zip(posed, recorded, strict=True)):
         if number in wanted:
@@ -286,12 +287,12 @@ def _save_glb(out: Path, path: Path, avatar: "Avatar", shaped: "ShapedTake", nam
 
 
 def _points(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float) -> str:
-    from realtime.export.posed import check_count
+    from realtime.export.posed import check_shows
     from realtime.export.shaped import file_as_it_is
     from render.mesh.export.usd_points import save_usd_points
 
     recorded = _recorded(take)
-    check_count(avatar, recorded.vertex_count, str(take.path))
+    check_shows(avatar, recorded)
     name = avatar_path(options).stem
     save_usd_points(file_as_it_is(avatar), options.out, name, recorded, take.times_s, fps)
     return f"{len(take.times_s)} frames of {recorded.vertex_count} points"

@@ -202,7 +202,18 @@ def test_universal_scene_description(recorded: Path, tmp_path: Path) -> None:
     assert last[names.index("mouthSmileLeft")] == pytest.approx(0.8, abs=1e-5)
 
 
-def test_what_cannot_be_exported_is_told(recorded: Path, lowpoly: Avatar, tmp_path: Path) -> None:
+def test_another_head_plays_the_motion_and_not_the_vertices(recorded: Path, tmp_path: Path) -> None:
+    with np.load(recorded / "animation.npz", allow_pickle=False) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    arrays["vertices"] = arrays["vertices"][:, ::-1]  # as many, of a head that is another
+    np.savez(tmp_path / "animation.npz", **arrays)
+    glb = Glb(exported(tmp_path, tmp_path / "r.glb"))
+    assert set(UNIT_NAMES) <= set(glb.json["meshes"][0]["extras"]["targetNames"])
+    with pytest.raises(InputError, match="another head"):
+        exported(tmp_path, tmp_path / "f.glb", shapes="fewest")
+
+
+def test_what_cannot_be_exported_is_told(recorded: Path, tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("mine")
     with pytest.raises(InputError, match="--overwrite"):
         exported(recorded, tmp_path / "there.csv")

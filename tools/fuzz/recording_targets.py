@@ -1,5 +1,5 @@
-"""Recordings, damaged: those a killed process left, as `vfa finish-recording` completes them, and those that `vfa export`
-reads. What else comes from outside about motion: packets of phones, lists for `vfa batch`."""
+"""Recordings, damaged: those a killed process left, as `vfa finish-recording` completes them, and exported ones.
+What else comes from outside about motion: packets of phones, lists for `vfa batch`."""
 
 from pathlib import Path
 
