@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subco
 
 from core.errors import InputError
 from realtime.editing.channels import Part
-from realtime.editing.edit_list import EDITS_NAME, applied, read_edits, write_edits
+from realtime.editing.edit_list import EDITS_NAME, applied, duration_s, read_edits, write_edits
 from realtime.editing.edits import BlendGaps, Cut, Edit, GaussianFilter, Mirror, OneEuroFilter, Retime, Trim
 from realtime.progress import console
 
@@ -162,13 +162,13 @@ def session(which: OmitSubcommandPrefixes[OmitArgPrefixes[Which]]) -> None:
     """Show a session's motion, and edit it: cut, trim, retime, filter, mirror, blend gaps out, undo."""
     folder = which.session
     track = _recorded(folder)
-    edits = read_edits(folder)
+    clears = isinstance(which, EditOptions) and isinstance(which.change, ClearOptions)
+    edits = () if clears else read_edits(folder, track)
     if isinstance(which, EditOptions):
         edits = _changed(folder, edits, which.change)
-        after = applied(track, edits)  # raises where the latest cannot be
-        write_edits(folder, edits)
-    else:
-        after = applied(track, edits)
+    after = applied(track, edits)  # raises where the latest cannot be
+    if isinstance(which, EditOptions):
+        write_edits(folder, edits, track)
     console.print(f"{folder}: recorded: {_size(track)}")
     for number, edit in enumerate(edits, 1):
         console.print(f"{number:3}  {edit.name}: {edit.told()}")
@@ -202,6 +202,5 @@ def _changed(folder: Path, edits: tuple[Edit, ...], change: Change) -> tuple[Edi
 
 
 def _size(track: "MotionTrack") -> str:
-    seconds = float(track.timestamps_s[-1] - track.timestamps_s[0]) if len(track) else 0.0
     faces = 100 * float(track.tracked.mean()) if len(track) else 0.0
-    return f"{len(track)} frames, {seconds:.2f} s, a face in {faces:.0f} %"
+    return f"{len(track)} frames, {duration_s(track):.2f} s, a face in {faces:.0f} %"

@@ -20,10 +20,14 @@ FORMAT: Final = "vfa edits"
 FORMAT_VERSION: Final = 1
 MOST_EDITS: Final = 1000
 _LARGEST_BYTES = 1 << 20
+_SAME_S = 1e-3
 
 
-def read_edits(folder: Path) -> tuple[Edit, ...]:
-    """The edits of a session, in the order in which they apply; none where there is no list. Raises InputError."""
+def read_edits(folder: Path, track: MotionTrack) -> tuple[Edit, ...]:
+    """The edits of a session, in the order in which they apply; none where there is no list.
+
+    Raises InputError for what is no list, and for one of another recording than `track`, which was made over it.
+    """
     path = folder / EDITS_NAME
     if not path.exists() and not path.is_symlink():
         return ()
@@ -37,14 +41,20 @@ def read_edits(folder: Path) -> tuple[Edit, ...]:
     edits = content.get("edits")
     if not isinstance(edits, list) or len(edits) > MOST_EDITS:
         raise InputError(f"{path}: expected a list of at most {MOST_EDITS} edits; move the file away")
+    frames, seconds = content.get("frames"), content.get("seconds")
+    same = frames == len(track) and isinstance(seconds, int | float) and abs(seconds - duration_s(track)) <= _SAME_S
+    if not same:
+        raise InputError(
+            f"{path}: edits of another recording in this folder;  vfa session edit {folder} clear  removes them"
+        )
     try:
         return tuple(of_content(each) for each in edits)
     except InputError as error:
         raise InputError(f"{path}: {error}; move the file away, or correct it") from None
 
 
-def write_edits(folder: Path, edits: Sequence[Edit]) -> None:
-    """Keep this list, whole or not at all; without an edit there is no file. Raises InputError."""
+def write_edits(folder: Path, edits: Sequence[Edit], track: MotionTrack) -> None:
+    """Keep this list for a recorded `track`, whole or not at all; no file where it is empty. Raises InputError."""
     path = folder / EDITS_NAME
     if len(edits) > MOST_EDITS:
         raise InputError(f"{path}: {len(edits)} edits, expected {MOST_EDITS} at most; undo some")
@@ -52,9 +62,20 @@ def write_edits(folder: Path, edits: Sequence[Edit]) -> None:
         if not edits:
             path.unlink(missing_ok=True)
             return
-        content = {"format": FORMAT, "version": FORMAT_VERSION, "edits": [to_content(edit) for edit in edits]}
+        content = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "frames": len(track),
+            "seconds": duration_s(track),
+            "edits": [to_content(edit) for edit in edits],
+        }
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def duration_s(track: MotionTrack) -> float:
+    """From its first frame to its last."""
+    return float(track.timestamps_s[-1] - track.timestamps_s[0]) if len(track) else 0.0
 
 
 def applied(track: MotionTrack, edits: Sequence[Edit]) -> MotionTrack:
@@ -69,7 +90,8 @@ def applied(track: MotionTrack, edits: Sequence[Edit]) -> MotionTrack:
 
 def edited(folder: Path, track: MotionTrack) -> MotionTrack:
     """The motion of the session in `folder`, with its edits. Raises InputError."""
+    edits = read_edits(folder, track)
     try:
-        return applied(track, read_edits(folder))
+        return applied(track, edits)
     except InputError as error:
-        raise InputError(str(error) if str(folder) in str(error) else f"{folder / EDITS_NAME}: {error}") from None
+        raise InputError(f"{folder / EDITS_NAME}: {error}") from None

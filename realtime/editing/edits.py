@@ -19,7 +19,7 @@ from realtime.editing import channels
 from realtime.editing.channels import FACE, GAZE, HEAD, Array, Part
 
 _SHORTEST_S, _LONGEST_S = 1e-3, 1e6
-_MOST_FRAMES = 10_000_000
+_MOST_FRAMES = 500_000  # that an edit makes: two hours at 60 a second
 
 
 class Edit(Protocol):
@@ -299,6 +299,8 @@ def _between(times_s: Array, step_s: float) -> Array:
     found = [times_s[:1]]
     for before, after in pairwise(times_s.tolist()):
         missing = round((after - before) / step_s) - 1
+        if missing > _MOST_FRAMES:
+            raise InputError(f"blend-gaps: {missing} frames would be put into a gap; choose a shorter --longest")
         if missing > 0:
             found.append(np.linspace(before, after, missing + 2)[1:-1])
         found.append(np.array([after]))
@@ -317,10 +319,10 @@ def to_content(edit: Edit) -> dict[str, Any]:
 def of_content(content: Any) -> Edit:
     """Raises InputError for what is no edit."""
     kinds = {kind.name: kind for kind in EDITS}
-    if not isinstance(content, dict) or content.get("edit") not in kinds:
-        given = content.get("edit") if isinstance(content, dict) else content
+    given = content.get("edit") if isinstance(content, dict) else content
+    if not isinstance(content, dict) or not isinstance(given, str) or given not in kinds:
         raise InputError(f"expected an edit, one of {', '.join(kinds)}, got {given!r:.60}")
-    kind = kinds[content["edit"]]
+    kind = kinds[given]
     values = {name: value for name, value in content.items() if name != "edit"}
     for each in fields(kind):
         value = values.get(each.name)

@@ -17,7 +17,7 @@ from core.expression_units import UNIT_COUNT
 from core.face_motion import MotionTrack
 from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
-from realtime.editing.edit_list import EDITS_NAME, edited, read_edits
+from realtime.editing.edit_list import EDITS_NAME, edited
 from realtime.export.sampling import Frame
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
@@ -107,16 +107,17 @@ def open_take(path: Path) -> Take:
     """A session's folder, or the `animation.npz` in it, with the session's edits. Raises InputError."""
     take = open_recorded(path)
     folder = path if path.is_dir() else path.parent
-    edits = read_edits(folder)
-    if not edits:
+    if not (folder / EDITS_NAME).exists():
         return take
     if take.motion is None:
         raise InputError(f"{folder / EDITS_NAME}: edits of a recording without units; move the file away")
     motion = edited(folder, take.motion)
+    if motion is take.motion:
+        return take
     same_times = np.array_equal(motion.timestamps_s, take.motion.timestamps_s)
     if take.sound is not None and not same_times:
         log.warning("%s: its edits change its times, it is exported without sound", folder)
-    log.info("%s: exported with its %d edits", folder, len(edits))
+    log.info("%s: with its edits (%s)", folder, EDITS_NAME)
     sound = take.sound if same_times else None
     return Take(path, motion.timestamps_s, motion.tracked, motion, None, take.avatar, sound)
 
