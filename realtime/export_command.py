@@ -245,13 +245,17 @@ def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell)
     if options.shapes == "units":
         posed = PosedAvatar(avatar, _motion(take, f"{options.chosen} --shapes units"))
         return in_units(posed, tell)
-    if options.shapes == "auto" and posed is not None and can:
-        if not shows(avatar, recorded):
-            return in_units(posed, tell)  # another head than the one that was shown: units carry over
-        if (off_mm := _off_mm(posed, take)) <= _AS_RECORDED_MM:
-            return in_units(posed, tell)
-        log.warning("units would be off by %.1f mm from what was recorded: the fewest shapes are taken", off_mm)
+    if options.shapes == "auto" and can and posed is not None and not shows(avatar, recorded):
+        return in_units(posed, tell)  # another head than the one that was shown: units carry over
     check_shows(avatar, recorded)
+    if can and posed is not None:
+        off_mm = _off_mm(posed, take)
+        if off_mm <= _AS_RECORDED_MM and options.shapes == "auto":
+            return in_units(posed, tell)
+        if off_mm <= _AS_RECORDED_MM:  # worked out anew: mouths inside, cut lips and eyes have no recorded vertices
+            return fewest(posed, None, avatar, take.times_s, None, tell)
+        if options.shapes == "auto":
+            log.warning("units would be off by %.1f mm from what was recorded: the fewest shapes are taken", off_mm)
     return fewest(None, lambda: iter(recorded), avatar, take.times_s, recorded.T_file_head, tell)
 
 
