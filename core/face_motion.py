@@ -121,10 +121,10 @@ def gaze_of(weights: Array) -> Array:
 
 
 def with_gaze(weights: Array, gaze: Array) -> Array:
-    """[52] a copy of the weights whose units of the gaze say what `gaze` [2, 2] says."""
+    """[..., 52] a copy of the weights whose units of the gaze say what `gaze` [..., 2, 2] says."""
     weights = weights.copy()
     for unit, eye, axis, sign, reach in _GAZE_UNITS:
-        weights[unit] = max(sign * float(gaze[eye, axis]), 0.0) / reach
+        weights[..., unit] = np.maximum(sign * gaze[..., eye, axis], 0.0) / reach
     return weights
 
 

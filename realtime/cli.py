@@ -21,9 +21,9 @@ from realtime.offline_commands import animate, export_network, finish_recording,
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
 from realtime.rig_command import rig
-from realtime.synth_command import synth
+from realtime.session_command import session
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
-from realtime.training_commands import preprocess, train
+from realtime.training_commands import preprocess, synth, train
 
 EXIT_INPUT, EXIT_BROKEN_PIPE = 2, 141
 _VERSION = "--version prints the version."
@@ -46,6 +46,7 @@ def main() -> None:
         "listen": listen,
         "cache": cache,
         "export": export,
+        "session": session,
         "export-network": export_network,
         "finish-recording": finish_recording,
         "synth": synth,

@@ -203,7 +203,11 @@ def _point_cache(options: TakeOptions, take: "Take", fps: float) -> str:
 
 
 def _recorded(take: "Take") -> Any:
-    assert take.recorded is not None, "an animation.npz holds vertices"
+    if take.recorded is None:
+        raise InputError(
+            f"{take.path}: its edits are of units, points cannot be exported with them; export .glb or .usd, or undo "
+            f"them:  vfa session edit {take.path} clear"
+        )
     return take.recorded
 
 
@@ -228,6 +232,11 @@ def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell)
     from realtime.export.posed import PosedAvatar, check_shows, shows
     from realtime.export.shaped import fewest, in_units
 
+    if take.recorded is None:  # edited: there are no vertices to hold it against
+        changed = PosedAvatar(avatar, _motion(take, options.chosen))
+        if options.shapes == "fewest" or avatar.file_mesh.morphs is not None:
+            return fewest(changed, None, avatar, take.times_s, None, tell)
+        return in_units(changed, tell)
     recorded = _recorded(take)
     if avatar.file_mesh.morphs is not None and options.shapes == "units":
         raise InputError(f"--avatar {avatar.name}: has shapes of its own; leave out --shapes units")

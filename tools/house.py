@@ -61,6 +61,7 @@ ROOMS = (
     "realtime.threads",
     "realtime.rig",
     "realtime.outputs",
+    "realtime.editing",
     "realtime.recording",
     "realtime.export",
     "realtime.live",

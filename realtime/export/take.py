@@ -17,6 +17,7 @@ from core.expression_units import UNIT_COUNT
 from core.face_motion import MotionTrack
 from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
+from realtime.editing.edit_list import EDITS_NAME, edited
 from realtime.export.sampling import Frame
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
@@ -83,7 +84,7 @@ class Take:
         times_s: [T] float64 at capture, the first at 0, rising.
         tracked: [T] bool.
         motion: the same times in units, gaze and head pose; None where none was kept.
-        recorded: vertices of the head that was shown; None where none were kept.
+        recorded: vertices of the head that was shown; None where none were kept, or edits have changed the motion.
         avatar: the head that was shown, as `--avatar` takes it; None where that is not known.
         sound: what was heard; `begins_s` is on the clock of `times_s`.
     """
@@ -103,7 +104,26 @@ class Take:
 
 
 def open_take(path: Path) -> Take:
-    """A session's folder, or an `animation.npz`. Raises InputError."""
+    """A session's folder, or the `animation.npz` in it, with the session's edits. Raises InputError."""
+    take = open_recorded(path)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / EDITS_NAME).exists():
+        return take
+    if take.motion is None:
+        raise InputError(f"{folder / EDITS_NAME}: edits of a recording without units; move the file away")
+    motion = edited(folder, take.motion)
+    if motion is take.motion:
+        return take
+    same_times = np.array_equal(motion.timestamps_s, take.motion.timestamps_s)
+    if take.sound is not None and not same_times:
+        log.warning("%s: its edits change its times, it is exported without sound", folder)
+    log.info("%s: with its edits (%s)", folder, EDITS_NAME)
+    sound = take.sound if same_times else None
+    return Take(path, motion.timestamps_s, motion.tracked, motion, None, take.avatar, sound)
+
+
+def open_recorded(path: Path) -> Take:
+    """The same as it was recorded. Raises InputError."""
     if not path.exists():
         raise InputError(f"{path}: there is no such session or animation.npz; check the path")
     file = path / ANIMATION_NAME if path.is_dir() else path

@@ -8,8 +8,10 @@ import numpy as np
 from capture.phones import ifacialmocap, live_link
 from capture.phones.packet import DamagedPacketError
 from core.errors import InputError
-from core.face_motion import FaceMotion
+from core.face_motion import FaceMotion, MotionTrack
 from realtime.batch.job_list import Kind, read_list
+from realtime.editing.edit_list import edited, write_edits
+from realtime.editing.edits import BlendGaps, Cut, Edit, GaussianFilter, Mirror, OneEuroFilter, Retime, Trim
 from realtime.export.take import open_take
 from realtime.outputs.ifacialmocap import IFacialMocapEncoder
 from realtime.outputs.live_link import LiveLinkEncoder
@@ -19,6 +21,15 @@ from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from tools.fuzz.target import Target
+
+_FRAMES = 45
+_TRACK = MotionTrack(
+    np.arange(_FRAMES) / 30,
+    np.arange(_FRAMES) % 20 > 4,
+    np.full((_FRAMES, 52), 0.3),
+    np.zeros((_FRAMES, 2, 2)),
+    np.tile(np.eye(4), (_FRAMES, 1, 1)),
+)
 
 
 def _unfinished(folder: Path) -> list[Path]:
@@ -97,9 +108,31 @@ def _list(path: Path) -> None:
     read_list(path, {"length": Kind()}, ("realistic", "lowpoly"))
 
 
+def _edit_lists(folder: Path) -> list[Path]:
+    place = folder / "edited"
+    place.mkdir()
+    edits: list[Edit] = [
+        Trim(0.1, 1.2),
+        Cut(0.3, 0.5),
+        Retime(0.5, 24.0),
+        GaussianFilter(0.05, "face"),
+        OneEuroFilter(),
+        Mirror(),
+    ]
+    write_edits(place, [*edits, BlendGaps()], _TRACK)
+    return [place]
+
+
+def _edits(folder: Path) -> None:
+    track = edited(folder, _TRACK)
+    if not all(np.isfinite(array).all() for array in (track.timestamps_s, track.weights, track.T_neutral_head)):
+        raise AssertionError("numbers that are none came through")
+
+
 TARGETS = [
     Target("unfinished recording", _unfinished, _finish),
     Target("recording to export", _finished, _take),
     Target("packet of a phone", _packets, _packet),
     Target("list of a batch", _lists, _list),
+    Target("edits of a session", _edit_lists, _edits),
 ]
