@@ -7,16 +7,22 @@ from typing import Literal
 
 from capture.recordings.playback import WHOLE, Clip, Excerpt, RecordedSource
 from core.errors import InputError
-from core.source import RgbdSource, SourceError
+from core.source import MotionSource, RgbdSource, SourceError
 
-DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, .mkv, .r3d, or a folder of RGBD frames"
+DEVICES = (
+    "demo, webcam[:N], kinect[:serial], record3d[:udid], livelink:PORT, ifacialmocap:HOST, a video, .mkv, .r3d, or a "
+    "folder of RGBD frames"
+)
+_MOTION = ("livelink", "ifacialmocap")
 Layout = Literal["auto", "color", "depth-color"]
 """What a video shows: color in the whole picture, or depth in its left half and color in its right one; auto looks."""
 
 Rotate = Literal["0", "90", "180", "270", "auto"]
 """Degrees to turn pictures clockwise until they stand upright; auto finds out by the face."""
 
-_NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
+_NAME = re.compile(
+    r"(?P<kind>demo|webcam|kinect|record3d|livelink|ifacialmocap)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$"
+)
 
 _FASTEST_FPS = 240.0
 _DEVICE_FILE = re.compile(r"^/dev/video(\d+)$")
@@ -64,7 +70,24 @@ def open_source(
 def is_camera(device: str) -> bool:
     """Whether `device` names a camera, before which somebody can do as told."""
     name = _NAME.match(_DEVICE_FILE.sub(r"webcam:\1", device))
-    return name is not None and name["kind"] != "demo"
+    return name is not None and name["kind"] != "demo" and name["kind"] not in _MOTION
+
+
+def brings_motion(device: str) -> bool:
+    """Whether `device` names a phone that tracks the face itself: `open_motion_source` opens it."""
+    name = _NAME.match(device)
+    return name is not None and name["kind"] in _MOTION
+
+
+def open_motion_source(device: str) -> MotionSource:
+    """The phone that `device` names, "livelink[:[HOST:]PORT]" or "ifacialmocap:HOST[:PORT][?listen=PORT]", checked as
+    far as that goes without waiting, and not opened yet. Raises InputError."""
+    from capture.phones.phone_source import PhoneOptions, PhoneSource
+
+    name = _NAME.match(device)
+    if name is None or name["kind"] not in _MOTION:
+        raise InputError(f"--device {device}: expected livelink:PORT or ifacialmocap:HOST")
+    return PhoneSource(PhoneOptions.parse(name["kind"], name["which"], name["options"] or "", device))
 
 
 def _as_filmed(
@@ -78,6 +101,8 @@ def _as_filmed(
     device = _DEVICE_FILE.sub(r"webcam:\1", device)
     name = _NAME.match(device)
     if name is not None:
+        if name["kind"] in _MOTION:
+            raise InputError(f"{device}: sends motion and no pictures; drive a head with it live: vfa-live {device}")
         if name["options"] is not None and name["kind"] == "webcam":
             raise InputError(f"--device {device}: webcam takes no options; leave out what follows the ?")
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)

@@ -61,6 +61,22 @@ class FaceMotion:
 
 
 @dataclass(frozen=True, eq=False)
+class MotionFrame:
+    """One frame of a source that brings motion and no picture, such as a phone that tracks the face itself.
+
+    Attributes:
+        motion: as the source names it. What its head's pose is relative to is up to the source.
+        tracked: False where the source saw no face.
+        timestamp_s, index: as of `core.frame.RgbdFrame`.
+    """
+
+    motion: FaceMotion
+    tracked: bool
+    timestamp_s: float
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
 class MotionTrack:
     """T frames of `FaceMotion`, as a recording holds them.
 
@@ -105,10 +121,10 @@ def gaze_of(weights: Array) -> Array:
 
 
 def with_gaze(weights: Array, gaze: Array) -> Array:
-    """[52] a copy of the weights whose units of the gaze say what `gaze` [2, 2] says."""
+    """[..., 52] a copy of the weights whose units of the gaze say what `gaze` [..., 2, 2] says."""
     weights = weights.copy()
     for unit, eye, axis, sign, reach in _GAZE_UNITS:
-        weights[unit] = max(sign * float(gaze[eye, axis]), 0.0) / reach
+        weights[..., unit] = np.maximum(sign * gaze[..., eye, axis], 0.0) / reach
     return weights
 
 

@@ -14,6 +14,7 @@ from core.writable import lead_nowhere
 from realtime.batch_command import batch
 from realtime.cache_command import cache
 from realtime.config import LiveOptions
+from realtime.export_command import export
 from realtime.listen_command import listen
 from realtime.live_command import live
 from realtime.offline_commands import animate, export_network, prepare
@@ -21,9 +22,8 @@ from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
 from realtime.rig_command import rig
 from realtime.session_command import finish_recording, session
-from realtime.synth_command import synth
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
-from realtime.training_commands import preprocess, train
+from realtime.training_commands import preprocess, synth, train
 
 EXIT_INPUT, EXIT_BROKEN_PIPE = 2, 141
 _VERSION = "--version prints the version."
@@ -45,6 +45,7 @@ def main() -> None:
         "devices": devices,
         "listen": listen,
         "cache": cache,
+        "export": export,
         "export-network": export_network,
         "session": session,
         "finish-recording": finish_recording,

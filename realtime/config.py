@@ -130,8 +130,9 @@ class LiveOptions(AvatarOptions, MotionOptions):
     """What drives: a clip, or all that --device takes."""
 
     device: str | None = None
-    """demo (when nothing is given), webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD
-    or color-only video, or a session (what --record made)."""
+    """demo (when nothing is given), webcam[:N], kinect[:serial], record3d[:udid], a phone that tracks the face itself
+    (livelink:[HOST:]PORT, ifacialmocap:HOST, see docs/outputs.md), or a path: RGBD folder or pair, RGBD or color-only
+    video, or a session (what --record made)."""
 
     once: bool = False
     """End with the end of a recording, instead of beginning anew. So it is without a window, and with --record."""

@@ -2,6 +2,7 @@
 
 import math
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,19 +12,26 @@ from typing import Annotated, Final
 import tyro
 
 from capture.phones import ifacialmocap, live_link
-from capture.phones.packet import DamagedPacketError, FacePacket
+from capture.phones.packet import DamagedPacketError, FacePacket, check_finite
 from core.errors import InputError, MissingExtraError
 from core.expression_units import UNIT_NAMES
 from core.writable import reason_of
+from realtime.outputs import open_see_face
 from realtime.progress import console
 
-_PORTS: Final = {"vmc": 39539, "livelink": live_link.PORT, "ifacialmocap": ifacialmocap.PORT}
+_PORTS: Final = {
+    "vmc": 39539,
+    "livelink": live_link.PORT,
+    "ifacialmocap": ifacialmocap.PORT,
+    "osf": open_see_face.PORT,
+}
 _LARGEST: Final = 65_536
 _TOLD_S: Final = 1.0
 _MOST_NAMES = 400
 _CHANGED = 0.01
 _SHOWN = 8
 _READ_S: Final = 0.2
+_LARGEST_NUMBER = 1e6
 _APPLIED: Final = "blend shapes are applied (/VMC/Ext/Blend/Apply)"
 
 
@@ -62,7 +70,7 @@ def listen(
     /,
     seconds: Annotated[float | None, tyro.conf.arg(help="End after so long; until Ctrl-C when not given.")] = None,
 ) -> None:
-    """Print what arrives on a port: WHERE is vmc, livelink or ifacialmocap, with :PORT or :HOST:PORT where it is
+    """Print what arrives on a port: WHERE is vmc, livelink, ifacialmocap or osf, with :PORT or :HOST:PORT where it is
     another than usual, such as livelink:11111 or vmc:0.0.0.0:39539. Only this machine is heard unless HOST says so."""
     protocol, host, port = _parsed(where)
     reader = _reader(protocol)
@@ -132,6 +140,8 @@ def told(heard: Heard, protocol: str) -> list[str]:
 def _reader(protocol: str) -> Reader:
     if protocol == "vmc":
         return _vmc_reader()
+    if protocol == "osf":
+        return _note_open_see_face
     read = live_link.read_packet if protocol == "livelink" else ifacialmocap.read_packet
     return lambda packet, heard: _note_face(read(packet), heard)
 
@@ -147,6 +157,26 @@ def _note_face(face: FacePacket, heard: Heard) -> None:
         heard.note(name, weight)
     for name, angle in zip(("head yaw", "head pitch", "head roll"), face.head, strict=True):
         heard.note(f"{name} (rad)", angle)
+
+
+def _note_open_see_face(packet: bytes, heard: Heard) -> None:
+    """Several faces may share a packet; the first is looked at."""
+    if len(packet) < open_see_face.SIZE or len(packet) % open_see_face.SIZE:
+        raise DamagedPacketError(f"{len(packet)} bytes, expected {open_see_face.SIZE} a face")
+    _, _, _, _, right, left, found, _, *turn = struct.unpack_from("<diffffBf4f3f3f", packet)
+    features = struct.unpack_from(f"<{len(open_see_face.FEATURES)}f", packet, open_see_face.SIZE - 56)
+    angles, place = turn[4:7], turn[7:]
+    check_finite((right, left, *angles, *place, *features), _LARGEST_NUMBER, "a number")
+    if not found:
+        heard.notes.append("the sender sees no face")
+    names = (
+        "right eye open",
+        "left eye open",
+        *(f"turn {axis} (deg)" for axis in "xyz"),
+        *(f"place {axis}" for axis in "xyz"),
+    )
+    for name, number in zip((*names, *open_see_face.FEATURES), (right, left, *angles, *place, *features), strict=True):
+        heard.note(name, number)
 
 
 def _vmc_reader() -> Reader:

@@ -5,7 +5,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import InputError
 from core.untrusted import opened_zip
@@ -18,7 +18,7 @@ from realtime.threads.worker import Stop
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar, Progress
-    from core.source import RgbdSource
+    from core.source import AnyFrame, RgbdSource, Source
     from engine.motion.protocol import MotionEngine
     from realtime.live.session import LiveSession
     from realtime.session.folder_names import RawName
@@ -38,7 +38,7 @@ def live(options: LiveOptions) -> None:
     """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
-    from capture.open_source import is_camera
+    from capture.open_source import brings_motion, is_camera
     from core.camera import AVATAR_VIEW
     from realtime.live.circumstances import circumstances
     from realtime.live.person import PersonalCalibration
@@ -83,7 +83,11 @@ def live(options: LiveOptions) -> None:
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
-        lambda: tracker_for(source, lambda: FaceTracker(options.face_model, options.tracker)),
+        (
+            None
+            if brings_motion(options.driving)
+            else lambda: tracker_for(source, lambda: FaceTracker(options.face_model, options.tracker))
+        ),
         lambda avatar: made[0] if made else _engine(options, avatar),
         stop,
         options.seconds,
@@ -145,6 +149,7 @@ def live(options: LiveOptions) -> None:
 
 def about_session(options: "LiveOptions | AnimateOptions", driving: str, raw: "RawName") -> "About":
     """What a recording says of the session it belongs to."""
+    from capture.synthetic import BUILTIN_AVATARS
     from realtime.live.circumstances import circumstances
     from realtime.session.manifest import About
 
@@ -154,7 +159,7 @@ def about_session(options: "LiveOptions | AnimateOptions", driving: str, raw: "R
         settings[name] = str(value) if isinstance(value, Path) else value
     return About(
         device=Path(driving).name,
-        avatar=options.avatar,
+        avatar=options.avatar if options.avatar in BUILTIN_AVATARS else str(Path(options.avatar).resolve()),
         settings=settings,
         programs=circumstances(driving, options.avatar)["versions"],
         raw=raw,
@@ -192,10 +197,14 @@ def _looks_like_a_checkpoint(path: Path) -> bool:
         return False
 
 
-def _source(options: LiveOptions) -> "RgbdSource":
+def _source(options: LiveOptions) -> "Source[AnyFrame]":
+    from capture.open_source import brings_motion, open_motion_source
     from capture.repeated_source import RepeatedSource
     from realtime.session.replay import open_driving
 
+    if brings_motion(options.driving):
+        _check_followed(options)
+        return open_motion_source(options.driving)
     source = open_driving(
         options.driving,
         realtime=True,
@@ -206,7 +215,23 @@ def _source(options: LiveOptions) -> "RgbdSource":
         retrack=options.retrack,
         pictures=options.looks_at_pictures,
     )
-    return RepeatedSource(source) if options.repeated and source.frame_count is not None else source
+    if options.repeated and source.frame_count is not None:
+        return RepeatedSource(cast("RgbdSource", source))  # whatever its frames bring
+    return source
+
+
+def _check_followed(options: LiveOptions) -> None:
+    """Raises InputError for options that are of use with pictures alone."""
+    given = {
+        f"--engine {options.engine}": options.engine in ("landmark", "flow"),
+        f"--checkpoint {options.checkpoint}": options.checkpoint is not None,
+        "--calibrate-range": options.calibrate_range,
+        f"--profile {options.profile}": options.person is not None,
+        f"--rotate {options.rotate}": options.rotate != "0",
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(f"{option}: is about pictures, and {options.driving} sends none; leave it out")
 
 
 def _engine(options: LiveOptions, avatar: "Avatar") -> "MotionEngine":

@@ -23,7 +23,7 @@ from realtime.view_options import ViewOptions
 if TYPE_CHECKING:
     from calib.avatar import Avatar
     from capture.recordings.playback import Excerpt
-    from core.source import RgbdSource
+    from core.source import AnyFrame, Source
     from realtime.live.pipeline import Tracker
     from realtime.session.manifest import About
 
@@ -138,7 +138,7 @@ def animated(
     return Made(frames, (out / ANIMATION_NAME, out / PREVIEW_NAME))
 
 
-def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "RgbdSource":
+def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "Source[AnyFrame]":
     """So much of the recording that drives, not opened yet."""
     from realtime.session.replay import open_driving
 

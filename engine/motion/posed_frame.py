@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.face_motion import FaceMotion, MotionFrame
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.protocol import AvatarPose
 
@@ -52,3 +54,21 @@ class PosedFrame:
     def without_pictures(self) -> PosedFrame:
         """The same, holding on to no picture of the frame: many of them may wait for a disk."""
         return replace(self, observation=replace(self.observation, frame=self.frame.without_pictures()))
+
+
+@dataclass(frozen=True, eq=False)
+class FollowedFrame:
+    """A frame that brought its motion, and the avatar's answer to it.
+
+    Attributes:
+        motion: what the engine was given: the frame's against the driver's rest.
+        head_follows: whether the avatar turned with the driver.
+    """
+
+    frame: MotionFrame
+    pose: AvatarPose
+    motion: FaceMotion
+    head_follows: bool = True
+
+
+AnyPosed: TypeAlias = PosedFrame | FollowedFrame

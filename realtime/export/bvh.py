@@ -1,8 +1,8 @@
 """Biovision Hierarchy: the head as one bone with two eyes, for programs that read motion capture.
 
 Centimetres; y up, z out of the face, x to the person's left, about the origin of the neutral head. Channels are
-positions, then rotations about z, x and y in degrees, applied in this order from the left: R = Rz · Rx · Ry, as Meredith
-and Maddock, "Motion Capture File Formats Explained" (2001), describe it.
+positions, then rotations about z, x and y in degrees, applied in this order from the left: R = Rz · Rx · Ry, as
+Meredith and Maddock, "Motion Capture File Formats Explained" (2001), describe it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def bvh_text(motion: MotionTrack, fps: float, eyes_m: Array) -> str:
 
 def _turned(gaze: Array) -> Array:
     """[T, 3] degrees about z, x, y of an eye with yaw and pitch [T, 2]: turned to the side, then up."""
-    side = Rotation.from_euler("Y", gaze[:, 0]) * Rotation.from_euler("X", -gaze[:, 1])
+    side = Rotation.from_euler("Y", gaze[:, :1]) * Rotation.from_euler("X", -gaze[:, 1:])
     return np.asarray(side.as_euler("ZXY", degrees=True))
 
 

@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import av
 import av.error
 import cv2
 import numpy as np
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from core.errors import InputError
@@ -101,10 +102,10 @@ def save_film(path: Path, kind: FilmFormat, pictures: Iterable[Picture], fps: fl
 def _encode(path: Path, how: _Kind, pictures: Iterable[Picture], rate: Fraction) -> int:
     count = 0
     with av.open(str(path), "w", format=how.container) as container:
-        stream = None
+        stream: VideoStream | None = None
         for picture in pictures:
             if stream is None:
-                stream = container.add_stream(how.codec, rate=rate, options=how.options)
+                stream = cast(VideoStream, container.add_stream(how.codec, rate=rate, options=how.options))
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = how.pixels
                 if how.pixels.startswith("yuva") and how.container == "webm":

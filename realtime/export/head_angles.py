@@ -14,4 +14,4 @@ def yaw_pitch_roll(T_neutral_head: Array) -> Array:
     towards the person's left shoulder. The head is rolled first, then pitched, then turned."""
     # about y (left is x), about x (up is against it), about z (x leads to y: the left side goes up)
     angles = Rotation.from_matrix(T_neutral_head[:, :3, :3]).as_euler("YXZ")
-    return angles * [1.0, -1.0, -1.0]
+    return np.asarray(angles * [1.0, -1.0, -1.0])

@@ -40,8 +40,10 @@ _UNITS: Final = (
     "BrowDownRight", "BrowInnerUp", "BrowOuterUpLeft", "BrowOuterUpRight", "CheekPuff", "CheekSquintLeft",
     "CheekSquintRight", "NoseSneerLeft", "NoseSneerRight", "TongueOut",
 )
-_ANGLES: Final = tuple(f"{what}{angle}" for what in ("Head", "LeftEye", "RightEye") for angle in ("Yaw", "Pitch", "Roll"))
 # fmt: on
+_ANGLES: Final = tuple(
+    f"{what}{angle}" for what in ("Head", "LeftEye", "RightEye") for angle in ("Yaw", "Pitch", "Roll")
+)
 COLUMNS: Final = ("Timecode", "BlendshapeCount", *_UNITS, *_ANGLES)
 _SWAPPED: Final = {"JawLeft": "JawRight", "MouthLeft": "MouthRight"}
 

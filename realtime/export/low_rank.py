@@ -30,9 +30,9 @@ class LowRank:
     """A moving mesh as a sum of shapes.
 
     Attributes:
-        shapes: [K, V, 3] float32 displacements, in the order of what they contribute; each has the weight 1 or -1 in
-            one frame at least, and never more.
-        weights: [T, K] float32.
+        shapes: [K, V, 3] float32 displacements, in the order of what they contribute. Where a component goes both ways,
+            each way is a shape of its own: programs such as Blender and Unity take weights below 0 for 0.
+        weights: [T, K] float32 in 0..1; each is 1 in one frame at least.
         error: the largest distance of any vertex in any frame from where it should be, measured on these very numbers.
     """
 
@@ -54,7 +54,7 @@ def fewest_shapes(
     """
     basis, coefficients = _spanned(frames, count, _FIRST * tolerance, tell)
     shapes, weights = _reduced(basis, coefficients, tolerance * (1 - _FIRST - _CUT - _SPARE))
-    shapes = shapes.reshape(len(shapes), shapes.shape[1] // 3, 3)
+    shapes, weights = _one_way(shapes.reshape(len(shapes), shapes.shape[1] // 3, 3), weights)
     if len(shapes):
         tiny = np.linalg.norm(shapes, axis=2) < _CUT * tolerance / len(shapes)
         shapes[tiny] = 0.0
@@ -72,8 +72,8 @@ def _spanned(
     for block in _blocks(frames()):
         if basis is None:
             basis = np.zeros((0, block.shape[1]), dtype=np.float32)
-        along = block @ basis.T
-        left = block - along @ basis
+        along: Array = block @ basis.T
+        left: Array = block - along @ basis
         while (worst := _largest(left)) > tolerance:
             new = _leading(left, tolerance)
             new -= (new @ basis.T) @ basis  # again: rounding
@@ -82,19 +82,19 @@ def _spanned(
             if basis.nbytes > _MOST_BYTES:
                 raise InputError(
                     f"more than {len(basis)} shapes would be needed for the error that is asked for ({worst:.3g} units "
-                    "are left); the motion is too rough: give a larger --tolerance"
+                    "are left); the motion is too rough: take --format usd-points or pc2, which hold every point"
                 )
             along = np.concatenate([along, left @ new.T], axis=1)
-            left = left - (left @ new.T) @ new
+            left = np.asarray(left - (left @ new.T) @ new, dtype=np.float32)
         found.append(along.astype(np.float64))
         done += len(block)
         tell("looking for the fewest shapes", done, count)
     rank = 0 if basis is None else len(basis)
     coefficients = np.zeros((done, rank))
     row = 0
-    for along in found:
-        coefficients[row : row + len(along), : along.shape[1]] = along
-        row += len(along)
+    for lying in found:
+        coefficients[row : row + len(lying), : lying.shape[1]] = lying
+        row += len(lying)
     return (np.zeros((0, 0), dtype=np.float32) if basis is None else basis), coefficients
 
 
@@ -130,6 +130,16 @@ def _reduced(basis: Array, coefficients: NDArray[np.float64], tolerance: float) 
     return directions * most[:, None].astype(np.float32), (along / most).astype(np.float32)
 
 
+def _one_way(shapes: Array, weights: Array) -> tuple[Array, Array]:
+    """The same sum with weights in 0..1."""
+    both = ((sign, number) for number in range(len(shapes)) for sign in (1, -1))
+    ways = [(sign, number) for sign, number in both if (sign * weights[:, number] > 0).any()]
+    signs, numbers = np.array(ways, dtype=np.int64).reshape(-1, 2).T
+    forward = np.maximum(signs.astype(np.float32) * weights[:, numbers], 0)
+    most = forward.max(axis=0, initial=np.float32(0))
+    return shapes[numbers] * (signs * most).astype(np.float32)[:, None, None], forward / most
+
+
 def _tail(along: NDArray[np.float64], directions: Array, kept: int, tolerance: float) -> bool:
     """Whether what the components after the first `kept` do is below the tolerance everywhere."""
     rest, shapes = along[:, kept:].astype(np.float32), directions[kept:]
@@ -143,7 +153,7 @@ def _tail(along: NDArray[np.float64], directions: Array, kept: int, tolerance: f
 def _largest_error(
     frames: Callable[[], Iterable[Array]], count: int, shapes: Array, weights: Array, tell: Tell
 ) -> float:
-    flat = shapes.reshape(len(shapes), -1)
+    flat = shapes.reshape(len(shapes), 3 * shapes.shape[1])
     worst, done = 0.0, 0
     for block in _blocks(frames()):
         if len(flat):

@@ -74,7 +74,7 @@ def in_units(posed: PosedAvatar, tell: Tell) -> ShapedTake:
 
     def neck_in(number: int, pose: AvatarPose) -> Array:
         """What the units leave to be done below the head."""
-        return pose.vertices[still] - neutral[still] - (weights[number] @ below).reshape(-1, 3)
+        return np.asarray(pose.vertices[still] - neutral[still] - (weights[number] @ below).reshape(-1, 3))
 
     kept: list[Array] = []  # where memory allows, the head need not be posed anew for it
     few = 12 * int(still.sum()) * len(motion) <= _KEPT_BYTES
@@ -88,7 +88,9 @@ def in_units(posed: PosedAvatar, tell: Tell) -> ShapedTake:
             kept.append(neck_in(number, pose))
         tell("weights", number + 1, len(motion))
     worst *= 1000 / UNITS_PER_METRE
-    extra, extra_names, extra_weights = [], (), np.zeros((len(motion), 0), np.float32)
+    extra: list[Array] = []
+    extra_names: tuple[str, ...] = ()
+    extra_weights: Array = np.zeros((len(motion), 0), np.float32)
     neck_mm = 0.0
     if still.any() and not np.allclose(T_head, np.eye(4)):
 
@@ -186,7 +188,7 @@ def _in_file(avatar: Avatar, shapes: HeadShapes | None, moved: Array) -> Array:
         if avatar.binding is not None:
             return np.asarray(avatar.binding.spread(moved) @ linear.T)
         return np.asarray(moved[: len(avatar.file_mesh.vertices)] @ linear.T)
-    return shapes.spread(moved) @ linear.T
+    return np.asarray(shapes.spread(moved) @ linear.T)
 
 
 def _longest(vectors: Array) -> float:
@@ -194,4 +196,4 @@ def _longest(vectors: Array) -> float:
 
 
 def _from_zero(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    return times_s - times_s[0]
+    return np.asarray(times_s - times_s[0])

@@ -13,19 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.face_motion import MotionTrack
 from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
+from realtime.editing.edit_list import EDITS_NAME, edited
 from realtime.export.sampling import Frame
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
+from realtime.session.manifest import read_manifest
+from realtime.session.reader import is_session
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
 _MOST_FRAMES = 10_000_000  # more than a day
-_LARGEST_SHORT = _MOST_FRAMES * (16 * 8 + 8 + 1) + 4096
+_LARGEST_SHORT = _MOST_FRAMES * (2 * 16 * 8 + 8 + 1 + 52 * 4 + 4 * 8) + 4096
 _ENTRY = "vertices.npy"
 _RIGID = 1e-3
 
@@ -82,7 +86,7 @@ class Take:
         times_s: [T] float64 at capture, the first at 0, rising.
         tracked: [T] bool.
         motion: the same times in units, gaze and head pose; None where none was kept.
-        recorded: vertices of the head that was shown; None where none were kept.
+        recorded: vertices of the head that was shown; None where none were kept, or edits have changed the motion.
         avatar: the head that was shown, as `--avatar` takes it; None where that is not known.
         sound: what was heard; `begins_s` is on the clock of `times_s`.
     """
@@ -102,7 +106,26 @@ class Take:
 
 
 def open_take(path: Path) -> Take:
-    """A session's folder, or an `animation.npz`. Raises InputError."""
+    """A session's folder, or the `animation.npz` in it, with the session's edits. Raises InputError."""
+    take = open_recorded(path)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / EDITS_NAME).exists():
+        return take
+    if take.motion is None:
+        raise InputError(f"{folder / EDITS_NAME}: edits of a recording without units; move the file away")
+    motion = edited(folder, take.motion)
+    if motion is take.motion:
+        return take
+    same_times = np.array_equal(motion.timestamps_s, take.motion.timestamps_s)
+    if take.sound is not None and not same_times:
+        log.warning("%s: its edits change its times, it is exported without sound", folder)
+    log.info("%s: with its edits (%s)", folder, EDITS_NAME)
+    sound = take.sound if same_times else None
+    return Take(path, motion.timestamps_s, motion.tracked, motion, None, take.avatar, sound)
+
+
+def open_recorded(path: Path) -> Take:
+    """The same as it was recorded. Raises InputError."""
     if not path.exists():
         raise InputError(f"{path}: there is no such session or animation.npz; check the path")
     file = path / ANIMATION_NAME if path.is_dir() else path
@@ -130,7 +153,28 @@ def _recorded(path: Path, file: Path) -> Take:
         raise InputError(f"{file}: expected rigid head poses in T_world_head, got others; record it again")
     kept = advancing(times, str(file))
     recorded = RecordedVertices(file, count, vertex_count, kept, T[kept])
-    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), None, recorded)
+    motion = _motion(file, count, times, tracked, kept)
+    avatar = read_manifest(file.parent).avatar.path if is_session(file.parent) else None
+    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), motion, recorded, avatar)
+
+
+def _motion(
+    file: Path, count: int, times: Array, tracked: NDArray[np.bool_], kept: NDArray[np.int64]
+) -> MotionTrack | None:
+    """What the face did; None where an earlier version recorded. Raises InputError for what cannot be a motion."""
+    names = {"unit_weights": (count, UNIT_COUNT), "gaze": (count, 2, 2), "T_neutral_head": (count, 4, 4)}
+    with opened_zip(file) as archive:
+        if not {f"{name}.npy" for name in names} <= set(archive.namelist()):
+            return None
+    read = read_arrays(file, _LARGEST_SHORT, tuple(names))
+    for name, shape in names.items():
+        if read[name].shape != shape or not np.isfinite(read[name]).all():
+            raise InputError(f"{file}: expected finite {name} of shape {shape}, got others; record it again")
+    return MotionTrack(
+        times[kept] - times[kept[0]],
+        tracked[kept].astype(bool),
+        *(read[name][kept].astype(np.float64) for name in names),
+    )
 
 
 def advancing(times_s: Array, name: str) -> NDArray[np.int64]:

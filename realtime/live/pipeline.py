@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.face.face_tracker import untracked
+from core.face_motion import MotionFrame
 from core.frame import FaceObservation, RgbdFrame
+from core.source import AnyFrame
 from core.spans import measured_by
 from engine.motion.posed_frame import UNTOLD, Calibration
+from engine.motion.posed_frame import AnyPosed as AnyPosed
+from engine.motion.posed_frame import FollowedFrame as FollowedFrame
 from engine.motion.posed_frame import PosedFrame as PosedFrame
 from engine.motion.protocol import HeadPose, MotionEngine
 from realtime.live.person import PersonalCalibration
@@ -39,6 +43,7 @@ class FramePipeline:
     Owned by the thread that calls `process`; closing the tracker stays with whoever made it.
 
     Args:
+        tracker: None where frames bring their motion with them.
         times: is told how long each stage took.
         person: takes the neutral from the frames that go by; None: `engine` is calibrated already, and stays so.
         neutral: what it is calibrated with, where it is.
@@ -46,7 +51,7 @@ class FramePipeline:
 
     def __init__(
         self,
-        tracker: Tracker,
+        tracker: Tracker | None,
         engine: MotionEngine,
         times: SectionTimes,
         person: PersonalCalibration | None = None,
@@ -60,8 +65,14 @@ class FramePipeline:
         self._head_pose: HeadPose = engine.head_pose  # asked for, from any thread; holds from the next frame on
         self._calibration = UNTOLD
 
+    def answer(self, frame: AnyFrame) -> AnyPosed:
+        """The avatar's answer to whatever a frame brings; frames come in the order of time. Raises InputError where the
+        engine cannot follow a motion that was read elsewhere."""
+        return self._followed(frame) if isinstance(frame, MotionFrame) else self.process(frame)
+
     def process(self, frame: RgbdFrame) -> PosedFrame:
-        """The avatar's answer to this frame; frames come in the order of time."""
+        """The avatar's answer to a picture."""
+        assert self._tracker is not None, "a picture needs a tracker"
         with self._times.section("track", frame.index), measured_by(self._times.section):
             observation = self._tracker.track(frame)
         with self._times.section("animate", frame.index), measured_by(self._times.section):
@@ -73,8 +84,17 @@ class FramePipeline:
                 self._person.after(self._engine, observation)
         return PosedFrame(observation, pose, calibration, silence=isinstance(frame, SeenFrame) and frame.silent)
 
-    def ease(self, last: RgbdFrame, timestamp_s: float) -> PosedFrame:
+    def _followed(self, frame: MotionFrame) -> FollowedFrame:
+        with self._times.section("animate", frame.index), measured_by(self._times.section):
+            motion = frame.motion if self._person is None else self._person.relative(frame)
+            follows = self._settled().head_follows
+            pose = self._engine.follow(motion, frame.timestamp_s, frame.index, frame.tracked)
+            return FollowedFrame(frame, pose, motion, follows)
+
+    def ease(self, last: AnyFrame, timestamp_s: float) -> AnyPosed:
         """The answer to silence: as if `last` had come at `timestamp_s` without a face, so the avatar eases to rest."""
+        if isinstance(last, MotionFrame):
+            return self._followed(replace(last, timestamp_s=timestamp_s, tracked=False))
         observation = untracked(replace(last, timestamp_s=timestamp_s))
         calibration = self._settled()
         return PosedFrame(observation, self._engine.animate(observation), calibration, silence=True)
@@ -92,7 +112,8 @@ class FramePipeline:
 
     def follow_next_face(self) -> None:
         """Follow another of several faces. May be called from any thread."""
-        self._tracker.follow_next()
+        if self._tracker is not None:
+            self._tracker.follow_next()
 
     def toggle_head_pose(self) -> bool:
         """Follow the driver's head, or keep it still; whether it follows now. May be called from any thread."""

@@ -1,5 +1,6 @@
 """Who drives where a session is played: the neutral and the gains that the engine had then, at the same frames."""
 
+from core.face_motion import FaceMotion, MotionFrame
 from core.frame import FaceObservation
 from engine.motion.posed_frame import UNTOLD
 from engine.motion.protocol import MotionEngine
@@ -29,6 +30,10 @@ class ReplayedPerson(PersonalCalibration):
         self._own_neutral = True
         self._picker.keep()
         self._calibrate(engine, neutral)
+
+    def relative(self, frame: MotionFrame) -> FaceMotion:
+        """As it was recorded: against the rest of that time."""
+        return super().relative(frame) if self._own_neutral else frame.motion
 
     def before(self, engine: MotionEngine, observation: FaceObservation) -> None:
         frame = observation.frame

@@ -9,13 +9,12 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from calib.avatar import Avatar
-from core.frame import RgbdFrame
-from core.source import RgbdSource
+from core.source import AnyFrame, Source
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import PosedFrame, Tracker
+from realtime.live.pipeline import AnyPosed, Tracker
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
@@ -50,7 +49,8 @@ class LiveSession:
 
     Args:
         source: opened, read and closed on the capture thread.
-        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere.
+        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere; None
+            where the source's frames bring their motion.
         make_engine: called on the inference thread as soon as the avatar is there.
         stop: shared wish to end; signal handlers may use it.
         seconds: see `TimeLimit`.
@@ -64,8 +64,8 @@ class LiveSession:
 
     def __init__(
         self,
-        source: RgbdSource,
-        make_tracker: Callable[[], Tracker],
+        source: Source[AnyFrame],
+        make_tracker: Callable[[], Tracker] | None,
         make_engine: Callable[[Avatar], MotionEngine],
         stop: Stop,
         seconds: float | None = None,
@@ -81,8 +81,8 @@ class LiveSession:
         self._person = person or PersonalCalibration()
         self._about, self._source = about or About(), source
         self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw)
-        self._frames: LatestSlot[RgbdFrame] = LatestSlot()
-        self._poses: LatestSlot[PosedFrame] = LatestSlot()
+        self._frames: LatestSlot[AnyFrame] = LatestSlot()
+        self._poses: LatestSlot[AnyPosed] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
         self._trace = trace
@@ -219,7 +219,7 @@ class LiveSession:
             virtual_camera={} if self._camera is None else self._camera.summary(),
         )
 
-    def _publish(self, posed: PosedFrame) -> None:
+    def _publish(self, posed: AnyPosed) -> None:
         """On the inference thread."""
         self._recordings.add_pose(posed)
         self._sender.put(posed.pose)

@@ -17,7 +17,7 @@ from core.spans import measured_by
 from core.writable import reason_of
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import PosedFrame
+from realtime.live.pipeline import AnyPosed, PosedFrame
 from realtime.live.time_limit import TimeLimit
 from realtime.live.virtual_camera import VirtualCamera
 from realtime.outputs.sender import MotionSender
@@ -56,7 +56,7 @@ class ShowLoop:
         self,
         viewer: Viewer,
         avatar: Avatar,
-        poses: LatestSlot[PosedFrame],
+        poses: LatestSlot[AnyPosed],
         ready: threading.Event,
         limit: TimeLimit,
         *,
@@ -83,7 +83,7 @@ class ShowLoop:
         self._times = times
         self._stop = stop
         self._camera, self._sender = camera, sender
-        self._latest: PosedFrame | None = None
+        self._latest: AnyPosed | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
         self._status, self._status_due_s = "starting", 0.0
@@ -127,7 +127,7 @@ class ShowLoop:
         """Whether there was anything to show."""
         return self._latest is not None
 
-    def _show(self, posed: PosedFrame) -> None:
+    def _show(self, posed: AnyPosed) -> None:
         fresh = self._latest is None or posed.pose.index != self._latest.pose.index
         self._latest = posed
         self._draw(posed)
@@ -137,11 +137,11 @@ class ShowLoop:
             self._rate.tick(now_s)
         if self._recordings.active:
             with self._times.section("record", posed.pose.index):
-                self._recordings.add_picture(posed.frame.picture, self._viewer.read_rgb(), posed.frame.timestamp_s)
+                self._recordings.add_picture(_driver_rgb(posed), self._viewer.read_rgb(), posed.frame.timestamp_s)
 
-    def _draw(self, posed: PosedFrame) -> None:
+    def _draw(self, posed: AnyPosed) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
-            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.picture, self._status)
+            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed), self._status)
         self._offer()
 
     def _redraw(self) -> None:
@@ -187,6 +187,11 @@ class ShowLoop:
         if self._screenshots and self._screenshots[0].done():
             return self._screenshots.popleft().result()
         return None
+
+
+def _driver_rgb(posed: AnyPosed) -> NDArray[np.uint8] | None:
+    """[H, W, 3] the driver's picture, where there is one."""
+    return posed.frame.picture if isinstance(posed, PosedFrame) else None
 
 
 def _save_screenshot(picture: NDArray[np.uint8]) -> str:

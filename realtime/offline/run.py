@@ -12,8 +12,8 @@ import numpy as np
 from calib.avatar import Avatar
 from calib.avatar_picture import write_picture
 from core.errors import InputError
-from core.source import RgbdSource, frames_of
-from realtime.live.pipeline import FramePipeline, PosedFrame
+from core.source import AnyFrame, Source, frames_of
+from realtime.live.pipeline import AnyPosed, FramePipeline
 from realtime.offline.neutral import Progress
 from realtime.offline.panels import GRID_HEIGHT, Panels
 from realtime.recording.animation_file import AnimationWriter
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def animate(
-    source: RgbdSource,
+    source: Source[AnyFrame],
     pipeline: FramePipeline,
     avatar: Avatar,
     panels: Panels,
@@ -70,7 +70,7 @@ def animate(
         try:
             with closing(frames_of(source)) as frames:  # type: ignore[type-var]
                 while not stop.requested and (frame := next(frames, None)) is not None:
-                    posed = pipeline.process(frame)
+                    posed = pipeline.answer(frame)
                     if frame.index < first:
                         continue
                     session.append(posed)
@@ -98,7 +98,7 @@ def animate(
 
 
 def still(
-    source: RgbdSource,
+    source: Source[AnyFrame],
     pipeline: FramePipeline,
     avatar: Avatar,
     panels: Panels,
@@ -112,16 +112,16 @@ def still(
     Returns the files. Raises InputError where there is no such frame or no face in it, or where the disk takes no more;
     `InterruptedBySignalError` where a signal asked to end. Nothing is left then.
     """
-    posed: PosedFrame | None = None
+    posed: AnyPosed | None = None
     with closing(frames_of(source)) as frames:  # type: ignore[type-var]
         for number, frame in enumerate(frames):
-            posed = pipeline.process(frame)
+            posed = pipeline.answer(frame)
             progress("leading up to the frame", number + 1, source.frame_count)
             if stop is not None and stop.signal is not None:
                 raise InterruptedBySignalError(stop.signal)
     if posed is None or posed.frame.index != index:
         raise InputError(f"{source.name}: there is no frame {index} that can be read; give another --target-frame")
-    if not posed.observation.tracked:
+    if not posed.pose.tracked:
         raise InputError(f"{source.name}: no face was found in frame {index}; give another --target-frame")
     if posed.pose.trouble:
         log.warning("frame %d: %s", index, posed.pose.trouble)

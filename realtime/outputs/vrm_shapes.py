@@ -32,7 +32,7 @@ VRM0_NAMES: Final = {
 """Of VRM 1.0's presets, as VRM 0 and the VMC protocol call them (https://protocol.vmc.info/english)."""
 
 PRESET_NAMES: Final = tuple(PRESETS)
-_EMOTIONS: Final = ("happy", "angry", "sad", "relaxed", "surprised")
+_EMOTIONS: Final = ("happy", "angry", "sad", "surprised")
 _LEAST_EMOTION = 0.25  # of a whole one: less is speech, or the face itself
 _OPEN, _WIDE, _ROUND = 0.6, 0.8, 0.9  # sums of units in which a mouth is fully open, wide, round
 
@@ -42,7 +42,8 @@ def preset_weights(weights: Array) -> Array:
 
     Emotions are the share of each preset's own units that the face shows, little of it left out; vowels follow from how
     open, wide and round the mouth is, and add up to 1 at most. `blink` stays 0: the two lids have presets of their own,
-    and all three together would shut an avatar's eyes twice.
+    and all three together would shut an avatar's eyes twice. So does `relaxed`, which is a small smile with heavy lids:
+    the smile is in `happy`, and every blink would be the rest.
     """
     shares = np.clip((_SHARES @ weights - _LEAST_EMOTION) / (1 - _LEAST_EMOTION), 0.0, 1.0)
     opened, wide, rounded = np.clip(_MOUTH @ weights, 0.0, 1.0).tolist()
@@ -55,8 +56,7 @@ def preset_weights(weights: Array) -> Array:
         "oh": rounded * opened,
     }
     named = np.clip(_NAMED @ weights, 0.0, 1.0)
-    named[:5] = shares
-    for name, weight in vowels.items():
+    for name, weight in {**dict(zip(_EMOTIONS, shares.tolist(), strict=True)), **vowels}.items():
         named[PRESET_NAMES.index(name)] = weight
     return named
 

@@ -104,10 +104,13 @@ class WebSocketTarget:
         newer = asyncio.Event()
         self._clients.add(newer)
         listening = asyncio.create_task(_ignored(client))
+        listening.add_done_callback(lambda _: newer.set())  # who has gone is not waited for
         try:
-            while not listening.done():
+            while True:
                 await newer.wait()
                 newer.clear()
+                if listening.done():
+                    return
                 await client.send(self._newest)
         except ConnectionClosed:
             return

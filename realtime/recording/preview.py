@@ -59,9 +59,9 @@ class PreviewWriter:
         self.frames = 0
 
     def append(self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
-        """Add one pair of pictures, or the avatar's where there is none of the driver; see `append_row`."""
-        pictures = [avatar_rgb] if driver_rgb is None or not self._driver else [driver_rgb, avatar_rgb]
-        self.append_row(pictures, timestamp_s)
+        """Add one pair of pictures, or the avatar's alone where there is none of the driver; see `append_row`."""
+        beside = [] if driver_rgb is None or not self._driver else [driver_rgb]
+        self.append_row([*beside, avatar_rgb], timestamp_s)
 
     def append_row(self, pictures: Sequence[NDArray[np.uint8]], timestamp_s: float) -> None:
         """Add pictures that stand beside each other, [h, w, 3] uint8 each, of any size; the avatar's is the last. Times

@@ -12,7 +12,7 @@ from calib.avatar import Avatar
 from core.errors import InputError
 from core.frame import RgbdFrame
 from core.source import Sound
-from engine.motion.posed_frame import PosedFrame
+from engine.motion.posed_frame import AnyPosed, PosedFrame
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.raw_writer import RawWriter
 from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, RecordingFolder
@@ -67,7 +67,7 @@ class Recorder:
             folder.release()
             raise
         self._session, self._preview = session, preview
-        self._poses: DiskQueue[PosedFrame | Event] = DiskQueue(
+        self._poses: DiskQueue[AnyPosed | Event] = DiskQueue(
             "record-session",
             lambda item: session.note(item) if isinstance(item, Event) else session.append(item),
             session.close,
@@ -115,7 +115,10 @@ class Recorder:
     def _failures(self) -> list[BaseException | None]:
         return [queue.failure for queue in self._queues()]
 
-    def add_pose(self, posed: PosedFrame) -> None:
+    def add_pose(self, posed: AnyPosed) -> None:
+        if not isinstance(posed, PosedFrame):
+            self._poses.put(posed)
+            return
         self._poses.put(posed.without_pictures())
         if self._frames is not None and not posed.silence and posed.frame.picture is not None:
             self._frames.put(posed.frame)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from core.errors import InputError
 from core.source import Sound
-from engine.motion.posed_frame import PosedFrame
+from engine.motion.posed_frame import AnyPosed
 from realtime.recording.recorder import FilmName, Recorder
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.session.folder_names import RawName
@@ -104,7 +104,7 @@ class Recordings:
         log.error("%s", problem)
         return problem
 
-    def add_pose(self, posed: PosedFrame) -> None:
+    def add_pose(self, posed: AnyPosed) -> None:
         if (recorder := self._recorder) is not None:
             recorder.add_pose(posed)
 

@@ -17,7 +17,7 @@ import numpy as np
 from calib.avatar import Avatar
 from core.frame import RgbdFrame
 from core.writable import reason_of
-from engine.motion.posed_frame import UNTOLD, Calibration, PosedFrame
+from engine.motion.posed_frame import UNTOLD, AnyPosed, Calibration, PosedFrame
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.recording_folder import RecordingError, SyncedFile, sync_folder
 from realtime.session import observation_records, record_file
@@ -90,15 +90,18 @@ class SessionWriter:
     def written_bytes(self) -> int:
         return self._animation.written_bytes + sum(file.written_bytes for file in self._files)
 
-    def append(self, posed: PosedFrame) -> None:
+    def append(self, posed: AnyPosed) -> None:
         """Add a pose, what it answers, and what changed before it."""
         try:
             self._check_room()
             if not self._begun:
                 self._begin()
-            self._note_changes(posed)
+            if isinstance(posed, PosedFrame):
+                self._note_changes(posed)
+                self._write_observation(posed, Kind.SILENCE if posed.silence else Kind.FRAME, posed.calibration)
+            else:
+                self._observations.write(observation_records.motion_record_of(posed).tobytes())
             pose = posed.pose
-            self._write_observation(posed, Kind.SILENCE if posed.silence else Kind.FRAME, posed.calibration)
             vertices, T_file_head = self._avatar.to_file(pose.vertices), self._avatar.motion_to_file(pose.T_world_head)
             self._animation.append(vertices, T_file_head, pose.timestamp_s, pose.tracked, pose.motion)
         except OSError as error:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def _join(
     source, track = pictures.streams.video[0], clip.streams.audio[0]
     film = out.add_stream_from_template(source)
     layout = "mono" if track.codec_context.channels == 1 else "stereo"
-    spoken = out.add_stream(codec, rate=RATE_HZ, layout=layout)
+    spoken = cast("AudioStream", out.add_stream(codec, rate=RATE_HZ, layout=layout))
     ends_s = (pictures.duration or 0) / 1e6
     frames = _placed(clip, track, layout, shift_s, ends_s)
     ahead = next(frames, None)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.expression_units import SCORE_NAMES, UNIT_COUNT
+from core.face_motion import FaceMotion
 from core.face_regions import ALL_LANDMARKS
 from core.frame import FaceObservation, RgbdFrame
-from engine.motion.posed_frame import Calibration
+from engine.motion.posed_frame import Calibration, FollowedFrame
 from realtime.session.folder_names import OBSERVATIONS_NAME, there
 from realtime.session.record_file import records_of
 
@@ -31,6 +32,8 @@ class Kind(IntEnum):
     """No frame came, and the avatar was eased to rest: the frame before, without its face."""
     NEUTRAL = 2
     """The driver's neutral face, from the next record on."""
+    MOTION = 3
+    """A frame that brought its motion and no picture: that motion, against the driver's rest."""
 
 
 OBSERVATION: Final = np.dtype(
@@ -44,14 +47,28 @@ OBSERVATION: Final = np.dtype(
         ("confidence", "<f8"),
         ("T_camera_head", "<f8", (4, 4)),
         ("gains", "<f8", (UNIT_COUNT,)),
+        ("unit_weights", "<f8", (UNIT_COUNT,)),
+        ("gaze", "<f8", (2, 2)),
+        ("T_neutral_head", "<f8", (4, 4)),
         ("scores", "<f4", (len(SCORE_NAMES),)),
         ("landmarks_px", "<f4", (ALL_LANDMARKS, 2)),
         ("landmarks_m", "<f4", (ALL_LANDMARKS, 3)),
     ]
 )
-"""One record; names, shapes and units as in `FaceObservation`."""
+"""One record; names, shapes and units as in `FaceObservation` and, of the kind MOTION, as in `FaceMotion`."""
 
-_NUMBERS = ("timestamp_s", "confidence", "T_camera_head", "gains", "scores", "landmarks_px", "landmarks_m")
+_POSES = ("T_camera_head", "T_neutral_head")
+_NUMBERS = (
+    "timestamp_s",
+    "confidence",
+    *_POSES,
+    "gains",
+    "unit_weights",
+    "gaze",
+    "scores",
+    "landmarks_px",
+    "landmarks_m",
+)
 _LARGEST = 1e7  # of pixels, metres, seconds since a machine started: nothing that was recorded is larger
 _BLOCK = 256  # records looked through at a time
 
@@ -64,9 +81,25 @@ def record_of(observation: FaceObservation, kind: Kind, calibration: Calibration
     record["index"], record["timestamp_s"] = observation.frame.index, observation.timestamp_s
     record["confidence"], record["T_camera_head"] = observation.confidence, observation.T_camera_head
     record["gains"] = calibration.gains if len(calibration.gains) else 1.0
-    record["scores"] = observation.scores
+    record["scores"], record["T_neutral_head"] = observation.scores, np.eye(4)
     record["landmarks_px"], record["landmarks_m"] = observation.landmarks_px, observation.landmarks_m
     return record
+
+
+def motion_record_of(followed: FollowedFrame) -> NDArray[np.void]:
+    """[] one OBSERVATION of the kind MOTION."""
+    record, frame, motion = np.zeros((), OBSERVATION), followed.frame, followed.motion
+    record["kind"], record["tracked"], record["head_follows"] = Kind.MOTION, frame.tracked, followed.head_follows
+    record["index"], record["timestamp_s"], record["confidence"] = frame.index, frame.timestamp_s, 1.0
+    record["T_camera_head"], record["gains"] = np.eye(4), 1.0
+    record["unit_weights"], record["gaze"] = motion.weights, motion.gaze
+    record["T_neutral_head"] = motion.T_neutral_head
+    return record
+
+
+def motion_of(record: NDArray[np.void]) -> FaceMotion:
+    """What a record of the kind MOTION tells."""
+    return FaceMotion(*(np.array(record[name], np.float64) for name in ("unit_weights", "gaze", "T_neutral_head")))
 
 
 def observation_of(record: NDArray[np.void], frame: RgbdFrame) -> FaceObservation:
@@ -106,7 +139,8 @@ def sound_count(records: NDArray[Any]) -> int:
         whole &= block["kind"] <= max(Kind)
         for name in ("tracked", "depth_measured", "head_follows"):
             whole &= block[name].view(np.uint8) <= 1
-        whole &= (block["T_camera_head"][:, 3] == (0, 0, 0, 1)).all(axis=1)
+        for name in _POSES:
+            whole &= (block[name][:, 3] == (0, 0, 0, 1)).all(axis=1)
         whole &= block["index"] >= 0
         whole &= block["tracked"] | (block["kind"] != Kind.NEUTRAL)
         timed = np.flatnonzero(block["kind"] != Kind.NEUTRAL)  # a neutral is from earlier

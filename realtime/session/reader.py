@@ -74,7 +74,8 @@ class SessionReader:
 
 def gaps_in(observations: NDArray[Any], manifest: Manifest) -> tuple[Gap, ...]:
     """Where the source brought no frame for a while; frames that it brought and nobody had time for are none of it."""
-    frames = np.flatnonzero(observations["kind"] == Kind.FRAME)
+    frames = np.flatnonzero(np.isin(observations["kind"], (Kind.FRAME, Kind.MOTION)))
+    frames = frames[np.diff(observations["index"][frames], prepend=-1) > 0]  # a phone's silence repeats a frame
     frame_times_s, numbers = observations["timestamp_s"][frames], observations["index"][frames]
     fps = manifest.fps or _USUAL_FPS
     longest_s = max(_GAP_S, _FRAMES_MISSED / fps)

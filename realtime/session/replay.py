@@ -10,7 +10,7 @@ from capture.face.face_tracker import FaceTracker
 from capture.open_source import Layout, Rotate
 from capture.recordings.playback import WHOLE, Excerpt
 from core.errors import InputError
-from core.source import RgbdSource
+from core.source import AnyFrame, Source
 from realtime.session.reader import SessionReader, is_session
 from realtime.session.retracked import session_clip
 from realtime.session.seen_frame import SeenTracker
@@ -28,7 +28,7 @@ def open_driving(
     excerpt: Excerpt = WHOLE,
     retrack: bool = False,
     pictures: bool = False,
-) -> RgbdSource:
+) -> Source[AnyFrame]:
     """A session's folder, or whatever `capture.open_source.open_source` takes, as a source.
 
     Args:
@@ -58,6 +58,6 @@ def open_driving(
     return SessionSource(session, realtime=realtime, pictures=pictures, excerpt=excerpt)
 
 
-def tracker_for(source: RgbdSource, make_tracker: Callable[[], FaceTracker]) -> FaceTracker | SeenTracker:
+def tracker_for(source: Source[AnyFrame], make_tracker: Callable[[], FaceTracker]) -> FaceTracker | SeenTracker:
     """Who sees the faces in a source's frames: a tracker, or the one of the session that it plays."""
     return SeenTracker() if source.seen else make_tracker()

@@ -32,7 +32,7 @@ class SessionClip(Clip):
                     frame = source.read(0.0)
                 except EOFError:
                     return
-                if frame is None or frame.silent:
+                if not isinstance(frame, SeenFrame) or frame.silent:
                     continue
                 first_s = frame.timestamp_s if first_s is None else first_s
                 yield ClipFrame(frame.index, frame.timestamp_s - first_s, partial(_pixels, frame))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.closeable import Closeable
+from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.posed_frame import Calibration
 from realtime.session.observation_records import Kind, observation_of
@@ -45,9 +46,9 @@ class SeenTracker(Closeable):
     tracker_why = "session: the faces are known, they were tracked when it was recorded (--retrack tracks them anew)"
 
     def track(self, frame: RgbdFrame) -> FaceObservation:
-        """Raises TypeError for other frames."""
+        """Raises InputError for frames in which nobody looked for a face."""
         if not isinstance(frame, SeenFrame):
-            raise TypeError(f"frame {frame.index} is none of a session")
+            raise InputError("the session's motion came from a phone, there is no face to take as neutral in it")
         return observation_of(frame.record, frame)
 
     def follow_next(self) -> None:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from capture.recordings.playback import WHOLE, Excerpt, PastEndError
 from core.camera import Intrinsics, assumed_intrinsics
 from core.errors import InputError
+from core.face_motion import MotionFrame
 from core.picture_limits import check_picture_size, stated_intrinsics
-from core.source import DeviceState, RgbdSource, SourceError
+from core.source import AnyFrame, DeviceState, Source, SourceError
 from engine.motion.posed_frame import UNTOLD, Calibration
 from realtime.session.kept_pictures import KeptPicture, KeptPictures
 from realtime.session.manifest import Event
-from realtime.session.observation_records import Kind, observation_of
+from realtime.session.observation_records import Kind, motion_of, observation_of
 from realtime.session.reader import SessionReader
 from realtime.session.seen_frame import SeenFrame
 
@@ -28,8 +29,9 @@ _WHOLE_STEP_S = 1 / 1024  # a shift by a multiple of this keeps the differences 
 _GAP_S = 0.25  # without a frame for so long, a source says what it was doing
 
 
-class SessionSource(RgbdSource):
-    """Plays a session. Its frames are `SeenFrame`s, numbered from 0; `SeenTracker` and `ReplayedPerson` go with them.
+class SessionSource(Source[AnyFrame]):
+    """Plays a session. Its frames are `SeenFrame`s, or `MotionFrame`s where a phone drove, numbered from 0;
+    `SeenTracker` and `ReplayedPerson` go with them.
 
     Args:
         session: what is played.
@@ -68,8 +70,8 @@ class SessionSource(RgbdSource):
         self.frame_count: int | None = excerpt.of(count)
         self._states = [event for event in session.events if event.what == "state"]
         self._cameras = [event for event in session.events if event.what == "camera"]
-        self._frames: Iterator[SeenFrame] | None = None
-        self._next: SeenFrame | None = None
+        self._frames: Iterator[AnyFrame] | None = None
+        self._next: AnyFrame | None = None
         self._shift_s: float | None = None  # from the session's clock to ours
         self._ended = False
 
@@ -106,7 +108,7 @@ class SessionSource(RgbdSource):
             self.close()
             raise
 
-    def read(self, timeout_s: float) -> SeenFrame | None:
+    def read(self, timeout_s: float) -> AnyFrame | None:
         """The next frame; None when it is not due within `timeout_s`. Raises EOFError after the last one."""
         if self._frames is None:
             raise SourceError(f"{self.name}: is not open")
@@ -136,19 +138,19 @@ class SessionSource(RgbdSource):
         if frames is not None:
             frames.close()  # type: ignore[attr-defined]  # a generator
 
-    def _late_s(self, frame: SeenFrame) -> float:
+    def _late_s(self, frame: AnyFrame) -> float:
         now_s = self._clock()
         if self._shift_s is None:
             exact = now_s - frame.timestamp_s
             self._shift_s = math.floor(exact / _WHOLE_STEP_S) * _WHOLE_STEP_S
         return now_s - self._shift_s - frame.timestamp_s
 
-    def _peek(self) -> SeenFrame | None:
+    def _peek(self) -> AnyFrame | None:
         if self._next is None and self._frames is not None:
             self._next = next(self._frames, None)
         return self._next
 
-    def _all_frames(self) -> Iterator[SeenFrame]:
+    def _all_frames(self) -> Iterator[AnyFrame]:
         """Those of the excerpt. What came before is passed over, but its neutral holds."""
         pictures = KeptPictures(self._session.folder) if KeptPictures.there(self._session.folder) else None
         calibration, index, last = UNTOLD, -1, None
@@ -163,6 +165,12 @@ class SessionSource(RgbdSource):
                 index += 1
                 if self._excerpt.ends_before(index):
                     return
+                if record["kind"] == Kind.MOTION:
+                    if index >= self._excerpt.first and not self._pictures:
+                        yield MotionFrame(
+                            motion_of(record), bool(record["tracked"]), float(record["timestamp_s"]), index
+                        )
+                    continue
                 silence = record["kind"] == Kind.SILENCE
                 picture = None if pictures is None or silence else pictures.at(float(record["timestamp_s"]))
                 last = picture if picture is not None else last if silence else None

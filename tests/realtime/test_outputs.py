@@ -1,6 +1,7 @@
 """Packets against fixtures written by hand from each protocol's description, and against others' libraries."""
 
 import asyncio
+import contextlib
 import json
 import math
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from pythonosc.osc_packet import OscPacket
+from scipy.spatial.transform import Rotation
 
 from capture.face.face_model_file import find_face_model
 from capture.phones import ifacialmocap as phone_text
@@ -28,11 +30,14 @@ from realtime.outputs.face_points import FacePoints
 from realtime.outputs.ifacialmocap import IFacialMocapEncoder
 from realtime.outputs.live_link import LiveLinkEncoder, LiveLinkOptions
 from realtime.outputs.moment import Encoder, Moment
-from realtime.outputs.open_see_face import FEATURES, OpenSeeFaceEncoder
+from realtime.outputs.open_see_face import FEATURES, UNITS_PER_M, OpenSeeFaceEncoder
 from realtime.outputs.output import open_output
 from realtime.outputs.script_json import JsonEncoder
 from realtime.outputs.sender import MotionSender
 from realtime.outputs.vmc import VmcEncoder, VmcOptions
+from realtime.outputs.vrm_shapes import PRESET_NAMES, preset_weights
+from realtime.outputs.websocket_target import WebSocketTarget
+from realtime.rig.naming import PRESETS
 from realtime.threads.worker import Stop
 
 YAW = 0.3  # to the person's left
@@ -132,6 +137,23 @@ def test_vmc_sends_what_is_asked_for() -> None:
     assert not {"JawOpen", "Joy"} & names
 
 
+def test_presets_say_what_the_face_does_and_no_more() -> None:
+    def presets(**units: float) -> dict[str, float]:
+        weights = preset_weights(motion(**units).weights)
+        named = dict(zip(PRESET_NAMES, weights.round(3).tolist(), strict=True))
+        return {name: weight for name, weight in named.items() if weight and not name.startswith("look")}
+
+    assert presets() == {}
+    assert presets(eyeBlinkLeft=1.0, eyeBlinkRight=0.5) == {"blinkLeft": 1.0, "blinkRight": 0.5}
+    assert presets(jawOpen=0.6) == {"aa": 1.0}
+    assert presets(jawOpen=0.6, mouthClose=0.6) == {}
+    assert presets(jawOpen=0.3, mouthPucker=0.9) == {"ou": 0.5, "oh": 0.5}
+    for preset in ("happy", "angry", "sad", "surprised"):
+        seen = presets(**PRESETS[preset])
+        assert max(seen, key=seen.__getitem__) == preset
+        assert seen[preset] == 1.0
+
+
 def test_open_see_face_byte_for_byte() -> None:
     encoder = OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model())))
     (packet,) = encoder.packets(Moment(motion((0.0, 0.0, 0.0), eyeBlinkLeft=1.0, jawOpen=0.5), 1.0, tracked=True))
@@ -147,6 +169,56 @@ def test_open_see_face_byte_for_byte() -> None:
     assert points[8, 1] > points[27, 1], "the chin is below the nose"
     lost = encoder.packets(Moment(motion(), 2.0, tracked=False))[0]
     assert struct.unpack_from("<diffffB", lost)[-1] == 0
+
+
+def test_open_see_face_moves_unity_s_head_the_person_s_way() -> None:
+    """Read as its `OpenSee.cs` and `OpenSeeIKTarget.cs` read it, not mirrored, against the pose at rest."""
+    encoder = OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model())))
+
+    def read(turn: tuple[float, float, float], shift: tuple[float, float, float]) -> tuple[Rotation, np.ndarray]:
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = rotation_matrix(np.array(turn)), shift
+        (packet,) = encoder.packets(Moment(FaceMotion(np.zeros(52), np.zeros((2, 2)), T), 1.0, tracked=True))
+        x, y, z, w, *angles = struct.unpack_from("<4f3f", packet, 33)
+        left, up, near = struct.unpack_from("<3f", packet, 61)
+        fitted = Rotation.from_quat([-x, -y, -z, w]).as_matrix()  # the packet has the conjugate
+        again = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        np.testing.assert_allclose(again, fitted, atol=1e-5)
+        sent = (-up, left, -near)  # OpenSee.cs: translation = (-y, x, -z)
+        return Rotation.from_quat([-y, -x, z, w]), np.array([-sent[0], sent[1], -sent[2]])
+
+    rest_turn, rest_place = read((0, 0, 0), (0, 0, 0))
+    for turn, expected in (((0.35, 0, 0), (0.35, 0, 0)), ((0, 0.35, 0), (0, -0.35, 0)), ((0, 0, 0.35), (0, 0, -0.35))):
+        seen = (read(turn, (0, 0, 0))[0] * rest_turn.inv()).as_rotvec()
+        np.testing.assert_allclose(seen, expected, atol=1e-5, err_msg="Unity: down +x, to its own left -y, right -z")
+    moved = (read((0, 0, 0), (0.1, 0.2, 0.05))[1] - rest_place) / UNITS_PER_M
+    np.testing.assert_allclose(moved, (-0.1, 0.2, 0.05), atol=1e-5, err_msg="Unity: x to its own right, z forwards")
+
+
+def test_a_mirrored_driver_is_the_mirror_image_in_every_protocol() -> None:
+    """What ?mirror=1 sends is what a driver seen in a mirror would: left and right change, up and down do not."""
+    turn = (0.1, 0.3, -0.2)
+    plain = Moment(motion(turn, eyeBlinkLeft=1.0, mouthLeft=0.5, jawOpen=0.25), 1.0, tracked=True)
+    for encoder, read in (
+        (LiveLinkEncoder(), phone_packets.read_packet),
+        (IFacialMocapEncoder(), phone_text.read_packet),
+    ):
+        faces = [read(encoder.packets(each)[0]) for each in (plain, plain.mirrored())]
+        (yaw, pitch, roll), (yaw_2, pitch_2, roll_2) = (face.head for face in faces)
+        assert (yaw_2, pitch_2, roll_2) == pytest.approx((-yaw, pitch, -roll), abs=1e-5)
+        weights = [dict(zip(UNIT_NAMES, face.weights.tolist(), strict=True)) for face in faces]
+        assert (weights[0]["eyeBlinkLeft"], weights[1]["eyeBlinkLeft"], weights[1]["eyeBlinkRight"]) == (1, 0, 1)
+        assert (weights[0]["mouthLeft"], weights[1]["mouthRight"], weights[1]["jawOpen"]) == (0.5, 0.5, 0.25)
+        assert faces[1].eyes is not None
+        np.testing.assert_allclose(faces[1].eyes, [(-0.2, 0.1), (0.0, 0.0)], atol=1e-5)
+    bones = [osc(VmcEncoder(), each) for each in (plain, plain.mirrored())]
+    for bone in ("Head", "Neck"):
+        straight, mirrored = (np.array(each["/VMC/Ext/Bone/Pos", bone][3:], float) for each in bones)
+        np.testing.assert_allclose(mirrored, straight * (1, -1, -1, 1), atol=1e-6)
+    (left,), (right,) = (
+        each["/VMC/Ext/Blend/Val", name] for each, name in zip(bones, ("Blink_L", "Blink_R"), strict=True)
+    )
+    assert (left, right) == (1.0, 1.0)
 
 
 def test_json_for_scripts() -> None:
@@ -281,6 +353,32 @@ def test_a_script_reads_from_the_web_socket() -> None:
         sender.close()
 
 
+def test_pages_of_other_sites_read_no_face_and_clients_end_with_the_server() -> None:
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.sync.client import connect
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    target = WebSocketTarget(JsonEncoder(), "127.0.0.1", port, origin="https://mine.example")
+    url = f"ws://127.0.0.1:{port}"
+    for _ in range(100):
+        with contextlib.suppress(OSError), connect(url):
+            break
+        time.sleep(0.1)
+    for origin in ("https://elsewhere.example", "null", "http://localhost.elsewhere.example"):
+        with pytest.raises(InvalidStatus), connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    for origin in ("http://localhost:3000", "https://mine.example"):
+        with connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    with connect(url) as client:
+        target.close()
+        assert not target._thread.is_alive(), "a client that only listens does not hold it up"
+        with pytest.raises(ConnectionClosed):
+            client.recv(5)
+
+
 def heard(protocol: str, packets: list[bytes]) -> list[str]:
     """What `vfa listen` tells of packets that came within a second."""
     read, second = listen_command._reader(protocol), listen_command.Heard()
@@ -299,6 +397,7 @@ def test_listening_tells_who_sends_and_what_moves() -> None:
         ("livelink", LiveLinkEncoder(), "jawOpen 0.90"),
         ("ifacialmocap", IFacialMocapEncoder(), "jawOpen 0.90"),
         ("vmc", VmcEncoder(), "JawOpen 0.90"),
+        ("osf", OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model()))), "mouth_open 1.00"),
     ):
         lines = heard(protocol, [packet for each in moments for packet in encoder.packets(each)])  # type: ignore[attr-defined]
         assert lines[0].startswith(f"{protocol} from 127.0.0.1:5 ")
@@ -309,9 +408,9 @@ def test_listening_tells_who_sends_and_what_moves() -> None:
 def test_listening_tells_what_is_missing_and_what_is_damaged() -> None:
     *without_apply, _ = VmcEncoder().packets(moment(jawOpen=0.5))
     assert any("no /VMC/Ext/Blend/Apply" in line for line in heard("vmc", without_apply))
-    for protocol in ("vmc", "livelink", "ifacialmocap"):
+    for protocol in ("vmc", "livelink", "ifacialmocap", "osf"):
         assert any(f"no {protocol}:" in line for line in heard(protocol, [b"hello", b"", b"\xff" * 3000]))
-    with pytest.raises(InputError, match="vmc, livelink, ifacialmocap"):
+    with pytest.raises(InputError, match="vmc, livelink, ifacialmocap, osf"):
         listen_command._parsed("osc:1")
 
 

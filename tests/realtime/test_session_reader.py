@@ -174,7 +174,7 @@ def test_what_was_seen_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_observations_end_before_the_first_that_cannot_be() -> None:
     records = np.zeros(600, OBSERVATION)
-    records["T_camera_head"] = np.eye(4)
+    records["T_camera_head"] = records["T_neutral_head"] = np.eye(4)
     records["timestamp_s"] = np.arange(600)
     assert sound_count(records) == 600
     for change in ({"timestamp_s": 12}, {"scores": np.nan}, {"kind": 9}, {"T_camera_head": 0}, {"index": -1}):
