@@ -24,7 +24,7 @@ from realtime.threads.disk_queue import DiskQueue
 
 POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one is noticed
 FRAMES_QUEUED = 6  # of the camera, with its depth: as large again
-PICTURES_QUEUED = 20  # each pair of pictures is several megabytes
+PICTURES_QUEUED = 10  # a third of a second, which a killed process loses
 
 FilmName = Literal["both", "avatar"]
 Picture = tuple[NDArray[np.uint8] | None, NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s

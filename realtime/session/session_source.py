@@ -73,6 +73,7 @@ class SessionSource(Source[AnyFrame]):
         self._frames: Iterator[AnyFrame] | None = None
         self._next: AnyFrame | None = None
         self._shift_s: float | None = None  # from the session's clock to ours
+        self._last_s = -math.inf
         self._ended = False
 
     @property
@@ -131,7 +132,8 @@ class SessionSource(Source[AnyFrame]):
             frame, self._next = following, None
             self.skipped += 1
         assert self._shift_s is not None
-        return replace(frame, timestamp_s=frame.timestamp_s + self._shift_s)
+        self._last_s = frame.timestamp_s + self._shift_s
+        return replace(frame, timestamp_s=self._last_s)
 
     def close(self) -> None:
         frames, self._frames, self._next = self._frames, None, None
@@ -140,9 +142,9 @@ class SessionSource(Source[AnyFrame]):
 
     def _late_s(self, frame: AnyFrame) -> float:
         now_s = self._clock()
-        if self._shift_s is None:
-            exact = now_s - frame.timestamp_s
-            self._shift_s = math.floor(exact / _WHOLE_STEP_S) * _WHOLE_STEP_S
+        if self._shift_s is None:  # in another round, after the last frame of the one before
+            begins_s = max(now_s, self._last_s + 1 / (self.fps or 30.0))
+            self._shift_s = math.ceil((begins_s - frame.timestamp_s) / _WHOLE_STEP_S) * _WHOLE_STEP_S
         return now_s - self._shift_s - frame.timestamp_s
 
     def _peek(self) -> AnyFrame | None:
