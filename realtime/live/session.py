@@ -269,6 +269,6 @@ class LiveSession:
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
         parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
         parts += ["camera on"] * (self._camera is not None and self._camera.active)
-        parts += ["PAUSED"] * self._inference.paused + ["REC"] * self._recordings.active
+        parts += ["PAUSED"] * self._inference.paused + [self._recordings.status]
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

@@ -88,6 +88,10 @@ class PreviewWriter:
             raise self._told(error) from error
         self.frames += 1
 
+    @property
+    def written_bytes(self) -> int:
+        return self._file.written_bytes
+
     def close(self) -> None:
         """Finish the film under its final name; one without a picture is removed. May be called twice."""
         if self._finished:

@@ -100,6 +100,17 @@ class Recorder:
         return lost
 
     @property
+    def written_bytes(self) -> int:
+        """To all files so far."""
+        raw = 0 if self._raw is None else self._raw.written_bytes
+        return self._session.written_bytes + self._preview.written_bytes + raw
+
+    @property
+    def disk_left_bytes(self) -> int | None:
+        """Room on the disk; None where it is not known yet."""
+        return self._session.disk_left_bytes
+
+    @property
     def problem(self) -> str | None:
         """Why nothing more is recorded, in one line; None while all is well."""
         failure = next((each for each in (*self._failures(), self._unsealed) if each is not None), None)

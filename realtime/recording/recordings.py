@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from calib.avatar import Avatar
 from core.errors import InputError
 from core.source import Sound
 from engine.motion.posed_frame import AnyPosed
+from realtime.recording.disk_use import told_before, told_meanwhile
 from realtime.recording.recorder import FilmName, Recorder
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.session.folder_names import RawName
@@ -43,9 +45,18 @@ class Recordings:
     ) -> None:
         self._film, self._sound, self._about, self._raw = film, sound, about, raw
         self._recorder: Recorder | None = None
+        self._began_s = 0.0
         self._closing: list[tuple[threading.Thread, Recorder]] = []
         self.lost: dict[str, int] = {}
         self.problems: list[str] = []
+
+    @property
+    def status(self) -> str:
+        """For the line about the session: that it is recorded, what that takes, for how long the disk has room."""
+        if (recorder := self._recorder) is None:
+            return ""
+        passed_s = time.monotonic() - self._began_s
+        return f"REC {told_meanwhile(recorder.written_bytes, passed_s, recorder.disk_left_bytes)}".rstrip()
 
     @property
     def active(self) -> bool:
@@ -57,7 +68,8 @@ class Recordings:
             self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about, self._raw)
         except InputError as error:
             return self._went_wrong(str(error))
-        return f"recording to {folder.path}"
+        self._began_s = time.monotonic()
+        return f"recording to {folder.path} ({told_before(folder.path, avatar, self._raw)})"
 
     def toggle(self, avatar: Avatar) -> str:
         """Begin a recording in a folder named by the time, or end the present one. Returns what the user is told."""

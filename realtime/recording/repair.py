@@ -10,7 +10,7 @@ import numpy as np
 from core.errors import InputError
 from core.untrusted import read_arrays
 from realtime.recording.animation_file import finish_animation
-from realtime.recording.fragments import finish_film, pictures_in
+from realtime.recording.fragments import finish_film, pictures_in, whole_clusters, whole_fragments
 from realtime.recording.preview import finish_preview
 from realtime.recording.recording_folder import RecordingError, RecordingFolder, sync_folder
 from realtime.session import record_file
@@ -30,6 +30,8 @@ from realtime.session.observation_records import OBSERVATION, sound_count
 from realtime.session.picture_records import PICTURE
 from realtime.session.poses import POSE
 from realtime.session.sealing import seal, unfinished
+
+_FIRST_BYTES = 4 << 20  # more than a fifth of a second of any film takes
 
 
 def repair(path: Path) -> str:
@@ -75,6 +77,9 @@ def _observations(folder: Path, done: list[str]) -> None:
 def _film(folder: Path, done: list[str]) -> None:
     path = folder / PREVIEW_NAME
     earlier = path.exists()
+    if _barely_begun(path) and (folder / ANIMATION_NAME).is_file():
+        _remove([partial_of(path)], done)
+        return
     try:
         if finish_preview(folder):
             done.append(f"film: {path}")
@@ -86,17 +91,35 @@ def _film(folder: Path, done: list[str]) -> None:
 
 def _raw(folder: Path, done: list[str]) -> None:
     """Colour and depth up to the last fragment of each, and as many of their frames as both hold."""
-    films = [folder / name for name in (COLOR_NAME, DEPTH_NAME)]
-    done += [f"pictures: {path}" for path in films if finish_film(path)]
-    path = folder / PICTURES_NAME
-    partial = partial_of(path)
-    if not _ordinary(partial):
+    films, path = [folder / name for name in (COLOR_NAME, DEPTH_NAME)], folder / PICTURES_NAME
+    if not _ordinary(partial_of(path)):
         return
+    partials = [film for film in films if _ordinary(partial_of(film))]
+    if any(map(_barely_begun, partials)) and all(_small(partial_of(film)) for film in partials):
+        _remove([partial_of(each) for each in (*partials, path)], done)
+        return
+    done += [f"pictures: {film}" for film in films if finish_film(film)]
     whole = [film for film in films if film.is_file()]
     if not whole:
-        raise InputError(f"{partial}: not one picture is complete; it is left as it is")
-    count = min(record_file.count_of(partial, PICTURE), *(pictures_in(film) for film in whole))
-    _complete(path, PICTURE, count)
+        raise InputError(f"{partial_of(path)}: the pictures are not there; it is left as it is")
+    _complete(path, PICTURE, min(record_file.count_of(partial_of(path), PICTURE), *map(pictures_in, whole)))
+
+
+def _barely_begun(film: Path) -> bool:
+    """Whether the first fifth of a second of a film has not come to be written."""
+    partial = partial_of(film)
+    whole_bytes = whole_clusters if film.suffix == ".mkv" else whole_fragments
+    return _ordinary(partial) and _small(partial) and not whole_bytes(partial)
+
+
+def _small(path: Path) -> bool:
+    return path.stat().st_size < _FIRST_BYTES
+
+
+def _remove(paths: list[Path], done: list[str]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    done.append(f"{', '.join(path.name for path in paths)}: had barely begun, and went")
 
 
 def _complete(path: Path, dtype: np.dtype[Any], count: int) -> None:

@@ -48,6 +48,9 @@ class SessionWriter:
         about: asked with the first pose for what the manifest says.
         clock, free_bytes: for tests.
 
+    Attributes:
+        disk_left_bytes: room on the disk when it was last looked at.
+
     Raises RecordingError, here and from every method, where the disk takes no more.
     """
 
@@ -62,6 +65,7 @@ class SessionWriter:
     ) -> None:
         self._folder, self._avatar, self._about = folder, avatar, about
         self._clock, self._free_bytes, self._looked_s = clock, free_bytes, -np.inf
+        self.disk_left_bytes: int | None = None
         self._calibration, self._camera, self._depth = UNTOLD, (0, 0), False
         self._waiting: list[Event] = []  # until there is a manifest
         self._begun = self._closed = False
@@ -123,7 +127,7 @@ class SessionWriter:
             return
         self._looked_s = self._clock()
         with suppress(OSError):  # a folder that is gone is told by its files
-            free = self._free_bytes(self._folder)
+            free = self.disk_left_bytes = self._free_bytes(self._folder)
             if free < LEAST_FREE_BYTES + self.frames * _END_BYTES:
                 raise RecordingError(f"{self._folder}: the disk is nearly full ({free >> 20} MB are left); make room")
 
