@@ -123,7 +123,13 @@ def _leading(byte: bytes, most: int) -> int:
 
 def pictures_in(path: Path) -> int:
     """How many pictures a film holds. Raises InputError where it cannot be read."""
+    import av.error
+
     from capture.recordings.video_file import open_container
 
-    with open_container(path) as container:
-        return sum(packet.size > 0 for packet in container.demux(video=0))
+    try:
+        with open_container(path) as container:
+            return sum(packet.size > 0 for packet in container.demux(video=0))
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:  # IndexError: no pictures in it
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: is damaged ({told}); the session is played without it") from None

@@ -51,7 +51,7 @@ def repair(path: Path) -> str:
             except InputError as error:
                 problems.append(str(error))
     if not done:
-        raise InputError("; ".join(problems))
+        raise InputError("; ".join(problems) or f"{path}: holds nothing that can be completed; record it again")
     return "\n".join([*done, *problems])
 
 

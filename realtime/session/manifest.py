@@ -178,7 +178,7 @@ def _from_content(content: Any) -> Manifest:
             _count(avatar["vertices"], "the avatar's vertices"),
         ),
         engine=_expect(content["engine"], "engine", str),
-        settings=_expect(content["settings"], "settings", dict),
+        settings=_flat(_expect(content["settings"], "settings", dict), "settings"),
         raw=_expect(content["raw"], "raw", str),
         complete=_expect(content["complete"], "complete", bool),
         ended_s=None if ended is None else _number(ended, "ended_s"),
@@ -199,11 +199,19 @@ def _gap(content: Any) -> Gap:
 def _event(content: Any) -> Event:
     details = dict(_expect(content, "an event", dict))
     time_s, what = _number(details.pop("time_s"), "an event's time"), _expect(details.pop("what"), "an event", str)
-    return Event(time_s, what[:64], details)
+    return Event(time_s, what[:64], _flat(details, "an event"))
 
 
 def _file(content: Any) -> dict[str, Any]:
     return {key: _count(value, f"a file's {key}") for key, value in _expect(content, "a file", dict).items()}
+
+
+def _flat(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """As it is, where it holds words, numbers and lists of those. Raises ValueError."""
+    for value in content.values():
+        if any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"expected plain values in {name}, got {str(value)[:40]}")
+    return content
 
 
 def _expect(value: Any, name: str, kind: type) -> Any:
