@@ -47,7 +47,7 @@ EASED_S = 0.5  # after so long without a frame the avatar is at rest
 EASING_S = 0.3  # of which easing itself takes so long, from the first pose without a face
 NOTICED_S = 0.4  # an outage so long is bound to show; the app overlooks the first 0.15 s
 RESUMING_S = 1.0  # after a gap, steps count as those of resuming
-GAP_WITHIN_S = 0.3  # from when a device is broken or mended until its pictures know
+GAP_WITHIN_S = 0.15  # a picture without a face beside the gap
 LIMIT_S = 20.0
 SIZE = (320, 240)
 
@@ -291,7 +291,7 @@ def run_session(
         _judge_motion(figures, app.watched.moments, app.steps)
         figures.recording = checked_recording(folder, figures.report, app.watched.moments)
         _count_marks(figures, folder, app.outages)
-        figures.recording["checks"] |= replayed(folder, app.outages, engine)
+        figures.recording["checks"] |= replayed(folder, app.watched.moments, engine)
     return figures
 
 
@@ -333,16 +333,15 @@ def _silences(moments: list[Moment]) -> list[tuple[int, int]]:
     return [(int(tracked[i]), int(tracked[i + 1])) for i in ends]
 
 
-def replayed(folder: Path, outages: list[tuple[float, float]], engine: EngineName) -> dict[str, bool]:
-    """Play the session: its gaps are where the device was away, and its poses are those that were recorded."""
+def replayed(folder: Path, moments: list[Moment], engine: EngineName) -> dict[str, bool]:
+    """Play the session: its gaps are where no frame came, and its poses are those that were recorded."""
     session = SessionReader.open(folder)
-    gaps = session.gaps
-    missing = [
-        (broken_s, back_s)
-        for broken_s, back_s in outages
-        if back_s - broken_s > NOTICED_S
-        and not any(gap.from_s < broken_s + GAP_WITHIN_S and gap.to_s > back_s - GAP_WITHIN_S for gap in gaps)
-    ]
+    gaps, missing = session.gaps, []
+    for start, end in _silences(moments):
+        from_s, to_s = moments[start].timestamp_s, moments[end].timestamp_s
+        told = any(abs(gap.from_s - from_s) < GAP_WITHIN_S and abs(gap.to_s - to_s) < GAP_WITHIN_S for gap in gaps)
+        if to_s - from_s > NOTICED_S and not told:
+            missing.append((from_s, to_s))
     avatar = prepare_avatar(builtin_avatar_path("lowpoly"))
     pipeline = FramePipeline(
         SeenTracker(), make_engine(MotionOptions(engine=engine), avatar), SectionTimes(), ReplayedPerson()
@@ -354,7 +353,10 @@ def replayed(folder: Path, outages: list[tuple[float, float]], engine: EngineNam
         pose = pipeline.answer(frame).pose
         played_s.append(pose.timestamp_s)
         farthest = max(farthest, float(np.abs(avatar.to_file(pose.vertices) - kept).max()))
-    print(f"replayed: {len(played_s)} poses, {len(gaps)} gaps, largest difference {farthest:g}", flush=True)
+    print(
+        f"replayed: {len(played_s)} poses, {len(gaps)} gaps, largest difference {farthest:g}; silences without one: {missing}",
+        flush=True,
+    )
     return {
         "gaps are told where the device was away": not missing,
         "played at the same times": played_s == times_s.tolist(),
