@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.face_motion import FaceMotion
 from core.writable import reason_of
 from realtime.recording import growing_npz
@@ -34,7 +35,7 @@ POSE = np.dtype(
         ("T_world_head", "<f8", (4, 4)),
         ("timestamps_s", "<f8"),
         ("tracked", "?"),
-        ("unit_weights", "<f4", (52,)),
+        ("unit_weights", "<f4", (UNIT_COUNT,)),
         ("gaze", "<f8", (2, 2)),
         ("T_neutral_head", "<f8", (4, 4)),
     ]
