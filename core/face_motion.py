@@ -3,8 +3,8 @@
 This is what recordings keep, what is sent to other programs, and what a phone's own face tracking brings in.
 """
 
+import re
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -17,17 +17,24 @@ Array = NDArray[np.float64]
 GAZE_REACH_DEG: Final = {"Up": 16.6, "Down": 19.4, "In": 26.0, "Out": 25.5}
 """By how much an eye has turned where its unit of the gaze, such as eyeLookInLeft, has the weight 1."""
 
+MOST_AT_REST: Final = 0.8
+"""Of a unit: what a face shows of it at rest beyond that does not count as rest, or little of its range were left."""
+
 _SIDES = ("Right", "Left")  # of the person: picture-left eye first
-_GAZE_UNITS: Final = tuple(
-    (UNIT_NAMES.index(f"eyeLook{way}{side}"), eye, axis, sign, float(np.radians(GAZE_REACH_DEG[way])))
+_OUTWARDS = (-1.0, 1.0)
+_WAYS = [
+    (f"eyeLook{way}{side}", eye, axis, sign, GAZE_REACH_DEG[way])
     for eye, side in enumerate(_SIDES)
-    for way, axis, sign in (
-        ("Out", 0, (-1.0, 1.0)[eye]),
-        ("In", 0, (1.0, -1.0)[eye]),
-        ("Up", 1, 1.0),
-        ("Down", 1, -1.0),
-    )
+    for way, axis, sign in (("Out", 0, _OUTWARDS[eye]), ("In", 0, -_OUTWARDS[eye]), ("Up", 1, 1.0), ("Down", 1, -1.0))
+]
+_GAZE_UNITS: Final = np.array([UNIT_NAMES.index(name) for name, *_ in _WAYS])
+_EYE, _AXIS = (np.array([each[column] for each in _WAYS]) for column in (1, 2))
+_RADIANS: Final = np.array([sign * np.radians(reach) for *_, sign, reach in _WAYS])  # of a whole unit
+
+_OTHER_SIDES: Final = np.array(
+    [UNIT_NAMES.index(re.sub("Left$|Right$", lambda side: _SIDES[side[0] == "Right"], name)) for name in UNIT_NAMES]
 )
+"""[52] for each unit the one that a mirror makes of it."""
 
 _MIRRORED_SIGNS: Final = np.outer((-1.0, 1.0, 1.0, 1.0), (-1.0, 1.0, 1.0, 1.0))  # S T S, with S mirroring x
 
@@ -56,8 +63,7 @@ class FaceMotion:
 
     def mirrored(self) -> "FaceMotion":
         """As a mirror shows it: the person's left does what the right did."""
-        T = self.T_neutral_head * _MIRRORED_SIGNS
-        return FaceMotion(self.weights[_other_sides()], self.gaze[::-1] * (-1.0, 1.0), T)
+        return FaceMotion(*_mirrored(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,29 +117,32 @@ class MotionTrack:
     def __getitem__(self, frame: int) -> FaceMotion:
         return FaceMotion(self.weights[frame], self.gaze[frame], self.T_neutral_head[frame])
 
+    def mirrored(self) -> "MotionTrack":
+        """As a mirror shows it."""
+        return MotionTrack(self.timestamps_s, self.tracked, *_mirrored(self))
+
+
+def _mirrored(motion: FaceMotion | MotionTrack) -> tuple[Array, Array, Array]:
+    """Weights, gaze and head pose of one frame or of all, with left and right exchanged."""
+    gaze = motion.gaze[..., ::-1, :] * (-1.0, 1.0)
+    return motion.weights[..., _OTHER_SIDES], gaze, motion.T_neutral_head * _MIRRORED_SIGNS
+
+
+def above_rest(weights: Array, rest: Array) -> Array:
+    """[52] what a face does beyond what it shows at rest, over what is left of each unit's range."""
+    rest = np.minimum(np.maximum(rest, 0.0), MOST_AT_REST)
+    return np.asarray((weights - rest) / (1 - rest))
+
 
 def gaze_of(weights: Array) -> Array:
     """[2, 2] as `FaceMotion.gaze`, by the units of the gaze among `weights` [52]."""
     angles = np.zeros((2, 2))
-    for unit, eye, axis, sign, reach in _GAZE_UNITS:
-        angles[eye, axis] += sign * reach * weights[unit]
+    np.add.at(angles, (_EYE, _AXIS), _RADIANS * weights[_GAZE_UNITS])
     return angles
 
 
 def with_gaze(weights: Array, gaze: Array) -> Array:
     """[..., 52] a copy of the weights whose units of the gaze say what `gaze` [..., 2, 2] says."""
     weights = weights.copy()
-    for unit, eye, axis, sign, reach in _GAZE_UNITS:
-        weights[..., unit] = np.maximum(sign * gaze[..., eye, axis], 0.0) / reach
+    weights[..., _GAZE_UNITS] = np.maximum(gaze[..., _EYE, _AXIS] / _RADIANS, 0.0)
     return weights
-
-
-@cache
-def _other_sides() -> NDArray[np.intp]:
-    """[52] for each unit the one that a mirror makes of it."""
-    swapped = {"Left": "Right", "Right": "Left"}
-    others = []
-    for name in UNIT_NAMES:
-        side = next((side for side in swapped if name.endswith(side)), "")
-        others.append(UNIT_NAMES.index(name.removesuffix(side) + swapped.get(side, "")))
-    return np.array(others)

@@ -11,19 +11,11 @@ import tyro
 
 from core.errors import InputError
 from core.writable import lead_nowhere
-from realtime.batch_command import batch
-from realtime.cache_command import cache
 from realtime.config import LiveOptions
-from realtime.export_command import export
-from realtime.listen_command import listen
 from realtime.live_command import live
-from realtime.offline_commands import animate, export_network, prepare
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
-from realtime.rig_command import rig
-from realtime.session_command import finish_recording, session
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
-from realtime.training_commands import preprocess, synth, train
 
 EXIT_INPUT, EXIT_BROKEN_PIPE = 2, 141
 _VERSION = "--version prints the version."
@@ -36,6 +28,15 @@ def live_main() -> None:
 
 def main() -> None:
     """`vfa`: everything else, each as a subcommand."""
+    from realtime.batch_command import batch
+    from realtime.cache_command import cache
+    from realtime.export_command import export
+    from realtime.listen_command import listen
+    from realtime.offline_commands import animate, export_network, prepare
+    from realtime.rig_command import rig
+    from realtime.session_command import finish_recording, session
+    from realtime.training_commands import preprocess, synth, train
+
     commands: dict[str, Callable[..., None]] = {
         "live": _live,
         "animate": animate,

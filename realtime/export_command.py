@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
 import tyro
@@ -12,7 +12,7 @@ import tyro
 from core.errors import InputError
 from core.whole_file import whole_file
 from core.writable import check_writable, writing_to
-from realtime.avatar_choice import avatar_path, prepared_avatar
+from realtime.avatar_choice import avatar_path, check_new, prepared_avatar
 from realtime.config import AvatarOptions
 from realtime.progress import console, progress_bar
 from realtime.view_options import ViewOptions
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.face_motion import MotionTrack
     from realtime.export.posed import PosedAvatar
     from realtime.export.shaped import ShapedTake
-    from realtime.export.take import Take
+    from realtime.export.take import RecordedVertices, Take
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,6 @@ def export(options: Annotated[TakeOptions, tyro.conf.arg(name="")]) -> None:
         elif options.chosen in ("pc2", "mdd"):
             told = _point_cache(options, take, fps)
         else:
-            avatar_path(options)
             avatar = prepared_avatar(options)
             with writing_to(options.out):
                 options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -126,8 +125,7 @@ def _check_place(options: TakeOptions) -> None:
     from realtime.export.films import check_encoder, check_pictures_folder
 
     chosen = options.chosen
-    if options.out.exists() and not options.overwrite:
-        raise InputError(f"--out {options.out}: is there already; name another or pass --overwrite")
+    check_new("--out", options.out, avatar_path(options), overwrite=options.overwrite)
     if chosen == "png":
         check_pictures_folder(options.out)
         return
@@ -153,7 +151,8 @@ def _motion(take: "Take", what: str) -> "MotionTrack":
 
 
 def _steady(take: "Take", what: str, fps: float) -> "MotionTrack":
-    from realtime.export.sampling import resampled, steady
+    from realtime.editing.channels import resampled
+    from realtime.export.sampling import steady
 
     motion = _motion(take, what)
     return resampled(motion, steady(motion.timestamps_s, fps))
@@ -202,7 +201,7 @@ def _point_cache(options: TakeOptions, take: "Take", fps: float) -> str:
     return f"{len(times)} frames at {fps:g} a second of {recorded.vertex_count} points, in the order of the head's file"
 
 
-def _recorded(take: "Take") -> Any:
+def _recorded(take: "Take") -> "RecordedVertices":
     if take.recorded is None:
         raise InputError(
             f"{take.path}: its edits are of units, points cannot be exported with them; export .glb or .usd, or undo "
@@ -232,50 +231,49 @@ def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell)
     from realtime.export.posed import PosedAvatar, check_shows, shows
     from realtime.export.shaped import fewest, in_units
 
+    own_shapes, what = avatar.file_mesh.morphs is not None, f"{options.chosen} --shapes units"
     if take.recorded is None:  # edited: there are no vertices to hold it against
         changed = PosedAvatar(avatar, _motion(take, options.chosen))
-        if options.shapes == "fewest" or avatar.file_mesh.morphs is not None:
+        if options.shapes == "fewest" or own_shapes:
             return fewest(changed, None, avatar, take.times_s, None, tell)
         return in_units(changed, tell)
-    recorded = _recorded(take)
-    if avatar.file_mesh.morphs is not None and options.shapes == "units":
-        raise InputError(f"--avatar {avatar.name}: has shapes of its own; leave out --shapes units")
-    posed = None if take.motion is None else PosedAvatar(avatar, take.motion)
-    can = posed is not None and avatar.file_mesh.morphs is None
     if options.shapes == "units":
-        posed = PosedAvatar(avatar, _motion(take, f"{options.chosen} --shapes units"))
-        return in_units(posed, tell)
-    if options.shapes == "auto" and can and posed is not None and not shows(avatar, recorded):
+        if own_shapes:
+            raise InputError(f"--avatar {avatar.name}: has shapes of its own; leave out --shapes units")
+        return in_units(PosedAvatar(avatar, _motion(take, what)), tell)
+    recorded = take.recorded
+    posed = None if take.motion is None or own_shapes else PosedAvatar(avatar, take.motion)
+    if posed is not None and options.shapes == "auto" and not shows(avatar, recorded):
         return in_units(posed, tell)  # another head than the one that was shown: units carry over
     check_shows(avatar, recorded)
-    if can and posed is not None:
-        off_mm = _off_mm(posed, take)
-        if off_mm <= _AS_RECORDED_MM and options.shapes == "auto":
-            return in_units(posed, tell)
-        if off_mm <= _AS_RECORDED_MM:  # worked out anew: mouths inside, cut lips and eyes have no recorded vertices
-            return fewest(posed, None, avatar, take.times_s, None, tell)
-        if options.shapes == "auto":
+    if posed is not None:
+        off_mm = _off_mm(posed, recorded)
+        if off_mm > _AS_RECORDED_MM and options.shapes == "auto":
             log.warning("units would be off by %.1f mm from what was recorded: the fewest shapes are taken", off_mm)
+        elif off_mm <= _AS_RECORDED_MM and options.shapes == "auto":
+            return in_units(posed, tell)
+        elif off_mm <= _AS_RECORDED_MM:  # worked out anew: mouths inside, cut lips and eyes have no recorded vertices
+            return fewest(posed, None, avatar, take.times_s, None, tell)
     return fewest(None, lambda: iter(recorded), avatar, take.times_s, recorded.T_file_head, tell)
 
 
-def _off_mm(posed: "PosedAvatar", take: "Take") -> float:
+def _off_mm(posed: "PosedAvatar", recorded: "RecordedVertices") -> float:
     """How far the face is in a few poses, at nearly its farthest vertex, from what was recorded; of heads as large as
     people's. The neck, which bends about another origin for an average driver, is left out."""
+    from realtime.editing.channels import taken
     from realtime.export.posed import above_chin
-
-    recorded = _recorded(take)
-    wanted = set(np.linspace(0, len(take.times_s) - 1, _LOOKED_AT).astype(int).tolist())
-    scale = float(np.cbrt(np.linalg.det(posed.avatar.T_world_file[:3, :3])))
     from realtime.rig.head_shapes import UNITS_PER_METRE
 
+    looked_at = np.zeros(len(posed), bool)
+    looked_at[np.linspace(0, len(posed) - 1, _LOOKED_AT).astype(int)] = True
+    few = replace(posed, motion=taken(posed.motion, looked_at))
+    kept = replace(recorded, kept=recorded.kept[looked_at], T_file_head=recorded.T_file_head[looked_at])
     face = above_chin(posed.avatar)
-    worst = 0.0
-    for number, (shown, kept) in enumerate(zip(posed, recorded, strict=True)):
-        if number in wanted:
-            off = np.linalg.norm(shown[0][face] - kept[0][face], axis=1)
-            worst = max(worst, float(np.percentile(off, 99)))
-    return worst * scale / UNITS_PER_METRE * 1000
+    off = [
+        np.percentile(np.linalg.norm(shown[face] - there[face], axis=1), 99)
+        for (shown, _), (there, _) in zip(few, kept, strict=True)
+    ]
+    return float(max(off)) * float(np.cbrt(np.linalg.det(posed.avatar.T_world_file[:3, :3]))) / UNITS_PER_METRE * 1000
 
 
 def _save_glb(out: Path, path: Path, avatar: "Avatar", shaped: "ShapedTake", name: str) -> None:

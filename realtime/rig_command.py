@@ -11,7 +11,7 @@ import tyro
 from core.errors import InputError
 from core.whole_file import whole_file
 from core.writable import check_writable, writing_to
-from realtime.avatar_choice import avatar_path, prepared_avatar
+from realtime.avatar_choice import avatar_path, check_new, prepared_avatar
 from realtime.config import AvatarOptions
 from realtime.progress import console, step_bar
 from realtime.rig.naming import Naming
@@ -126,13 +126,9 @@ def _check_places(options: RigOptions, avatar: Path) -> None:
                 raise InputError(f"{option} {path}: {other} writes there; name another file")
         folder = option == "--out" and options.chosen == "obj-per-shape"
         check_writable(path / "neutral.obj" if folder else path, option)
-        if path.exists() and avatar.exists() and path.resolve() == avatar.resolve():
-            raise InputError(f"{option} {path}: that is the head itself; name another file")
-        if folder and path.is_dir() and not any(path.iterdir()):
-            continue
-        if path.exists() and not options.overwrite:
-            raise InputError(f"{option} {path}: is there already; name another or pass --overwrite")
-        if folder and path.is_dir() and not (path / "neutral.obj").is_file():
+        empty = folder and path.is_dir() and not any(path.iterdir())
+        check_new(option, path, avatar, overwrite=options.overwrite or empty)
+        if folder and path.is_dir() and not empty and not (path / "neutral.obj").is_file():
             raise InputError(f"--out {path}: a folder with other things in it, it is not replaced; name another")
     if options.chosen == "glb" and options.out.suffix.lower() == _VRM and not _is_vrm_file(avatar):
         raise InputError(f"--out {options.out}: the head is no VRM; give .glb")

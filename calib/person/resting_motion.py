@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.face_motion import FaceMotion, MotionFrame, with_gaze
+from core.face_motion import FaceMotion, MotionFrame, above_rest, with_gaze
 
-_MOST_AT_REST = 0.8  # of a unit: what is left of its range is not stretched further
 _FARTHEST_M = 0.5  # that a head is moved from its neutral; phones say anything
 
 
@@ -46,8 +45,7 @@ class RestingMotion:
         """The motion against the neutral."""
         if self._rest is None:
             return FaceMotion.at_rest()
-        rest = np.clip(self._rest.weights, 0.0, _MOST_AT_REST)
         gaze = motion.gaze - self._rest.gaze
         T: NDArray[np.float64] = self._inverse @ motion.T_neutral_head
         T[:3, 3] = np.clip(T[:3, 3], -_FARTHEST_M, _FARTHEST_M)
-        return FaceMotion(with_gaze((motion.weights - rest) / (1 - rest), gaze), gaze, T)
+        return FaceMotion(with_gaze(above_rest(motion.weights, self._rest.weights), gaze), gaze, T)

@@ -14,15 +14,11 @@ from typing import Final
 import numpy as np
 
 from capture.phones.packet import LARGEST_PACKET, DamagedPacketError, FacePacket, check_finite
-from core.expression_units import UNIT_COUNT, UNIT_NAMES
+from core.expression_units import UNIT_COUNT, UNIT_NAMES, with_side_letter
 
 PORT: Final = 49983
 GREETING: Final = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719"
-_WHOLE_FACE: Final = ("mouthLeft", "mouthRight", "jawLeft", "jawRight")  # ways rather than sides
-NAMES: Final = tuple(
-    name if name in _WHOLE_FACE else re.sub("(L)eft$|(R)ight$", lambda side: f"_{side[1] or side[2]}", name)
-    for name in UNIT_NAMES
-)
+NAMES: Final = tuple(with_side_letter(name) for name in UNIT_NAMES)
 """In the order of `UNIT_NAMES`."""
 
 _UNITS: Final = {name: number for number, name in enumerate(NAMES)} | {

@@ -3,10 +3,24 @@
 import contextlib
 import select
 import socket
+from collections.abc import Callable
 
 from capture.phones.packet import LARGEST_PACKET
 
 _MOST_AT_ONCE = 4096  # packets that are looked through for the newest one: more than a system keeps
+
+
+def udp_socket(family: socket.AddressFamily, prepare: Callable[[socket.socket], None]) -> socket.socket:
+    """A socket for datagrams on which nothing waits, after `prepare` has bound or connected it. Raises OSError, and
+    leaves nothing open then."""
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        prepare(made)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class MotionPort:
@@ -26,14 +40,7 @@ class MotionPort:
 
     def open(self) -> None:
         """Raises OSError, for one where the port is in use."""
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            made.setblocking(False)
-            made.bind((self.host, self.port))
-        except OSError:
-            made.close()
-            raise
-        self._socket = made
+        self._socket = udp_socket(socket.AF_INET, lambda made: made.bind((self.host, self.port)))
 
     def received(self, timeout_s: float) -> list[tuple[bytes, tuple[str, int]]]:
         """All packets that have come, the oldest first, with host and port of who sent them; waits for the first one.

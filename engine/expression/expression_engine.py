@@ -103,8 +103,7 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         mapping = self._average_driver
         live = self._state_of(motion, mapping) if tracked else self._easing.rest
         shown = self._easing.step(live, tracked, timestamp_s)
-        shows = self._motion(shown, self._shown_weights(shown), mapping)
-        return self._posed(shown, shows, mapping, timestamp_s, index, tracked)
+        return self._posed(shown, self._shown_weights(shown), mapping, timestamp_s, index, tracked)
 
     @cached_property
     def _average_driver(self) -> FaceMapping:

@@ -18,7 +18,6 @@ from calib.rig.face_rig import FaceRig
 from core.expression_units import UNIT_NAMES
 from core.face_motion import FaceMotion, with_gaze
 from core.frame import FaceObservation
-from core.rigid_motion import rotation_matrix
 from engine.motion.coefficients import Coefficients
 from engine.motion.driver_face import DriverMotion, DriverNeutral, make_neutral, measure
 from engine.motion.easing import Easing, State
@@ -141,20 +140,20 @@ class FaceEngine(MotionEngine, Generic[Own]):
         live = self._easing.rest if driver is None else self._live(observation, driver)
         shown = self._easing.step(live, tracked, time_s)
         mapping = None if self._driver is None else self._driver.mapping
-        motion = self._motion(shown, self._named(observation, shown, tracked), mapping)
-        return self._posed(shown, motion, mapping, time_s, observation.frame.index, tracked)
+        weights = self._named(observation, shown, tracked)
+        return self._posed(shown, weights, mapping, time_s, observation.frame.index, tracked)
 
     def _posed(
-        self,
-        shown: FaceState,
-        motion: FaceMotion,
-        mapping: FaceMapping | None,
-        time_s: float,
-        index: int,
-        tracked: bool,
+        self, shown: FaceState, weights: Array, mapping: FaceMapping | None, time_s: float, index: int, tracked: bool
     ) -> AvatarPose:
+        """The state shown, and the same in the terms of other programs; `weights` as `_named`."""
         vertices, T = self._vertices(shown), self._head(shown, mapping)
         self._neck.apply(vertices, T)
+        T_neutral_head = np.eye(4)
+        if mapping is not None and self.head_pose == "follow":
+            T_neutral_head[:3, :3] = mapping.rotation.T @ T[:3, :3] @ mapping.rotation
+            T_neutral_head[:3, 3] = shown.shift[0] @ mapping.rotation / mapping.scale
+        motion = FaceMotion(with_gaze(weights, shown.gaze), shown.gaze.copy(), T_neutral_head)
         return AvatarPose(vertices, T, time_s, index, tracked, self._trouble if tracked else "", motion)
 
     def _named(self, observation: FaceObservation, shown: FaceState, tracked: bool) -> Array:
@@ -162,14 +161,6 @@ class FaceEngine(MotionEngine, Generic[Own]):
         weights = self._coefficients.step(observation, tracked)
         weights[_BLINKS] = np.clip(-shown.lids[:, 0], 0.0, 1.0)
         return weights
-
-    def _motion(self, shown: FaceState, weights: Array, mapping: FaceMapping | None) -> FaceMotion:
-        """The state shown, in the terms of other programs."""
-        T = np.eye(4)
-        if mapping is not None and self.head_pose == "follow":
-            T[:3, :3] = mapping.rotation.T @ rotation_matrix(shown.turn[0]) @ mapping.rotation
-            T[:3, 3] = shown.shift[0] @ mapping.rotation / mapping.scale
-        return FaceMotion(with_gaze(weights, shown.gaze), shown.gaze.copy(), T)
 
     def _live(self, observation: FaceObservation, driver: Driver[Own]) -> FaceState:
         """The smoothed state of a tracked frame."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.expression_units import UNIT_COUNT, UNIT_NAMES
+from core.expression_units import UNIT_COUNT
 from core.face_motion import MotionTrack, with_gaze
 from core.rigid_motion import rotation_matrix, rotation_vector
 
@@ -23,12 +23,6 @@ GAZE = slice(UNIT_COUNT, UNIT_COUNT + 2), slice(UNIT_COUNT + 2, UNIT_COUNT + 4) 
 HEAD = slice(UNIT_COUNT + 4, UNIT_COUNT + 7), slice(UNIT_COUNT + 7, UNIT_COUNT + 10)  # turn and shift
 
 _REACH = 3.0  # standard deviations of a window
-_OTHER_SIDE = np.array(
-    [
-        UNIT_NAMES.index(name.replace("Left", "Right") if "Left" in name else name.replace("Right", "Left"))
-        for name in UNIT_NAMES
-    ]
-)
 
 
 def check_part(edit: str, part: str) -> None:
@@ -88,8 +82,8 @@ def retimed(track: MotionTrack, timestamps_s: Array) -> MotionTrack:
 
 
 def resampled(track: MotionTrack, timestamps_s: Array) -> MotionTrack:
-    """The motion at other times [N] within it, between frames on the straight way; there is a face where there is one
-    in the frame at or before."""
+    """The motion at other times [N], between frames on the straight way; the first and the last frame hold before and
+    after. There is a face where there is one in the frame at or before."""
     values, times = of_track(track), track.timestamps_s
     columns = [np.interp(timestamps_s, times, column) for column in values.T]
     before = np.clip(np.searchsorted(times, timestamps_s + 1e-9, side="right") - 1, 0, len(times) - 1)
@@ -112,20 +106,6 @@ def averaged(timestamps_s: Array, values: Array, sigma_s: float) -> Array:
     return total / share
 
 
-def mirrored(track: MotionTrack) -> MotionTrack:
-    """Left and right exchanged."""
-    flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    gaze = track.gaze[:, ::-1] * [-1.0, 1.0]
-    weights, T = track.weights[:, _OTHER_SIDE], flip @ track.T_neutral_head @ flip
-    return MotionTrack(track.timestamps_s, track.tracked, weights, gaze, T)
-
-
 def step_s(track: MotionTrack) -> float:
     """The usual time between two frames."""
     return float(np.median(np.diff(track.timestamps_s))) if len(track) > 1 else 1 / 30
-
-
-def gentle(t: Array) -> Array:
-    """0 at 0 and before, 1 from 1 on, gently at both ends."""
-    t = np.clip(t, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

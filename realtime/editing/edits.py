@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.face_motion import MotionTrack
+from engine.motion.contact import smoothstep
 from realtime.editing import channels
 from realtime.editing.channels import FACE, GAZE, HEAD, Array, Part
 
@@ -107,7 +108,7 @@ class Cut:
             moved_s[first:] += moved_s[first - 1] + channels.step_s(track) - moved_s[first]
         values = channels.of_track(kept)
         if 0 < first < len(kept) and self.blend_s > 0:
-            left = 1.0 - channels.gentle((moved_s[first:] - moved_s[first - 1]) / self.blend_s)
+            left = 1.0 - smoothstep((moved_s[first:] - moved_s[first - 1]) / self.blend_s)
             values[first:] += left[:, None] * (values[first - 1] - values[first])
         return channels.to_track(moved_s, kept.tracked, values)
 
@@ -226,7 +227,7 @@ class Mirror:
     name: ClassVar[str] = "mirror"
 
     def __call__(self, track: MotionTrack) -> MotionTrack:
-        return channels.mirrored(track)
+        return track.mirrored()
 
     def told(self) -> str:
         return "left and right change places"
@@ -266,7 +267,7 @@ class BlendGaps:
             begin_s, end_s = (float(track.timestamps_s[frame]) for frame in (last, meet))
             kept_s = track.timestamps_s[last + 1 : meet]
             put_s = _between(np.concatenate([[begin_s], kept_s, [end_s]]), step_s)
-            share = channels.gentle((put_s - begin_s) / (end_s - begin_s))[:, None]
+            share = smoothstep((put_s - begin_s) / (end_s - begin_s))[:, None]
             times += [track.timestamps_s[done : last + 1], put_s]
             values += [full[done : last + 1], (1 - share) * full[last] + share * full[meet]]
             tracked[last:meet] = True

@@ -7,7 +7,7 @@ names beginning in upper case, and nine angles: yaw, pitch and roll of the head 
 in this order, where its own protocol has the left ones first; the values stand in the protocol's order, so that
 JawRight holds what ARKit calls jawLeft (github.com/nmfisher/blender_livelinkface, pull request 1). Programs that read
 the app's files by place are right with that, and those that go by name have a switch for it; so files are written as
-the app writes them, unless `sides` is "named".
+the app writes them.
 
 *Angles* are radians in the sense of Unreal's rotators for a head that looks along x: yaw positive to the person's
 right, pitch positive up, roll positive towards the right shoulder.
@@ -17,47 +17,31 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.expression_units import UNIT_NAMES
+from capture.phones.live_link import SHAPE_NAMES, SHAPES_OF_UNITS
 from core.face_motion import MotionTrack
 from realtime.export.head_angles import yaw_pitch_roll
+from realtime.rig.naming import written
 
-Sides = Literal["app", "named"]
-
-# fmt: off
-_UNITS: Final = (
-    "EyeBlinkLeft", "EyeLookDownLeft", "EyeLookInLeft", "EyeLookOutLeft", "EyeLookUpLeft", "EyeSquintLeft",
-    "EyeWideLeft", "EyeBlinkRight", "EyeLookDownRight", "EyeLookInRight", "EyeLookOutRight", "EyeLookUpRight",
-    "EyeSquintRight", "EyeWideRight", "JawForward", "JawRight", "JawLeft", "JawOpen", "MouthClose", "MouthFunnel",
-    "MouthPucker", "MouthRight", "MouthLeft", "MouthSmileLeft", "MouthSmileRight", "MouthFrownLeft",
-    "MouthFrownRight", "MouthDimpleLeft", "MouthDimpleRight", "MouthStretchLeft", "MouthStretchRight",
-    "MouthRollLower", "MouthRollUpper", "MouthShrugLower", "MouthShrugUpper", "MouthPressLeft", "MouthPressRight",
-    "MouthLowerDownLeft", "MouthLowerDownRight", "MouthUpperUpLeft", "MouthUpperUpRight", "BrowDownLeft",
-    "BrowDownRight", "BrowInnerUp", "BrowOuterUpLeft", "BrowOuterUpRight", "CheekPuff", "CheekSquintLeft",
-    "CheekSquintRight", "NoseSneerLeft", "NoseSneerRight", "TongueOut",
-)
-# fmt: on
+_OTHER_WAY: Final = {"jawLeft": "jawRight", "mouthLeft": "mouthRight", "jawRight": "jawLeft", "mouthRight": "mouthLeft"}
+_UNITS: Final = tuple(written(_OTHER_WAY.get(name, name), "pascal") for name in SHAPE_NAMES)
 _ANGLES: Final = tuple(
     f"{what}{angle}" for what in ("Head", "LeftEye", "RightEye") for angle in ("Yaw", "Pitch", "Roll")
 )
 COLUMNS: Final = ("Timecode", "BlendshapeCount", *_UNITS, *_ANGLES)
-_SWAPPED: Final = {"JawLeft": "JawRight", "MouthLeft": "MouthRight"}
 
 
-def live_link_face_table(motion: MotionTrack, fps: float, sides: Sides = "app") -> str:
+def live_link_face_table(motion: MotionTrack, fps: float) -> str:
     """The file's text: a row for each frame of a motion at a steady rate.
 
     Weights are clipped to 0..1, as the app's are. Timecodes count from 0 at `fps`, rounded to a whole rate.
     """
     rate = max(round(fps), 1)
-    swapped = {} if sides == "named" else _SWAPPED | {right: left for left, right in _SWAPPED.items()}
-    sources = (swapped.get(column, column) for column in _UNITS)
-    units = [UNIT_NAMES.index(source[0].lower() + source[1:]) for source in sources]
-    values = np.concatenate([np.clip(motion.weights[:, units], 0.0, 1.0), _angles(motion)], axis=1)
+    values = np.concatenate([np.clip(motion.weights[:, SHAPES_OF_UNITS], 0.0, 1.0), _angles(motion)], axis=1)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)

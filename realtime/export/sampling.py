@@ -7,9 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
 
-from core.face_motion import MotionTrack
 from core.rigid_motion import rotation_matrix, rotation_vector
 
 Array = NDArray[np.float64]
@@ -37,29 +35,6 @@ def steady(times_s: Array, fps: float) -> Array:
     """Times [N] a frame apart from the first of `times_s` to the last, or less than a frame after it."""
     span = float(times_s[-1] - times_s[0])
     return float(times_s[0]) + np.arange(int(np.ceil(span * fps - 1e-6)) + 1) / fps
-
-
-def resampled(motion: MotionTrack, times_s: Array) -> MotionTrack:
-    """The motion at other times: linear between captures, rotations along the shortest way; the first and the last
-    capture hold before and after. `tracked` is that of the capture before."""
-    own = motion.timestamps_s
-    if len(own) == 1:
-        rows = np.zeros(len(times_s), dtype=np.int64)
-        return MotionTrack(
-            times_s, motion.tracked[rows], motion.weights[rows], motion.gaze[rows], motion.T_neutral_head[rows]
-        )
-    at = np.clip(times_s, own[0], own[-1])
-    before = np.clip(np.searchsorted(own, at, side="right") - 1, 0, len(own) - 2)
-    share = (at - own[before]) / (own[before + 1] - own[before])
-
-    def mixed(values: Array) -> Array:
-        over = share.reshape(-1, *[1] * (values.ndim - 1))
-        return np.asarray(values[before] * (1 - over) + values[before + 1] * over)
-
-    T = mixed(motion.T_neutral_head)
-    T[:, :3, :3] = Slerp(own, Rotation.from_matrix(motion.T_neutral_head[:, :3, :3]))(at).as_matrix()
-    whole = np.where(share >= 1, before + 1, before)
-    return MotionTrack(times_s, motion.tracked[whole], mixed(motion.weights), mixed(motion.gaze), T)
 
 
 def resampled_frames(frames: Iterable[Frame], own_s: Array, times_s: Array) -> Iterator[Frame]:

@@ -7,13 +7,12 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.expression_units import UNIT_COUNT
 from core.face_motion import MotionTrack
 from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
@@ -21,15 +20,14 @@ from realtime.editing.edit_list import EDITS_NAME, edited
 from realtime.export.sampling import Frame
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
-from realtime.session.manifest import read_manifest
-from realtime.session.reader import is_session
+from realtime.session.poses import POSE
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
 _MOST_FRAMES = 10_000_000  # more than a day
-_LARGEST_SHORT = _MOST_FRAMES * (2 * 16 * 8 + 8 + 1 + 52 * 4 + 4 * 8) + 4096
+_LARGEST_SHORT = _MOST_FRAMES * POSE.itemsize + 4096
 _ENTRY = "vertices.npy"
 _RIGID = 1e-3
 
@@ -87,7 +85,6 @@ class Take:
         tracked: [T] bool.
         motion: the same times in units, gaze and head pose; None where none was kept.
         recorded: vertices of the head that was shown; None where none were kept, or edits have changed the motion.
-        avatar: the head that was shown, as `--avatar` takes it; None where that is not known.
         sound: what was heard; `begins_s` is on the clock of `times_s`.
     """
 
@@ -96,7 +93,6 @@ class Take:
     tracked: NDArray[np.bool_]
     motion: MotionTrack | None
     recorded: RecordedVertices | None
-    avatar: str | None = None
     sound: Sound | None = None
 
     @property
@@ -121,7 +117,7 @@ def open_take(path: Path) -> Take:
         log.warning("%s: its edits change its times, it is exported without sound", folder)
     log.info("%s: with its edits (%s)", folder, EDITS_NAME)
     sound = take.sound if same_times else None
-    return Take(path, motion.timestamps_s, motion.tracked, motion, None, take.avatar, sound)
+    return Take(path, motion.timestamps_s, motion.tracked, motion, None, sound)
 
 
 def open_recorded(path: Path) -> Take:
@@ -137,14 +133,10 @@ def open_recorded(path: Path) -> Take:
 
 
 def _recorded(path: Path, file: Path) -> Take:
-    short = read_arrays(file, _LARGEST_SHORT, ("T_world_head", "timestamps_s", "tracked"))
-    T, times, tracked = short["T_world_head"], short["timestamps_s"], short["tracked"]
     with opened_zip(file) as archive, _opened(archive, file) as entry:
         count, vertex_count = _header(entry, file)
-    expected = {"T_world_head": (count, 4, 4), "timestamps_s": (count,), "tracked": (count,)}
-    for name, shape in expected.items():
-        if short[name].shape != shape:
-            raise InputError(f"{file}: expected {name} of shape {shape} beside {count} frames, got {short[name].shape}")
+    short = _arrays(file, ("T_world_head", "timestamps_s", "tracked"), count)
+    T, times, tracked = short["T_world_head"], short["timestamps_s"], short["tracked"]
     times, T = times.astype(np.float64), T.astype(np.float64)
     if not (np.isfinite(times).all() and np.isfinite(T).all()):
         raise InputError(f"{file}: holds times or head poses that are no numbers; record it again")
@@ -154,27 +146,37 @@ def _recorded(path: Path, file: Path) -> Take:
     kept = advancing(times, str(file))
     recorded = RecordedVertices(file, count, vertex_count, kept, T[kept])
     motion = _motion(file, count, times, tracked, kept)
-    avatar = read_manifest(file.parent).avatar.path if is_session(file.parent) else None
-    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), motion, recorded, avatar)
+    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), motion, recorded)
 
 
 def _motion(
     file: Path, count: int, times: Array, tracked: NDArray[np.bool_], kept: NDArray[np.int64]
 ) -> MotionTrack | None:
     """What the face did; None where an earlier version recorded. Raises InputError for what cannot be a motion."""
-    names = {"unit_weights": (count, UNIT_COUNT), "gaze": (count, 2, 2), "T_neutral_head": (count, 4, 4)}
+    names = ("unit_weights", "gaze", "T_neutral_head")
     with opened_zip(file) as archive:
         if not {f"{name}.npy" for name in names} <= set(archive.namelist()):
             return None
-    read = read_arrays(file, _LARGEST_SHORT, tuple(names))
-    for name, shape in names.items():
-        if read[name].shape != shape or not np.isfinite(read[name]).all():
-            raise InputError(f"{file}: expected finite {name} of shape {shape}, got others; record it again")
+    read = _arrays(file, names, count)
+    if not all(np.isfinite(values).all() for values in read.values()):
+        raise InputError(f"{file}: expected finite numbers in {', '.join(names)}, got others; record it again")
     return MotionTrack(
         times[kept] - times[kept[0]],
         tracked[kept].astype(bool),
         *(read[name][kept].astype(np.float64) for name in names),
     )
+
+
+def _arrays(file: Path, names: tuple[str, ...], count: int) -> dict[str, NDArray[Any]]:
+    """Arrays of `count` poses. Raises InputError for others."""
+    read = read_arrays(file, _LARGEST_SHORT, names)
+    for name in names:
+        expected = (count, *POSE[name].shape)
+        if read[name].shape != expected:
+            raise InputError(
+                f"{file}: expected {name} of shape {expected} beside {count} frames, got {read[name].shape}"
+            )
+    return read
 
 
 def advancing(times_s: Array, name: str) -> NDArray[np.int64]:

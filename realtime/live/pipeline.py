@@ -1,5 +1,7 @@
 """One frame through the stages every run shares: track, calibrate, animate."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self

@@ -6,6 +6,7 @@ import logging
 import socket
 
 from capture.phones.ifacialmocap import GREETING, PORT
+from capture.phones.port import udp_socket
 from realtime.outputs.ifacialmocap import IFacialMocapEncoder
 from realtime.outputs.moment import Moment
 
@@ -35,7 +36,7 @@ class GreetedTarget:
         """As `Target`."""
         try:
             if self._socket is None:
-                self._socket = self._bound()
+                self._socket = udp_socket(self._family, lambda made: made.bind(self._address))
             self._hear(self._socket)
             versions = set(self._receivers.values())
             packets = {version: self._encoders[version].packets(moment)[0] for version in versions}
@@ -45,16 +46,6 @@ class GreetedTarget:
             self.close()
             raise
         return bool(self._receivers)
-
-    def _bound(self) -> socket.socket:
-        made = socket.socket(self._family, socket.SOCK_DGRAM)
-        try:
-            made.setblocking(False)
-            made.bind(self._address)
-        except OSError:
-            made.close()
-            raise
-        return made
 
     def _hear(self, heard: socket.socket) -> None:
         for _ in range(_GREETINGS_A_FRAME):

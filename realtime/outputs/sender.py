@@ -84,15 +84,15 @@ class MotionSender:
             else:
                 moment = replace(last, timestamp_s=last.timestamp_s + now_s - sent_s)
             with self._times.section("send"):
-                self._serve(moment, now_s)
+                self._serve(moment)
         if last is not None:
             now_s = time.monotonic()
             at_rest = Moment(FaceMotion.at_rest(), last.timestamp_s + now_s - sent_s, tracked=False)
-            self._serve(at_rest, now_s, last=True)
+            self._serve(at_rest, last=True)
 
-    def _serve(self, moment: Moment, now_s: float, *, last: bool = False) -> None:
+    def _serve(self, moment: Moment, *, last: bool = False) -> None:
         for output in self._outputs:
-            if (said := output.offer(moment, now_s, last=last)) is not None:
+            if (said := output.offer(moment, time.monotonic(), last=last)) is not None:
                 log.warning("%s", said)
                 self._notices.append(said)
 

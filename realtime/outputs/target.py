@@ -4,6 +4,7 @@ import contextlib
 import socket
 from typing import Protocol
 
+from capture.phones.port import udp_socket
 from realtime.outputs.moment import Encoder, Moment
 
 
@@ -40,7 +41,7 @@ class UdpTarget:
         packets = self._encoder.packets(moment)
         try:
             if self._socket is None:
-                self._socket = self._connected()
+                self._socket = udp_socket(self._family, lambda made: made.connect(self._address))
             for packet in packets:
                 self._socket.send(packet)
         except ConnectionRefusedError:
@@ -49,16 +50,6 @@ class UdpTarget:
             self.close()
             raise
         return True
-
-    def _connected(self) -> socket.socket:
-        made = socket.socket(self._family, socket.SOCK_DGRAM)
-        try:
-            made.setblocking(False)
-            made.connect(self._address)
-        except OSError:
-            made.close()
-            raise
-        return made
 
     def close(self) -> None:
         """As `Target`."""

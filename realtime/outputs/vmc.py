@@ -15,12 +15,13 @@ from core.rigid_motion import quaternion, rotation_vector
 from realtime.outputs.moment import Moment
 from realtime.outputs.osc_template import BundleTemplate, Message
 from realtime.outputs.vrm_shapes import PRESET_NAMES, VRM0_NAMES, preset_weights
+from realtime.rig.naming import written
 
 Names = Literal["vrm0", "vrm1"]
 Shapes = Literal["all", "presets", "arkit"]
 
 PORT: Final = 39539
-PERFECT_SYNC_NAMES: Final = tuple(name[0].upper() + name[1:] for name in UNIT_NAMES)
+PERFECT_SYNC_NAMES: Final = tuple(written(name, "pascal") for name in UNIT_NAMES)
 _NECK_SHARE = 0.4  # of the head's turn; the head bone, its child, has the rest
 _BONES: Final = {
     "Neck": (0.0, 0.1, 0.0),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from calib.rigging.morphs import unit_of
-from core.expression_units import UNIT_NAMES
+from core.expression_units import UNIT_NAMES, with_side_letter
 
 Naming = Literal["arkit", "pascal", "suffix", "vrm"]
 """arkit: jawOpen, eyeBlinkLeft; pascal: JawOpen, EyeBlinkLeft; suffix: jawOpen, eyeBlink_L; vrm: the presets of VRM."""
@@ -75,8 +75,4 @@ def written(unit: str, naming: Naming) -> str:
     """An ARKit unit's name as a file has it."""
     if naming == "pascal":
         return unit[0].upper() + unit[1:]
-    if naming == "suffix" and unit not in ("mouthLeft", "mouthRight", "jawLeft", "jawRight"):
-        for side in ("Left", "Right"):
-            if unit.endswith(side):
-                return f"{unit.removesuffix(side)}_{side[0]}"
-    return unit
+    return with_side_letter(unit) if naming == "suffix" else unit
