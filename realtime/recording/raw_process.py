@@ -1,9 +1,9 @@
 """Encoding the camera's pictures in a process of its own, which runs only where nobody else wants to.
 
 In one process encoders would hold up the others at Python's lock, however low their priority. Frames go through a file
-in memory that both sides map; what is to be done and what was done goes through standard input and output, a JSON
-object per line. Run as `python -m realtime.recording.raw_process FILE FOLDER RAW`. The process ends with the one that
-started it.
+in memory without a name that both sides map; what is to be done and what was done goes through standard input and
+output, a JSON object per line. Run as `python -m realtime.recording.raw_process DESCRIPTOR FOLDER RAW WIDTH HEIGHT`, on
+POSIX systems. The process ends with the one that started it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SET_DEATH_SIGNAL = 1  # of prctl
 
 
 class RawProcess:
-    """As `raw_writer.RawWriter`, whose work another process does. Owned by one thread."""
+    """As `raw_writer.RawWriter`, whose work another process does. Owned by one thread. POSIX only."""
 
     def __init__(self, folder: Path, raw: RawName) -> None:
         self._folder, self._raw, self._with_depth = folder, raw, raw == "rgbd"
@@ -69,7 +69,8 @@ class RawProcess:
         self._file = _file_in_memory()
         self._file.truncate(SLOTS * self._slot_bytes)
         self._memory = mmap.mmap(self._file.fileno(), SLOTS * self._slot_bytes)
-        command = [sys.executable, "-m", "realtime.recording.raw_process", self._file.name]
+        shared = self._file.fileno()
+        command = [sys.executable, "-m", "realtime.recording.raw_process", str(shared)]
         try:
             self._process = subprocess.Popen(
                 [*command, str(self._folder), self._raw, str(width), str(height)],
@@ -77,6 +78,7 @@ class RawProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=_environment(),
+                pass_fds=[shared],
                 start_new_session=True,  # Ctrl-C at the terminal is for us; we tell it then
             )
         except OSError as error:
@@ -149,9 +151,10 @@ def _environment() -> dict[str, str]:
 
 
 def _file_in_memory() -> IO[bytes]:
-    """A file nobody else knows, which never comes to a disk where the system can do so."""
-    folder = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - made safely below
-    return tempfile.NamedTemporaryFile(dir=folder, prefix="vfa-")
+    """A file without a name, gone with its last process, which never comes to a disk where the system can do so."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("vfa raw pictures"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def main() -> None:
@@ -160,7 +163,7 @@ def main() -> None:
 
     _end_with_parent()
     _run_only_when_idle()
-    path, folder, raw, *size = sys.argv[1:]
+    shared, folder, raw, *size = sys.argv[1:]
     width, height = map(int, size)
     answers, jobs = os.fdopen(os.dup(1), "wb"), _jobs()
     os.dup2(2, 1)  # what libraries print is no answer
@@ -172,7 +175,7 @@ def main() -> None:
             answers.write(json.dumps({**told, "failure": failure}).encode() + b"\n")
             answers.flush()
 
-    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+    with mmap.mmap(int(shared), 0) as memory:
         while (job := jobs.get()) is not None:
             try:
                 if not failure:

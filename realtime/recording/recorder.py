@@ -1,6 +1,7 @@
 """A recording of a session beside a live picture, all its files in one folder."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from core.source import Sound
 from engine.motion.posed_frame import AnyPosed, PosedFrame
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.raw_process import RawProcess
+from realtime.recording.raw_writer import RawWriter
 from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, RecordingFolder
 from realtime.recording.session_writer import SessionWriter
 from realtime.session.folder_names import RawName
@@ -73,7 +75,9 @@ class Recorder:
             session.close,
             POSES_QUEUED,
         )
-        self._raw = None if raw == "off" else RawProcess(folder.path, raw)
+        self._raw: RawProcess | RawWriter | None = None
+        if raw != "off":
+            self._raw = (RawProcess if os.name == "posix" else RawWriter)(folder.path, raw)
         self._frames: DiskQueue[RgbdFrame] | None = None
         if self._raw is not None:
             self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED)
