@@ -26,7 +26,7 @@ from realtime.threads.disk_queue import DiskQueue
 
 POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one is noticed
 FRAMES_QUEUED = 6  # of the camera, with its depth: as large again
-PICTURES_QUEUED = 10  # a third of a second, which a killed process loses
+PICTURES_QUEUED = 8  # a quarter of a second, which a killed process loses
 
 FilmName = Literal["both", "avatar"]
 Picture = tuple[NDArray[np.uint8] | None, NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
@@ -80,10 +80,14 @@ class Recorder:
             self._raw = (RawProcess if os.name == "posix" else RawWriter)(folder.path, raw)
         self._frames: DiskQueue[RgbdFrame] | None = None
         if self._raw is not None:
-            self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED)
+            self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED, drops_oldest=True)
         self._unsealed: InputError | None = None
         self._pictures: DiskQueue[Picture] = DiskQueue(
-            "record-preview", lambda item: preview.append(*item), preview.close, PICTURES_QUEUED
+            "record-preview",
+            lambda item: preview.append(*item),
+            preview.close,
+            PICTURES_QUEUED,
+            drops_oldest=True,
         )
 
     @property

@@ -470,6 +470,25 @@ def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
     assert written == sorted(written)
 
 
+def test_a_queue_that_drops_the_oldest_keeps_what_is_new() -> None:
+    begun, go_on, written = threading.Event(), threading.Event(), list[int]()
+
+    def write(item: int) -> None:
+        begun.set()
+        go_on.wait(5)
+        written.append(item)
+
+    disk: DiskQueue[int] = DiskQueue("slow film", write, lambda: None, capacity=3, drops_oldest=True)
+    disk.put(0)
+    assert begun.wait(5)
+    for item in range(1, 8):
+        disk.put(item)
+    go_on.set()
+    assert disk.close()
+    assert written == [0, 5, 6, 7]
+    assert disk.lost == 4
+
+
 def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:
     ended = threading.Event()
 
