@@ -21,6 +21,8 @@ from realtime.config import MotionOptions
 
 log = logging.getLogger(__name__)
 
+_FOR_OURS = ("--backend", "--source-renderer", "--guard", "--code")
+
 
 def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     """The engine that was asked for; for "auto" the best one there is. Raises InputError if it cannot be had.
@@ -63,10 +65,13 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
 
     with suppress(NativeError):  # without a compiler NumPy does it
         flow_kernels()  # compiled here, in the time of preparing, and not with the first frame
-    network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
+    coded = options.flow.code != "encoder"
+    network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir, coded=coded)
+    if options.flow.code == "prior" and not network.coded:
+        raise InputError(f"--code prior: {checkpoint.name} has a motion code of its own; leave it out")
     if network.head_motion:
         return FlowEngine(avatar, network, options.flow, options.head_pose, NeckBend(avatar.rig.neck, avatar.rig.rest))
-    published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer", "--guard")]
+    published = [name for name in options.flow.given() if name not in _FOR_OURS]
     if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
     return CompactFlowEngine(avatar, network, options.head_pose, guard=options.flow.guard != "off")

@@ -5,6 +5,7 @@ network's own size.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from calib.close_up import CloseUp
 from calib.survey.face_finder import FaceFinder
 from calib.survey.placement import FACE_HEIGHT
-from capture.synthetic.studio.people import Person
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at, transform_points
 from core.closeable import Closeable
 from core.face_regions import FACE_OVAL
@@ -31,6 +31,18 @@ CLOSE_UP = CloseUp.of(PUBLISHED_INTRINSICS, T_CAMERA_WORLD)
 Points = NDArray[np.float64]
 
 
+class Actor(Protocol):
+    """A head that can be pictured and moved by 52 units; metres, x to picture-right, y up, z forward."""
+
+    def mesh(self) -> Mesh:
+        """At rest, with its looks."""
+        ...
+
+    def vertices(self, weights: Points) -> NDArray[np.floating]:
+        """[V, 3] of that mesh for unit weights [52], in the order of `core.expression_units.UNIT_NAMES`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class AvatarShot:
     """An avatar with an expression.
@@ -47,10 +59,10 @@ class AvatarShot:
 
 
 class AvatarStage(Closeable):
-    """One person as an avatar. A context manager that owns an OpenGL context.
+    """One head as an avatar. A context manager that owns an OpenGL context.
 
     Args:
-        person: cut as avatars are (`bust`).
+        person: who; people of `capture.synthetic` cut as avatars are (`bust`).
         finder: finds the face, so that it is framed as preparation frames it.
         rng: how it stands: preparation is not exact, and neither are avatars' proportions.
         size: of the network's pictures; divides 256.
@@ -61,9 +73,9 @@ class AvatarStage(Closeable):
     Raises ValueError where no face is found.
     """
 
-    def __init__(self, person: Person, finder: FaceFinder, rng: np.random.Generator, size: int) -> None:
+    def __init__(self, person: Actor, finder: FaceFinder, rng: np.random.Generator, size: int) -> None:
         self._person, self._size = person, size
-        mesh: Mesh = person.mesh()
+        mesh = person.mesh()
         self._faces = mesh.faces
         self._camera = RgbdCamera(mesh)
         try:
@@ -78,7 +90,7 @@ class AvatarStage(Closeable):
 
     def shoot(self, weights: Points) -> AvatarShot:
         """The avatar with 52 unit weights."""
-        moved = transform_points(self._T, self._person.vertices(weights))
+        moved = transform_points(self._T, self._person.vertices(weights).astype(np.float64))
         picture = self._take(moved)
         way, known = self._way_back(picture)
         rgbd = averaged(CLOSE_UP.network_input(picture.rgb, picture.depth), self._size)
