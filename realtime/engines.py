@@ -14,6 +14,7 @@ from calib.rigging.morphs import MorphUnits
 from core.camera import transform_points
 from core.errors import InputError
 from engine.flow.ours.shipped import COMPACT_FILE
+from engine.flow.ours.tuned import tuned_file
 from engine.flow.published.flow_options import SourceOptions
 from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import MotionEngine
@@ -36,9 +37,11 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
             f"{avatar.name}: moved by the shapes in its file, which only the expression engine does; leave out "
             "--engine or --checkpoint"
         )
-    checkpoint = options.checkpoint or (COMPACT_FILE if options.engine == "flow" else None)
+    checkpoint, why = options.checkpoint, "because a checkpoint is given"
+    if checkpoint is None and options.engine == "flow":
+        checkpoint, why = _compact_network(options, avatar)
     if checkpoint is not None:
-        log.info("engine: flow, %s", "because a checkpoint is given" if options.checkpoint else "its compact network")
+        log.info("engine: flow, %s", why)
         return _flow_engine(options, checkpoint, with_source(avatar, options.flow))
     by_hand = options.engine == "auto" and avatar.by_hand and avatar.file_mesh.morphs is None
     if by_hand:
@@ -53,6 +56,15 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
         log.info("engine: expression, the most faithful one without a checkpoint")
     units = None if avatar.file_mesh.morphs is None else MorphUnits(avatar)
     return ExpressionEngine(avatar, head_pose=options.head_pose, units=units)
+
+
+def _compact_network(options: MotionOptions, avatar: Avatar) -> tuple[Path, str]:
+    """This project's network for an avatar, and which it is."""
+    if options.flow.cache_dir is not None:
+        own = tuned_file(avatar, options.flow.cache_dir)
+        if own.is_file():
+            return own, "its compact network, tuned to this head"
+    return COMPACT_FILE, "its compact network"
 
 
 def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:

@@ -21,7 +21,7 @@ from calib.survey.face_finder import FaceFinder
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from core.mesh import Material, Mesh
-from engine.training.flow.avatar_shots import AvatarStage
+from engine.training.flow.avatar_shots import AvatarStage, as_prepared
 from engine.training.flow.make_pairs import acted, shoot_all
 from engine.training.flow.pairs import PairFolder
 from tools.artist_rigs import ArtistRig, load_rig, rigs_folder
@@ -93,7 +93,7 @@ def make_avatar(folder: Path, number: int, name: str, frames: int, finder: FaceF
     has = np.array([unit in actor.rig.units for unit in UNIT_NAMES])
     weights = acted(number, "train", frames) * has
     try:
-        with AvatarStage(actor, finder, rng, _SIZE) as stage:
+        with AvatarStage(actor, as_prepared(finder, rng), _SIZE) as stage:
             arrays = shoot_all(stage, weights)
     except ValueError:
         return False

@@ -18,6 +18,7 @@ from calib.close_up import CloseUp
 from core.face_motion import gaze_of
 from core.frame import FaceObservation
 from engine.expression.seen_units import BLINKS
+from engine.flow.edge_limit import EdgeLimit
 from engine.flow.flow_guard import FlowGuard, GuardedMotion, controller_units
 from engine.flow.flow_network import FlowNetwork
 from engine.flow.ours.flow_following import FlowFollower, MotionPicture, flesh_side
@@ -65,7 +66,8 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
         self._units: NDArray[np.float64] | None = None  # that the driver was last seen to do
         self._follower: FlowFollower | None = None
         self._guarded = guard
-        self._guard: FlowGuard | None = None  # made with the follower
+        self._guard: FlowGuard | None = None  # made with the follower, as is what comes after it
+        self._edges: EdgeLimit | None = None
         self._trusted = np.zeros(avatar.rig.controllers.rest.shape)  # the last motion that was
         self._belief, self._believed_s = 1.0, 0.0
         super().__init__(
@@ -84,6 +86,7 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
                 controllers = self._avatar.rig.controllers
                 units, told = controller_units(self._avatar.rig.basis), self._follower.followed
                 self._guard = FlowGuard(controllers.rest, units, flesh_side(controllers), told)
+                self._edges = EdgeLimit(self._avatar.rig, self._avatar.display_mesh.faces, self._retargeter)
         self._belief, self._believed_s, self._trouble = 1.0, neutral.timestamp_s, ""
         self._trusted = np.zeros_like(self._trusted)
         return code
@@ -113,7 +116,10 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
         return self._belief * self._trusted
 
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
-        return self._followed(shown.face.copy(), shown)
+        vertices = self._followed(shown.face.copy(), shown)
+        if self._edges is not None:
+            self._edges.apply(vertices)
+        return vertices
 
     def _gaze(self, motion: DriverMotion, face: NDArray[np.float64]) -> NDArray[np.float64]:
         return super()._gaze(motion, face) if self._units is None else gaze_of(self._units)

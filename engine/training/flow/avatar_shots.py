@@ -4,6 +4,7 @@ Everything is in the close-up of the published avatar camera (`calib.close_up`),
 network's own size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +44,20 @@ class Actor(Protocol):
         ...
 
 
+Place = Callable[[RgbdCamera, Mesh], Points]
+"""Of a head before the camera: [4, 4] avatar world from its own frame. Raises ValueError where no face is found."""
+
+
+def as_prepared(finder: FaceFinder, rng: np.random.Generator) -> Place:
+    """Framed as preparation frames a face; `rng`: preparation is not exact, and neither are avatars' proportions."""
+    return lambda camera, mesh: _placed(camera, mesh, finder, rng)
+
+
+def already_placed(_camera: RgbdCamera, _mesh: Mesh) -> Points:
+    """Prepared avatars stand where they should."""
+    return np.eye(4)
+
+
 @dataclass(frozen=True, eq=False)
 class AvatarShot:
     """An avatar with an expression.
@@ -63,8 +78,7 @@ class AvatarStage(Closeable):
 
     Args:
         person: who; people of `capture.synthetic` cut as avatars are (`bust`).
-        finder: finds the face, so that it is framed as preparation frames it.
-        rng: how it stands: preparation is not exact, and neither are avatars' proportions.
+        place: where it stands, see `as_prepared` and `already_placed`.
         size: of the network's pictures; divides 256.
 
     Attributes:
@@ -73,13 +87,13 @@ class AvatarStage(Closeable):
     Raises ValueError where no face is found.
     """
 
-    def __init__(self, person: Actor, finder: FaceFinder, rng: np.random.Generator, size: int) -> None:
+    def __init__(self, person: Actor, place: Place, size: int) -> None:
         self._person, self._size = person, size
         mesh = person.mesh()
         self._faces = mesh.faces
         self._camera = RgbdCamera(mesh)
         try:
-            self._T = _placed(self._camera, mesh, finder, rng)
+            self._T = place(self._camera, mesh)
             self._neutral = transform_points(self._T, mesh.vertices.astype(np.float64))
             self._picture = self._take(self._neutral)
             whole = self._take(self._neutral, PUBLISHED_INTRINSICS)

@@ -24,7 +24,7 @@ from capture.synthetic.studio.clip_studio import ClipStudio
 from capture.synthetic.studio.people import random_person
 from core.frame import FaceObservation
 from engine.training.expression.expression_dataset import StillTracker, describing_units, make_plan
-from engine.training.flow.avatar_shots import AvatarStage, averaged
+from engine.training.flow.avatar_shots import AvatarStage, as_prepared, averaged
 from engine.training.flow.pairs import PairFolder, to_bytes, to_words
 
 _SIZE = 128
@@ -129,7 +129,7 @@ def shoot_avatar(
     rng = np.random.default_rng([number, 11])
     person = random_person(AVATARS_FROM + number, split, float(rng.choice([1.0, 1.6])), bust=True, artists=artists)
     try:
-        with AvatarStage(person, finder, rng, _SIZE) as stage:
+        with AvatarStage(person, as_prepared(finder, rng), _SIZE) as stage:
             return shoot_all(stage, weights)
     except ValueError:
         return None
