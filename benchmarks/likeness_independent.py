@@ -14,7 +14,8 @@ Rows:
 - our estimate, own rig: the engine's estimated weights on the avatar's own units (the estimate alone);
 - ours, bare mesh: what a user gets;
 - true units, bare mesh: the performer's weights through the engine's transfer (the transfer alone);
-- flow …, bare mesh: the flow engine instead (`--engine flow`), for either source of its motion code.
+- flow …, bare mesh: the flow engine instead (`--engine flow`), for either source of its motion code; its row of true
+  units is the generator alone, without estimate or video.
 
 Figures: explained motion as in `likeness_metrics`, mean over the frames of what is held, of vertices that truly move;
 by region: pooled over an expression's frames where the region truly moves by 1 mm RMS; amplitude: regression slope of
@@ -44,6 +45,7 @@ from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, fil
 from core.errors import InputError
 from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
+from engine.flow.ours.compact_flow_engine import CompactFlowEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from tools.artist_rigs import load_rig
@@ -106,7 +108,7 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
                 continue
             basis = head.rig.basis
             with settings.template(basis):
-                results += _transfer(head, "avatar" if settings.all_artists else "neither")
+                results += _transfer(head, "avatar" if settings.all_artists else "neither", settings.flows)
                 for driver in drivers:
                     if driver.basis != basis:
                         results += _pair(head, driver, settings.known(driver.basis, basis), settings.flows)
@@ -123,13 +125,21 @@ def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
         yield driver
 
 
-def _transfer(head: RigHead, known: str) -> Iterator[dict[str, Any]]:
-    """True weights through the engine's units: no video, no time."""
-    engine = ExpressionEngine(head.avatar, "fixed")
+def _transfer(head: RigHead, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
+    """True weights through the engine's units, and through flow networks that take units as their code: no video, no
+    time."""
+    engines: dict[str, ExpressionEngine | CompactFlowEngine] = {TRUE: ExpressionEngine(head.avatar, "fixed")}
+    for label, options in flows.items():
+        if options.flow.code == "prior":
+            engine = make_engine(options, head.avatar)
+            assert isinstance(engine, CompactFlowEngine)
+            engines[f"{label}: {TRUE}"] = engine
     for name in playable(head.rig.units):
         weights = weight_row(EXPRESSIONS[name])
-        predicted = head.moved_m(posed(engine, weights))
-        yield _labels(head, "", TRUE, name, known) | judged(head.truth_m(weights)[None], predicted[None], head.regions)
+        true = head.truth_m(weights)[None]
+        for row, engine in engines.items():
+            predicted = head.moved_m(engine.posed(weights, np.zeros((2, 2))))[None]
+            yield _labels(head, "", row, name, known) | judged(true, predicted, head.regions)
 
 
 def _pair(head: RigHead, driver: RigDriver, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
@@ -170,12 +180,6 @@ def _played(head: RigHead, driver: RigDriver, options: MotionOptions, kept: set[
     engine.calibrate(driver.observations[NEUTRAL_FRAME])
     poses = ((number, engine.animate(each)) for number, each in enumerate(driver.observations))
     return {number: head.moved_m(pose.vertices) for number, pose in poses if number in kept}
-
-
-def posed(engine: ExpressionEngine, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """[R, 3] the avatar for weights [52] of UNIT_NAMES, avatar units."""
-    order = [UNIT_NAMES.index(unit) for unit in engine.unit_names]
-    return engine.posed(weights[order], np.zeros((2, 2)))
 
 
 def _strongest(estimated: list[NDArray[np.float64]], frames: NDArray[np.int64]) -> list[str]:

@@ -201,7 +201,9 @@ def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(monkeypatch:
 
     monkeypatch.setattr("engine.flow.flow_network.open_network", note)
     avatar = SimpleNamespace(file_mesh=SimpleNamespace(morphs=None))
-    for options in (MotionOptions(engine="flow"), MotionOptions(engine="flow", checkpoint=Path("other.pt"))):
+    nowhere = FlowOptions(cache_dir=None)  # where a network tuned to the head could be
+    for given in (None, Path("other.pt")):
+        options = MotionOptions(engine="flow", checkpoint=given, flow=nowhere)
         with pytest.raises(InputError, match="that is enough"):
             make_engine(options, avatar)  # type: ignore[arg-type]
     assert taken == [COMPACT_FILE, Path("other.pt")]

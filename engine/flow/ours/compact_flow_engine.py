@@ -9,6 +9,7 @@ gaze, and whether lids are shut are the tracker's; all else in the face is what 
 """
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,25 +81,48 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
 
     def _remember(self, neutral: FaceObservation) -> MotionCode:
         code = self._code.relative_to(neutral)
-        if self._follower is None:  # a neutral face shows the source's own code, whoever's it is
-            self._follower = self._following(self._picture(code.at_rest))
-            if self._guarded:
-                controllers = self._avatar.rig.controllers
-                units, told = controller_units(self._avatar.rig.basis), self._follower.followed
-                self._guard = FlowGuard(controllers.rest, units, flesh_side(controllers), told)
-                self._edges = EdgeLimit(self._avatar.rig, self._avatar.display_mesh.faces, self._retargeter)
+        if self._follower is None:
+            self._follow_from(code.at_rest)
         self._belief, self._believed_s, self._trouble = 1.0, neutral.timestamp_s, ""
         self._trusted = np.zeros_like(self._trusted)
         return code
 
+    def posed(self, weights: NDArray[np.float64], gaze: NDArray[np.float64]) -> NDArray[np.float32]:
+        """[R, 3] the head as it looks with these unit weights [52] and this gaze [2, 2] (yaw and pitch of each eye in
+        radians): nobody drives, nothing is smoothed or eased. Raises ValueError unless the network is a coded one."""
+        if not isinstance(self._code, SeenByPrior):
+            raise ValueError("expected a coded network, got one that has to see the driver")
+        if self._follower is None:
+            self._follow_from(self._code.at_rest)
+        moved, _ = self._moved(self._code.frame(weights))
+        lids = np.stack([-np.clip(weights[BLINKS], *_SHUT_RANGE), np.zeros(2)], axis=1)
+        return self._vertices(replace(self._easing.rest, face=moved, lids=lids, gaze=gaze))
+
+    def _follow_from(self, at_rest: CodedFrame) -> None:
+        """A neutral face shows the source's own code, whoever's it is."""
+        self._follower = self._following(self._picture(at_rest))
+        if self._guarded:
+            controllers = self._avatar.rig.controllers
+            units, told = controller_units(self._avatar.rig.basis), self._follower.followed
+            self._guard = FlowGuard(controllers.rest, units, flesh_side(controllers), told)
+            self._edges = EdgeLimit(self._avatar.rig, self._avatar.display_mesh.faces, self._retargeter)
+
+    def _moved(self, coded: CodedFrame) -> tuple[NDArray[np.float64], GuardedMotion | None]:
+        """[K, 3] what the network says of all controllers, guarded where that is asked for."""
+        assert self._follower is not None
+        moved, known = self._follower.displacement(self._picture(coded))
+        if self._guard is None:
+            return moved, None
+        guarded = self._guard(moved, known & self._follower.steady)
+        return guarded.moved, guarded
+
     def _seen(
         self, observation: FaceObservation, motion: DriverMotion, driver: Driver[MotionCode]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        assert self._follower is not None
         coded = driver.own(observation, motion)
-        moved, known = self._follower.displacement(self._picture(coded))
-        if self._guard is not None:
-            moved = self._believed(self._guard(moved, known & self._follower.steady), observation.timestamp_s)
+        moved, guarded = self._moved(coded)
+        if guarded is not None:
+            moved = self._believed(guarded, observation.timestamp_s)
         self._units = coded.units
         closed = 1 - motion.lids[:, 0] if self._units is None else self._units[BLINKS]
         shut = np.clip(closed, *_SHUT_RANGE)

@@ -19,6 +19,8 @@ from engine.motion.driver_face import DriverMotion
 
 _PLAYED = (-0.1, 1.2)  # units as the network's training had them, and a little more
 
+Units = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class CodedFrame:
@@ -80,18 +82,25 @@ class SeenByPrior:
 
     def __init__(self, source_alpha: NDArray[np.float32]) -> None:
         self._seen = SeenUnits()
-        self._at_rest = CodedFrame(np.zeros((1, 4, 1, 1), np.float32), np.zeros_like(source_alpha))
+        self.at_rest = CodedFrame(np.zeros((1, 4, 1, 1), np.float32), np.zeros_like(source_alpha))
 
     def relative_to(self, neutral: FaceObservation) -> MotionCode:
-        return _OfPrior(self._seen, ExpressionNeutral.of(neutral), self._at_rest)
+        return _OfPrior(self, ExpressionNeutral.of(neutral))
 
+    def units(self, observation: FaceObservation, neutral: ExpressionNeutral, motion: DriverMotion) -> Units:
+        """[52] weights of a tracked frame."""
+        return self._seen(observation, neutral, motion)
 
-class _OfPrior:
-    def __init__(self, seen: SeenUnits, neutral: ExpressionNeutral, at_rest: CodedFrame) -> None:
-        self._seen, self._neutral, self.at_rest = seen, neutral, at_rest
-
-    def __call__(self, observation: FaceObservation, motion: DriverMotion) -> CodedFrame:
-        units = self._seen(observation, self._neutral, motion)
+    def frame(self, units: Units) -> CodedFrame:
+        """Of unit weights [52]."""
         played = np.clip(units, *_PLAYED)
         played[BLINKS] = 0.0
         return CodedFrame(self.at_rest.driving, played[None].astype(np.float32), units)
+
+
+class _OfPrior:
+    def __init__(self, prior: SeenByPrior, neutral: ExpressionNeutral) -> None:
+        self._prior, self._neutral, self.at_rest = prior, neutral, prior.at_rest
+
+    def __call__(self, observation: FaceObservation, motion: DriverMotion) -> CodedFrame:
+        return self._prior.frame(self._prior.units(observation, self._neutral, motion))
