@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import av
 import av.error
-import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -84,8 +83,7 @@ class FilmFile:
         assert self._stream is not None
         missing = self._stream.height - pixels.shape[0], self._stream.width - pixels.shape[1]
         if any(missing):
-            padded = cv2.copyMakeBorder(pixels, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-            pixels = np.asarray(padded, np.uint8)
+            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), *[(0, 0)] * (pixels.ndim - 2)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._coding.given)
         frame.pts, frame.time_base = pts, TIME_BASE
         try:
