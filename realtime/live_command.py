@@ -106,7 +106,9 @@ def live(options: LiveOptions) -> None:
         return avatar
 
     with ExitStack() as resources:
-        record = RecordingFolder.claim(kept.record, overwrite=kept.overwrite) if kept.record else None
+        record = None
+        if kept.record is not None:
+            record = RecordingFolder.claim(kept.record, overwrite=kept.overwrite, driving=options.driving)
         if record is not None:
             resources.enter_context(record)
         resources.enter_context(stopped_by_signals(stop))

@@ -101,7 +101,7 @@ def animated(
     looked_at = Excerpt(options.offset, options.length)
     first, count = (options.offset, options.length) if target is None else (target, 1)
     lead = min(first, LEAD_FRAMES)
-    with RecordingFolder.claim(options.out, overwrite=options.overwrite) as folder:
+    with RecordingFolder.claim(options.out, overwrite=options.overwrite, driving=options.driving) as folder:
         out = folder.path
         avatar = avatar_for(options)
         engine = make_engine(options, avatar)
