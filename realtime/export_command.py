@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Format = Literal["glb", "usd", "usd-points", "csv", "live-link-csv", "bvh", "pc2", "mdd", "png", "mp4", "webm", "mov"]
-Shapes = Literal["auto", "units", "fewest"]
+Shapes = Literal["auto", "units", "corrected", "fewest"]
 Tell = Callable[[str, int, int | None], None]
 
 _BY_ENDING: Final[dict[str, Format]] = {
@@ -42,6 +42,7 @@ _ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
 }  # fmt: skip
 _WITHOUT_HEAD: Final = ("csv", "live-link-csv", "bvh")
 _AS_RECORDED_MM = 2.0
+_WORTH_CORRECTING_MM = 1.0
 _LOOKED_AT = 12
 _RIGHT_EYE, _LEFT_EYE = 468, 473  # middle of each iris
 
@@ -63,8 +64,9 @@ class TakeOptions(AvatarOptions):
     avatar alone. By the ending of --out when not given."""
 
     shapes: Shapes = "auto"
-    """Of glb and usd. units: ARKit's 52, which any program can play on; fewest: as few as repeat what was recorded
-    within 0.1 mm; auto takes units where they show what was recorded."""
+    """Of glb and usd. units: ARKit's 52, which any program can play on; corrected: the same, and as few more as bring
+    every vertex within 0.5 mm of live; fewest: as few as repeat what was recorded within 0.1 mm; auto takes units where
+    they show what was recorded."""
 
     fps: float | None = None
     """Frames a second, where a format has a steady rate; that of the recording when not given."""
@@ -220,29 +222,37 @@ def _shaped(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, te
     else:
         _save_glb(options.out, path, avatar, shaped, take.name)
     count, frames = len(shaped.animation.names), len(shaped.animation.times_s)
-    kind = "ARKit's units" if shaped.kind == "units" else "the fewest shapes"
-    return (
-        f"{frames} frames, {count} shapes ({kind}), at the worst vertex {shaped.mean_error_mm:.2f} mm from what live "
-        f"shows, {shaped.error_mm:.2f} mm in the worst frame"
+    kinds = {"units": "ARKit's units", "corrected": "ARKit's units and corrections", "fewest": "the fewest shapes"}
+    return f"{frames} frames, {count} shapes ({kinds[shaped.kind]}), {_told_error(shaped)}"
+
+
+def _told_error(shaped: "ShapedTake") -> str:
+    worst = shaped.worst_mm
+    if shaped.kind != "units":
+        return f"no vertex of any frame more than {worst.max():.2f} mm from what live shows"
+    near, far = float(worst.mean()), float(np.percentile(worst, 99))
+    told = (
+        f"the farthest vertex of a frame {near:.2f} mm from what live shows on average, {far:.2f} mm in 99 of 100 "
+        f"frames, {worst.max():.2f} mm in the worst"
     )
+    return told + " (--shapes corrected: 0.5 mm at most)" * (float(worst.max()) > _WORTH_CORRECTING_MM)
 
 
 def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell) -> "ShapedTake":
     from realtime.export.posed import PosedAvatar, check_shows, shows
-    from realtime.export.shaped import fewest, in_units
+    from realtime.export.shaped import CORRECTION_MM, fewest, in_units
 
-    own_shapes, what = avatar.file_mesh.morphs is not None, f"{options.chosen} --shapes units"
+    correction_mm = CORRECTION_MM if options.shapes == "corrected" else None
     if take.recorded is None:  # edited: there are no vertices to hold it against
         changed = PosedAvatar(avatar, _motion(take, options.chosen))
-        if options.shapes == "fewest" or own_shapes:
+        if options.shapes == "fewest":
             return fewest(changed, None, avatar, take.times_s, None, tell)
-        return in_units(changed, tell)
-    if options.shapes == "units":
-        if own_shapes:
-            raise InputError(f"--avatar {avatar.name}: has shapes of its own; leave out --shapes units")
-        return in_units(PosedAvatar(avatar, _motion(take, what)), tell)
+        return in_units(changed, tell, correction_mm=correction_mm)
+    if options.shapes in ("units", "corrected"):
+        motion = _motion(take, f"{options.chosen} --shapes {options.shapes}")
+        return in_units(PosedAvatar(avatar, motion), tell, correction_mm=correction_mm)
     recorded = take.recorded
-    posed = None if take.motion is None or own_shapes else PosedAvatar(avatar, take.motion)
+    posed = None if take.motion is None else PosedAvatar(avatar, take.motion)
     if posed is not None and options.shapes == "auto" and not shows(avatar, recorded):
         return in_units(posed, tell)  # another head than the one that was shown: units carry over
     check_shows(avatar, recorded)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from calib.avatar import Avatar
@@ -169,6 +171,79 @@ def test_an_animated_head_in_gltf(recorded: Path, tmp_path: Path, shapes: str) -
         row * glb.array(target["POSITION"]) for row, target in zip(weights[-1], primitive["targets"], strict=True)
     )
     assert 0.001 < np.abs(moved).max() / np.ptp(positions, axis=0).max() < 0.2
+
+
+def beyond(number: int) -> FaceMotion:
+    """As `motion`, with a jaw that goes below 0 and a smile that goes above 1."""
+    share = number / (FRAMES - 1)
+    weights = np.zeros(52)
+    weights[[JAW, SMILE, LEFT]] = 0.4 * np.cos(np.pi * share), 1.3 * share, -0.2 * share
+    return FaceMotion(weights, np.zeros((2, 2)), np.eye(4))
+
+
+def beyond_take(lowpoly: Avatar, folder: Path) -> Path:
+    writer = AnimationWriter(folder / "animation.npz", len(lowpoly.file_mesh.vertices))
+    engine = ExpressionEngine(lowpoly)
+    for before in (-9.0, -5.0):
+        engine.follow(beyond(0), before, 0)
+    for number in range(FRAMES):
+        pose = engine.follow(beyond(number), number / FPS, number)
+        T = lowpoly.motion_to_file(pose.T_world_head)
+        writer.append(lowpoly.to_file(pose.vertices), T, pose.timestamp_s, True, pose.motion)
+    writer.close()
+    return folder
+
+
+def test_weights_that_players_clip_are_shapes_of_their_own(lowpoly: Avatar, tmp_path: Path) -> None:
+    """Blender, Unity and viewers take weights below 0 for 0 and above 1 for 1: what they then show is measured here,
+    against the engine."""
+    take = beyond_take(lowpoly, tmp_path)
+    shown = np.load(take / "animation.npz")["vertices"]
+    size = np.ptp(shown[0], axis=0).max()
+    off = {}
+    for shapes in ("units", "corrected"):
+        glb = Glb(exported(take, tmp_path / f"{shapes}.glb", shapes=shapes))
+        (animation,) = glb.json["animations"]
+        played = []
+        for each in animation["channels"]:
+            if each["target"]["path"] != "weights":
+                continue
+            mesh = glb.json["meshes"][glb.json["nodes"][each["target"]["node"]]["mesh"]]
+            names = mesh["extras"]["targetNames"]
+            weights = glb.array(animation["samplers"][each["sampler"]]["output"]).reshape(FRAMES, len(names))
+            assert weights.min() >= 0
+            assert weights.max() <= 1
+            assert {"jawOpenNegative", "mouthSmileLeftOver", "mouthLeftNegative"} <= set(names)
+            (primitive,) = mesh["primitives"]
+            moved = np.stack([glb.array(target["POSITION"]) for target in primitive["targets"]])
+            rest = glb.array(primitive["attributes"]["POSITION"])
+            played.append(rest + np.einsum("tm,mvi->tvi", weights, moved))
+        every = np.concatenate(played, axis=1)
+        nearest = [cKDTree(there).query(points)[0].max() for there, points in zip(every, shown, strict=True)]
+        off[shapes] = max(nearest) / size
+    assert off["corrected"] < 0.004
+    assert off["corrected"] < off["units"]
+
+
+def test_the_command_says_how_far_units_are_off(
+    recorded: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exported(recorded, tmp_path / "u.glb", shapes="units")
+    told = " ".join(capfd.readouterr().err.split())
+    near, far, worst = (
+        float(found)
+        for found in re.search(
+            r"([\d.]+) mm from what live shows on average, ([\d.]+) mm in 99 of 100 frames, ([\d.]+) mm in the worst",
+            told,
+        ).groups()  # type: ignore[union-attr]
+    )
+    assert 0 < near < far <= worst
+    exported(recorded, tmp_path / "c.glb", shapes="corrected")
+    told = " ".join(capfd.readouterr().err.split())
+    assert float(re.search(r"no vertex of any frame more than ([\d.]+) mm", told).group(1)) <= 0.5  # type: ignore[union-attr]
+    exported(recorded, tmp_path / "f.glb", shapes="fewest")
+    told = " ".join(capfd.readouterr().err.split())
+    assert float(re.search(r"no vertex of any frame more than ([\d.]+) mm", told).group(1)) <= 0.1  # type: ignore[union-attr]
 
 
 def test_pictures_and_films_without_a_background(recorded: Path, tmp_path: Path) -> None:
