@@ -1,7 +1,7 @@
 """`vfa export`: what a recording holds, as a file that other programs open."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from calib.avatar import Avatar
     from core.face_motion import MotionTrack
     from realtime.export.posed import PosedAvatar
+    from realtime.export.sampling import Frame
     from realtime.export.shaped import ShapedTake
     from realtime.export.take import RecordedVertices, Take
 
@@ -147,7 +148,7 @@ def _motion(take: "Take", what: str) -> "MotionTrack":
     if take.motion is None:
         raise InputError(
             f"{take.path}: holds no units (it was recorded by an earlier version), which --format {what} needs; drive "
-            "the head anew with  vfa animate"
+            "the head with it anew: vfa animate --driving CLIP --avatar HEAD --out FOLDER"
         )
     return take.motion
 
@@ -188,28 +189,30 @@ def _point_cache(options: TakeOptions, take: "Take", fps: float) -> str:
     from realtime.export.sampling import resampled_frames, steady
     from render.mesh.export.point_caches import save_mdd, save_pc2
 
-    recorded = _recorded(take)
+    moving, count = _vertices(options, take)
     times = steady(take.times_s, fps)
     frames = (
         (vertices @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
-        for vertices, T in resampled_frames(recorded, take.times_s, times)
+        for vertices, T in resampled_frames(moving, take.times_s, times)
     )
     with writing_to(options.out):
         options.out.parent.mkdir(parents=True, exist_ok=True)
         if options.chosen == "pc2":
-            save_pc2(options.out, frames, len(times), recorded.vertex_count)
+            save_pc2(options.out, frames, len(times), count)
         else:
-            save_mdd(options.out, frames, times - times[0], recorded.vertex_count)
-    return f"{len(times)} frames at {fps:g} a second of {recorded.vertex_count} points, in the order of the head's file"
+            save_mdd(options.out, frames, times - times[0], count)
+    return f"{len(times)} frames at {fps:g} a second of {count} points, in the order of the head's file"
 
 
-def _recorded(take: "Take") -> "RecordedVertices":
-    if take.recorded is None:
-        raise InputError(
-            f"{take.path}: its edits are of units, points cannot be exported with them; export .glb or .usd, or undo "
-            f"them:  vfa session edit {take.path} clear"
-        )
-    return take.recorded
+def _vertices(options: TakeOptions, take: "Take") -> "tuple[Iterable[Frame], int]":
+    """Every frame's vertices of the head's file and its motion, and how many vertices; of an edited take those that the
+    head of --avatar has in the edited motion."""
+    if take.recorded is not None:
+        return take.recorded, take.recorded.vertex_count
+    from realtime.export.posed import PosedAvatar
+
+    avatar = prepared_avatar(options)
+    return PosedAvatar(avatar, _motion(take, options.chosen)), len(avatar.file_mesh.vertices)
 
 
 def _shaped(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, tell: Tell) -> str:
@@ -303,11 +306,12 @@ def _points(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float) ->
     from realtime.export.shaped import file_as_it_is
     from render.mesh.export.usd_points import save_usd_points
 
-    recorded = _recorded(take)
-    check_shows(avatar, recorded)
+    if take.recorded is not None:
+        check_shows(avatar, take.recorded)
+    moving, count = _vertices(options, take)
     name = avatar_path(options).stem
-    save_usd_points(file_as_it_is(avatar), options.out, name, recorded, take.times_s, fps)
-    return f"{len(take.times_s)} frames of {recorded.vertex_count} points"
+    save_usd_points(file_as_it_is(avatar), options.out, name, moving, take.times_s, fps)
+    return f"{len(take.times_s)} frames of {count} points"
 
 
 def _pictures(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, tell: Tell) -> str:

@@ -1,8 +1,11 @@
 """A recording of a made-up performance, exported and opened again by readers that share no code with the writers."""
 
 import csv
+import errno
 import json
+import os
 import re
+import shutil
 import struct
 from pathlib import Path
 
@@ -171,6 +174,89 @@ def test_an_animated_head_in_gltf(recorded: Path, tmp_path: Path, shapes: str) -
         row * glb.array(target["POSITION"]) for row, target in zip(weights[-1], primitive["targets"], strict=True)
     )
     assert 0.001 < np.abs(moved).max() / np.ptp(positions, axis=0).max() < 0.2
+
+
+def test_points_of_an_edited_recording_follow_its_edits(recorded: Path, tmp_path: Path) -> None:
+    from realtime.editing.edit_list import write_edits
+    from realtime.editing.edits import Trim
+    from realtime.export.take import open_recorded
+
+    shutil.copy(recorded / "animation.npz", tmp_path / "animation.npz")
+    track = open_recorded(tmp_path).motion
+    assert track is not None
+    write_edits(tmp_path, [Trim(0.2, 0.5)], track)
+    pc2 = exported(tmp_path, tmp_path / "p.pc2").read_bytes()
+    count, frames = (struct.unpack_from("<12siiffi", pc2)[number] for number in (2, 5))
+    shown = vertices_of(recorded)
+    assert (count, frames) == (shown.shape[1], 10)
+    read = np.frombuffer(pc2, "<f4", offset=32).reshape(frames, count, 3)
+    np.testing.assert_allclose(read, shown[6:16], atol=2e-3 * np.ptp(shown[0]))
+    mdd = exported(tmp_path, tmp_path / "p.mdd").read_bytes()
+    assert struct.unpack_from(">ii", mdd) == (10, count)
+    pytest.importorskip("pxr", reason="needs usd-core: the extra usd")
+    from pxr import Usd, UsdGeom
+
+    stage = Usd.Stage.Open(str(exported(tmp_path, tmp_path / "p.usdc", format="usd-points")))
+    points = [UsdGeom.Mesh(prim).GetPointsAttr() for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+    assert {attribute.GetNumTimeSamples() for attribute in points} == {10}
+
+
+def test_a_cut_off_recording_says_what_to_do(recorded: Path, tmp_path: Path) -> None:
+    content = (recorded / "animation.npz").read_bytes()
+    (tmp_path / "animation.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"is cut off.*vfa session check"):
+        exported(tmp_path, tmp_path / "x.glb")
+
+
+@pytest.mark.parametrize("kind", ["png", "mp4", "webm", "mov"])
+def test_pictures_and_films_replace_nothing_unless_told(recorded: Path, tmp_path: Path, kind: str) -> None:
+    from realtime.view_options import ViewOptions
+
+    out = tmp_path / ("pngs" if kind == "png" else f"f.{kind}")
+    settings = {"format": kind, "view": ViewOptions(size=(64, 64)), "fps": 5.0}
+    if kind == "png":
+        out.mkdir()
+        (out / "000000.png").write_bytes(b"mine")
+    else:
+        out.write_bytes(b"mine")
+    kept = out / "000000.png" if kind == "png" else out
+    with pytest.raises(InputError, match="--overwrite"):
+        exported(recorded, out, **settings)
+    assert kept.read_bytes() == b"mine"
+    exported(recorded, out, overwrite=True, **settings)
+    assert len(kept.read_bytes()) > 100
+    assert [each.name for each in tmp_path.iterdir()] == [out.name], "nothing else is left behind"
+
+
+@pytest.mark.parametrize("kind", ["png", "mp4", "webm", "mov"])
+def test_a_full_disk_leaves_no_half_of_pictures_or_films(
+    recorded: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full after the third picture, as the operating system says it."""
+    from realtime.export import films
+    from realtime.view_options import ViewOptions
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if kind == "png":
+        write_bytes = Path.write_bytes
+
+        def written(path: Path, content: bytes) -> int:
+            if path.name == "000003.png":
+                raise full
+            return write_bytes(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", written)
+    else:
+
+        def encoded(path: Path, *_: object) -> int:
+            path.write_bytes(b"half a film")
+            raise full
+
+        monkeypatch.setattr(films, "_encode", encoded)
+    out = tmp_path / ("pngs" if kind == "png" else f"f.{kind}")
+    with pytest.raises(InputError, match="the disk is full"):
+        exported(recorded, out, format=kind, view=ViewOptions(size=(64, 64)))
+    assert not list(tmp_path.iterdir())
 
 
 def beyond(number: int) -> FaceMotion:

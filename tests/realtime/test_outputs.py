@@ -250,6 +250,8 @@ def test_angles_come_back() -> None:
         ("127.0.0.1:39539", "before ://"),
         ("vcm://127.0.0.1", "before ://"),
         ("vmc://", "expected a host"),
+        ("livelink:", "write livelink://127.0.0.1:11111"),
+        ("vmc:192.168.0.7:39539", "// is missing after vmc:, write vmc://192.168.0.7:39539"),
         ("vmc://127.0.0.1:0", "port 0"),
         ("vmc://127.0.0.1:99999", "cannot be read"),
         ("vmc://127.0.0.1?speed=3", "leave it out"),
