@@ -13,7 +13,7 @@ _COMMON: Final = ("mirror", "rate")
 _PORTS: Final = {"vmc": 39539, "livelink": 11111, "ifacialmocap": 49983, "osf": 11573, "ws": 8765}
 _OPTIONS: Final = {
     "vmc": ("names", "shapes"),
-    "livelink": ("subject", "angles"),
+    "livelink": ("subject", "angles", "pitch"),
     "ifacialmocap": ("version", "greeting"),
     "osf": (),
     "ws": ("origin",),
@@ -23,6 +23,7 @@ _CHOICES: Final = {
     "names": ("vrm0", "vrm1"),
     "shapes": ("all", "presets", "arkit"),
     "angles": ("radians", "half-turns"),
+    "pitch": ("down", "up"),
     "version": ("1", "2"),
     "greeting": ("0", "1"),
 }
