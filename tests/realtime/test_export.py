@@ -24,6 +24,7 @@ from core.rigid_motion import rotation_matrix
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.export_command import TakeOptions, export
 from realtime.recording.animation_file import AnimationWriter
+from realtime.rig_command import RigOptions, rig
 
 FRAMES, FPS = 24, 30.0
 JAW, SMILE, LEFT = (UNIT_NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "mouthLeft"))
@@ -330,6 +331,27 @@ def test_the_command_says_how_far_units_are_off(
     exported(recorded, tmp_path / "f.glb", shapes="fewest")
     told = " ".join(capfd.readouterr().err.split())
     assert float(re.search(r"no vertex of any frame more than ([\d.]+) mm", told).group(1)) <= 0.1  # type: ignore[union-attr]
+
+
+def test_a_head_with_shapes_of_its_own_keeps_them_with_tracks(recorded: Path, tmp_path: Path) -> None:
+    rig(RigOptions(avatar="lowpoly", out=tmp_path / "own.glb"))
+    before = Glb(tmp_path / "own.glb")
+    out = tmp_path / "moving.glb"
+    export(TakeOptions(take=recorded, out=out, avatar=str(tmp_path / "own.glb"), shapes="units"))
+    after = Glb(out)
+    names = [mesh["extras"]["targetNames"] for mesh in after.json["meshes"]]
+    assert [each[:52] for each in names] == [mesh["extras"]["targetNames"] for mesh in before.json["meshes"]]
+    (animation,) = after.json["animations"]
+    weights = next(each for each in animation["channels"] if each["target"]["path"] == "weights")
+    track = after.array(animation["samplers"][weights["sampler"]]["output"]).reshape(FRAMES, -1)
+    assert track[-1, names[0].index("mouthSmileLeft")] == pytest.approx(0.8, abs=1e-5)
+    for own, kept in zip(before.json["meshes"], after.json["meshes"], strict=True):
+        smile = names[0].index("mouthSmileLeft")
+        was, now = (
+            glb.array(mesh["primitives"][0]["targets"][smile]["POSITION"])
+            for glb, mesh in ((before, own), (after, kept))
+        )
+        np.testing.assert_allclose(now, was, atol=1e-5)
 
 
 def test_pictures_and_films_without_a_background(recorded: Path, tmp_path: Path) -> None:
