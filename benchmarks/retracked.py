@@ -29,7 +29,7 @@ from core.frame import FaceObservation, RgbdFrame
 from core.source import frames_of
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
-from realtime.offline import find_neutral
+from realtime.offline.neutral import find_neutral
 from render.window.viewer import Viewer
 
 PICTURE = 512
@@ -85,7 +85,7 @@ def apertures(observations: list[FaceObservation]) -> Curves:
 def compare(clip: Path, observations: list[FaceObservation], avatar: Avatar, engine: EngineName) -> Comparison:
     """Drive the avatar with a tracked clip and track the pictures of it."""
     moved = make_engine(MotionOptions(engine=engine, head_pose="fixed"), avatar)
-    neutral = find_neutral(open_source(str(clip), realtime=False), FaceTracker, "auto", lambda *_: None)
+    neutral = find_neutral(lambda _: open_source(str(clip), realtime=False), FaceTracker, "auto", lambda *_: None)
     moved.calibrate(neutral)
     shown = []
     with (

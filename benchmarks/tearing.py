@@ -37,7 +37,7 @@ from engine.motion.retarget import Retargeter
 from realtime.api import open_source, prepare_avatar
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
-from realtime.offline import find_neutral
+from realtime.offline.neutral import find_neutral
 from render.window.viewer import Viewer
 
 TORN = 4.0
@@ -84,7 +84,7 @@ def stretched_by_units(avatar: Avatar, growth: EdgeGrowth) -> NDArray[np.bool_]:
 
 def tracked_clip(path: Path, every: int, most: int) -> TrackedClip:
     """Every so many frames of a clip, at most so many, with the frame that `vfa animate` would take as neutral."""
-    neutral = find_neutral(open_source(str(path), realtime=False), FaceTracker, "auto", lambda *_: None)
+    neutral = find_neutral(lambda _: open_source(str(path), realtime=False), FaceTracker, "auto", lambda *_: None)
     seen: list[FaceObservation] = []
     with FaceTracker() as tracker:
         for frame in frames_of(open_source(str(path), realtime=False)):

@@ -5,18 +5,24 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from capture.recordings.playback import Clip, RecordedSource
+from capture.recordings.playback import WHOLE, Clip, Excerpt, RecordedSource
 from core.errors import InputError
-from core.source import RgbdSource, SourceError
+from core.source import MotionSource, RgbdSource, SourceError
 
-DEVICES = "demo, webcam[:N], kinect[:serial], record3d[:udid], a video, .mkv, .r3d, or a folder of RGBD frames"
+DEVICES = (
+    "demo, webcam[:N], kinect[:serial], record3d[:udid], livelink:PORT, ifacialmocap:HOST, a video, .mkv, .r3d, or a "
+    "folder of RGBD frames"
+)
+_MOTION = ("livelink", "ifacialmocap")
 Layout = Literal["auto", "color", "depth-color"]
 """What a video shows: color in the whole picture, or depth in its left half and color in its right one; auto looks."""
 
 Rotate = Literal["0", "90", "180", "270", "auto"]
 """Degrees to turn pictures clockwise until they stand upright; auto finds out by the face."""
 
-_NAME = re.compile(r"(?P<kind>demo|webcam|kinect|record3d)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$")
+_NAME = re.compile(
+    r"(?P<kind>demo|webcam|kinect|record3d|livelink|ifacialmocap)(?::(?P<which>[^?]*))?(?:\?(?P<options>.*))?$"
+)
 
 _FASTEST_FPS = 240.0
 _DEVICE_FILE = re.compile(r"^/dev/video(\d+)$")
@@ -30,6 +36,7 @@ def open_source(
     face_model: Path | None = None,
     layout: Layout = "auto",
     rotate: Rotate = "0",
+    excerpt: Excerpt = WHOLE,
 ) -> RgbdSource:
     """The source `device` names, checked as far as that goes without waiting, and not opened yet.
 
@@ -45,10 +52,11 @@ def open_source(
         face_model: the face landmarker, for depth whose scale has to be told from the face.
         layout: of a video's pictures.
         rotate: degrees to turn the pictures clockwise until they stand upright; "auto" finds out by the face.
+        excerpt: the frames of a recording that are played; devices know nothing of it.
 
     Raises InputError (SourceError) for what cannot be a source, in one line.
     """
-    source = _as_filmed(device, realtime, fov_deg, face_model, layout)
+    source = _as_filmed(device, realtime, fov_deg, face_model, layout, excerpt)
     if rotate == "0":
         return source
     from capture.upright_source import UprightSource
@@ -62,21 +70,45 @@ def open_source(
 def is_camera(device: str) -> bool:
     """Whether `device` names a camera, before which somebody can do as told."""
     name = _NAME.match(_DEVICE_FILE.sub(r"webcam:\1", device))
-    return name is not None and name["kind"] != "demo"
+    return name is not None and name["kind"] != "demo" and name["kind"] not in _MOTION
+
+
+def brings_motion(device: str) -> bool:
+    """Whether `device` names a phone that tracks the face itself: `open_motion_source` opens it."""
+    name = _NAME.match(device)
+    return name is not None and name["kind"] in _MOTION
+
+
+def open_motion_source(device: str) -> MotionSource:
+    """The phone that `device` names, "livelink[:[HOST:]PORT]" or "ifacialmocap:HOST[:PORT][?listen=PORT]", checked as
+    far as that goes without waiting, and not opened yet. Raises InputError."""
+    from capture.phones.phone_source import PhoneOptions, PhoneSource
+
+    name = _NAME.match(device)
+    if name is None or name["kind"] not in _MOTION:
+        raise InputError(f"--device {device}: expected livelink:PORT or ifacialmocap:HOST")
+    return PhoneSource(PhoneOptions.parse(name["kind"], name["which"], name["options"] or "", device))
 
 
 def _as_filmed(
-    device: str, realtime: bool, fov_deg: float | None, face_model: Path | None, layout: Layout
+    device: str,
+    realtime: bool,
+    fov_deg: float | None,
+    face_model: Path | None,
+    layout: Layout,
+    excerpt: Excerpt = WHOLE,
 ) -> RgbdSource:
     device = _DEVICE_FILE.sub(r"webcam:\1", device)
     name = _NAME.match(device)
     if name is not None:
+        if name["kind"] in _MOTION:
+            raise InputError(f"{device}: sends motion and no pictures; drive a head with it live: vfa-live {device}")
         if name["options"] is not None and name["kind"] == "webcam":
             raise InputError(f"--device {device}: webcam takes no options; leave out what follows the ?")
         return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
     path = _existing(device)
     try:
-        return RecordedSource(_clip(path, fov_deg, face_model, layout), realtime=realtime)
+        return RecordedSource(_clip(path, fov_deg, face_model, layout), realtime=realtime, excerpt=excerpt)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
 

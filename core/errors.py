@@ -23,6 +23,10 @@ class InputError(ValueError):
         super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
 
 
+class SourceError(InputError):
+    """A source of frames cannot be opened or read; names it, what was expected and the next step."""
+
+
 def install_line(extra: str, *options: str) -> str:
     """The command that adds an extra to the environment that is running, from the folder where it runs from one."""
     from_folder = (_ROOT / "pyproject.toml").is_file()

@@ -1,5 +1,6 @@
 """The 52 expression units by which faces are described: their names, as in ARKit, and their order in every array."""
 
+import re
 from typing import Final
 
 # fmt: off
@@ -21,3 +22,10 @@ UNIT_COUNT: Final = len(UNIT_NAMES)
 
 SCORE_NAMES: Final = ("_neutral", *UNIT_NAMES[:-1])
 """Of the face landmarker's 52 coefficients, in its order: it has one for the neutral face, and none for the tongue."""
+
+
+def with_side_letter(unit: str) -> str:
+    """A unit's name as many programs spell it: eyeBlink_L for eyeBlinkLeft; jawLeft and such are ways, not sides."""
+    if unit in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
+        return unit
+    return re.sub("(L)eft$|(R)ight$", lambda side: f"_{side[1] or side[2]}", unit)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.camera import Intrinsics
-from core.source_error import SourceError
+from core.errors import SourceError
 
 LEAST_SIDE_PX = 16  # no face can be told in less
 LARGEST_ASPECT = 10.0  # no camera has a longer picture; face tracking, films and windows all stumble over one

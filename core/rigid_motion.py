@@ -34,6 +34,34 @@ def rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([size * x, size * y, size * z])
 
 
+def turns(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
+    """(yaw, pitch, roll) in radians of `rotation` [3, 3], which turns about z by roll, then about x by pitch, then
+    about y by yaw: in a head's frame (x to its left, y up, z out of the face) to its own left, downwards, and onto its
+    right shoulder."""
+    (_, _, c), (d, e, f), (_, _, i) = rotation.tolist()
+    return math.atan2(c, i), math.asin(min(max(-f, -1.0), 1.0)), math.atan2(d, e)
+
+
+def turned(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """[3, 3] the inverse of `turns`."""
+    cy, sy, cx, sx, cz, sz = (each(angle) for angle in (yaw, pitch, roll) for each in (math.cos, math.sin))
+    return np.array(
+        [
+            [cy * cz + sy * sx * sz, sy * sx * cz - cy * sz, sy * cx],
+            [cx * sz, cx * cz, -sx],
+            [cy * sx * sz - sy * cz, sy * sz + cy * sx * cz, cy * cx],
+        ]
+    )
+
+
+def quaternion(vector: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """(x, y, z, w), w ≥ 0 up to half a turn, of the rotation about `vector` [3] by its length."""
+    x, y, z = vector.tolist()
+    angle = math.sqrt(x * x + y * y + z * z)
+    share = math.sin(angle / 2) / angle if angle > 1e-12 else 0.5
+    return share * x, share * y, share * z, math.cos(angle / 2)
+
+
 def fit_similarity(
     source: NDArray[np.float64],
     target: NDArray[np.float64],

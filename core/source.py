@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
+from core.errors import SourceError as SourceError
+from core.face_motion import MotionFrame
 from core.frame import RgbdFrame
-from core.source_error import SourceError as SourceError
 
 _READ_TIMEOUT_S = 5.0
+Frame_co = TypeVar("Frame_co", covariant=True)
 
 
 class DeviceState(Enum):
@@ -34,7 +36,7 @@ class Sound:
     begins_s: float
 
 
-class RgbdSource(Protocol):
+class Source(Protocol[Frame_co]):
     """A stream of frames, owned by one thread.
 
     A failed `open` leaves nothing open. `close` may be called at any time, more than once, from the owning thread.
@@ -72,13 +74,19 @@ class RgbdSource(Protocol):
     def open(self) -> None:
         """Acquire the device or files. Raises SourceError."""
 
-    def read(self, timeout_s: float) -> RgbdFrame | None:
+    def read(self, timeout_s: float) -> Frame_co | None:
         """The next frame in order, or None after `timeout_s` without one.
 
         Raises EOFError at the end of a recording and SourceError when the source is broken for good.
         """
 
     def close(self) -> None: ...
+
+
+AnyFrame: TypeAlias = RgbdFrame | MotionFrame
+RgbdSource: TypeAlias = Source[RgbdFrame]
+MotionSource: TypeAlias = Source[MotionFrame]
+"""A source whose frames are motion without a picture."""
 
 
 def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:

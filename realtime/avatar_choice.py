@@ -34,6 +34,14 @@ def avatar_path(options: AvatarOptions) -> Path:
     return path
 
 
+def check_new(option: str, path: Path, head: Path, *, overwrite: bool) -> None:
+    """Raises InputError where a file that is to be written is the head itself, or is there already."""
+    if path.exists() and head.exists() and path.resolve() == head.resolve():
+        raise InputError(f"{option} {path}: that is the head itself; name another file")
+    if path.exists() and not overwrite:
+        raise InputError(f"{option} {path}: is there already; name another or pass --overwrite")
+
+
 def prepared_avatar(options: AvatarOptions, *, describe: bool = True) -> Avatar:
     """From the cache or made now, and then described in the log. Raises InputError."""
     avatar = prepared_for(options, lambda avatar, _tell: avatar, describe=describe)

@@ -11,16 +11,11 @@ import tyro
 
 from core.errors import InputError
 from core.writable import lead_nowhere
-from realtime.cache_command import cache
 from realtime.config import LiveOptions
 from realtime.live_command import live
-from realtime.offline_commands import animate, export_network, finish_recording, prepare
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
-from realtime.rig_command import rig
-from realtime.synth_command import synth
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
-from realtime.training_commands import preprocess, train
 
 EXIT_INPUT, EXIT_BROKEN_PIPE = 2, 141
 _VERSION = "--version prints the version."
@@ -33,13 +28,26 @@ def live_main() -> None:
 
 def main() -> None:
     """`vfa`: everything else, each as a subcommand."""
+    from realtime.batch_command import batch
+    from realtime.cache_command import cache
+    from realtime.export_command import export
+    from realtime.listen_command import listen
+    from realtime.offline_commands import animate, export_network, finish_recording, prepare
+    from realtime.rig_command import rig
+    from realtime.session_command import session
+    from realtime.training_commands import preprocess, synth, train
+
     commands: dict[str, Callable[..., None]] = {
         "live": _live,
         "animate": animate,
+        "batch": batch,
         "prepare": prepare,
         "rig": rig,
         "devices": devices,
+        "listen": listen,
         "cache": cache,
+        "export": export,
+        "session": session,
         "export-network": export_network,
         "finish-recording": finish_recording,
         "synth": synth,

@@ -13,6 +13,8 @@ from capture.open_source import Layout, Rotate
 from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
+from realtime.offline.panels import OfflineFilm
+from realtime.outputs.address import Address
 from realtime.recording.recorder import FilmName
 from realtime.view_options import ViewOptions, VirtualCameraOptions, WindowOptions
 
@@ -114,8 +116,9 @@ class LiveOptions(AvatarOptions, MotionOptions):
     """What drives: a clip, or all that --device takes."""
 
     device: str | None = None
-    """demo (when nothing is given), webcam[:N], kinect[:serial], record3d[:udid], or a path: RGBD folder or pair, RGBD
-    or color-only video."""
+    """demo (when nothing is given), webcam[:N], kinect[:serial], record3d[:udid], a phone that tracks the face itself
+    (livelink:[HOST:]PORT, ifacialmocap:HOST, see docs/outputs.md), or a path: RGBD folder or pair, RGBD or color-only
+    video."""
 
     once: bool = False
     """End with the end of a recording, instead of beginning anew. So it is without a window, and with --record."""
@@ -126,6 +129,10 @@ class LiveOptions(AvatarOptions, MotionOptions):
 
     calibrate_range: bool = False
     """Begin with the range of motion: ten seconds of prompts that set gains per unit (key G does the same)."""
+
+    send: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Send what the avatar does to another program, live: vmc://HOST:PORT, livelink://HOST:PORT?subject=NAME,
+    ifacialmocap://HOST:PORT, osf://HOST:PORT or ws://HOST:PORT; may be given several times (docs/outputs.md)."""
 
     trace: Path | None = None
     """Write what every thread did when to this file, for https://ui.perfetto.dev or chrome://tracing; it belongs into a
@@ -146,6 +153,10 @@ class LiveOptions(AvatarOptions, MotionOptions):
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
+        if twice := [given for number, given in enumerate(self.send) if given in self.send[:number]]:
+            raise InputError(f"--send {twice[0]}: is there twice; leave one out")
+        for given in self.send:
+            Address.parse(given)
         if self._profile_is_trace and self.trace is not None:
             raise InputError(f"--profile {self.profile} --trace {self.trace}: expected one file; leave the other out")
 
@@ -185,11 +196,23 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     out: Path
     """Folder for animation.npz and preview.mp4."""
 
-    neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "auto"
-    """Frame in which the driver's face is neutral, counted from 0; auto looks for one."""
+    neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto|best", aliases=["--start-frame"])] = "auto"
+    """Frame in which the driver's face is neutral, counted from 0 in the whole recording; auto estimates one, best
+    takes the frame whose landmarks look most like the avatar's."""
 
-    film: FilmName = "both"
-    """What preview.mp4 shows, as high as --size says: both (driver beside avatar) or avatar."""
+    offset: int = 0
+    """Frames left out at the recording's beginning."""
+
+    length: int | None = None
+    """Frames that are animated from there on; all when not given."""
+
+    target_frame: int | None = None
+    """Animate this frame of the recording alone: its pictures (N_driving.png, N_animated.png and so on, as --film
+    says) and its pose."""
+
+    film: OfflineFilm = "both"
+    """What preview.mp4 shows, as high as --size says: both (driver beside avatar) or avatar. grid: driver, avatar at
+    rest, what the network paints (only published ones paint), animated avatar, the same turned; 480 pixels high."""
 
     overwrite: bool = False
     """Replace a recording that is already in the folder."""
@@ -200,9 +223,22 @@ class AnimateOptions(AvatarOptions, MotionOptions):
         AvatarOptions.__post_init__(self)
         MotionOptions.__post_init__(self)
         self.view.check()
-        if self.neutral_frame != "auto" and not self.neutral_frame.isdecimal():
+        if self.neutral_frame not in ("auto", "best") and not self.neutral_frame.isdecimal():
             raise InputError(
-                f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, or auto to have one found"
+                f"--neutral-frame {self.neutral_frame}: expected a frame number from 0, auto to have a neutral face "
+                "found, or best for the frame most like the avatar"
+            )
+        for option, number, least in (
+            ("--offset", self.offset, 0),
+            ("--length", self.length, 1),
+            ("--target-frame", self.target_frame, 0),
+        ):
+            if number is not None and number < least:
+                raise InputError(f"{option} {number}: expected a number from {least}")
+        if self.target_frame is not None and (self.offset or self.length is not None):
+            raise InputError(
+                f"--target-frame {self.target_frame}: is one frame, counted in the whole recording; leave out --offset "
+                "and --length"
             )
 
 
@@ -229,4 +265,13 @@ class PrepareOptions(AvatarOptions):
     picture: Path | None = field(default=None)
     """Write a picture of the head with its landmarks and controllers to this file."""
 
+    view_picture: Path | None = None
+    """Write a picture of the head as films show it, from --eye, with --translation and --size, to this file."""
+
+    view: tyro.conf.OmitArgPrefixes[ViewOptions] = field(default_factory=ViewOptions)
+
     weights: tyro.conf.OmitArgPrefixes[RigOptions] = field(default_factory=RigOptions)
+
+    def __post_init__(self) -> None:
+        AvatarOptions.__post_init__(self)
+        self.view.check()

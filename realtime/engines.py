@@ -1,11 +1,13 @@
 """Which engine drives an avatar on this machine, and why."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from calib.rigging.morphs import MorphUnits
@@ -68,6 +70,22 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
     if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
     return CompactFlowEngine(avatar, network, options.head_pose, guard=options.flow.guard != "off")
+
+
+def painter_of(options: MotionOptions, avatar: Avatar, engine: MotionEngine) -> Callable[[], NDArray[np.uint8]] | None:
+    """What the engine's network paints of the avatar for the frame answered last, [N, N, 3]; None for engines whose
+    network paints nothing: all but published ones. Raises InputError."""
+    from engine.flow.published.flow_engine import FlowEngine
+
+    if not isinstance(engine, FlowEngine) or options.checkpoint is None:
+        return None
+    from calib.close_up import network_picture
+    from engine.flow.network.checkpoint import load_checkpoint
+    from engine.flow.published.painted import PaintedAvatar
+
+    source = network_picture(with_source(avatar, options.flow), head_motion=True)
+    painted = PaintedAvatar(load_checkpoint(options.checkpoint).network, source)
+    return lambda: painted(engine.code)
 
 
 def with_source(avatar: Avatar, options: SourceOptions) -> Avatar:

@@ -18,7 +18,7 @@ from realtime.threads.worker import Stop
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar, Progress
-    from core.source import RgbdSource
+    from core.source import AnyFrame, Source
     from engine.motion.protocol import MotionEngine
     from realtime.live.session import LiveSession
     from realtime.threads.trace import Trace
@@ -36,12 +36,14 @@ def live(options: LiveOptions) -> None:
     """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
-    from capture.open_source import is_camera
+    from capture.open_source import brings_motion, is_camera
     from core.camera import AVATAR_VIEW
     from realtime.live.circumstances import circumstances
     from realtime.live.person import PersonalCalibration
     from realtime.live.session import LiveSession
     from realtime.live.virtual_camera import VirtualCamera
+    from realtime.outputs.address import Address
+    from realtime.outputs.output import open_output
     from realtime.recording.recording_folder import RecordingFolder
     from realtime.threads.trace import Trace
     from render.window.viewer import Viewer
@@ -67,10 +69,13 @@ def live(options: LiveOptions) -> None:
         behind, size = asked.backdrop(backdrop), asked.size(window.size)
         rate, same = asked.virtual_camera_fps, behind is backdrop
         camera = VirtualCamera(asked.virtual_camera, size, rate, behind, shares_background=same)
+    outputs = [open_output(Address.parse(given), options.face_model) for given in options.send]
+    for output in outputs:
+        log.info("sending to %s", output.name)
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
-        lambda: FaceTracker(options.face_model, options.tracker),
+        None if brings_motion(options.driving) else lambda: FaceTracker(options.face_model, options.tracker),
         lambda avatar: made[0] if made else _engine(options, avatar),
         stop,
         options.seconds,
@@ -78,6 +83,7 @@ def live(options: LiveOptions) -> None:
         film=kept.film,
         trace=trace,
         camera=camera,
+        outputs=outputs,
     )
 
     def ready(avatar: "Avatar", tell: "Progress") -> "Avatar":
@@ -159,9 +165,13 @@ def _looks_like_a_checkpoint(path: Path) -> bool:
         return False
 
 
-def _source(options: LiveOptions) -> "RgbdSource":
-    from capture.open_source import open_source
+def _source(options: LiveOptions) -> "Source[AnyFrame]":
+    from capture.open_source import brings_motion, open_motion_source, open_source
     from capture.repeated_source import RepeatedSource
+
+    if brings_motion(options.driving):
+        _check_followed(options)
+        return open_motion_source(options.driving)
 
     source = open_source(
         options.driving,
@@ -172,6 +182,20 @@ def _source(options: LiveOptions) -> "RgbdSource":
         rotate=options.rotate,
     )
     return RepeatedSource(source) if options.repeated and source.frame_count is not None else source
+
+
+def _check_followed(options: LiveOptions) -> None:
+    """Raises InputError for options that are of use with pictures alone."""
+    given = {
+        f"--engine {options.engine}": options.engine in ("landmark", "flow"),
+        f"--checkpoint {options.checkpoint}": options.checkpoint is not None,
+        "--calibrate-range": options.calibrate_range,
+        f"--profile {options.profile}": options.person is not None,
+        f"--rotate {options.rotate}": options.rotate != "0",
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(f"{option}: is about pictures, and {options.driving} sends none; leave it out")
 
 
 def _engine(options: LiveOptions, avatar: "Avatar") -> "MotionEngine":

@@ -1,7 +1,10 @@
 """`vfa animate`, `prepare`, `export-network` and `finish-recording`."""
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +15,18 @@ from core.writable import check_writable
 from realtime.avatar_choice import avatar_path, prepared_avatar
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, PrepareOptions
 from realtime.live_command import check_paths
-from realtime.progress import console, progress_bar, said_once
+from realtime.progress import Tell, console, progress_bar, said_once
+from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.threads.worker import Stop
+from realtime.view_options import ViewOptions
 
 if TYPE_CHECKING:
+    from calib.avatar import Avatar
+    from capture.recordings.playback import Excerpt
     from core.source import RgbdSource
+
+
+LEAD_FRAMES = 30  # answered before the first that is kept: the avatar has then reached the driver's face
 
 
 @said_once()
@@ -24,29 +35,52 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
 
     What was made is kept where Ctrl-C, a damaged recording or a full disk ends it early.
     """
+    from realtime.threads.signals import stopped_by_signals
+
+    with progress_bar() as progress:
+        made = animated(options, prepared_avatar, progress, stopped_by_signals)
+    console.print(made.told)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run made: how many frames, and the files."""
+
+    frames: int
+    files: tuple[Path, ...]
+
+    @property
+    def told(self) -> str:
+        return f"{self.frames} frame{'s' * (self.frames != 1)}: {', '.join(map(str, self.files))}"
+
+
+def animated(
+    options: AnimateOptions,
+    avatar_for: Callable[[AnimateOptions], "Avatar"],
+    progress: Tell,
+    stopping: Callable[[Stop], AbstractContextManager[Stop]],
+) -> Made:
+    """What `vfa animate` does, for it and for `vfa batch`.
+
+    Args:
+        avatar_for: prepares the avatar, or has it already; called once all else that can be wrong has been looked at.
+        stopping: entered while frames are animated; what it enters may ask for an end after the frame at work.
+
+    Raises InputError and `InterruptedBySignalError`; see `realtime.offline.run`.
+    """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
-    from capture.open_source import open_source
+    from capture.recordings.playback import Excerpt
     from core.camera import AVATAR_VIEW
-    from realtime import offline
-    from realtime.engines import make_engine
+    from realtime.engines import make_engine, painter_of
     from realtime.live.person import PersonalCalibration
     from realtime.live.pipeline import FramePipeline
+    from realtime.offline import run
+    from realtime.offline.neutral import find_neutral
+    from realtime.offline.panels import Panels
     from realtime.recording.recording_folder import RecordingFolder
-    from realtime.threads.signals import stopped_by_signals
     from realtime.threads.timing import SectionTimes
-    from realtime.threads.worker import Stop
     from render.window.viewer import Viewer
-
-    def make_source() -> "RgbdSource":
-        return open_source(
-            os.path.join(".", options.driving),
-            realtime=False,
-            fov_deg=options.fov,
-            face_model=options.face_model,
-            layout=options.layout,
-            rotate=options.rotate,
-        )
 
     def make_tracker() -> FaceTracker:
         return FaceTracker(options.face_model, options.tracker)
@@ -55,32 +89,57 @@ def animate(options: Annotated[AnimateOptions, tyro.conf.arg(name="")]) -> None:
         raise InputError(f"--driving {options.driving}: there is no such recording; check the path")
     check_paths(options)
     avatar_path(options)
-    source = make_source()  # a wrong file is told before minutes are spent on the avatar
+    clip = partial(_clip, options)
+    clip(Excerpt())  # a wrong file is told before minutes are spent on the avatar
     person = PersonalCalibration(profile=options.profile)
-    view = options.view
+    view, target = options.view, options.target_frame
+    looked_at = Excerpt(options.offset, options.length)
+    first, count = (options.offset, options.length) if target is None else (target, 1)
+    lead = min(first, LEAD_FRAMES)
     with RecordingFolder.claim(options.out, overwrite=options.overwrite) as folder:
         out = folder.path
-        avatar = prepared_avatar(options)
-        with progress_bar() as progress:
-            engine = make_engine(options, avatar)
-            person.adopt(engine, offline.find_neutral(source, make_tracker, options.neutral_frame, progress))
-            with (
-                make_tracker() as tracker,
-                Viewer(
-                    None,
-                    view.size,
-                    headless=True,
-                    camera=view.camera(),
-                    intrinsics=AVATAR_VIEW,
-                    background=view.backdrop(),
-                ) as viewer,
-            ):
-                viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
-                pipeline = FramePipeline(tracker, engine, SectionTimes())
-                driving = make_source()
-                with stopped_by_signals(Stop()) as stop:  # it ends after its frame, and what was made is kept
-                    frames = offline.animate(driving, pipeline, avatar, viewer, out, progress, options.film, stop)
-    console.print(f"{frames} frames: {out / 'animation.npz'}, {out / 'preview.mp4'}")
+        avatar = avatar_for(options)
+        engine = make_engine(options, avatar)
+        person.adopt(engine, find_neutral(clip, make_tracker, options.neutral_frame, progress, looked_at, avatar))
+        with (
+            make_tracker() as tracker,
+            Viewer(
+                None,
+                view.size,
+                headless=True,
+                camera=view.camera(),
+                intrinsics=AVATAR_VIEW,
+                background=view.backdrop(),
+            ) as viewer,
+        ):
+            viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
+            painter = painter_of(options, avatar, engine) if options.film == "grid" else None
+            panels = Panels(avatar, viewer, options.film, painter)
+            pipeline = FramePipeline(tracker, engine, SectionTimes())
+            driving = clip(Excerpt(first - lead, None if count is None else lead + count))
+            with stopping(Stop()) as stop:  # it ends after its frame, and what was made is kept
+                if target is not None:
+                    files = run.still(driving, pipeline, avatar, panels, out, progress, target, stop)
+                    return Made(1, tuple(files))
+                frames = run.animate(driving, pipeline, avatar, panels, out, progress, stop, first, lead)
+    if not frames and not stop.requested:
+        raise InputError(f"--offset {first}: {options.driving} has no frame from there on; give a smaller number")
+    return Made(frames, (out / ANIMATION_NAME, out / PREVIEW_NAME))
+
+
+def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "RgbdSource":
+    """So much of the recording that drives, not opened yet."""
+    from capture.open_source import open_source
+
+    return open_source(
+        os.path.join(".", options.driving),
+        realtime=False,
+        fov_deg=options.fov,
+        face_model=options.face_model,
+        layout=options.layout,
+        rotate=options.rotate,
+        excerpt=excerpt,
+    )
 
 
 def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) -> None:
@@ -111,8 +170,9 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     from calib.avatar_picture import check_picture, save_picture
 
     path = avatar_path(options)
-    if options.picture is not None:
-        check_picture(options.picture, "--picture")
+    for option, picture in (("--picture", options.picture), ("--view-picture", options.view_picture)):
+        if picture is not None:
+            check_picture(picture, option)
     if options.place_landmarks is not None:
         check_writable(options.place_landmarks, "--place-landmarks")
         if not _landmarks_placed(options, path, options.place_landmarks):
@@ -131,6 +191,19 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
         console.print(
             f"picture: {options.picture} (green dots: landmarks; orange dots: controllers, which move the skin)"
         )
+    if options.view_picture:
+        _save_view(options.view_picture, avatar, options.view)
+        console.print(f"picture: {options.view_picture}")
+
+
+def _save_view(path: Path, avatar: "Avatar", view: ViewOptions) -> None:
+    from calib.avatar_picture import write_picture
+    from calib.framing import avatar_view
+    from render.window.viewer import Viewer
+
+    mesh, camera = avatar.display_mesh, view.camera()
+    with Viewer(mesh, view.size, headless=True, camera=camera, intrinsics=avatar_view(avatar)) as viewer:
+        write_picture(path, viewer.read_rgb()[..., ::-1], str(path))
 
 
 def _landmarks_placed(options: AvatarOptions, avatar: Path, path: Path) -> bool:

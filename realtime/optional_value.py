@@ -1,4 +1,4 @@
-"""Options that may stand alone: `--audio`, or `--audio NAME`."""
+"""Options that may stand alone: `--virtual-camera`, or `--virtual-camera NAME`."""
 
 import os
 from typing import Annotated
@@ -30,7 +30,7 @@ OptionalValue = Annotated[
 
 
 def refuse_source(option: str, value: str | None) -> None:
-    """Raises InputError where what should drive was taken for the option's value: `--audio clip.mp4`."""
+    """Raises InputError where what should drive was taken for the option's value: `--virtual-camera clip.mp4`."""
     if value and not value.startswith("/dev/") and (os.path.isfile(value) or value.startswith(_SOURCES)):
         raise InputError(
             f"{option} {value}: expected the name of a device, this is something that drives; put it before the option "

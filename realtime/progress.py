@@ -11,6 +11,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -133,3 +134,35 @@ def step_bar(title: str) -> Iterator[Tell]:
                 console.print(f"{title}: {doing}" + ("" if total is None else f" ({done + 1} of {total})"))
 
         yield tell
+
+
+class JobBars:
+    """A bar for all jobs, and one for each that is at work."""
+
+    def __init__(self, bar: Progress, jobs: int) -> None:
+        self._bar = bar
+        self._all = bar.add_task("jobs", total=jobs)
+        self._tasks: dict[str, TaskID] = {}
+
+    def begin(self, job: str) -> None:
+        self._tasks[job] = self._bar.add_task(f"  {job}", total=None)
+
+    def tell(self, job: str, doing: str, done: int, total: int | None) -> None:
+        if job in self._tasks:
+            self._bar.update(self._tasks[job], description=f"  {job}: {doing}", completed=done, total=total)
+
+    def end(self, job: str) -> None:
+        if (task := self._tasks.pop(job, None)) is not None:
+            self._bar.remove_task(task)
+
+    def advance(self) -> None:
+        """One more job is behind."""
+        self._bar.advance(self._all)
+
+
+@contextmanager
+def job_bars(jobs: int) -> Iterator[JobBars]:
+    """Bars on the terminal for so many jobs; nothing where it cannot redraw."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield JobBars(bar, jobs)

@@ -11,7 +11,7 @@ import tyro
 from core.errors import InputError
 from core.whole_file import whole_file
 from core.writable import check_writable, writing_to
-from realtime.avatar_choice import avatar_path, prepared_avatar
+from realtime.avatar_choice import avatar_path, check_new, prepared_avatar
 from realtime.config import AvatarOptions
 from realtime.progress import console, step_bar
 from realtime.rig.naming import Naming
@@ -126,13 +126,9 @@ def _check_places(options: RigOptions, avatar: Path) -> None:
                 raise InputError(f"{option} {path}: {other} writes there; name another file")
         folder = option == "--out" and options.chosen == "obj-per-shape"
         check_writable(path / "neutral.obj" if folder else path, option)
-        if path.exists() and avatar.exists() and path.resolve() == avatar.resolve():
-            raise InputError(f"{option} {path}: that is the head itself; name another file")
-        if folder and path.is_dir() and not any(path.iterdir()):
-            continue
-        if path.exists() and not options.overwrite:
-            raise InputError(f"{option} {path}: is there already; name another or pass --overwrite")
-        if folder and path.is_dir() and not (path / "neutral.obj").is_file():
+        empty = folder and path.is_dir() and not any(path.iterdir())
+        check_new(option, path, avatar, overwrite=options.overwrite or empty)
+        if folder and path.is_dir() and not empty and not (path / "neutral.obj").is_file():
             raise InputError(f"--out {path}: a folder with other things in it, it is not replaced; name another")
     if options.chosen == "glb" and options.out.suffix.lower() == _VRM and not _is_vrm_file(avatar):
         raise InputError(f"--out {options.out}: the head is no VRM; give .glb")
@@ -180,26 +176,20 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
     from importlib.metadata import version
 
     from realtime.rig.naming import holds_units
-    from render.mesh.export.gltf_in_place import rig_gltf
-    from render.mesh.export.gltf_new import new_gltf
+    from realtime.rig.rigged_gltf import rigged_document, written_anew
     from render.mesh.export.vrm_expressions import register_expressions
     from render.mesh.gltf_morphs import RIG_MARK
 
     made_by = f"vfa rig {version('vfa-live')}"
-    coarse = avatar.binding is not None and bool(rigged.altered)
-    if path.suffix.lower() not in _GLTF or coarse:
-        if options.out.suffix.lower() == _VRM:  # known only now that the head is prepared
-            raise InputError(
-                f"--out {options.out}: the head has too many triangles to be cut open in its own file; what is written "
-                "anew is no VRM, give .glb"
-            )
-        if path.suffix.lower() in _GLTF:
-            log.warning("%s has too many triangles to be cut open: written anew, without its nodes and joints", path)
-        document = new_gltf(rigged, path.stem, made_by)
-    else:
-        document = rig_gltf(path, rigged)
-        if registered := register_expressions(document, rigged.names):
-            console.print(f"{registered} of the shapes are VRM expressions, too")
+    anew = written_anew(path, avatar, rigged)
+    if anew and options.out.suffix.lower() == _VRM:  # known only now that the head is prepared
+        raise InputError(
+            f"--out {options.out}: the head has too many triangles to be cut open in its own file; what is written "
+            "anew is no VRM, give .glb"
+        )
+    document = rigged_document(path, avatar, rigged, made_by)
+    if not anew and (registered := register_expressions(document, rigged.names)):
+        console.print(f"{registered} of the shapes are VRM expressions, too")
     if holds_units(options.names):  # others cannot be driven by them: live, such a head moves as any bare mesh does
         asset = document.json["asset"]
         asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}

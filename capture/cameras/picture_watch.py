@@ -6,8 +6,8 @@ import logging
 
 from capture.cameras.device import DamagedStreamError, DeviceError, FrozenError
 from capture.cameras.freeze import FreezeDetector
+from core.errors import SourceError
 from core.frame import RgbdFrame
-from core.source_error import SourceError
 
 log = logging.getLogger(__name__)
 

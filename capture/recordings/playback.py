@@ -65,6 +65,32 @@ class _Loading:
         return self._load() if self._picture is None else self._picture
 
 
+@dataclass(frozen=True)
+class Excerpt:
+    """The frames of a recording from number `first` on, `count` of them or all: by the recording's own numbers."""
+
+    first: int = 0
+    count: int | None = None
+
+    def of(self, total: int | None) -> int | None:
+        """How many frames that is of a recording of `total`; None where that is not known."""
+        if total is None:
+            return None
+        left = max(total - self.first, 0)
+        return left if self.count is None else min(left, self.count)
+
+    def ends_before(self, index: int) -> bool:
+        """Whether frame `index` comes after its last one."""
+        return self.count is not None and index >= self.first + self.count
+
+
+WHOLE = Excerpt()
+
+
+class PastEndError(SourceError):
+    """An excerpt begins where the recording has ended already."""
+
+
 class Clip(Protocol):
     """A recording as files hold it. What can be told without decoding is checked on construction (SourceError)."""
 
@@ -87,6 +113,7 @@ class RecordedSource(RgbdSource):
         realtime: hand every frame over when it is due, on the monotonic clock, in which its timestamp then is. Frames
             that a late reader can no longer get in time are passed over and counted in `skipped`. Otherwise
             every frame is handed over at once, with the time since the recording's start.
+        excerpt: the frames that are played.
         clock, sleep: for tests.
 
     Attributes:
@@ -98,12 +125,14 @@ class RecordedSource(RgbdSource):
         clip: Clip,
         *,
         realtime: bool,
+        excerpt: Excerpt = WHOLE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name = clip.name
         self.fps = clip.fps if _LEAST_FPS <= clip.fps < math.inf else 0.0
-        self.frame_count = clip.frame_count
+        self.frame_count = excerpt.of(clip.frame_count)
+        self._excerpt = excerpt
         self.skipped = self.damaged = 0
         self._clip = clip
         self._realtime = realtime
@@ -137,6 +166,8 @@ class RecordedSource(RgbdSource):
         self._frames = self._clip.frames()
         try:
             if self._peek() is None:
+                if self._excerpt.first:
+                    raise PastEndError(f"{self.name}: has no frame {self._excerpt.first}; give a smaller number")
                 raise SourceError(f"{self.name}: expected a recording, found no frame in it; give another one")
         except BaseException:
             self.close()
@@ -191,13 +222,17 @@ class RecordedSource(RgbdSource):
         if self._next is not None:
             return self._next
         try:
-            frame = next(self._frames, None)
+            for frame in self._frames:
+                time_s = self._times.stamp(frame.time_s)  # of those passed over, too: each depends on the one before
+                if self._excerpt.ends_before(frame.index):
+                    break
+                if frame.index >= self._excerpt.first:
+                    self._next = replace(frame, time_s=time_s, load=_Loading(frame.load))
+                    break
         except InputError:
             raise
         except Exception as error:
             raise self._unreadable(f"{type(error).__name__}: {error}") from error
-        if frame is not None:
-            self._next = replace(frame, time_s=self._times.stamp(frame.time_s), load=_Loading(frame.load))
         return self._next
 
     def _late_s(self, frame: ClipFrame) -> float:

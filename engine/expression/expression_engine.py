@@ -1,6 +1,7 @@
 """The engine that understands the face: a learned prior names what the driver does, the avatar does the same."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +9,12 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
-from core.expression_units import UNIT_COUNT
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import load_canonical_face
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
+from core.face_motion import FaceMotion, gaze_of, with_gaze
 from core.frame import FaceObservation
+from core.rigid_motion import rotation_vector
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
 from engine.expression.unit_skin import UnitSkin
@@ -17,8 +22,9 @@ from engine.motion.closing import LipClosing
 from engine.motion.contact import smoothstep
 from engine.motion.driver_face import DriverMotion
 from engine.motion.face_engine import Driver, FaceEngine, FaceState
+from engine.motion.face_mapping import FaceMapping
 from engine.motion.lids import finished
-from engine.motion.protocol import HeadPose
+from engine.motion.protocol import AvatarPose, HeadPose
 from engine.motion.smoothing import OneEuro
 
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
@@ -28,6 +34,8 @@ _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
 _LOOKS_DOWN = ("eyeLookDownRight", "eyeLookDownLeft")
+_LOOKS = [number for number, name in enumerate(UNIT_NAMES) if name.startswith("eyeLook")]
+_LOOKS_FARTHER = 1.2  # than the prior says, who errs on the side of the middle
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # picture-left eye first
 _PARTS_LIPS = ("mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel")
 _LIPS_SHUT, _LIPS_OPEN = 0.02, 0.05  # mouth widths: seen apart by so little they are shut, by so much as the prior says
@@ -90,6 +98,33 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         lids = np.stack([-shut, np.zeros(2)], axis=1)
         return self._vertices(replace(self._easing.rest, face=face[:, None], lids=lids, gaze=gaze))
 
+    def follow(self, motion: FaceMotion, timestamp_s: float, index: int, tracked: bool = True) -> AvatarPose:
+        """See `MotionEngine.follow`. The head moves as that of an average person would."""
+        mapping = self._average_driver
+        live = self._state_of(motion, mapping) if tracked else self._easing.rest
+        shown = self._easing.step(live, tracked, timestamp_s)
+        return self._posed(shown, self._shown_weights(shown), mapping, timestamp_s, index, tracked)
+
+    @cached_property
+    def _average_driver(self) -> FaceMapping:
+        return FaceMapping(self._rig, load_canonical_face(find_face_model()).points)
+
+    def _state_of(self, motion: FaceMotion, mapping: FaceMapping) -> FaceState:
+        weights, T = with_gaze(np.clip(motion.weights, *_WEIGHT_RANGE), motion.gaze), motion.T_neutral_head
+        lids = np.stack([-np.clip(weights[self._blinks], *_LID_RANGE), np.zeros(2)], axis=1)
+        turn = mapping.rotation @ rotation_vector(T[:3, :3])
+        shift = mapping.scale * mapping.rotation @ T[:3, 3]
+        return FaceState(weights[:, None], lids, motion.gaze, turn[None], shift[None])
+
+    def _named(self, _observation: FaceObservation, shown: FaceState, _tracked: bool) -> NDArray[np.float64]:
+        return self._shown_weights(shown)
+
+    def _shown_weights(self, shown: FaceState) -> NDArray[np.float64]:
+        """[52] with the lids as they are drawn: they are smoothed by a filter of their own."""
+        weights = shown.face[:, 0].copy()
+        weights[self._blinks] = -shown.lids[:, 0]
+        return weights
+
     def _remember(self, neutral: FaceObservation) -> ExpressionNeutral:
         return ExpressionNeutral.of(neutral)
 
@@ -98,7 +133,9 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
         follow a gaze downwards are not on their way to shut: the avatar's follow its own."""
-        units = np.clip(self._gains * self._prior.estimate(observation, driver.own, motion), *_WEIGHT_RANGE)
+        units = self._gains * self._prior.estimate(observation, driver.own, motion)
+        units[_LOOKS] *= _LOOKS_FARTHER
+        units = np.clip(units, *_WEIGHT_RANGE)
         measured, named = np.clip(1 - motion.lids[:, 0], *_LID_RANGE), units[self._blinks]
         measured -= _LOOKING_DOWN * np.clip(units[self._looks_down], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
@@ -106,6 +143,10 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         blinks = (measured + named) / 2
         units[self._blinks] = blinks + np.interp(shut, _SNAP, (0.0, 1.0)) * np.maximum(1 - blinks, 0)
         return units[:, None], np.stack([-units[self._blinks], np.zeros(2)], axis=1)
+
+    def _gaze(self, _motion: DriverMotion, face: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The prior's: where a depth camera looks, irises measured in space are much less certain, as eyes are wet."""
+        return gaze_of(face[:, 0])
 
     def _shut_lips(self, units: NDArray[np.float64], shut: float) -> None:
         """Take back what parts lips that are seen to be shut: teeth that nobody bares are a worse mistake than a smile

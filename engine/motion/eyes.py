@@ -11,7 +11,8 @@ _HELD_BELOW = 0.4  # openness under which the iris cannot be seen
 _MOST_RAD = np.array([0.6, 0.45])
 
 
-def followed_gaze(motion: DriverMotion, shown: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[2, 2] yaw and pitch of each eye in radians; `shown` [2, 2] is kept by eyes that are nearly shut."""
-    gaze = np.clip(motion.gaze, -_MOST_RAD, _MOST_RAD).mean(axis=0)
+def followed_gaze(motion: DriverMotion, seen: NDArray[np.float64], shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[2, 2] yaw and pitch of each eye in radians, as `seen` [2, 2] says; eyes that are nearly shut keep what they have
+    `shown` [2, 2]."""
+    gaze = np.clip(seen, -_MOST_RAD, _MOST_RAD).mean(axis=0)
     return np.where(motion.lids[:, :1] > _HELD_BELOW, gaze, shown)

@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.rig.face_rig import FaceRig
+from core.expression_units import UNIT_NAMES
+from core.face_motion import FaceMotion, with_gaze
 from core.frame import FaceObservation
+from engine.motion.coefficients import Coefficients
 from engine.motion.driver_face import DriverMotion, DriverNeutral, make_neutral, measure
 from engine.motion.easing import Easing, State
 from engine.motion.eyes import GAZE_FILTER, LID_FILTER, followed_gaze
@@ -28,6 +31,8 @@ from engine.motion.smoothing import OneEuro
 
 Array = NDArray[np.float64]
 Own = TypeVar("Own")
+
+_BLINKS = [UNIT_NAMES.index(name) for name in ("eyeBlinkRight", "eyeBlinkLeft")]  # picture-left eye first
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self._neck = NeckBend(rig.neck, rig.rest)
         self._lips = lips
         self._driver: Driver[Own] | None = None
+        self._coefficients = Coefficients()
         self._trouble = ""  # an engine's own, see `AvatarPose.trouble`
         others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
         self._filters = (face_filter, *others)  # in the order of a state's parts
@@ -102,6 +108,10 @@ class FaceEngine(MotionEngine, Generic[Own]):
     @abstractmethod
     def _seen(self, observation: FaceObservation, motion: DriverMotion, driver: Driver[Own]) -> tuple[Array, Array]:
         """`face` and `lids` of the state, as a tracked observation shows them, not smoothed."""
+
+    def _gaze(self, motion: DriverMotion, _face: Array) -> Array:
+        """[2, 2] yaw and pitch of each eye in radians, as a tracked observation shows them, not smoothed."""
+        return motion.gaze
 
     @abstractmethod
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
@@ -121,6 +131,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         face = make_neutral(neutral)
         self._driver = Driver(face, FaceMapping(self._rig, face.landmarks), self._remember(neutral))
         self._easing.recalibrated()
+        self._coefficients.calibrate(neutral)
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
         """The pose that answers this observation. Before `calibrate`, and when the face is lost, it eases to rest."""
@@ -128,10 +139,28 @@ class FaceEngine(MotionEngine, Generic[Own]):
         tracked, time_s = driver is not None, observation.timestamp_s
         live = self._easing.rest if driver is None else self._live(observation, driver)
         shown = self._easing.step(live, tracked, time_s)
-        vertices, T = self._vertices(shown), self._head(shown)
+        mapping = None if self._driver is None else self._driver.mapping
+        weights = self._named(observation, shown, tracked)
+        return self._posed(shown, weights, mapping, time_s, observation.frame.index, tracked)
+
+    def _posed(
+        self, shown: FaceState, weights: Array, mapping: FaceMapping | None, time_s: float, index: int, tracked: bool
+    ) -> AvatarPose:
+        """The state shown, and the same in the terms of other programs; `weights` as `_named`."""
+        vertices, T = self._vertices(shown), self._head(shown, mapping)
         self._neck.apply(vertices, T)
-        trouble = self._trouble if tracked else ""
-        return AvatarPose(vertices, T, time_s, observation.frame.index, tracked, trouble)
+        T_neutral_head = np.eye(4)
+        if mapping is not None and self.head_pose == "follow":
+            T_neutral_head[:3, :3] = mapping.rotation.T @ T[:3, :3] @ mapping.rotation
+            T_neutral_head[:3, 3] = shown.shift[0] @ mapping.rotation / mapping.scale
+        motion = FaceMotion(with_gaze(weights, shown.gaze), shown.gaze.copy(), T_neutral_head)
+        return AvatarPose(vertices, T, time_s, index, tracked, self._trouble if tracked else "", motion)
+
+    def _named(self, observation: FaceObservation, shown: FaceState, tracked: bool) -> Array:
+        """[52] what the face does in units, of which the gaze may be left out."""
+        weights = self._coefficients.step(observation, tracked)
+        weights[_BLINKS] = np.clip(-shown.lids[:, 0], 0.0, 1.0)
+        return weights
 
     def _live(self, observation: FaceObservation, driver: Driver[Own]) -> FaceState:
         """The smoothed state of a tracked frame."""
@@ -140,7 +169,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
                 each.reset()
         motion = measure(observation, driver.neutral)
         face, lids = self._seen(observation, motion, driver)
-        gaze = followed_gaze(motion, self._easing.shown.gaze)
+        gaze = followed_gaze(motion, self._gaze(motion, face), self._easing.shown.gaze)
         turn, shift = head_motion(motion, driver.neutral.T_camera_head, driver.mapping)
         raw = FaceState(face, lids, gaze, turn, shift)
         time_s = observation.timestamp_s
@@ -151,7 +180,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self._lips.apply(moved)
         return self._retargeter.vertices(moved, shown.gaze, lids=self._closing(shown))
 
-    def _head(self, shown: FaceState) -> Array:
-        if self.head_pose == "fixed" or self._driver is None:
+    def _head(self, shown: FaceState, mapping: FaceMapping | None) -> Array:
+        if self.head_pose == "fixed" or mapping is None:
             return np.eye(4)
-        return T_world_head(shown.turn, shown.shift, self._driver.mapping.origin)
+        return T_world_head(shown.turn, shown.shift, mapping.origin)

@@ -1,11 +1,13 @@
 """What an engine produces, and the protocol all engines share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
+from core.face_motion import FaceMotion
 from core.frame import FaceObservation
 
 HeadPose = Literal["follow", "fixed"]
@@ -26,6 +28,7 @@ class AvatarPose:
         index: index of that frame.
         tracked: False when the frame had no face; the pose is then eased towards neutral.
         trouble: why the avatar does less than the driver although there is a face, in a few words; else empty.
+        motion: the same in terms that other programs know; of engines without units, what the tracker names.
     """
 
     vertices: NDArray[np.float32]
@@ -34,6 +37,7 @@ class AvatarPose:
     index: int
     tracked: bool
     trouble: str = ""
+    motion: FaceMotion = field(default_factory=FaceMotion.at_rest)
 
 
 class MotionEngine(Protocol):
@@ -83,3 +87,17 @@ class MotionEngine(Protocol):
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
         """The pose that answers this observation. Before `calibrate`, and when the face is lost, it eases to rest."""
+
+    def follow(
+        self,
+        motion: FaceMotion,  # noqa: ARG002
+        timestamp_s: float,  # noqa: ARG002
+        index: int,  # noqa: ARG002
+        tracked: bool = True,  # noqa: ARG002
+    ) -> AvatarPose:
+        """The pose for a motion that was read elsewhere: by a phone, or in an earlier session. Needs no `calibrate`.
+
+        It is shown as it comes, with neither gains nor smoothing, and eased where `tracked` changes. Raises InputError
+        where the engine has no units.
+        """
+        raise InputError(f"--engine {self.name}: moves by pictures alone; use --engine expression")

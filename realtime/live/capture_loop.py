@@ -3,8 +3,7 @@
 import threading
 import time
 
-from core.frame import RgbdFrame
-from core.source import DeviceState, RgbdSource
+from core.source import AnyFrame, DeviceState, Source
 from realtime.threads.latest_slot import LatestSlot
 from realtime.threads.timing import Rate, SectionTimes, StateClock
 from realtime.threads.worker import Stop
@@ -30,8 +29,8 @@ class CaptureLoop:
 
     def __init__(
         self,
-        source: RgbdSource,
-        frames: LatestSlot[RgbdFrame],
+        source: Source[AnyFrame],
+        frames: LatestSlot[AnyFrame],
         ready: threading.Event,
         states: StateClock,
         times: SectionTimes,

@@ -4,14 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import nullcontext
 
 from calib.avatar import Avatar
 from capture.face.face_tracker import FaceTracker
-from core.frame import RgbdFrame
-from core.source import DeviceState
+from core.source import AnyFrame, DeviceState
 from engine.motion.protocol import MotionEngine
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import FramePipeline, PosedFrame
+from realtime.live.pipeline import AnyPosed, FramePipeline
 from realtime.live.report import seconds_since_process_start
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes, StateClock
@@ -26,7 +26,8 @@ class InferenceLoop:
     """Owns tracker and engine: they are made, used and closed on the thread that calls `run`.
 
     Args:
-        make_tracker: called at once, while the avatar is still being prepared elsewhere.
+        make_tracker: called at once, while the avatar is still being prepared elsewhere; None where frames bring their
+            motion.
         make_engine: called as soon as the avatar is there.
         avatar: comes from the main thread; cancelled where there will be none.
         person: takes the neutral and the gains from the frames.
@@ -42,19 +43,19 @@ class InferenceLoop:
         overtaken: frames that came after the avatar had eased past their time, and were dropped.
         startup_s: from the start of the process to the first pose; 0 before. startup_cpu_s: processor time until then.
         engine_name: empty until there is one.
-        tracker, tracker_why: who runs the tracker's networks, and why; empty until there is one.
+        tracker, tracker_why: who runs the tracker's networks, and why; empty until and where there is none.
     """
 
     def __init__(
         self,
-        make_tracker: Callable[[], FaceTracker],
+        make_tracker: Callable[[], FaceTracker] | None,
         make_engine: Callable[[Avatar], MotionEngine],
         avatar: Future[Avatar],
         person: PersonalCalibration,
         *,
-        frames: LatestSlot[RgbdFrame],
+        frames: LatestSlot[AnyFrame],
         silence_s: Callable[[], float],
-        publish: Callable[[PosedFrame], None],
+        publish: Callable[[AnyPosed], None],
         ready: threading.Event,
         states: StateClock,
         times: SectionTimes,
@@ -81,8 +82,9 @@ class InferenceLoop:
 
     def run(self) -> None:
         """Make tracker and engine, then answer frames until they or the session end."""
-        with self._make_tracker() as tracker:
-            self.tracker, self.tracker_why = tracker.tracker, tracker.tracker_why
+        with nullcontext() if self._make_tracker is None else self._make_tracker() as tracker:
+            if tracker is not None:
+                self.tracker, self.tracker_why = tracker.tracker, tracker.tracker_why
             try:
                 avatar = self._avatar.result()
             except CancelledError:
@@ -134,7 +136,7 @@ class InferenceLoop:
             elif last is not None:
                 self._bridge(pipeline, last, time.monotonic() - arrived_s)
 
-    def _bridge(self, pipeline: FramePipeline, last: RgbdFrame, silent_s: float) -> None:
+    def _bridge(self, pipeline: FramePipeline, last: AnyFrame, silent_s: float) -> None:
         """Ease the avatar to rest while no frames come. The recording shows the gap as untracked poses."""
         begins_s = self._silence_s()
         until_s = last.timestamp_s + silent_s
@@ -142,8 +144,8 @@ class InferenceLoop:
             self._eased_until_s = until_s
             self._publish(pipeline.ease(last, until_s))
 
-    def _answer(self, pipeline: FramePipeline, frame: RgbdFrame) -> None:
-        posed = pipeline.process(frame)
+    def _answer(self, pipeline: FramePipeline, frame: AnyFrame) -> None:
+        posed = pipeline.answer(frame)
         now_s = time.monotonic()
         self._times.add("capture_to_pose", now_s - frame.timestamp_s)
         if self.rate.count == 0:

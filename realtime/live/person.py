@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from calib.person.neutral import NeutralPicker
 from calib.person.profile import PersonalProfile, ProfileCheck, load_profile, save_profile
 from calib.person.range_of_motion import FEWEST_FOLLOWED, STEPS, RangeOfMotion
+from calib.person.resting_motion import RestingMotion
 from core.errors import InputError
 from core.expression_units import UNIT_COUNT
+from core.face_motion import FaceMotion, MotionFrame
 from core.frame import FaceObservation
 from engine.motion.protocol import MotionEngine
 
@@ -54,6 +56,7 @@ class PersonalCalibration:
         self.prompt = ""
         self._asked = False
         self._offer_range = offer_range and not show_range and self._profile is None
+        self._resting = RestingMotion()
         self._recapture, self._range_asked = threading.Event(), threading.Event()
         self._notices: deque[str] = deque(maxlen=8)
         if show_range:
@@ -78,6 +81,22 @@ class PersonalCalibration:
             self._keep(engine, neutral)
         else:
             engine.gains = self._profile.gains.copy()
+
+    def relative(self, frame: MotionFrame) -> FaceMotion:
+        """A motion that was read elsewhere against the face's rest; in place of `before` and `after`. Whoever sends it
+        has measured it against a range of its own, so that there are no gains."""
+        if self._recapture.is_set():
+            self._recapture.clear()
+            self._resting.request()
+        first = not self._resting.known
+        if self._resting.taken(frame):
+            self._tell("neutral taken")
+        elif first and self._resting.known:
+            self._tell("as you hold your head now is straight ahead: N takes it again, and your face's rest with it")
+        if self._range_asked.is_set():
+            self._range_asked.clear()
+            self._tell("range of motion: is measured in pictures alone; what drives now sends numbers")
+        return self._resting.relative(frame.motion)
 
     def before(self, engine: MotionEngine, observation: FaceObservation) -> None:
         """To be called with every observation before the engine answers it."""

@@ -14,6 +14,7 @@ from rich.text import Text
 from core.errors import InputError
 from core.whole_file import whole_file
 from core.writable import reason_of
+from realtime.outputs.output import OutputReport
 
 _STEPS = {
     "track": "find the face in a frame",
@@ -51,6 +52,7 @@ class LiveReport:
             capture_to_pose and capture_to_shown include); empty for other sources.
         recording_lost: poses and pictures a recording could not keep; empty without a recording.
         recording_problems: why recordings could not begin or broke off, a line each.
+        outputs: of each --send how it fared, see `OutputReport`; empty without one.
         virtual_camera: its device, pictures sent, and problem ("" while there is none); empty without one.
     """
 
@@ -68,6 +70,7 @@ class LiveReport:
     recording_lost: dict[str, int]
     recording_problems: list[str]
     device: dict[str, float]
+    outputs: list[OutputReport]
     virtual_camera: dict[str, str | int]
 
     def write(self, path: Path) -> None:
@@ -111,6 +114,11 @@ class LiveReport:
             console.print(
                 Text.assemble(("the recording lost ", "yellow"), lost, ": the disk or the encoder was too slow")
             )
+        for output in self.outputs:
+            told = f"{output.sent} sent, {output.per_second:.1f} a second" + f", {output.failed} failed" * bool(
+                output.failed
+            )
+            console.print(Text.assemble((f"{output.to}: ", "red" if output.problem else ""), told))
         if problem := self.virtual_camera.get("problem"):
             console.print(Text.assemble(("virtual camera: ", "red"), str(problem).removeprefix("virtual camera: ")))
         for problem in self.recording_problems:

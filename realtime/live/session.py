@@ -4,22 +4,23 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from calib.avatar import Avatar
 from capture.face.face_tracker import FaceTracker
-from core.frame import RgbdFrame
-from core.source import RgbdSource
+from core.source import AnyFrame, Source
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import PosedFrame
+from realtime.live.pipeline import AnyPosed
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
 from realtime.live.virtual_camera import VirtualCamera
+from realtime.outputs.output import Output
+from realtime.outputs.sender import MotionSender
 from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
@@ -47,7 +48,8 @@ class LiveSession:
 
     Args:
         source: opened, read and closed on the capture thread.
-        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere.
+        make_tracker: called on the inference thread at once, while the avatar is still being prepared elsewhere; None
+            where the source's frames bring their motion.
         make_engine: called on the inference thread as soon as the avatar is there.
         stop: shared wish to end; signal handlers may use it.
         seconds: see `TimeLimit`.
@@ -55,12 +57,13 @@ class LiveSession:
         film: see `Recorder`.
         trace: is told of everything that happens.
         camera: is started with the others, offered every picture, and closed at the end.
+        outputs: are sent every pose's motion, and closed at the end.
     """
 
     def __init__(
         self,
-        source: RgbdSource,
-        make_tracker: Callable[[], FaceTracker],
+        source: Source[AnyFrame],
+        make_tracker: Callable[[], FaceTracker] | None,
         make_engine: Callable[[Avatar], MotionEngine],
         stop: Stop,
         seconds: float | None = None,
@@ -68,18 +71,20 @@ class LiveSession:
         film: FilmName | None = None,
         trace: Trace | None = None,
         camera: VirtualCamera | None = None,
+        outputs: Sequence[Output] = (),
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
         self._recordings = Recordings(film, lambda: source.sound)
-        self._frames: LatestSlot[RgbdFrame] = LatestSlot()
-        self._poses: LatestSlot[PosedFrame] = LatestSlot()
+        self._frames: LatestSlot[AnyFrame] = LatestSlot()
+        self._poses: LatestSlot[AnyPosed] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
         self._trace = trace
         self._camera = camera
         self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(), Rate()
+        self._sender = MotionSender(outputs, stop, self._times)
         self._capture = CaptureLoop(source, self._frames, self._ready, self._states, self._times, stop)
         self._inference = InferenceLoop(
             make_tracker,
@@ -114,6 +119,7 @@ class LiveSession:
             worker.start()
         if self._camera is not None:
             self._camera.start()
+        self._sender.start()
 
     def take(self, avatar: Avatar, record: RecordingFolder | None = None) -> None:
         """The avatar is there: its engine is made on the inference thread while the caller gets ready to show it. A
@@ -146,6 +152,7 @@ class LiveSession:
             times=self._times,
             stop=self._stop,
             camera=self._camera,
+            sender=self._sender,
         )
         try:
             if show.run() and not show.posed:
@@ -166,6 +173,7 @@ class LiveSession:
             worker.join(JOIN_S)
         if self._camera is not None:
             self._camera.close()
+        self._sender.close()
         self._recordings.shut_down()
         if self._switch_interval_s is not None:
             sys.setswitchinterval(self._switch_interval_s)
@@ -203,12 +211,14 @@ class LiveSession:
             recording_lost=self._recordings.lost,
             recording_problems=self._recordings.problems,
             device=self._capture.faults(),
+            outputs=self._sender.report(),
             virtual_camera={} if self._camera is None else self._camera.summary(),
         )
 
-    def _publish(self, posed: PosedFrame) -> None:
+    def _publish(self, posed: AnyPosed) -> None:
         """On the inference thread."""
         self._recordings.add_pose(posed.pose)
+        self._sender.put(posed.pose)
         self._poses.put(posed)
 
     @property

@@ -17,9 +17,10 @@ from core.spans import measured_by
 from core.writable import reason_of
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import PosedFrame
+from realtime.live.pipeline import AnyPosed, PosedFrame
 from realtime.live.time_limit import TimeLimit
 from realtime.live.virtual_camera import VirtualCamera
+from realtime.outputs.sender import MotionSender
 from realtime.recording.recordings import Recordings
 from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
@@ -48,13 +49,14 @@ class ShowLoop:
         rate: of the frames shown.
         times: is told how long drawing and recording took.
         camera: is offered every picture drawn.
+        sender: tells what is wrong with outputs.
     """
 
     def __init__(
         self,
         viewer: Viewer,
         avatar: Avatar,
-        poses: LatestSlot[PosedFrame],
+        poses: LatestSlot[AnyPosed],
         ready: threading.Event,
         limit: TimeLimit,
         *,
@@ -66,6 +68,7 @@ class ShowLoop:
         times: SectionTimes,
         stop: Stop,
         camera: VirtualCamera | None = None,
+        sender: MotionSender | None = None,
     ) -> None:
         self._viewer = viewer
         self._avatar = avatar
@@ -79,8 +82,8 @@ class ShowLoop:
         self._rate = rate
         self._times = times
         self._stop = stop
-        self._camera = camera
-        self._latest: PosedFrame | None = None
+        self._camera, self._sender = camera, sender
+        self._latest: AnyPosed | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
         self._status, self._status_due_s = "starting", 0.0
@@ -117,14 +120,14 @@ class ShowLoop:
 
     def _notices(self) -> list[str | None]:
         told = [self._person.take_notice(), self._recordings.take_notice(), self._take_saved()]
-        return told if self._camera is None else [*told, self._camera.take_notice()]
+        return [*told, *(each.take_notice() for each in (self._camera, self._sender) if each is not None)]
 
     @property
     def posed(self) -> bool:
         """Whether there was anything to show."""
         return self._latest is not None
 
-    def _show(self, posed: PosedFrame) -> None:
+    def _show(self, posed: AnyPosed) -> None:
         fresh = self._latest is None or posed.pose.index != self._latest.pose.index
         self._latest = posed
         self._draw(posed)
@@ -134,11 +137,11 @@ class ShowLoop:
             self._rate.tick(now_s)
         if self._recordings.active:
             with self._times.section("record", posed.pose.index):
-                self._recordings.add_picture(posed.frame.rgb, self._viewer.read_rgb(), posed.frame.timestamp_s)
+                self._recordings.add_picture(_driver_rgb(posed), self._viewer.read_rgb(), posed.frame.timestamp_s)
 
-    def _draw(self, posed: PosedFrame) -> None:
+    def _draw(self, posed: AnyPosed) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
-            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, posed.frame.rgb, self._status)
+            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed), self._status)
         self._offer()
 
     def _redraw(self) -> None:
@@ -182,6 +185,11 @@ class ShowLoop:
         if self._screenshots and self._screenshots[0].done():
             return self._screenshots.popleft().result()
         return None
+
+
+def _driver_rgb(posed: AnyPosed) -> NDArray[np.uint8] | None:
+    """[H, W, 3] the driver's picture, where there is one."""
+    return posed.frame.rgb if isinstance(posed, PosedFrame) else None
 
 
 def _save_screenshot(picture: NDArray[np.uint8]) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
+from core.face_motion import FaceMotion
 from core.writable import reason_of
 from realtime.recording import growing_npz
 from realtime.recording.recording_folder import (
@@ -28,7 +30,16 @@ from realtime.recording.recording_folder import (
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DIRECTORY_BYTES = 4096  # more than the archive needs beside its arrays
-POSE = np.dtype([("T_world_head", "<f8", (4, 4)), ("timestamps_s", "<f8"), ("tracked", "?")])
+POSE = np.dtype(
+    [
+        ("T_world_head", "<f8", (4, 4)),
+        ("timestamps_s", "<f8"),
+        ("tracked", "?"),
+        ("unit_weights", "<f4", (UNIT_COUNT,)),
+        ("gaze", "<f8", (2, 2)),
+        ("T_neutral_head", "<f8", (4, 4)),
+    ]
+)
 
 
 class AnimationWriter:
@@ -37,7 +48,9 @@ class AnimationWriter:
     Arrays: `vertices` [T, V, 3] float32 in the file's coordinates, the expression and, below the chin, what keeps the
     shoulders in their place while the head turns; `T_world_head` [T, 4, 4] float64, the rigid head motion in the same
     coordinates (applied to the vertices it gives what was shown; identity at neutral); `timestamps_s` [T] float64 at
-    capture; `tracked` [T] bool.
+    capture; `tracked` [T] bool; and what the face does in the words of other programs, as in
+    `core.face_motion.FaceMotion`: `unit_weights` [T, 52] float32, `gaze` [T, 2, 2] and `T_neutral_head` [T, 4, 4]
+    float64.
 
     Until it is closed, vertices are in `animation.partial.npz` and all else in `poses.partial`, each pose after its
     vertices. Nothing waits in a buffer of ours: a killed process loses the pose it was writing, a power cut the last
@@ -73,13 +86,19 @@ class AnimationWriter:
         T_world_head: NDArray[np.float64],  # [4, 4]
         timestamp_s: float,
         tracked: bool,
+        motion: FaceMotion | None = None,
     ) -> None:
-        """Add one pose. Raises ValueError when the vertex count differs from the one given at construction."""
+        """Add one pose; its face is at rest where no motion is given.
+
+        Raises ValueError when the vertex count differs from the one given at construction.
+        """
         if vertices.shape != (self._vertex_count, 3):
             expected = [self._vertex_count, 3]
             raise ValueError(f"{self.path}: expected vertices of shape {expected}, got {list(vertices.shape)}")
         frame = np.ascontiguousarray(vertices, dtype="<f4").tobytes()
-        pose = np.array((T_world_head, timestamp_s, tracked), dtype=POSE).tobytes()
+        motion = motion or FaceMotion.at_rest()
+        told = (motion.weights, motion.gaze, motion.T_neutral_head)
+        pose = np.array((T_world_head, timestamp_s, tracked, *told), dtype=POSE).tobytes()
         try:
             self._vertices.write(frame)
             self._poses.write(pose)
@@ -213,5 +232,7 @@ def _sound(poses: NDArray[np.void]) -> NDArray[np.void]:
     """The poses up to the first that was never written: after a power cut a file may end in zeros."""
     flags = poses["tracked"].view(np.uint8)
     whole = np.isfinite(poses["T_world_head"]).all(axis=(1, 2)) & np.isfinite(poses["timestamps_s"]) & (flags <= 1)
-    whole &= (poses["T_world_head"][:, 3] == (0, 0, 0, 1)).all(axis=1)
+    whole &= np.isfinite(poses["unit_weights"]).all(axis=1) & np.isfinite(poses["gaze"]).all(axis=(1, 2))
+    for name in ("T_world_head", "T_neutral_head"):
+        whole &= np.isfinite(poses[name]).all(axis=(1, 2)) & (poses[name][:, 3] == (0, 0, 0, 1)).all(axis=1)
     return poses[: len(poses) if whole.all() else int(np.argmin(whole))]

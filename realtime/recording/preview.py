@@ -3,7 +3,7 @@
 import contextlib
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,7 +40,7 @@ class PreviewWriter:
 
     Args:
         height: of the film, pixels; None: that of the avatar's first picture.
-        driver: whether the driver stands beside the avatar.
+        driver: whether the driver stands beside the avatar, in what `append` adds.
         sound: asked at the end for what goes with the driver's pictures, to be put to the film.
 
     Raises RecordingError, here and from every method, where the disk takes no more.
@@ -69,12 +69,17 @@ class PreviewWriter:
         self._finished = self._broken = False
         self.frames = 0
 
-    def append(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
-        """Add one pair of pictures, [h, w, 3] uint8 each, of any size. Times that do not advance are skipped."""
-        height = self._stream.height if self._stream is not None else self._height or avatar_rgb.shape[0]
+    def append(self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+        """Add one pair of pictures, or the avatar's alone where there is none of the driver; see `append_row`."""
+        beside = [] if driver_rgb is None or not self._driver else [driver_rgb]
+        self.append_row([*beside, avatar_rgb], timestamp_s)
+
+    def append_row(self, pictures: Sequence[NDArray[np.uint8]], timestamp_s: float) -> None:
+        """Add pictures that stand beside each other, [h, w, 3] uint8 each, of any size; the avatar's is the last. Times
+        that do not advance are skipped."""
+        height = self._stream.height if self._stream is not None else self._height or pictures[-1].shape[0]
         height -= height % 2
-        shown = [driver_rgb, avatar_rgb] if self._driver else [avatar_rgb]
-        picture = np.hstack([_fit_height(rgb, height) for rgb in shown])
+        picture = np.hstack([_fit_height(rgb, height) for rgb in pictures])
         if self._stream is None:
             self._stream = self._open_stream(picture.shape[1], height)
             self._first_s = timestamp_s

@@ -29,7 +29,7 @@ POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one
 PICTURES_QUEUED = 20  # each pair of pictures is several megabytes
 
 FilmName = Literal["both", "avatar"]
-Picture = tuple[NDArray[np.uint8], NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
+Picture = tuple[NDArray[np.uint8] | None, NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def write_pose(writer: AnimationWriter, avatar: Avatar, pose: AvatarPose) -> None:
     """Append one pose in the coordinates of the avatar's file."""
     T_file_head = avatar.motion_to_file(pose.T_world_head)
-    writer.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked)
+    writer.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked, pose.motion)
 
 
 class Recorder:
@@ -105,7 +105,9 @@ class Recorder:
     def add_pose(self, pose: AvatarPose) -> None:
         self._poses.put(pose)
 
-    def add_picture(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+    def add_picture(
+        self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float
+    ) -> None:
         self._pictures.put((driver_rgb, avatar_rgb, timestamp_s))
 
     def close(self) -> None:

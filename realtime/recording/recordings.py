@@ -100,7 +100,9 @@ class Recordings:
         if (recorder := self._recorder) is not None:
             recorder.add_pose(pose)
 
-    def add_picture(self, driver_rgb: NDArray[np.uint8], avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
+    def add_picture(
+        self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float
+    ) -> None:
         if (recorder := self._recorder) is not None:
             recorder.add_picture(driver_rgb, avatar_rgb, timestamp_s)
 

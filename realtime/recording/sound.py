@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,12 @@ log = logging.getLogger(__name__)
 RATE_HZ = 48_000
 
 
-def add_sound(film: Path, film_begins_s: float, sound: Sound) -> bool:
-    """Put a clip's sound (AAC) to the pictures of a whole film, which is replaced by the film with it.
+def add_sound(film: Path, film_begins_s: float, sound: Sound, *, container: str = "mp4", codec: str = "aac") -> bool:
+    """Put a clip's sound to the pictures of a whole film, which is replaced by the film with it.
 
     Args:
         film_begins_s: timestamp of its first picture, on the clock of `sound.begins_s`.
+        container, codec: what the film is, and what its sound becomes, in FFmpeg's words.
 
     Returns whether there was any. What goes wrong is logged, and the film stays as it was.
     """
@@ -39,8 +40,8 @@ def add_sound(film: Path, film_begins_s: float, sound: Sound) -> bool:
         with open_container(sound.path) as clip, av.open(str(film)) as pictures:
             if not clip.streams.audio:
                 return False
-            with whole_file(film) as partial, av.open(str(partial), "w", format="mp4") as out:
-                _join(out, pictures, clip, sound.begins_s - film_begins_s)
+            with whole_file(film) as partial, av.open(str(partial), "w", format=container) as out:
+                _join(out, pictures, clip, sound.begins_s - film_begins_s, codec)
     except (OSError, ValueError, av.error.FFmpegError, InputError) as error:
         log.warning("%s: stays without the sound of %s (%s)", film, sound.path, error)
         return False
@@ -48,13 +49,13 @@ def add_sound(film: Path, film_begins_s: float, sound: Sound) -> bool:
 
 
 def _join(
-    out: "av.container.OutputContainer", pictures: "InputContainer", clip: "InputContainer", shift_s: float
+    out: "av.container.OutputContainer", pictures: "InputContainer", clip: "InputContainer", shift_s: float, codec: str
 ) -> None:
     """Pictures as they are and the clip's sound, `shift_s` later than in the clip, one beside the other in time."""
     source, track = pictures.streams.video[0], clip.streams.audio[0]
     film = out.add_stream_from_template(source)
     layout = "mono" if track.codec_context.channels == 1 else "stereo"
-    spoken = out.add_stream("aac", rate=RATE_HZ, layout=layout)
+    spoken = cast("AudioStream", out.add_stream(codec, rate=RATE_HZ, layout=layout))
     ends_s = (pictures.duration or 0) / 1e6
     frames = _placed(clip, track, layout, shift_s, ends_s)
     ahead = next(frames, None)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calib.avatar import Avatar
-from capture.synthetic.performer.performance import GAZE_REACH_DEG
+from core.face_motion import gaze_of
 from core.mesh import Material, Mesh, MeshPart
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.naming import Target
@@ -19,7 +19,7 @@ from render.mesh.mesh_layout import weld_positions
 
 _LEAST = 1e-5  # of the head's size: displacements below it are left out
 _STANDS_M = 5e-4  # a head that its engine shows at rest no farther from where the file has it, rests as in the file
-_UNITS_PER_METRE = 7.8  # avatar units: of heads as large as people's
+UNITS_PER_METRE = 7.8  # avatar units: of heads as large as people's
 _SAME_BORDER = 0.02  # avatar units: a thirtieth of a mouth
 _CUT = 2e-4  # avatar units between the two sides of a cut, at most
 _ELSEWHERE = 1e-4  # avatar units: vertices nearer to where the file has them are there
@@ -45,6 +45,14 @@ class HeadShapes:
     posed: NDArray[np.float32]
     rigged: RiggedMesh
     vertex: NDArray[np.int64] | None
+
+    def spread(self, moved: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Displacements [R, 3] of what is drawn → of the vertices of `rigged.mesh`, both in avatar units."""
+        if self.vertex is not None:
+            return moved[self.vertex]
+        bound = self.avatar.binding
+        assert bound is not None, "otherwise there is a drawn vertex behind each"
+        return np.concatenate([bound.spread(moved), moved[_added_vertices(self.avatar)]])
 
 
 def head_shapes(
@@ -92,24 +100,14 @@ def _stood(avatar: Avatar, at_rest: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vertices at rest: where the file has them, unless the engine shows them elsewhere, as it opens eyes that are shut
     in the file."""
     moved = np.linalg.norm(at_rest - avatar.rig.rest, axis=1)
-    if moved.max(initial=0.0) < _STANDS_M * _UNITS_PER_METRE:
+    if moved.max(initial=0.0) < _STANDS_M * UNITS_PER_METRE:
         return avatar.rig.rest.copy()
     return np.where((moved > _ELSEWHERE)[:, None], at_rest, avatar.rig.rest)
 
 
-def gaze_of(units: Mapping[str, float]) -> NDArray[np.float64]:
-    """[2, 2] yaw (to picture-right) and pitch (up) of each eye in radians, by the units of the gaze."""
-    angles = np.zeros((2, 2))
-    for eye, side in enumerate(_SIDES):
-        outwards = -1.0 if side == "Right" else 1.0  # the person's right eye is at the picture's left
-        for way, axis, sign in (("Out", 0, outwards), ("In", 0, -outwards), ("Up", 1, 1.0), ("Down", 1, -1.0)):
-            angles[eye, axis] += sign * units.get(f"eyeLook{way}{side}", 0.0) * np.radians(GAZE_REACH_DEG[way])
-    return angles
-
-
 def _posed(engine: ExpressionEngine, units: Mapping[str, float]) -> NDArray[np.float32]:
     weights = np.array([units.get(name, 0.0) for name in engine.unit_names])
-    return engine.posed(weights, gaze_of(units))
+    return engine.posed(weights, gaze_of(weights))
 
 
 def _rigged(
@@ -120,7 +118,7 @@ def _rigged(
     linear = np.linalg.inv(avatar.T_world_file)[:3, :3].astype(np.float32)
     size = float(np.linalg.norm(np.ptp(avatar.landmarks, axis=0)))
     least = _LEAST * size * float(np.cbrt(np.linalg.det(linear.astype(np.float64))))
-    T_metres_file = np.diag([1 / _UNITS_PER_METRE] * 3 + [1.0]) @ avatar.T_world_file
+    T_metres_file = np.diag([1 / UNITS_PER_METRE] * 3 + [1.0]) @ avatar.T_world_file
     altered = altered_parts(avatar, neutral)
     if avatar.binding is not None and not altered:
         return _spread(avatar, targets, neutral, posed, least, T_metres_file), None
@@ -191,8 +189,9 @@ def _spread(
     linear = np.linalg.inv(avatar.T_world_file)[:3, :3].astype(np.float32)
     parts = _parts(file)
     pieces = _parts(drawn)[len(parts) :]
-    first = pieces[0].first_face if pieces else len(drawn.faces)
-    used, faces = np.unique(drawn.faces[first:], return_inverse=True)
+    first = _first_added(avatar)
+    used = _added_vertices(avatar)
+    faces = np.searchsorted(used, drawn.faces[first:])
     extra = _to_file(avatar, neutral)[used]
     drawn = replace(drawn, materials=_seen_inside(avatar))
     mesh = _appended(file, drawn, first, extra, faces.reshape(-1, 3).astype(np.int32), pieces)
@@ -203,6 +202,17 @@ def _spread(
         shapes.append(Shape.of(target.name, both, least))
     firsts = tuple(part.first_face for part in parts)
     return RiggedMesh(mesh, file.vertices, file.faces, firsts, tuple(shapes), frozenset(), least, T_metres_file)
+
+
+def _first_added(avatar: Avatar) -> int:
+    """The first drawn face that is not the file's."""
+    pieces = _parts(avatar.display_mesh)[len(_parts(avatar.file_mesh)) :]
+    return pieces[0].first_face if pieces else len(avatar.display_mesh.faces)
+
+
+def _added_vertices(avatar: Avatar) -> NDArray[np.int32]:
+    """The drawn vertices of those faces, rising."""
+    return np.unique(avatar.display_mesh.faces[_first_added(avatar) :])
 
 
 def _appended(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from calib.rigging.morphs import unit_of
-from core.expression_units import UNIT_NAMES
+from core.expression_units import UNIT_NAMES, with_side_letter
 
 Naming = Literal["arkit", "pascal", "suffix", "vrm"]
 """arkit: jawOpen, eyeBlinkLeft; pascal: JawOpen, EyeBlinkLeft; suffix: jawOpen, eyeBlink_L; vrm: the presets of VRM."""
@@ -37,7 +37,7 @@ def _both(**units: float) -> dict[str, float]:
     return {f"{name}{side}": weight for name, weight in units.items() for side in ("Left", "Right")}
 
 
-_PRESETS: Final[dict[str, dict[str, float]]] = {
+PRESETS: Final[dict[str, dict[str, float]]] = {
     "happy": _both(mouthSmile=0.9, cheekSquint=0.7, eyeSquint=0.3),
     "angry": _both(browDown=1.0, noseSneer=0.5, mouthFrown=0.5, eyeSquint=0.4, mouthPress=0.3),
     "sad": {"browInnerUp": 0.9, "mouthShrugLower": 0.4} | _both(mouthFrown=0.8, eyeSquint=0.2),
@@ -62,7 +62,7 @@ _PRESETS: Final[dict[str, dict[str, float]]] = {
 def targets(naming: Naming) -> tuple[Target, ...]:
     """The shapes of a rig with those names."""
     if naming == "vrm":
-        return tuple(Target(name, units) for name, units in _PRESETS.items())
+        return tuple(Target(name, units) for name, units in PRESETS.items())
     return tuple(Target(written(unit, naming), {unit: 1.0}, _CORRECTIVE.get(unit, {})) for unit in UNIT_NAMES)
 
 
@@ -75,8 +75,4 @@ def written(unit: str, naming: Naming) -> str:
     """An ARKit unit's name as a file has it."""
     if naming == "pascal":
         return unit[0].upper() + unit[1:]
-    if naming == "suffix" and unit not in ("mouthLeft", "mouthRight", "jawLeft", "jawRight"):
-        for side in ("Left", "Right"):
-            if unit.endswith(side):
-                return f"{unit.removesuffix(side)}_{side[0]}"
-    return unit
+    return with_side_letter(unit) if naming == "suffix" else unit

@@ -2,8 +2,8 @@
 
 import pytest
 
+from core.errors import SourceError
 from core.frame import check_picture_size
-from core.source_error import SourceError
 
 
 @pytest.mark.parametrize("size", [(16, 16), (640, 480), (480, 640), (160, 16), (16, 160), (4096, 3072)])

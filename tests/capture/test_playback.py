@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from capture.recordings.playback import ClipFrame, ClipPicture, RecordedSource
+from capture.recordings.playback import ClipFrame, ClipPicture, Excerpt, PastEndError, RecordedSource
 from core.camera import Intrinsics
 from core.frame import RgbdFrame
 from core.source import DeviceState, SourceError
@@ -170,6 +170,29 @@ def test_an_empty_clip_is_told_and_left_closed() -> None:
     source = RecordedSource(clip, realtime=False)
     with pytest.raises(SourceError, match="numbers: expected a recording, found no frame"):
         source.open()
+    assert clip.closed
+
+
+# --- excerpts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 3), (2, None), (2, 2), (4, 9), (0, None)])
+def test_an_excerpt_is_that_part_of_the_whole(first: int, count: int | None) -> None:
+    times_s = [0.0, 0.5, 0.5, 0.2, 400.0, 400.1]  # some of them in need of mending: each by the one before
+    whole = read_all(offline(Numbers(times_s)))
+    clip = Numbers(times_s)
+    source = RecordedSource(clip, realtime=False, excerpt=Excerpt(first, count))
+    source.open()
+    expected = whole[first : None if count is None else first + count]
+    assert read_all(source) == expected
+    assert clip.loaded == [index for index, _ in expected], "pictures of no other frame are decoded"
+    assert Excerpt(first, count).of(len(whole)) == len(expected)
+
+
+def test_an_excerpt_past_the_end_is_told() -> None:
+    clip = Numbers([0.0, 0.1])
+    with pytest.raises(PastEndError, match="numbers: has no frame 2"):
+        RecordedSource(clip, realtime=False, excerpt=Excerpt(2)).open()
     assert clip.closed
 
 

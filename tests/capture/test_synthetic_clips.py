@@ -22,7 +22,7 @@ from core.camera import Intrinsics, transform_points
 from core.errors import InputError
 from core.source import frames_of
 from core.writable import writing_to
-from realtime.synth_command import SynthOptions, synth
+from realtime.training_commands import SynthOptions, synth
 from tests.fakes.small_disk import files_no_larger_than
 
 STILLS = ClipOptions(kind="stills", frames=5, sensor="ideal", size=(192, 192))

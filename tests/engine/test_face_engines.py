@@ -10,10 +10,14 @@ import pytest
 
 from calib.avatar import Avatar, prepare_avatar
 from capture.face.face_tracker import FaceTracker
+from capture.synthetic.performer.performance import make_performance
 from capture.synthetic.performer.performer import PerformerSource
 from core.camera import transform_points
 from core.errors import InputError
+from core.expression_units import UNIT_NAMES
+from core.face_motion import FaceMotion, gaze_of
 from core.frame import FaceObservation
+from core.rigid_motion import rotation_vector
 from core.source import frames_of
 from engine.expression.expression_engine import ExpressionEngine
 from engine.motion.closing import LipClosing
@@ -216,3 +220,51 @@ def test_lips_that_meet_are_shut_on_the_avatar(avatar: Avatar, observations: lis
     assert np.quantile(np.abs(upper - lower), 0.95) < 0.02 * avatar.rig.mouth.width
     still = np.zeros((len(avatar.controllers.rest), 3))
     assert LipClosing(avatar.rig).opening(still) == pytest.approx(0, abs=0.02)
+
+
+def test_what_a_pose_does_is_told_in_the_words_of_other_programs(
+    driven: list[AvatarPose], observations: list[FaceObservation]
+) -> None:
+    heads = np.stack([observation.landmarks_head_m() for observation in observations])
+    jaw = np.array([pose.motion.weights[UNIT_NAMES.index("jawOpen")] for pose in driven])
+    assert np.corrcoef(heads[:, UPPER_LIP, 1] - heads[:, LOWER_LIP, 1], jaw)[0, 1] > 0.7
+    blinks = np.array([pose.motion.weights[UNIT_NAMES.index("eyeBlinkLeft")] for pose in driven])
+    assert blinks.max() > 0.8
+    assert np.median(blinks) < 0.3
+    for pose in driven:
+        np.testing.assert_allclose(gaze_of(pose.motion.weights), pose.motion.gaze, atol=1e-12)
+        turned = rotation_vector(pose.motion.T_neutral_head[:3, :3])  # an avatar's world has the axes of its head
+        np.testing.assert_allclose(turned, rotation_vector(pose.T_world_head[:3, :3]), atol=0.1)
+
+
+def test_a_motion_that_was_kept_moves_the_head_as_it_did(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    engine, again = ExpressionEngine(avatar), ExpressionEngine(avatar)
+    engine.calibrate(observations[0])
+    size = float(np.linalg.norm(np.ptp(avatar.display_mesh.vertices, axis=0)))
+    face = avatar.display_mesh.vertices[:, 1] > avatar.landmarks[:, 1].min()  # the neck bends about another origin
+    for number, observation in enumerate(observations):
+        pose = engine.animate(observation)
+        kept = again.follow(pose.motion, pose.timestamp_s, pose.index)
+        if number > 30:  # both have eased in
+            off = np.abs(kept.vertices - pose.vertices)[face].max()
+            assert off < 1e-3 * size, "lids of eyes that look aside or down follow the gaze, not the prior"
+            np.testing.assert_allclose(kept.motion.weights, pose.motion.weights, atol=1e-6)
+            np.testing.assert_allclose(kept.motion.T_neutral_head, pose.motion.T_neutral_head, atol=1e-6)
+    lost = [again.follow(FaceMotion.at_rest(), pose.timestamp_s + step / 30, 0, tracked=False) for step in range(1, 30)]
+    assert np.abs(lost[-1].motion.weights).max() < 1e-6
+
+
+def test_eyes_look_where_the_driver_looks(avatar: Avatar, observations: list[FaceObservation]) -> None:
+    engine = ExpressionEngine(avatar)
+    engine.calibrate(observations[0])
+    seen = np.array([engine.animate(observation).motion.gaze.mean(axis=0) for observation in observations])
+    played = make_performance(UNIT_NAMES).weights
+    truth = np.array([gaze_of(played[observation.frame.index]).mean(axis=0) for observation in observations])
+    for axis in range(2):
+        assert np.ptp(truth[:, axis]) > np.radians(5)
+        assert np.corrcoef(truth[:, axis], seen[:, axis])[0, 1] > 0.6
+
+
+def test_engines_without_units_follow_no_motion(avatar: Avatar) -> None:
+    with pytest.raises(InputError, match="--engine expression"):
+        make_engine(MotionOptions(engine="landmark"), avatar).follow(FaceMotion.at_rest(), 0.0, 0)

@@ -22,6 +22,7 @@ from engine.flow.network.motion_network import MotionNetwork
 from engine.flow.network.network import FaceNetwork
 from engine.flow.published.flow_engine import FlowEngine, rigid_fit
 from engine.flow.published.flow_options import CORRECTED, RELEASED, FlowOptions
+from engine.flow.published.painted import PaintedAvatar
 from engine.motion.protocol import MotionEngine
 from tests.engine.stand_in import published_network, small_network
 
@@ -116,6 +117,16 @@ def test_codes_flow_and_depth_of_every_driving_frame(golden: Golden, shared_refe
         assert np.abs(depth.numpy() - golden["depth"][i]).max() < 1e-3
 
 
+def test_the_picture_that_the_network_paints_is_the_published_one(golden: Golden, shared_reference: Path) -> None:
+    painted = PaintedAvatar(published_network(shared_reference), golden["source_rgbd"])
+    own = painted._alpha.numpy()
+    for i in (0, 5):
+        code = golden["alpha"][i][None] + own - golden["alpha"][:1]
+        shown = painted(code)[::16, ::16].transpose(2, 0, 1) / 127.5 - 1.0
+        assert np.abs(shown - golden["rgb_stride16"][i].clip(-1, 1)).max() < 1.5 / 127.5
+    np.testing.assert_array_equal(painted(None), painted(own))
+
+
 def test_rig_of_the_golden_avatar(golden: Golden, avatar: GoldenAvatar, tmp_path: Path) -> None:
     head = SeenHead(
         golden["vertices"],
@@ -151,7 +162,8 @@ def test_faces_under_pixels_without_a_mesh(avatar: GoldenAvatar, golden: Golden)
 
 
 def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
-    engine: MotionEngine = driving(avatar, thin)
+    engine = driving(avatar, thin)
+    _: MotionEngine = engine
     first = observation(golden, 0, 0.0)
     assert not engine.calibrated
     before = engine.animate(first)
@@ -161,13 +173,16 @@ def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: 
         engine.calibrate(observation(golden, 0, 0.0, tracked=False))
     engine.calibrate(first)
     assert engine.calibrated
+    assert engine.code is None
     pose = engine.animate(observation(golden, 3, 0.1))
     assert pose.tracked
+    assert engine.code is not None
     assert (pose.index, pose.timestamp_s) == (3, 0.1)
     moved = np.abs(pose.vertices - golden["vertices"]).max()
     assert moved > 0
     lost = [engine.animate(observation(golden, 4, t, tracked=False)) for t in (0.2, 0.35, 0.6)]
     assert not lost[0].tracked
+    assert engine.code is None, "of no face, the picture is the avatar's own"
     sizes = [np.abs(p.vertices - golden["vertices"]).max() for p in lost]
     assert sizes[0] == pytest.approx(moved, rel=1e-5)  # no jump where the face is lost
     assert 0.1 * moved < sizes[1] < 0.9 * moved

@@ -71,7 +71,7 @@ def clip(tmp_path: Path) -> Path:
         ("imports", "animate"),
         ("realtime.avatar_choice.prepare_avatar", "animate"),
         ("realtime.avatar_choice.prepare_avatar", "live"),
-        ("realtime.offline.find_neutral", "animate"),
+        ("realtime.offline.neutral.find_neutral", "animate"),
         ("capture.synthetic.studio.clip_plan.plan_clip", "synth"),
         ("capture.open_source.open_source", "live"),
         ("concurrent.futures:ProcessPoolExecutor.submit", "preprocess"),

@@ -1,5 +1,7 @@
 """The live loop whole, headless, on sources that misbehave in known ways."""
 
+import contextlib
+import socket
 import sys
 import threading
 import time
@@ -13,15 +15,22 @@ import pytest
 
 from calib.avatar import Avatar
 from capture.face.face_tracker import FaceTracker
+from capture.phones.live_link import read_packet
 from capture.synthetic.performer.performer import PerformerSource
 from core.camera import Intrinsics
+from core.errors import InputError
+from core.expression_units import UNIT_NAMES
+from core.face_motion import FaceMotion, MotionFrame
 from core.frame import FaceObservation, RgbdFrame
-from core.source import DeviceState, RgbdSource, SourceError, frames_of
+from core.source import DeviceState, MotionSource, RgbdSource, SourceError, frames_of
+from engine.expression.expression_engine import ExpressionEngine
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.protocol import AvatarPose
 from realtime.live.inference_loop import EASED_AFTER_S
 from realtime.live.report import LiveReport
 from realtime.live.session import LiveSession
+from realtime.outputs.address import Address
+from realtime.outputs.output import open_output
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
@@ -133,6 +142,70 @@ def test_a_fault_in_the_middle_ends_in_order_and_keeps_the_recording(avatar: Ava
         assert len(archive["timestamps_s"]) >= 1
         assert archive["vertices"].shape[1:] == (len(avatar.file_mesh.vertices), 3)
     assert (tmp_path / "preview.mp4").stat().st_size > 0
+
+
+class ScriptedPhone(MotionSource):
+    """Sends a mouth that opens, thirty times a second, and then falls silent."""
+
+    name = "scripted phone"
+    fps = 30.0
+    frame_count = None
+    skipped = 0
+    state = DeviceState.STREAMING
+
+    def __init__(self, frames: int) -> None:
+        self._frames, self._count = frames, 0
+
+    def read(self, timeout_s: float) -> MotionFrame | None:
+        time.sleep(1 / 30)
+        if self._count == self._frames:
+            return None
+        weights = np.zeros(len(UNIT_NAMES))
+        weights[UNIT_NAMES.index("jawOpen")] = min(self._count / 10, 1.0)
+        self._count += 1
+        motion = FaceMotion(weights, np.zeros((2, 2)), np.eye(4))
+        return MotionFrame(motion, True, time.monotonic(), self._count - 1)
+
+    def close(self) -> None:
+        return
+
+
+def test_a_phone_s_motion_is_shown_recorded_sent_and_eased_when_it_is_silent(avatar: Avatar, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        output = open_output(Address.parse(f"livelink://127.0.0.1:{receiver.getsockname()[1]}"))
+        session = LiveSession(
+            ScriptedPhone(45), None, lambda avatar: ExpressionEngine(avatar), Stop(), 4.0, outputs=[output]
+        )
+        session.start()
+        with Viewer(avatar.display_mesh, (160, 120), headless=True) as viewer:
+            report = session.run(avatar, viewer, RecordingFolder.claim(tmp_path, overwrite=False))
+        jaws = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                jaws.append(read_packet(receiver.recv(2048)).weights[UNIT_NAMES.index("jawOpen")])
+    assert report.tracker == ""
+    assert report.outputs[0].sent >= 10
+    assert max(jaws) == pytest.approx(1.0)
+    assert jaws[-1] == 0.0
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as kept:
+        shown, tracked = kept["unit_weights"][:, UNIT_NAMES.index("jawOpen")], kept["tracked"]
+        assert shown.max() == pytest.approx(1.0)
+        assert tracked.any()
+        assert not tracked[-1]
+        assert shown[-1] == pytest.approx(0.0, abs=1e-6)
+    assert (tmp_path / "preview.mp4").stat().st_size > 0
+
+
+def test_an_engine_without_units_says_that_it_cannot_follow(avatar: Avatar) -> None:
+    session = LiveSession(ScriptedPhone(5), None, LandmarkEngine, Stop(), 5.0)
+    session.start()
+    with (
+        Viewer(avatar.display_mesh, (160, 120), headless=True) as viewer,
+        pytest.raises(InputError, match="--engine landmark: moves by pictures"),
+    ):
+        session.run(avatar, viewer)
 
 
 def test_the_interpreter_s_switch_interval_is_put_back(avatar: Avatar) -> None:

@@ -2,19 +2,26 @@
 
 import logging
 import signal
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
+import cv2
 import numpy as np
 import pytest
 
-from core.camera import Intrinsics
+from core.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
+from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
-from core.source import DeviceState, RgbdSource, SourceError
+from core.rigid_motion import rotation_matrix
+from core.source import DeviceState, RgbdSource, SourceError, frames_of
 from engine.motion.protocol import AvatarPose
-from realtime import offline
 from realtime.live.pipeline import FramePipeline
+from realtime.offline import run as offline
+from realtime.offline.neutral import find_neutral
+from realtime.offline.panels import Panels
 from realtime.progress import said_once
 from realtime.recording import growing_npz
 from realtime.recording.recorder import finish_recording
@@ -90,12 +97,21 @@ class Troubled(Follower):
         return replace(super().animate(observation), trouble=trouble)
 
 
+class Painted(Follower):
+    """Head turned a little more with every frame."""
+
+    def animate(self, observation: FaceObservation) -> AvatarPose:
+        T = np.eye(4)
+        T[:3, :3] = rotation_matrix(np.array([0.0, 0.05 * observation.frame.index, 0.0]))
+        return replace(super().animate(observation), vertices=VERTICES, T_world_head=T)
+
+
 def run(
     clip: Clip, out: Path, times: SectionTimes | None = None, engine: Follower | None = None, stop: Stop | None = None
 ) -> int:
     pipeline = FramePipeline(Tracker(), engine or Follower(), times or SectionTimes())  # type: ignore[arg-type]
     with Viewer(MESH, (64, 48), headless=True) as viewer:
-        return offline.animate(clip, pipeline, AVATAR, viewer, out, lambda *_: None, stop=stop)  # type: ignore[arg-type]
+        return offline.animate(clip, pipeline, AVATAR, Panels(AVATAR, viewer, "both"), out, lambda *_: None, stop)  # type: ignore[arg-type]
 
 
 def test_every_frame_is_answered_once_in_order(tmp_path: Path) -> None:
@@ -107,6 +123,96 @@ def test_every_frame_is_answered_once_in_order(tmp_path: Path) -> None:
     with av.open(str(tmp_path / PREVIEW_NAME)) as film:
         assert sum(1 for _ in film.decode(video=0)) == 7
     assert set(times.summary_ms()) == {"track", "animate"}, "the stages of the live pipeline"
+
+
+def test_frames_that_lead_up_to_the_first_are_answered_and_left_out(tmp_path: Path) -> None:
+    told: list[tuple[object, ...]] = []
+    answered: list[int] = []
+
+    class Counting(Follower):
+        def animate(self, observation: FaceObservation) -> AvatarPose:
+            answered.append(observation.frame.index)
+            return super().animate(observation)
+
+    with Viewer(MESH, (64, 48), headless=True) as viewer:
+        pipeline = FramePipeline(Tracker(), Counting(), SectionTimes())  # type: ignore[arg-type]
+        panels = Panels(AVATAR, viewer, "avatar")  # type: ignore[arg-type]
+        frames = offline.animate(
+            Clip(7), pipeline, AVATAR, panels, tmp_path, lambda *now: told.append(now), None, first=5, lead=5
+        )  # type: ignore[arg-type]
+    assert frames == 2
+    assert told == [("animating", 1, 2), ("animating", 2, 2)]
+    assert answered == list(range(7))
+    with np.load(tmp_path / ANIMATION_NAME, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["timestamps_s"], [2.5, 3.0])
+
+
+def test_the_grid_shows_all_that_the_published_one_does(tmp_path: Path) -> None:
+    source = np.full((256, 256, 3), 7, np.uint8)
+    avatar = SimpleNamespace(**vars(AVATAR), source_rgb=source)
+    paintings = iter(np.full((256, 256, 3), number, np.uint8) for number in range(9))
+    with Viewer(MESH, (64, 48), headless=True) as viewer:
+        pipeline = FramePipeline(Tracker(), Painted(), SectionTimes())  # type: ignore[arg-type]
+        with closing(frames_of(Clip(3))) as frames:  # type: ignore[type-var]
+            frame = list(frames)[2]
+        pose = pipeline.process(frame).pose
+        pictures = Panels(avatar, viewer, "grid", lambda: next(paintings))(frame, pose)  # type: ignore[arg-type]
+        assert list(pictures) == ["driving", "source", "generated", "animated", "turned"]
+        without = Panels(avatar, viewer, "grid")(frame, pose)  # type: ignore[arg-type]
+        assert list(without) == ["driving", "source", "animated", "turned"], "of networks that do not paint"
+        viewer.show(pose.vertices, pose.T_world_head, None, "")
+        np.testing.assert_array_equal(pictures["animated"], viewer.read_rgb())
+        for name, expected in (("driving", frame.rgb), ("source", source), ("generated", 0 * source)):
+            np.testing.assert_array_equal(pictures[name], expected)
+        assert (pictures["turned"] != pictures["animated"]).any()
+        panels = Panels(avatar, viewer, "grid", lambda: next(paintings))  # type: ignore[arg-type]
+        offline.animate(Clip(3), pipeline, avatar, panels, tmp_path, lambda *_: None)  # type: ignore[arg-type]
+    with av.open(str(tmp_path / PREVIEW_NAME)) as film:
+        size = film.streams.video[0].width, film.streams.video[0].height
+    assert size == (640 + 480 + 480 + 640 + 640, 480)
+
+
+@pytest.mark.parametrize("index", [0, 4])
+def test_a_still_is_one_pose_and_its_pictures(index: int, tmp_path: Path) -> None:
+    with Viewer(MESH, (64, 48), headless=True) as viewer:
+        pipeline = FramePipeline(Tracker(), Follower(), SectionTimes())  # type: ignore[arg-type]
+        panels = Panels(AVATAR, viewer, "both")  # type: ignore[arg-type]
+        files = offline.still(Clip(index + 1), pipeline, AVATAR, panels, tmp_path, lambda *_: None, index)  # type: ignore[arg-type]
+    assert sorted(files) == sorted(tmp_path.iterdir())
+    assert {file.name for file in files} == {ANIMATION_NAME, f"{index}_driving.png", f"{index}_animated.png"}
+    driving = cv2.imread(str(tmp_path / f"{index}_driving.png"))
+    assert driving.shape == (48, 64, 3)
+    assert (driving == 20 * index).all()
+    with np.load(tmp_path / ANIMATION_NAME, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["vertices"], [VERTICES + np.float32(index)])
+
+
+def test_a_still_of_no_frame_leaves_nothing(tmp_path: Path) -> None:
+    with Viewer(MESH, (64, 48), headless=True) as viewer:
+        pipeline = FramePipeline(Tracker(), Follower(), SectionTimes())  # type: ignore[arg-type]
+        panels = Panels(AVATAR, viewer, "both")  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="no frame 4 that can be read"):
+            offline.still(Clip(4), pipeline, AVATAR, panels, tmp_path, lambda *_: None, 4)  # type: ignore[arg-type]
+        with files_no_larger_than(100), pytest.raises(InputError, match="cannot be written"):
+            offline.still(Clip(5), pipeline, AVATAR, panels, tmp_path, lambda *_: None, 4)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_start_frame_most_like_the_avatar_whatever_its_size_and_place() -> None:
+    rng = np.random.default_rng(0)
+    face = rng.normal(0, 0.4, (478, 2))
+    rest = np.concatenate([face * [1, -1], np.zeros((478, 1))], axis=1).astype(np.float32)  # pictures count downwards
+    avatar = SimpleNamespace(landmarks=rest, intrinsics=PUBLISHED_INTRINSICS, T_camera_world=look_at((0.0, 0.0, 8.0)))
+    shapes = [face + rng.normal(0, 0.1, face.shape) for _ in range(5)]
+    shapes[3] = 0.3 * face + [0.2, 0.5]  # the same face, smaller and elsewhere
+
+    class Faces(Tracker):
+        def track(self, frame: RgbdFrame) -> FaceObservation:
+            points = (100 * shapes[frame.index]).astype(np.float32)
+            return replace(super().track(frame), landmarks_px=points, tracked=frame.index != 2)
+
+    found = find_neutral(lambda _: Clip(5), Faces, "best", lambda *_: None, None, avatar)  # type: ignore[arg-type]
+    assert found.frame.index == 3
 
 
 def test_what_the_avatar_could_not_do_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

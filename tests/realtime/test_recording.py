@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError
+from core.face_motion import FaceMotion
 from realtime.recording import growing_npz
 from realtime.recording.animation_file import AnimationWriter, finish_animation
 from realtime.recording.preview import PreviewWriter, finish_preview
@@ -83,9 +84,25 @@ def test_closing_makes_no_second_copy(tmp_path: Path, monkeypatch: pytest.Monkey
     abandoned(tmp_path, frames=20, vertices=2000)
     there = (tmp_path / "animation.partial.npz").stat().st_size
     inode = (tmp_path / "animation.partial.npz").stat().st_ino
-    with files_no_larger_than(there + 8192):
+    with files_no_larger_than(there + 16384):
         assert finish_recording(tmp_path).startswith("20 frames")
     assert (tmp_path / "animation.npz").stat().st_ino == inode
+
+
+def test_what_the_face_did_is_kept_in_units(tmp_path: Path) -> None:
+    weights, gaze, T = np.linspace(0, 1, 52), np.array([[0.1, -0.2], [0.3, 0.0]]), np.eye(4)
+    T[:3, 3] = 0.01, 0.02, 0.03
+    writer = AnimationWriter(tmp_path / "animation.npz", 4)
+    for number in range(3):
+        moved = FaceMotion(weights * number, gaze, T)
+        writer.append(np.zeros((4, 3), np.float32), np.eye(4), number / 30, True, moved)
+    for file in writer._files:
+        file.release()
+    assert finish_recording(tmp_path).startswith("3 frames")
+    with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
+        np.testing.assert_allclose(archive["unit_weights"], np.outer(range(3), weights), atol=1e-6)
+        np.testing.assert_array_equal(archive["gaze"][2], gaze)
+        np.testing.assert_array_equal(archive["T_neutral_head"][1], T)
 
 
 def test_an_empty_or_discarded_recording_leaves_nothing(tmp_path: Path) -> None:
@@ -334,13 +351,13 @@ def small_disk() -> Iterator[None]:
 
 
 def test_what_was_written_before_the_disk_was_full_is_kept(tmp_path: Path, small_disk: None) -> None:
-    writer = AnimationWriter(tmp_path / "animation.npz", 1000)
+    writer = AnimationWriter(tmp_path / "animation.npz", 1100)
     with pytest.raises(RecordingError, match="cannot be written"):
-        fill(writer, 20, 1000)
-    assert writer.frames == 8  # of 12 kB each
+        fill(writer, 20, 1100)
+    assert writer.frames == 7  # of 13 kB each
     writer.close()
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
-        assert archive["vertices"].shape == (8, 1000, 3)
+        assert archive["vertices"].shape == (7, 1100, 3)
 
 
 def test_a_film_on_a_full_disk_is_kept_as_far_as_it_goes(tmp_path: Path, small_disk: None) -> None:

@@ -16,11 +16,12 @@ from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import MorphUnits
 from capture.synthetic import builtin_avatar_path
 from core.errors import InputError
-from core.expression_units import UNIT_NAMES
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
+from core.face_motion import gaze_of
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.doubts import measured
 from realtime.rig.given_shapes import with_given
-from realtime.rig.head_shapes import HeadShapes, gaze_of, head_shapes, taking
+from realtime.rig.head_shapes import HeadShapes, head_shapes, taking
 from realtime.rig.naming import Naming, holds_units, targets, written
 from realtime.rig.sheet import draw_sheet
 from realtime.rig_command import RigOptions, _document, rig
@@ -66,7 +67,9 @@ def test_eyes_look_where_the_name_says(shapes: HeadShapes, lowpoly: Avatar) -> N
     assert _moved(shapes, "eyeLookDownLeft")[front, 1] < 0
     assert _moved(shapes, "eyeLookOutLeft")[front, 0] > 0
     assert _moved(shapes, "eyeLookInLeft")[front, 0] < 0
-    assert not gaze_of({"eyeLookOutLeft": 1.0})[0].any(), "each eye has its own"
+    weights = np.zeros(UNIT_COUNT)
+    weights[UNIT_NAMES.index("eyeLookOutLeft")] = 1.0
+    assert not gaze_of(weights)[0].any(), "each eye has its own"
 
 
 def test_mouth_close_shuts_an_open_jaw(shapes: HeadShapes, lowpoly: Avatar) -> None:

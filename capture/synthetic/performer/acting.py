@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.synthetic.performer import script
-from capture.synthetic.performer.performance import GAZE_REACH_DEG, blink, envelope, min_jerk
+from capture.synthetic.performer.performance import blink, envelope, min_jerk
 from capture.synthetic.performer.script import Expression
 from capture.synthetic.performer.speech import BOTH_SIDES, VISEMES, Utterance, sounds_of, speech_weights
+from core.face_motion import GAZE_REACH_DEG
 
 Curve = NDArray[np.float64]
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from capture.synthetic.performer.script import EXPRESSIONS, GAZES, HEAD_MOVES, UTTERANCES, Expression
 from capture.synthetic.performer.speech import Sound, sounds_of, speech_weights
+from core.face_motion import GAZE_REACH_DEG
 
 FPS = 30.0
 SECONDS = 60.0
 SEED = 20
 QUIET_S = (1.15, 58.9)  # before and after, the face is exactly neutral
-GAZE_REACH_DEG = {"Up": 16.6, "Down": 19.4, "In": 26.0, "Out": 25.5}  # of the gaze units at weight 1
 BLINK_S = (0.075, 0.035, 0.20)  # closing, closed, opening
 
 Curve = NDArray[np.float64]

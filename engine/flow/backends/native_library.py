@@ -32,7 +32,9 @@ def flow_kernels(cache_dir: Path | None = None) -> ctypes.CDLL:
 
 
 def thread_count() -> int:
-    """The processors this process may use, at most eight."""
+    """The processors this process may use, at most eight; or what VFA_FLOW_THREADS says."""
+    if (asked := os.environ.get("VFA_FLOW_THREADS", "")).isdecimal() and int(asked) > 0:
+        return min(int(asked), 64)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, allowed))
 

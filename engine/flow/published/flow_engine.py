@@ -21,6 +21,7 @@ from calib.published.published_weights import NEIGHBOURS
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
 from capture.face.preprocess import NetworkCropper
+from core.face_motion import FaceMotion, gaze_of
 from core.frame import FaceObservation
 from core.mesh import Mesh
 from core.rigid_motion import fit_similarity, rotation_matrix, rotation_vector
@@ -30,11 +31,14 @@ from engine.flow.flow_network import FlowNetwork
 from engine.flow.published.flow_options import FlowOptions, RigOptions
 from engine.flow.published.flow_tracking import FlowControllers, FlowTracker
 from engine.flow.published.published_retarget import PUBLISHED_ROUNDS, PUBLISHED_SMOOTHING, PublishedRetarget
+from engine.motion.coefficients import Coefficients
 from engine.motion.easing import Easing, State
 from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 
 log = logging.getLogger(__name__)
+
+_EYES_APART_M = 0.089  # between the outer corners of an average adult's eyes
 
 
 class FlowAvatar(Pictured, Protocol):
@@ -64,7 +68,11 @@ class FlowState(State):
 
 
 class FlowEngine(MotionEngine):
-    """Drives one avatar through a network checkpoint."""
+    """Drives one avatar through a network checkpoint.
+
+    Attributes:
+        code: [1, M] the motion code that the avatar was last given; None while it follows no face.
+    """
 
     name = "flow"
     keeps_neutral = False  # its neutral is a picture, and none is kept
@@ -86,10 +94,14 @@ class FlowEngine(MotionEngine):
         self.backend, self._source_alpha = network.backend, network.source_alpha
         log.info("flow engine: %s", self.backend.why)
         self._offset: NDArray[np.float32] | None = None
+        self.code: NDArray[np.float32] | None = None
         self._cropper = NetworkCropper(self.quirks.driving_channel_order)
         self._rest = np.asarray(avatar.display_mesh.vertices, np.float32)
         self._prepare_controllers(avatar, options)
         self._easing = Easing(FlowState(np.zeros(self._rest.shape), np.zeros(3), np.zeros(3)))
+        self._coefficients = Coefficients()
+        corners = avatar.landmarks[[33, 263]]
+        self._units_per_metre = float(np.linalg.norm(corners[1] - corners[0])) / _EYES_APART_M
         self._moved = False  # since the first neutral
 
     def _prepare_controllers(self, avatar: FlowAvatar, options: FlowOptions) -> None:
@@ -124,11 +136,13 @@ class FlowEngine(MotionEngine):
             raise ValueError("expected a tracked face as the neutral")
         self._cropper.reset()
         self._easing.recalibrated()
+        self._coefficients.calibrate(neutral)
         self._offset = self._source_alpha - self._run(neutral, np.zeros_like(self._source_alpha)).alpha
 
     def animate(self, observation: FaceObservation) -> AvatarPose:
         tracked, now_s = observation.tracked and self._offset is not None, observation.timestamp_s
         if not tracked:
+            self.code = None
             state = self._easing.step(self._easing.rest, tracked=False, time_s=now_s)
         elif self._moved:
             state = self._easing.step(self._live(observation), tracked=True, time_s=now_s)
@@ -139,11 +153,20 @@ class FlowEngine(MotionEngine):
         vertices = self._rest + state.delta.astype(np.float32)
         if self._neck is not None:
             self._neck.apply(vertices, T)
-        return AvatarPose(vertices, T, now_s, observation.frame.index, tracked)
+        weights = self._coefficients.step(observation, tracked)
+        motion = FaceMotion(weights, gaze_of(weights), self._T_neutral_head(T))
+        return AvatarPose(vertices, T, now_s, observation.frame.index, tracked, motion=motion)
+
+    def _T_neutral_head(self, T_world_head: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The head's motion [4, 4] about the middle of the face, metres: an avatar faces along +z of its world."""
+        centre, T = self._controllers_at.mean(axis=0), T_world_head.copy()
+        T[:3, 3] = (T[:3, :3] @ centre + T[:3, 3] - centre) / self._units_per_metre
+        return T
 
     def _live(self, observation: FaceObservation) -> FlowState:
         assert self._offset is not None
         fields = self._run(observation, self._offset)
+        self.code = fields.alpha + self._offset
         delta, T = self._pose(*self._tracker.track(fields.flow, fields.depth))
         return FlowState(delta.astype(np.float64), rotation_vector(T[:3, :3]), T[:3, 3].copy())
 

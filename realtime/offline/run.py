@@ -7,89 +7,43 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from calib.avatar import Avatar
-from calib.person.neutral import NeutralEstimate
-from capture.face.face_tracker import FaceTracker
+from calib.avatar_picture import write_picture
 from core.errors import InputError
-from core.frame import FaceObservation
 from core.source import RgbdSource, frames_of
-from realtime.live.pipeline import FramePipeline
+from realtime.live.pipeline import FramePipeline, PosedFrame
+from realtime.offline.neutral import Progress
+from realtime.offline.panels import GRID_HEIGHT, Panels
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter, finish_preview
-from realtime.recording.recorder import FilmName, write_pose
+from realtime.recording.recorder import write_pose
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError, partial_of
 from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.worker import Stop
-from render.window.viewer import Viewer
 
 log = logging.getLogger(__name__)
-
-NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
-
-
-Progress = Callable[[str, int, int | None], None]
-"""Told how far a run is: what it does, frames done, frames in all (None when unknown)."""
-
-
-def find_neutral(
-    source: RgbdSource,
-    make_tracker: Callable[[], FaceTracker],
-    neutral_frame: str,
-    progress: Progress,
-) -> FaceObservation:
-    """The observation to calibrate with: frame N, or for "auto" an estimate out of a sample of the clip.
-
-    Raises InputError when there is no such frame or no face in what was looked at.
-    """
-    if neutral_frame != "auto":
-        return _observe_frame(source, make_tracker, int(neutral_frame))
-    step = max(1, (source.frame_count or 0) // NEUTRAL_CANDIDATES)
-    estimate = NeutralEstimate()
-    with make_tracker() as tracker:
-        for frame in frames_of(source):
-            if frame.index % step == 0:
-                estimate.offer(tracker.track(frame))
-            progress("looking for a neutral face", frame.index + 1, source.frame_count)
-    neutral = estimate.neutral()
-    if neutral is None:
-        raise InputError(f"{source.name}: expected a face, found none in any frame looked at; check that it shows one")
-    if reason := estimate.poor_because.replace("your ", "the driver's "):
-        log.warning("%s: shows no neutral face (%s); --neutral-frame N names one", source.name, reason)
-    return neutral
-
-
-def _observe_frame(source: RgbdSource, make_tracker: Callable[[], FaceTracker], index: int) -> FaceObservation:
-    """Frame `index`, tracked after the few frames before it so that the tracker has settled."""
-    observation: FaceObservation | None = None
-    with make_tracker() as tracker:
-        for frame in frames_of(source):
-            if frame.index > index:
-                break
-            if frame.index > index - 10:
-                observation = tracker.track(frame)
-    if observation is None or observation.frame.index != index:
-        raise InputError(f"{source.name}: --neutral-frame {index} is past its end; give a smaller number or auto")
-    if not observation.tracked:
-        raise InputError(f"{source.name}: no face was found in --neutral-frame {index}; give another frame or auto")
-    return observation
 
 
 def animate(
     source: RgbdSource,
     pipeline: FramePipeline,
     avatar: Avatar,
-    viewer: Viewer,
+    panels: Panels,
     out: Path,
     progress: Progress,
-    film: FilmName = "both",
     stop: Stop | None = None,
+    first: int = 0,
+    lead: int = 0,
 ) -> int:
     """Answer every frame of `source`, each before the next is read; writes animation.npz and preview.mp4 into `out`.
 
     Args:
         pipeline: its engine is calibrated (`find_neutral`).
-        viewer: shows `avatar`, off screen.
-        film: what preview.mp4 shows, as high as the viewer's picture.
+        panels: what preview.mp4 shows of `avatar`.
+        first: number of the first frame that is kept.
+        lead: how many frames come before it: answered, so that the avatar is on its way, and left out.
         stop: a wish to end before the source does, looked at before each frame.
 
     Returns the number of frames. Where the run ends early, what was made is finished under the final names, and how
@@ -98,23 +52,26 @@ def animate(
     `vfa finish-recording`; any other exception leaves nothing.
     """
     stop = stop or Stop()
+    wanted = None if source.frame_count is None else source.frame_count - lead
     ended: InputError | None = None
     kept = ""
     troubles: Counter[str] = Counter()
     with ExitStack() as undo:
         animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
         undo.push(_unless_interrupted(animation.discard))
-        preview = PreviewWriter(out / PREVIEW_NAME, None, driver=film == "both", sound=lambda: source.sound)
+        height = GRID_HEIGHT if panels.film == "grid" else None
+        preview = PreviewWriter(out / PREVIEW_NAME, height, sound=lambda: source.sound)
         undo.push(_unless_interrupted(preview.discard))
         try:
             with closing(frames_of(source)) as frames:  # type: ignore[type-var]
                 while not stop.requested and (frame := next(frames, None)) is not None:
                     pose = pipeline.process(frame).pose
+                    if frame.index < first:
+                        continue
                     write_pose(animation, avatar, pose)
                     troubles[pose.trouble] += 1
-                    viewer.show(pose.vertices, pose.T_world_head, None, "")
-                    preview.append(frame.rgb, viewer.read_rgb(), frame.timestamp_s)
-                    progress("animating", animation.frames, source.frame_count)
+                    preview.append_row(list(panels(frame, pose).values()), frame.timestamp_s)
+                    progress("animating", animation.frames, wanted)
         except InputError as error:
             ended = error
         cut = ended is not None or stop.requested
@@ -126,13 +83,54 @@ def animate(
         if trouble:
             log.warning("%d of %d frames: %s", count, sum(troubles.values()), trouble)
     if kept and (cut or ended is not None):
-        total = "" if source.frame_count is None else f" of {source.frame_count}"
+        total = "" if wanted is None else f" of {wanted}"
         log.warning("ended early: %d%s frames are kept: %s", animation.frames, total, kept)
     if ended is not None:
         raise ended
     if cut and stop.signal is not None:
         raise InterruptedBySignalError(stop.signal)
     return animation.frames
+
+
+def still(
+    source: RgbdSource,
+    pipeline: FramePipeline,
+    avatar: Avatar,
+    panels: Panels,
+    out: Path,
+    progress: Progress,
+    index: int,
+    stop: Stop | None = None,
+) -> list[Path]:
+    """The answer to frame `index`, with which `source` ends: its pose in animation.npz, and its pictures as PNG files.
+
+    Returns the files. Raises InputError where there is no such frame or no face in it, or where the disk takes no more;
+    `InterruptedBySignalError` where a signal asked to end. Nothing is left then.
+    """
+    posed: PosedFrame | None = None
+    with closing(frames_of(source)) as frames:  # type: ignore[type-var]
+        for number, frame in enumerate(frames):
+            posed = pipeline.process(frame)
+            progress("leading up to the frame", number + 1, source.frame_count)
+            if stop is not None and stop.signal is not None:
+                raise InterruptedBySignalError(stop.signal)
+    if posed is None or posed.frame.index != index:
+        raise InputError(f"{source.name}: there is no frame {index} that can be read; give another --target-frame")
+    if not posed.observation.tracked:
+        raise InputError(f"{source.name}: no face was found in frame {index}; give another --target-frame")
+    if posed.pose.trouble:
+        log.warning("frame %d: %s", index, posed.pose.trouble)
+    pictures = {f"{index}_{name}.png": rgb for name, rgb in panels(posed.frame, posed.pose).items()}
+    written = [out / ANIMATION_NAME, *(out / name for name in pictures)]
+    with ExitStack() as undo:
+        for path in written:
+            undo.callback(path.unlink, missing_ok=True)
+        with closing(AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))) as animation:
+            write_pose(animation, avatar, posed.pose)
+        for name, rgb in pictures.items():
+            write_picture(out / name, np.ascontiguousarray(rgb[..., ::-1]), str(out / name))
+        undo.pop_all()
+    return written
 
 
 def _unless_interrupted(

@@ -1,0 +1,240 @@
+"""A recording of a made-up performance, exported and opened again by readers that share no code with the writers."""
+
+import csv
+import json
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from calib.avatar import Avatar
+from core.errors import InputError
+from core.expression_units import UNIT_NAMES
+from core.face_motion import FaceMotion, with_gaze
+from core.rigid_motion import rotation_matrix
+from engine.expression.expression_engine import ExpressionEngine
+from realtime.export_command import TakeOptions, export
+from realtime.recording.animation_file import AnimationWriter
+
+FRAMES, FPS = 24, 30.0
+JAW, SMILE, LEFT = (UNIT_NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "mouthLeft"))
+YAW, GAZE = 0.2, (0.15, -0.1)
+
+
+def motion(number: int) -> FaceMotion:
+    """The jaw opens and shuts, a smile on the left comes, the head turns to the person's left, the eyes with it."""
+    share = number / (FRAMES - 1)
+    weights, T, gaze = np.zeros(52), np.eye(4), np.array([GAZE, GAZE]) * share
+    weights[[JAW, SMILE, LEFT]] = np.sin(np.pi * share), 0.8 * share, 0.3 * share
+    T[:3, :3], T[:3, 3] = rotation_matrix(np.array([0.0, YAW * share, 0.0])), (0.01 * share, 0, 0)
+    return FaceMotion(with_gaze(weights, gaze), gaze, T)
+
+
+@pytest.fixture(scope="module")
+def recorded(lowpoly: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an animation.npz, as live writes it."""
+    folder = tmp_path_factory.mktemp("recorded")
+    writer, engine = (
+        AnimationWriter(folder / "animation.npz", len(lowpoly.file_mesh.vertices)),
+        ExpressionEngine(lowpoly),
+    )
+    for before in (-9.0, -5.0):
+        engine.follow(motion(0), before, 0)
+    for number in range(FRAMES):
+        pose = engine.follow(motion(number), number / FPS, number)
+        T = lowpoly.motion_to_file(pose.T_world_head)
+        writer.append(lowpoly.to_file(pose.vertices), T, pose.timestamp_s, True, pose.motion)
+    writer.close()
+    return folder
+
+
+def exported(recorded: Path, out: Path, **options: object) -> Path:
+    export(TakeOptions(take=recorded, out=out, avatar="lowpoly", **options))  # type: ignore[arg-type]
+    return out
+
+
+def vertices_of(recorded: Path) -> np.ndarray:
+    """[T, V, 3] as shown: the head's motion included."""
+    with np.load(recorded / "animation.npz", allow_pickle=False) as kept:
+        T = kept["T_world_head"]
+        return np.asarray(np.einsum("tij,tvj->tvi", T[:, :3, :3], kept["vertices"]) + T[:, None, :3, 3])
+
+
+def test_a_table_for_scripts(recorded: Path, tmp_path: Path) -> None:
+    rows = list(csv.DictReader(exported(recorded, tmp_path / "m.csv").read_text().splitlines()))
+    assert len(rows) == FRAMES
+    last = {name: float(value) for name, value in rows[-1].items()}
+    assert last["time_s"] == pytest.approx((FRAMES - 1) / FPS, abs=1e-5)
+    assert last["mouthSmileLeft"] == pytest.approx(0.8, abs=1e-5)
+    assert last["headYaw_deg"] == pytest.approx(np.degrees(YAW), abs=1e-3)
+    assert last["gazeLeftPitch_deg"] == pytest.approx(np.degrees(-0.1), abs=1e-3)
+    assert last["headX_m"] == pytest.approx(0.01, abs=1e-5)
+
+
+def test_a_table_as_the_phone_app_records_it(recorded: Path, tmp_path: Path) -> None:
+    text = exported(recorded, tmp_path / "l.csv", format="live-link-csv").read_text()
+    header, *rows = list(csv.reader(text.splitlines()))
+    assert header[:4] == ["Timecode", "BlendshapeCount", "EyeBlinkLeft", "EyeLookDownLeft"]
+    assert len(header) == 63
+    assert header[-9:-6] == ["HeadYaw", "HeadPitch", "HeadRoll"]
+    assert rows[0][:2] == ["00:00:00:00.000", "61"]
+    assert rows[12][0] == "00:00:00:12.000"
+    last = dict(zip(header, rows[-1], strict=True))
+    assert float(last["MouthSmileLeft"]) == pytest.approx(0.8, abs=1e-5)
+    assert float(last["MouthRight"]) == pytest.approx(0.3, abs=1e-5), "the app swaps the sides of mouth and jaw"
+    assert float(last["HeadYaw"]) == pytest.approx(-YAW, abs=1e-4)
+
+
+def test_point_caches(recorded: Path, tmp_path: Path) -> None:
+    shown = vertices_of(recorded)
+    count = shown.shape[1]
+    pc2 = exported(recorded, tmp_path / "p.pc2").read_bytes()
+    assert struct.unpack_from("<12siiffi", pc2) == (b"POINTCACHE2\0", 1, count, 0.0, 1.0, FRAMES)
+    read = np.frombuffer(pc2, "<f4", offset=32).reshape(FRAMES, count, 3)
+    np.testing.assert_allclose(read, shown, atol=1e-5)
+    mdd = exported(recorded, tmp_path / "p.mdd").read_bytes()
+    assert struct.unpack_from(">ii", mdd) == (FRAMES, count)
+    np.testing.assert_allclose(np.frombuffer(mdd, ">f4", FRAMES, 8), np.arange(FRAMES) / FPS, atol=1e-5)
+    read = np.frombuffer(mdd, ">f4", offset=8 + 4 * FRAMES).reshape(FRAMES, count, 3)
+    np.testing.assert_allclose(read, shown, atol=1e-5)
+
+
+def test_motion_capture_of_head_and_eyes(recorded: Path, tmp_path: Path) -> None:
+    text = exported(recorded, tmp_path / "b.bvh").read_text()
+    hierarchy, moved = text.split("MOTION\n")
+    assert [line.split()[1] for line in hierarchy.splitlines() if line.strip().startswith(("ROOT", "JOINT"))] == [
+        "Head", "RightEye", "LeftEye",
+    ]  # fmt: skip
+    frames, time, *rows = moved.strip().splitlines()
+    assert frames.split() == ["Frames:", str(FRAMES)]
+    assert float(time.split()[-1]) == pytest.approx(1 / FPS)
+    x, _, _, z_deg, x_deg, y_deg, *_ = map(float, rows[-1].split())
+    assert x == pytest.approx(1.0, abs=1e-3), "centimetres"
+    turn = Rotation.from_euler("ZXY", [z_deg, x_deg, y_deg], degrees=True).as_rotvec()
+    np.testing.assert_allclose(turn, [0, YAW, 0], atol=1e-4)
+
+
+class Glb:
+    """As much of a binary glTF file as these tests look at."""
+
+    def __init__(self, path: Path) -> None:
+        content = path.read_bytes()
+        magic, version, length = struct.unpack_from("<4sII", content)
+        assert (magic, version, length) == (b"glTF", 2, len(content))
+        size = struct.unpack_from("<I", content, 12)[0]
+        self.json = json.loads(content[20 : 20 + size])
+        self._bin = content[20 + size + 8 :]
+
+    def array(self, number: int) -> np.ndarray:
+        accessor = self.json["accessors"][number]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
+        whole = np.zeros((accessor["count"], width), np.float32)
+        if "bufferView" in accessor:
+            whole[:] = self._read(accessor["bufferView"], "<f4", whole.size).reshape(whole.shape)
+        if (sparse := accessor.get("sparse")) is not None:
+            kind = {5121: "u1", 5123: "<u2", 5125: "<u4"}[sparse["indices"]["componentType"]]
+            at = self._read(sparse["indices"]["bufferView"], kind, sparse["count"])
+            whole[at] = self._read(sparse["values"]["bufferView"], "<f4", sparse["count"] * width).reshape(-1, width)
+        return whole
+
+    def _read(self, view: int, kind: str, count: int) -> np.ndarray:
+        return np.frombuffer(self._bin, kind, count, self.json["bufferViews"][view].get("byteOffset", 0))
+
+
+@pytest.mark.parametrize("shapes", ["units", "fewest"])
+def test_an_animated_head_in_gltf(recorded: Path, tmp_path: Path, shapes: str) -> None:
+    glb = Glb(exported(recorded, tmp_path / "r.glb", shapes=shapes))
+    (animation,) = glb.json["animations"]
+    tracks = {each["target"]["path"]: animation["samplers"][each["sampler"]] for each in animation["channels"]}
+    assert set(tracks) == {"weights", "rotation", "translation"}
+    times = glb.array(tracks["weights"]["input"])[:, 0]
+    np.testing.assert_allclose(times, np.arange(FRAMES) / FPS, atol=1e-5)
+    node = next(each["target"]["node"] for each in animation["channels"] if each["target"]["path"] == "weights")
+    mesh = glb.json["meshes"][glb.json["nodes"][node]["mesh"]]
+    names = mesh["extras"]["targetNames"]
+    weights = glb.array(tracks["weights"]["output"]).reshape(FRAMES, len(names))
+    if shapes == "units":
+        assert set(UNIT_NAMES) <= set(names)
+        np.testing.assert_allclose(weights[-1, names.index("mouthSmileLeft")], 0.8, atol=1e-5)
+    turn = Rotation.from_quat(glb.array(tracks["rotation"]["output"])[-1]).magnitude()
+    assert turn == pytest.approx(YAW, abs=1e-3)
+    primitive = mesh["primitives"][0]
+    positions = glb.array(primitive["attributes"]["POSITION"])
+    assert next(iter(primitive["targets"][0])) == "POSITION"
+    moved = sum(
+        row * glb.array(target["POSITION"]) for row, target in zip(weights[-1], primitive["targets"], strict=True)
+    )
+    assert 0.001 < np.abs(moved).max() / np.ptp(positions, axis=0).max() < 0.2
+
+
+def test_pictures_and_films_without_a_background(recorded: Path, tmp_path: Path) -> None:
+    from realtime.view_options import ViewOptions
+
+    view = ViewOptions(size=(160, 120))
+    folder = exported(recorded, tmp_path / "pngs", format="png", view=view, fps=10.0)
+    pictures = sorted(folder.iterdir())
+    assert [each.name for each in pictures[:2]] == ["000000.png", "000001.png"]
+    with Image.open(pictures[-1]) as picture:
+        alpha = np.asarray(picture)[..., 3]
+    assert alpha[2, 2] == 0
+    assert alpha[60, 80] == 255
+    for kind, codec in (("mp4", "h264"), ("webm", "vp9"), ("mov", "prores")):
+        with av.open(str(exported(recorded, tmp_path / f"f.{kind}", view=view))) as film:
+            stream = film.streams.video[0]
+            assert stream.codec_context.name.startswith(codec)
+            assert (stream.width, stream.height) == (160, 120)
+            assert sum(1 for _ in film.decode(video=0)) == FRAMES
+
+
+def test_universal_scene_description(recorded: Path, tmp_path: Path) -> None:
+    pxr = pytest.importorskip("pxr", reason="needs usd-core: the extra usd")
+    from pxr import Usd, UsdSkel
+
+    assert pxr
+    stage = Usd.Stage.Open(str(exported(recorded, tmp_path / "r.usdc", shapes="units")))
+    animation = next(UsdSkel.Animation(prim) for prim in stage.Traverse() if prim.IsA(UsdSkel.Animation))
+    names = list(animation.GetBlendShapesAttr().Get())
+    last = animation.GetBlendShapeWeightsAttr().Get(FRAMES - 1)
+    assert last[names.index("mouthSmileLeft")] == pytest.approx(0.8, abs=1e-5)
+
+
+def test_another_head_plays_the_motion_and_not_the_vertices(recorded: Path, tmp_path: Path) -> None:
+    with np.load(recorded / "animation.npz", allow_pickle=False) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    arrays["vertices"] = arrays["vertices"][:, ::-1]  # as many, of a head that is another
+    np.savez(tmp_path / "animation.npz", **arrays)
+    glb = Glb(exported(tmp_path, tmp_path / "r.glb"))
+    assert set(UNIT_NAMES) <= set(glb.json["meshes"][0]["extras"]["targetNames"])
+    with pytest.raises(InputError, match="another head"):
+        exported(tmp_path, tmp_path / "f.glb", shapes="fewest")
+
+
+def test_what_cannot_be_exported_is_told(recorded: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.csv").write_text("mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        exported(recorded, tmp_path / "there.csv")
+    assert (tmp_path / "there.csv").read_text() == "mine"
+    for out, told in (("x.fbx", "ends in"), ("x", "ends in")):
+        with pytest.raises(InputError, match=told):
+            TakeOptions(take=recorded, out=tmp_path / out)
+    with pytest.raises(InputError, match=r"\.bvh"):
+        TakeOptions(take=recorded, out=tmp_path / "x.csv", format="bvh")
+    with pytest.raises(InputError, match=r"no animation\.npz"):
+        exported(tmp_path, tmp_path / "x.csv")
+    with np.load(recorded / "animation.npz", allow_pickle=False) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    for name in ("unit_weights", "gaze", "T_neutral_head"):
+        del arrays[name]
+    np.savez(tmp_path / "animation.npz", **arrays)
+    with pytest.raises(InputError, match="holds no units"):
+        exported(tmp_path, tmp_path / "x.csv")
+    glb = Glb(exported(tmp_path, tmp_path / "x.glb"))
+    assert glb.json["animations"], "vertices alone can be exported"
+    arrays["T_world_head"][3, 0, 0] = np.nan
+    np.savez(tmp_path / "animation.npz", **arrays)
+    with pytest.raises(InputError, match="no numbers"):
+        exported(tmp_path, tmp_path / "y.glb")

@@ -1,0 +1,419 @@
+"""Packets against fixtures written by hand from each protocol's description, and against others' libraries."""
+
+import asyncio
+import contextlib
+import json
+import math
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pythonosc.osc_packet import OscPacket
+from scipy.spatial.transform import Rotation
+
+from capture.face.face_model_file import find_face_model
+from capture.phones import ifacialmocap as phone_text
+from capture.phones import live_link as phone_packets
+from capture.phones.packet import DamagedPacketError
+from core.canonical_face import load_canonical_face
+from core.errors import InputError
+from core.expression_units import UNIT_NAMES
+from core.face_motion import FaceMotion, with_gaze
+from core.rigid_motion import rotation_matrix, turned, turns
+from engine.motion.protocol import AvatarPose
+from realtime import listen_command
+from realtime.outputs.address import Address
+from realtime.outputs.face_points import FacePoints
+from realtime.outputs.ifacialmocap import IFacialMocapEncoder
+from realtime.outputs.live_link import LiveLinkEncoder, LiveLinkOptions
+from realtime.outputs.moment import Encoder, Moment
+from realtime.outputs.open_see_face import FEATURES, UNITS_PER_M, OpenSeeFaceEncoder
+from realtime.outputs.output import open_output
+from realtime.outputs.script_json import JsonEncoder
+from realtime.outputs.sender import MotionSender
+from realtime.outputs.vmc import VmcEncoder, VmcOptions
+from realtime.outputs.vrm_shapes import PRESET_NAMES, preset_weights
+from realtime.outputs.websocket_target import WebSocketTarget
+from realtime.rig.naming import PRESETS
+from realtime.threads.worker import Stop
+
+YAW = 0.3  # to the person's left
+LEFT_EYE = (0.2, -0.1)  # to the person's left, downwards
+
+
+def motion(turn: tuple[float, float, float] = (0.0, YAW, 0.0), **units: float) -> FaceMotion:
+    """The head turned about x, y, z, the left eye looking left and down, and these units."""
+    weights, gaze, T = np.zeros(52), np.array([(0.0, 0.0), LEFT_EYE]), np.eye(4)
+    for name, weight in units.items():
+        weights[UNIT_NAMES.index(name)] = weight
+    T[:3, :3], T[:3, 3] = rotation_matrix(np.array(turn)), (0.01, 0.02, 0.03)
+    return FaceMotion(with_gaze(weights, gaze), gaze, T)
+
+
+def moment(**units: float) -> Moment:
+    return Moment(motion(**units), 12.5, tracked=True)
+
+
+def osc(encoder: Encoder, given: Moment) -> dict[tuple[object, ...], list[object]]:
+    """What python-osc reads: address and words → numbers, in the order they came."""
+    read: dict[tuple[object, ...], list[object]] = {}
+    for packet in encoder.packets(given):
+        assert len(packet) <= 1400
+        for timed in OscPacket(packet).messages:
+            message = timed.message
+            words = [each for each in message.params if isinstance(each, str)]
+            read[message.address, *words] = [each for each in message.params if not isinstance(each, str)]
+    return read
+
+
+def test_live_link_face_byte_for_byte() -> None:
+    (packet,) = LiveLinkEncoder(LiveLinkOptions("me")).packets(moment(jawOpen=0.5, eyeBlinkLeft=1.0, mouthLeft=0.25))
+    device = packet[5:41]  # 36 letters of an identifier
+    expected = b"\x06" + struct.pack(">i", 36) + device + struct.pack(">i", 2) + b"me"
+    assert packet[: len(expected)] == expected
+    assert device.decode().count("-") == 4
+    _, sub_frame, rate, per, count = struct.unpack_from(">ifiiB", packet, len(expected))
+    assert 0 <= sub_frame < 1
+    assert (rate, per, count) == (60, 1, 61)
+    values = struct.unpack(">61f", packet[len(expected) + 17 :])
+    look_out, look_down = 0.2 / math.radians(25.5), 0.1 / math.radians(19.4)
+    wanted = dict.fromkeys(range(61), 0.0)
+    wanted |= {0: 1.0, 1: look_down, 3: look_out, 17: 0.5, 21: 0.25, 52: YAW, 55: 0.2, 56: 0.1}
+    np.testing.assert_allclose(values, list(wanted.values()), atol=1e-6)
+
+
+def test_a_live_link_packet_read_back_is_the_same_motion() -> None:
+    sent = motion((0.1, 0.2, -0.15), jawOpen=0.5, mouthSmileRight=0.7)
+    (packet,) = LiveLinkEncoder().packets(Moment(sent, 1.0, tracked=True))
+    read = phone_packets.read_packet(packet).motion()
+    np.testing.assert_allclose(read.weights, sent.weights, atol=1e-6)
+    np.testing.assert_allclose(read.gaze, sent.gaze, atol=1e-6)
+    np.testing.assert_allclose(read.T_neutral_head[:3, :3], sent.T_neutral_head[:3, :3], atol=1e-6)
+
+
+def test_ifacialmocap_letter_for_letter() -> None:
+    (packet,) = IFacialMocapEncoder().packets(moment(jawOpen=0.5, mouthSmileLeft=0.305))
+    parts = packet.decode().split("|")
+    assert "jawOpen-50" in parts
+    assert "mouthSmile_L-30" in parts
+    assert "mouthSmile_R-0" in parts
+    assert "mouthLeft-0" in parts
+    assert "trackingStatus-1" in parts
+    assert parts[-4:] == [
+        "=head#-0.0000,17.1887,0.0000,0.01000,0.02000,0.03000",
+        "rightEye#-0.0000,0.0000,0",
+        "leftEye#5.7296,11.4592,0",
+        "",
+    ]
+    read = phone_text.read_packet(packet)
+    assert read.missing == ()
+    np.testing.assert_allclose(read.motion().gaze, [(0.0, 0.0), LEFT_EYE], atol=1e-5)
+
+
+def test_vmc_as_another_library_reads_it() -> None:
+    read = osc(VmcEncoder(), moment(jawOpen=0.5, eyeBlinkRight=1.0))
+    assert next(iter(read)) == ("/VMC/Ext/OK",)
+    assert list(read)[-1] == ("/VMC/Ext/Blend/Apply",)
+    assert read["/VMC/Ext/OK",] == [1, 3, 0, 1]
+    assert read["/VMC/Ext/Blend/Val", "JawOpen"] == [0.5]
+    assert read["/VMC/Ext/Blend/Val", "EyeBlinkRight"] == [1.0]
+    assert read["/VMC/Ext/Blend/Val", "Blink_R"] == [1.0]
+    assert read["/VMC/Ext/Blend/Val", "Blink_L"] == [0.0]
+    assert sum(address[0] == "/VMC/Ext/Blend/Val" for address in read) == 17 + 52
+    # In Unity's left-handed axes (x right of the avatar, y up) a turn to the avatar's own left is about -y.
+    angles = [2 * math.asin(read["/VMC/Ext/Bone/Pos", bone][4]) for bone in ("Neck", "Head")]  # type: ignore[arg-type]
+    assert sum(angles) == pytest.approx(-YAW, abs=1e-6)
+    left = read["/VMC/Ext/Bone/Pos", "LeftEye"]
+    assert left[3] > 0.04, "down"  # type: ignore[operator]
+    assert left[4] < -0.09, "to its own left"  # type: ignore[operator]
+
+
+def test_vmc_sends_what_is_asked_for() -> None:
+    names = {address[1] for address in osc(VmcEncoder(VmcOptions("vrm1", "presets")), moment()) if len(address) > 1}
+    assert {"happy", "blinkLeft", "aa"} <= names
+    assert not {"JawOpen", "Joy"} & names
+
+
+def test_presets_say_what_the_face_does_and_no_more() -> None:
+    def presets(**units: float) -> dict[str, float]:
+        weights = preset_weights(motion(**units).weights)
+        named = dict(zip(PRESET_NAMES, weights.round(3).tolist(), strict=True))
+        return {name: weight for name, weight in named.items() if weight and not name.startswith("look")}
+
+    assert presets() == {}
+    assert presets(eyeBlinkLeft=1.0, eyeBlinkRight=0.5) == {"blinkLeft": 1.0, "blinkRight": 0.5}
+    assert presets(jawOpen=0.6) == {"aa": 1.0}
+    assert presets(jawOpen=0.6, mouthClose=0.6) == {}
+    assert presets(jawOpen=0.3, mouthPucker=0.9) == {"ou": 0.5, "oh": 0.5}
+    for preset in ("happy", "angry", "sad", "surprised"):
+        seen = presets(**PRESETS[preset])
+        assert max(seen, key=seen.__getitem__) == preset
+        assert seen[preset] == 1.0
+
+
+def test_open_see_face_byte_for_byte() -> None:
+    encoder = OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model())))
+    (packet,) = encoder.packets(Moment(motion((0.0, 0.0, 0.0), eyeBlinkLeft=1.0, jawOpen=0.5), 1.0, tracked=True))
+    assert len(packet) == 1785
+    when, number, width, height, right_open, left_open, found = struct.unpack_from("<diffffB", packet)
+    assert abs(when - (time.time() - time.monotonic() + 1.0)) < 1.0
+    assert (number, width, height, right_open, left_open, found) == (0, 640.0, 480.0, 1.0, 0.0, 1)
+    assert struct.unpack_from("<68f", packet, 73) == (1.0,) * 68
+    features = struct.unpack_from("<14f", packet, 1785 - 56)
+    assert features[FEATURES.index("mouth_open")] == pytest.approx(0.7)
+    points = np.frombuffer(packet, "<f4", 136, 73 + 272).reshape(68, 2)
+    assert points[0, 0] < points[16, 0], "the person's right is at the picture's left"
+    assert points[8, 1] > points[27, 1], "the chin is below the nose"
+    lost = encoder.packets(Moment(motion(), 2.0, tracked=False))[0]
+    assert struct.unpack_from("<diffffB", lost)[-1] == 0
+
+
+def test_open_see_face_moves_unity_s_head_the_person_s_way() -> None:
+    """Read as its `OpenSee.cs` and `OpenSeeIKTarget.cs` read it, not mirrored, against the pose at rest."""
+    encoder = OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model())))
+
+    def read(turn: tuple[float, float, float], shift: tuple[float, float, float]) -> tuple[Rotation, np.ndarray]:
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = rotation_matrix(np.array(turn)), shift
+        (packet,) = encoder.packets(Moment(FaceMotion(np.zeros(52), np.zeros((2, 2)), T), 1.0, tracked=True))
+        x, y, z, w, *angles = struct.unpack_from("<4f3f", packet, 33)
+        left, up, near = struct.unpack_from("<3f", packet, 61)
+        fitted = Rotation.from_quat([-x, -y, -z, w]).as_matrix()  # the packet has the conjugate
+        again = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        np.testing.assert_allclose(again, fitted, atol=1e-5)
+        sent = (-up, left, -near)  # OpenSee.cs: translation = (-y, x, -z)
+        return Rotation.from_quat([-y, -x, z, w]), np.array([-sent[0], sent[1], -sent[2]])
+
+    rest_turn, rest_place = read((0, 0, 0), (0, 0, 0))
+    for turn, expected in (((0.35, 0, 0), (0.35, 0, 0)), ((0, 0.35, 0), (0, -0.35, 0)), ((0, 0, 0.35), (0, 0, -0.35))):
+        seen = (read(turn, (0, 0, 0))[0] * rest_turn.inv()).as_rotvec()
+        np.testing.assert_allclose(seen, expected, atol=1e-5, err_msg="Unity: down +x, to its own left -y, right -z")
+    moved = (read((0, 0, 0), (0.1, 0.2, 0.05))[1] - rest_place) / UNITS_PER_M
+    np.testing.assert_allclose(moved, (-0.1, 0.2, 0.05), atol=1e-5, err_msg="Unity: x to its own right, z forwards")
+
+
+def test_a_mirrored_driver_is_the_mirror_image_in_every_protocol() -> None:
+    """What ?mirror=1 sends is what a driver seen in a mirror would: left and right change, up and down do not."""
+    turn = (0.1, 0.3, -0.2)
+    plain = Moment(motion(turn, eyeBlinkLeft=1.0, mouthLeft=0.5, jawOpen=0.25), 1.0, tracked=True)
+    for encoder, read in (
+        (LiveLinkEncoder(), phone_packets.read_packet),
+        (IFacialMocapEncoder(), phone_text.read_packet),
+    ):
+        faces = [read(encoder.packets(each)[0]) for each in (plain, plain.mirrored())]
+        (yaw, pitch, roll), (yaw_2, pitch_2, roll_2) = (face.head for face in faces)
+        assert (yaw_2, pitch_2, roll_2) == pytest.approx((-yaw, pitch, -roll), abs=1e-5)
+        weights = [dict(zip(UNIT_NAMES, face.weights.tolist(), strict=True)) for face in faces]
+        assert (weights[0]["eyeBlinkLeft"], weights[1]["eyeBlinkLeft"], weights[1]["eyeBlinkRight"]) == (1, 0, 1)
+        assert (weights[0]["mouthLeft"], weights[1]["mouthRight"], weights[1]["jawOpen"]) == (0.5, 0.5, 0.25)
+        assert faces[1].eyes is not None
+        np.testing.assert_allclose(faces[1].eyes, [(-0.2, 0.1), (0.0, 0.0)], atol=1e-5)
+    bones = [osc(VmcEncoder(), each) for each in (plain, plain.mirrored())]
+    for bone in ("Head", "Neck"):
+        straight, mirrored = (np.array(each["/VMC/Ext/Bone/Pos", bone][3:], float) for each in bones)
+        np.testing.assert_allclose(mirrored, straight * (1, -1, -1, 1), atol=1e-6)
+    (left,), (right,) = (
+        each["/VMC/Ext/Blend/Val", name] for each, name in zip(bones, ("Blink_L", "Blink_R"), strict=True)
+    )
+    assert (left, right) == (1.0, 1.0)
+
+
+def test_json_for_scripts() -> None:
+    said = json.loads(JsonEncoder().packets(moment(jawOpen=0.5))[0])
+    assert said["vfa"] == 1
+    assert said["units"]["jawOpen"] == 0.5
+    assert set(said["units"]) == set(UNIT_NAMES)
+    assert said["head"]["yaw_pitch_roll_deg"] == pytest.approx([17.189, 0, 0], abs=1e-3)
+    assert said["eyes"]["left"] == {"yaw_deg": pytest.approx(11.459), "pitch_deg": pytest.approx(-5.73)}
+
+
+def test_a_mirror_swaps_sides() -> None:
+    mirrored = moment(eyeBlinkLeft=1.0, mouthLeft=0.5).mirrored().motion
+    assert mirrored.weights[UNIT_NAMES.index("eyeBlinkRight")] == 1.0
+    assert mirrored.weights[UNIT_NAMES.index("mouthRight")] == 0.5
+    assert turns(mirrored.T_neutral_head[:3, :3])[0] == pytest.approx(-YAW)
+    np.testing.assert_allclose(mirrored.gaze, [(-0.2, -0.1), (0.0, 0.0)])
+
+
+def test_angles_come_back() -> None:
+    for angles in ((0.3, -0.2, 0.1), (-1.0, 0.5, -0.4)):
+        np.testing.assert_allclose(turns(turned(*angles)), angles)
+    assert turns(rotation_matrix(np.array([0.2, 0, 0])))[1] == pytest.approx(0.2), "about x is downwards"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("127.0.0.1:39539", "before ://"),
+        ("vcm://127.0.0.1", "before ://"),
+        ("vmc://", "expected a host"),
+        ("vmc://127.0.0.1:0", "port 0"),
+        ("vmc://127.0.0.1:99999", "cannot be read"),
+        ("vmc://127.0.0.1?speed=3", "leave it out"),
+        ("livelink://127.0.0.1?subject=", "subject"),
+        ("vmc://127.0.0.1?rate=0", "rate=N"),
+        ("vmc://127.0.0.1?mirror=2", "mirror=0 or 1"),
+    ],
+)
+def test_wrong_addresses_are_told(given: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as error:
+        Address.parse(given)
+    assert "--send" in str(error.value)
+
+
+@pytest.mark.parametrize("packet", [b"", b"\x06", b"\x05" * 400, b"\x06" + b"\xff" * 400, b"\x06" + bytes(8) + b"\xff"])
+def test_hostile_live_link_packets(packet: bytes) -> None:
+    try:
+        assert not phone_packets.read_packet(packet).tracked
+    except DamagedPacketError:
+        return
+
+
+@pytest.mark.parametrize("packet", [b"", b"\xff" * 9000, b"jawOpen-nan|", b"|" * 5000, b"jawOpen-....|"])
+def test_hostile_text_packets(packet: bytes) -> None:
+    with pytest.raises(DamagedPacketError):
+        phone_text.read_packet(packet)
+
+
+@pytest.fixture
+def receiver() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
+        heard.bind(("127.0.0.1", 0))
+        heard.settimeout(10)
+        yield heard
+
+
+def pose(jaw: float, time_s: float) -> AvatarPose:
+    return AvatarPose(np.zeros((1, 3), np.float32), np.eye(4), time_s, 0, True, motion=motion(jawOpen=jaw))
+
+
+def test_the_sender_serves_whoever_listens_and_tells_once_of_who_does_not(receiver: socket.socket) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+        gone.bind(("127.0.0.1", 0))
+        nobody = gone.getsockname()[1]
+    port, stop = receiver.getsockname()[1], Stop()
+    addresses = [f"livelink://127.0.0.1:{nobody}", f"livelink://127.0.0.1:{port}"]
+    sender = MotionSender([open_output(Address.parse(each)) for each in addresses], stop)
+    sender.start()
+    read = []
+    for number in range(4):
+        sender.put(pose(0.25 * number, number / 30))
+        read.append(phone_packets.read_packet(receiver.recv(2048)))
+    sender.close()
+    jaws = [each.weights[UNIT_NAMES.index("jawOpen")] for each in read]
+    assert jaws[0] == 0.0
+    assert max(jaws) >= 0.25
+    told = [sender.take_notice() for _ in range(4)]
+    assert sum(each is not None and "nobody listens there" in each for each in told) == 1
+    assert not stop.requested
+    lost, well = sender.report()
+    assert (lost.failed > 0, well.failed, well.sent >= 4) == (True, 0, True)
+    receiver.settimeout(0.2)
+    last = b""
+    try:
+        while True:
+            last = receiver.recv(2048)
+    except TimeoutError:
+        pass
+    assert not phone_packets.read_packet(last).weights.any(), "the last one is at rest"
+
+
+def test_a_script_reads_from_the_web_socket() -> None:
+    from websockets.asyncio.client import connect
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sender = MotionSender([open_output(Address.parse(f"ws://127.0.0.1:{port}"))], Stop())
+    sender.start()
+
+    async def heard() -> str:
+        async with connect(f"ws://127.0.0.1:{port}") as client:
+            while True:
+                sender.put(pose(0.5, 0.0))
+                try:
+                    return str(await asyncio.wait_for(client.recv(), 0.2))
+                except TimeoutError:
+                    continue
+
+    async def retried() -> str:
+        for _ in range(50):
+            try:
+                return await heard()
+            except OSError:
+                await asyncio.sleep(0.1)
+        raise AssertionError("nobody listens")
+
+    try:
+        assert json.loads(asyncio.run(retried()))["units"]["jawOpen"] == 0.5
+    finally:
+        sender.close()
+
+
+def test_pages_of_other_sites_read_no_face_and_clients_end_with_the_server() -> None:
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
+    from websockets.sync.client import connect
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    target = WebSocketTarget(JsonEncoder(), "127.0.0.1", port, origin="https://mine.example")
+    url = f"ws://127.0.0.1:{port}"
+    for _ in range(100):
+        with contextlib.suppress(OSError), connect(url):
+            break
+        time.sleep(0.1)
+    for origin in ("https://elsewhere.example", "null", "http://localhost.elsewhere.example"):
+        with pytest.raises(InvalidStatus), connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    for origin in ("http://localhost:3000", "https://mine.example"):
+        with connect(url, origin=origin):  # type: ignore[arg-type]
+            pass
+    with connect(url) as client:
+        target.close()
+        assert not target._thread.is_alive(), "a client that only listens does not hold it up"
+        with pytest.raises(ConnectionClosed):
+            client.recv(5)
+
+
+def heard(protocol: str, packets: list[bytes]) -> list[str]:
+    """What `vfa listen` tells of packets that came within a second."""
+    read, second = listen_command._reader(protocol), listen_command.Heard()
+    for packet in packets:
+        second.packets["127.0.0.1:5"] += 1
+        try:
+            read(packet, second)
+        except DamagedPacketError as error:
+            second.damaged[str(error)] += 1
+    return listen_command.told(second, protocol)
+
+
+def test_listening_tells_who_sends_and_what_moves() -> None:
+    moments = [Moment(motion(jawOpen=jaw), jaw, tracked=True) for jaw in (0.1, 0.9)]
+    for protocol, encoder, name in (
+        ("livelink", LiveLinkEncoder(), "jawOpen 0.90"),
+        ("ifacialmocap", IFacialMocapEncoder(), "jawOpen 0.90"),
+        ("vmc", VmcEncoder(), "JawOpen 0.90"),
+        ("osf", OpenSeeFaceEncoder(FacePoints(load_canonical_face(find_face_model()))), "mouth_open 1.00"),
+    ):
+        lines = heard(protocol, [packet for each in moments for packet in encoder.packets(each)])  # type: ignore[attr-defined]
+        assert lines[0].startswith(f"{protocol} from 127.0.0.1:5 ")
+        assert name in lines[-1]
+    assert "nothing came" in heard("vmc", [])[0]
+
+
+def test_listening_tells_what_is_missing_and_what_is_damaged() -> None:
+    *without_apply, _ = VmcEncoder().packets(moment(jawOpen=0.5))
+    assert any("no /VMC/Ext/Blend/Apply" in line for line in heard("vmc", without_apply))
+    for protocol in ("vmc", "livelink", "ifacialmocap", "osf"):
+        assert any(f"no {protocol}:" in line for line in heard(protocol, [b"hello", b"", b"\xff" * 3000]))
+    with pytest.raises(InputError, match="vmc, livelink, ifacialmocap, osf"):
+        listen_command._parsed("osc:1")
+
+
+def test_a_port_in_use_is_told(receiver: socket.socket) -> None:
+    with pytest.raises(InputError, match="end the program that has it"):
+        listen_command.listen(f"vmc:{receiver.getsockname()[1]}")
