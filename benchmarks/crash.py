@@ -2,12 +2,13 @@
 
     python -m benchmarks.crash --kills 30 --json crash.json
 
-Each time a whole session is started, records for some seconds, and is killed (`kill -9`, nothing is asked). Then
-`vfa finish-recording` completes what is on the disk. Counted are recordings that cannot be opened afterwards and, for
-animation and film each, how much before the kill is missing: the time of capture of the last pose, on the clock that
+Each time a whole session is started, records for some seconds, and is killed (`kill -9`, nothing is asked). It is read
+as it lies there, then `vfa session repair` completes what is on the disk, and once more. Counted are sessions that
+cannot be opened (each of their files is read, and `vfa session check` finds fault with none) or that a second repair
+changes, and for each file how much before the kill is missing: the time of capture of its last frame, on the clock that
 both processes share, against the moment of the kill. The way of a frame from the camera to the disk is part of that.
 A film that had not begun is missing from the first pose on.
-The exit status is 1 where a recording cannot be opened or more than a second is missing.
+The exit status is 1 where a session cannot be opened or more than a second is missing.
 """
 
 import json
@@ -21,8 +22,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import av
-import numpy as np
 import tyro
+
+from core.errors import InputError
+from core.source import frames_of
+from realtime.session.check import check
+from realtime.session.folder_names import RawName
+from realtime.session.reader import SessionReader
+from realtime.session.session_source import SessionSource
 
 START_TIMEOUT_S = 240.0
 
@@ -36,6 +43,9 @@ class CrashOptions:
 
     avatar: str = "lowpoly"
     """Which head; a larger one writes more."""
+
+    raw: RawName = "rgbd"
+    """Which of the camera's pictures are recorded."""
 
     most_s: float = 5.0
     """Longest recording before its kill."""
@@ -52,52 +62,58 @@ class CrashOptions:
 
 @dataclass(frozen=True)
 class Kill:
-    """What one kill left. Losses in seconds; None where it cannot be opened."""
+    """What one kill left.
+
+    Attributes:
+        recorded_s: from the first pose to the kill.
+        frames: poses that are left.
+        loss_s: {file: seconds of it that are missing}; those that cannot be opened are missing here.
+        faults: why it cannot be opened, a line each; empty where it can.
+    """
 
     recorded_s: float
     frames: int
-    animation_loss_s: float | None
-    film_loss_s: float | None
-    message: str
+    loss_s: dict[str, float]
+    faults: list[str]
 
 
 def main(options: CrashOptions) -> int:
     """Run all kills; returns the exit status."""
     moments, kills = random.Random(options.seed), []
     for number in range(options.kills):
-        kill = _killed(options.avatar, moments.uniform(0.3, options.most_s))
+        kill = _killed(options, moments.uniform(0.3, options.most_s))
         kills.append(kill)
         print(f"{number + 1}/{options.kills}: {kill}", flush=True)
-    losses = [loss for kill in kills for loss in (kill.animation_loss_s, kill.film_loss_s)]
-    known = [loss for loss in losses if loss is not None]
+    names = sorted({name for kill in kills for name in kill.loss_s})
+    losses = {name: round(max(kill.loss_s.get(name, 0.0) for kill in kills), 3) for name in names}
     figures = {
         "kills": len(kills),
-        "unopenable": sum(None in (kill.animation_loss_s, kill.film_loss_s) for kill in kills),
-        "max_loss_s": round(max(known, default=0.0), 3),
-        "max_animation_loss_s": round(max((kill.animation_loss_s or 0.0 for kill in kills), default=0.0), 3),
+        "unopenable": sum(bool(kill.faults) for kill in kills),
+        "max_loss_s": max(losses.values(), default=0.0),
+        "max_loss_s_of": losses,
+        "raw": options.raw,
         "each": [asdict(kill) for kill in kills],
     }
     print({name: figure for name, figure in figures.items() if name != "each"})
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    return int(bool(figures["unopenable"]) or max(known, default=0.0) > options.allowed_loss_s)
+    return int(bool(figures["unopenable"]) or max(losses.values(), default=0.0) > options.allowed_loss_s)
 
 
-def _killed(avatar: str, after_s: float) -> Kill:
+def _killed(options: CrashOptions, after_s: float) -> Kill:
     with tempfile.TemporaryDirectory(prefix="vfa-crash-") as place:
-        folder = Path(place) / "recording"
-        command = [sys.executable, "-m", "realtime", "live", "--device", "demo", "--avatar", avatar, "--headless"]
+        folder = Path(place) / "session"
+        command = [sys.executable, "-m", "realtime", "live", "--device", "demo", "--avatar", options.avatar]
+        command += ["--headless", "--record", str(folder), "--record-raw", options.raw]
         environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
         with subprocess.Popen(
-            [*command, "--record", str(folder)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             _wait_for_poses(folder, process)
             time.sleep(after_s)
             process.kill()
             killed_s = time.monotonic()
-        finish = [sys.executable, "-m", "realtime", "finish-recording", str(folder)]
-        done = subprocess.run(finish, capture_output=True, text=True, check=False)
-        return _what_is_left(folder, killed_s, " ".join((done.stdout + done.stderr).split()))
+        return _what_is_left(folder, killed_s)
 
 
 def _wait_for_poses(folder: Path, process: "subprocess.Popen[bytes]") -> None:
@@ -108,25 +124,62 @@ def _wait_for_poses(folder: Path, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.02)
 
 
-def _what_is_left(folder: Path, killed_s: float, message: str) -> Kill:
+def _what_is_left(folder: Path, killed_s: float) -> Kill:
+    faults: list[str] = []
+    loss_s: dict[str, float] = {}
+    first_s, frames = killed_s, 0
     try:
-        with np.load(folder / "animation.npz", allow_pickle=False) as archive:
-            times_s, vertices = archive["timestamps_s"], archive["vertices"]
-        if not (len(vertices) == len(times_s) > 0 and np.isfinite(vertices).all() and (np.diff(times_s) > 0).all()):
-            raise ValueError("its poses are not sound")
-    except (OSError, ValueError, KeyError) as error:
-        return Kill(0.0, 0, None, None, f"{message}; {error}")
-    recorded_s = killed_s - float(times_s[0])
-    if not (folder / "preview.mp4").exists():
-        return Kill(round(recorded_s, 3), len(times_s), round(killed_s - float(times_s[-1]), 3), recorded_s, message)
-    try:
-        with av.open(str(folder / "preview.mp4")) as film:
-            shown = [frame.time for frame in film.decode(video=0) if frame.time is not None]
-        film_loss_s: float | None = round(recorded_s - shown[-1], 3)
-    except (OSError, av.error.FFmpegError, IndexError) as error:
-        film_loss_s = None
-        message += f"; {error}"
-    return Kill(round(recorded_s, 3), len(times_s), round(killed_s - float(times_s[-1]), 3), film_loss_s, message)
+        before = SessionReader.open(folder)  # as it lies there
+        as_it_lay = len(before.motion), len(before.observations)
+        _run(folder, "repair")
+        once = _contents(folder)
+        _run(folder, "repair")
+        if _contents(folder) != once:
+            faults.append("a second repair changed it")
+        faults += check(folder)
+        session = SessionReader.open(folder)
+        motion, observations = session.motion, session.observations
+        if (len(motion), len(observations)) != as_it_lay:
+            faults.append(f"repair made {(len(motion), len(observations))} frames of {as_it_lay}")
+        frames, first_s = len(motion), float(motion.timestamps_s[0])
+        loss_s["animation.npz"] = killed_s - float(motion.timestamps_s[-1])
+        loss_s["observations.npy"] = killed_s - float(observations["timestamp_s"][-1])
+        source = SessionSource(session, realtime=False)
+        replayed = [frame for frame in frames_of(source) if frame is not None]
+        if len(replayed) < frames:
+            faults.append(f"{len(replayed)} of {frames} frames are played")
+    except (InputError, OSError, ValueError, IndexError) as error:
+        faults.append(str(error))
+    loss_s |= _films(folder, first_s, killed_s, faults)
+    rounded = {name: round(lost_s, 3) for name, lost_s in loss_s.items()}
+    return Kill(round(killed_s - first_s, 3), frames, rounded, faults)
+
+
+def _films(folder: Path, first_s: float, killed_s: float, faults: list[str]) -> dict[str, float]:
+    """{film: seconds that are missing at its end}."""
+    loss_s = {}
+    for name in ("preview.mp4", "color.mp4", "depth.mkv"):
+        path = folder / name
+        wanted = name == "preview.mp4" or (folder / "pictures.npy").exists()
+        if not path.exists():
+            if wanted and name != "depth.mkv":
+                loss_s[name] = killed_s - first_s
+            continue
+        try:
+            with av.open(str(path)) as film:
+                shown = [frame.time for frame in film.decode(video=0) if frame.time is not None]
+            loss_s[name] = killed_s - first_s - (shown[-1] - shown[0])
+        except (OSError, av.error.FFmpegError, IndexError) as error:
+            faults.append(f"{name}: {error}")
+    return loss_s
+
+
+def _run(folder: Path, what: str) -> None:
+    subprocess.run([sys.executable, "-m", "realtime", "session", what, str(folder)], capture_output=True, check=False)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 if __name__ == "__main__":

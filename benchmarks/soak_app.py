@@ -26,12 +26,19 @@ from capture.face.face_tracker import FaceTracker
 from capture.synthetic import builtin_avatar_path
 from core.camera import transform_points
 from core.frame import FaceObservation
+from core.source import frames_of
 from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
+from realtime.live.pipeline import FramePipeline
+from realtime.live.replayed_person import ReplayedPerson
 from realtime.live.report import LiveReport
 from realtime.live.session import LiveSession
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingFolder
+from realtime.session.reader import SessionReader
+from realtime.session.seen_frame import SeenTracker
+from realtime.session.session_source import SessionSource
+from realtime.threads.timing import SectionTimes
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
 
@@ -40,6 +47,7 @@ EASED_S = 0.5  # after so long without a frame the avatar is at rest
 EASING_S = 0.3  # of which easing itself takes so long, from the first pose without a face
 NOTICED_S = 0.4  # an outage so long is bound to show; the app overlooks the first 0.15 s
 RESUMING_S = 1.0  # after a gap, steps count as those of resuming
+GAP_WITHIN_S = 0.15  # a picture without a face beside the gap
 LIMIT_S = 20.0
 SIZE = (320, 240)
 
@@ -283,6 +291,7 @@ def run_session(
         _judge_motion(figures, app.watched.moments, app.steps)
         figures.recording = checked_recording(folder, figures.report, app.watched.moments)
         _count_marks(figures, folder, app.outages)
+        figures.recording["checks"] |= replayed(folder, app.watched.moments, engine)
     return figures
 
 
@@ -322,6 +331,35 @@ def _silences(moments: list[Moment]) -> list[tuple[int, int]]:
     tracked = np.flatnonzero([moment.tracked for moment in moments])
     ends = np.flatnonzero(np.diff(tracked) > 1)
     return [(int(tracked[i]), int(tracked[i + 1])) for i in ends]
+
+
+def replayed(folder: Path, moments: list[Moment], engine: EngineName) -> dict[str, bool]:
+    """Play the session: its gaps are where no frame came, and its poses are those that were recorded."""
+    session = SessionReader.open(folder)
+    gaps, missing = session.gaps, []
+    for start, end in _silences(moments):
+        from_s, to_s = moments[start].timestamp_s, moments[end].timestamp_s
+        told = any(abs(gap.from_s - from_s) < GAP_WITHIN_S and abs(gap.to_s - to_s) < GAP_WITHIN_S for gap in gaps)
+        if to_s - from_s > NOTICED_S and not told:
+            missing.append((from_s, to_s))
+    avatar = prepare_avatar(builtin_avatar_path("lowpoly"))
+    pipeline = FramePipeline(
+        SeenTracker(), make_engine(MotionOptions(engine=engine), avatar), SectionTimes(), ReplayedPerson()
+    )
+    with np.load(folder / ANIMATION_NAME, allow_pickle=False) as archive:
+        times_s, vertices = archive["timestamps_s"], archive["vertices"]
+    farthest, played_s = 0.0, []
+    for frame, kept in zip(frames_of(SessionSource(session, realtime=False)), vertices, strict=False):
+        pose = pipeline.answer(frame).pose
+        played_s.append(pose.timestamp_s)
+        farthest = max(farthest, float(np.abs(avatar.to_file(pose.vertices) - kept).max()))
+    print(f"replayed: {len(played_s)} poses, {len(gaps)} gaps, largest difference {farthest:g}", flush=True)
+    print(f"silences without a gap: {missing}", flush=True)
+    return {
+        "gaps are told where the device was away": not missing,
+        "played at the same times": played_s == times_s.tolist(),
+        "played the same": farthest == 0.0 or engine == "flow",
+    }
 
 
 def checked_recording(folder: Path, report: dict[str, Any], moments: list[Moment]) -> dict[str, Any]:

@@ -40,6 +40,10 @@ class WrappedSource(RgbdSource):
         return self._source.device_latency_s
 
     @property
+    def seen(self) -> bool:
+        return self._source.seen
+
+    @property
     def sound(self) -> Sound | None:
         return self._source.sound
 

@@ -1,6 +1,6 @@
 """What a camera hands over, and what face tracking makes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,17 @@ class RgbdFrame:
                 f"got {self.depth_m.shape} {self.depth_m.dtype}"
             )
 
+    @property
+    def picture(self) -> NDArray[np.uint8] | None:
+        """[H, W, 3] what can be shown of it; None of a frame whose picture was not kept."""
+        return self.rgb
+
+    def without_pictures(self) -> "RgbdFrame":
+        """The same camera, time and number with black pixels of no memory, and with depth where there was some."""
+        nothing = np.broadcast_to(np.zeros(1, np.uint8), self.rgb.shape)
+        no_depth = None if self.depth_m is None else np.broadcast_to(np.zeros(1, np.float32), self.depth_m.shape)
+        return replace(self, rgb=nothing, depth_m=no_depth)
+
 
 @dataclass(frozen=True, eq=False)
 class FaceObservation:
@@ -71,6 +82,7 @@ class FaceObservation:
         T_camera_head: [4, 4] float64 rigid head pose.
         scores: [52] float32 the tracker's own ARKit-named coefficients, 0..1, in the order of
             `capture.face.face_tracker.SCORE_NAMES`.
+        depth_measured: whether the landmarks rest on a depth camera's readings.
     """
 
     frame: RgbdFrame
@@ -80,6 +92,7 @@ class FaceObservation:
     landmarks_m: NDArray[np.float32]
     T_camera_head: NDArray[np.float64]
     scores: NDArray[np.float32]
+    depth_measured: bool = False
 
     @property
     def timestamp_s(self) -> float:

@@ -67,6 +67,11 @@ class Source(Protocol[Frame_co]):
         return None
 
     @property
+    def seen(self) -> bool:
+        """Whether its frames bring along what a tracker saw in them."""
+        return False
+
+    @property
     def sound(self) -> Sound | None:
         """The sound of a recording, once its first frame was read; None where there can be none."""
         return None
@@ -89,7 +94,7 @@ MotionSource: TypeAlias = Source[MotionFrame]
 """A source whose frames are motion without a picture."""
 
 
-def frames_of(source: RgbdSource) -> Iterator[RgbdFrame]:
+def frames_of(source: Source[Frame_co]) -> Iterator[Frame_co]:
     """Every frame of a recording, in order; opens and closes the source. Raises SourceError."""
     source.open()
     try:

@@ -25,7 +25,6 @@ from calib.avatar import Avatar
 from calib.framing import avatar_view
 from calib.preparation_options import PreparationOptions
 from capture.face.face_tracker import FaceTracker
-from capture.open_source import open_source
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
@@ -35,6 +34,10 @@ from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import FramePipeline
+from realtime.live.replayed_person import ReplayedPerson
+from realtime.session.reader import RecordedMotion, SessionReader, read_motion
+from realtime.session.replay import open_driving as open_source
+from realtime.session.replay import tracker_for
 from realtime.threads.timing import SectionTimes
 from render.window.viewer import Viewer
 
@@ -50,12 +53,15 @@ __all__ = [
     "MotionEngine",
     "MotionOptions",
     "PreparationOptions",
+    "RecordedMotion",
     "RgbdFrame",
     "RgbdSource",
+    "SessionReader",
     "animate",
     "make_engine",
     "open_source",
     "prepare_avatar",
+    "read_motion",
 ]
 
 
@@ -97,8 +103,9 @@ def animate(avatar: Avatar, source: RgbdSource, options: MotionOptions | None = 
     """
     options = options or MotionOptions()
     engine = make_engine(options, avatar)
-    person = PersonalCalibration(profile=options.profile)
-    with FaceTracker(options.face_model, options.tracker) as tracker:
+    replayed = source.seen and options.profile is None
+    person = ReplayedPerson() if replayed else PersonalCalibration(profile=options.profile)
+    with tracker_for(source, lambda: FaceTracker(options.face_model, options.tracker)) as tracker:
         pipeline = FramePipeline(tracker, engine, SectionTimes(), person)
         for frame in frames_of(source):
             posed = pipeline.process(frame)

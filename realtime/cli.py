@@ -32,9 +32,9 @@ def main() -> None:
     from realtime.cache_command import cache
     from realtime.export_command import export
     from realtime.listen_command import listen
-    from realtime.offline_commands import animate, export_network, finish_recording, prepare
+    from realtime.offline_commands import animate, export_network, prepare
     from realtime.rig_command import rig
-    from realtime.session_command import session
+    from realtime.session_command import finish_recording, session
     from realtime.training_commands import preprocess, synth, train
 
     commands: dict[str, Callable[..., None]] = {
@@ -47,8 +47,8 @@ def main() -> None:
         "listen": listen,
         "cache": cache,
         "export": export,
-        "session": session,
         "export-network": export_network,
+        "session": session,
         "finish-recording": finish_recording,
         "synth": synth,
         "preprocess": preprocess,

@@ -16,6 +16,7 @@ from engine.motion.protocol import HeadPose
 from realtime.offline.panels import OfflineFilm
 from realtime.outputs.address import Address
 from realtime.recording.recorder import FilmName
+from realtime.session.folder_names import RawName
 from realtime.view_options import ViewOptions, VirtualCameraOptions, WindowOptions
 
 EngineName = Literal["auto", "expression", "landmark", "flow"]
@@ -76,8 +77,16 @@ class MotionOptions:
     rotate: Rotate = "0"
     """Degrees to turn the driver's pictures clockwise until they stand upright; auto finds out by the face."""
 
+    retrack: bool = False
+    """Of a session that drives, track the faces in its pictures anew, instead of repeating what was seen in them."""
+
     layout: Layout = "auto"
     """What a video shows: color, or depth-color (depth in its left half); auto looks."""
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether the engine asked for needs more of a frame than what was seen in it."""
+        return self.engine == "flow" or self.checkpoint is not None
 
     def __post_init__(self) -> None:
         if self.checkpoint is not None and self.engine in ("landmark", "expression"):
@@ -95,7 +104,12 @@ class RecordingOptions:
     """What is kept of a session. In the window, key V starts and stops a recording too."""
 
     record: Path | None = None
-    """Folder for preview.mp4 and animation.npz."""
+    """Folder for the session: preview.mp4, animation.npz and all that is needed to play it again (--device FOLDER)."""
+
+    record_raw: RawName = "off"
+    """Of the camera's own pictures keep none, the colour (H.264) or colour and depth (rgbd: FFV1 in millimetres).
+    Sessions play without, but for --engine flow and --retrack; frames that the encoder cannot keep up with are left
+    out and counted."""
 
     film: FilmName | None = None
     """What preview.mp4 shows, as high as the window: both (driver beside avatar) or avatar. When not given: both, 480
@@ -118,10 +132,13 @@ class LiveOptions(AvatarOptions, MotionOptions):
     device: str | None = None
     """demo (when nothing is given), webcam[:N], kinect[:serial], record3d[:udid], a phone that tracks the face itself
     (livelink:[HOST:]PORT, ifacialmocap:HOST, see docs/outputs.md), or a path: RGBD folder or pair, RGBD or color-only
-    video."""
+    video, or a session (what --record made)."""
 
     once: bool = False
     """End with the end of a recording, instead of beginning anew. So it is without a window, and with --record."""
+
+    loop: bool = False
+    """Begin a recording anew at its end in any case, for booths."""
 
     seconds: float | None = None
     """End so many seconds after the first frame is shown, or half a minute later where none ever comes. Without it:
@@ -151,6 +168,8 @@ class LiveOptions(AvatarOptions, MotionOptions):
         self.virtual_camera.check()
         if self.clip is not None and self.device is not None:
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
+        if self.once and self.loop:
+            raise InputError("--once --loop: expected one of the two; leave the other out")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise InputError(f"--seconds {self.seconds:g}: expected a positive number")
         if twice := [given for number, given in enumerate(self.send) if given in self.send[:number]]:
@@ -183,7 +202,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
     @property
     def repeated(self) -> bool:
         """Whether a recording begins anew at its end."""
-        return not (self.once or self.window.headless or self.recording.record is not None)
+        return self.loop or not (self.once or self.window.headless or self.recording.record is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,14 +210,14 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     """Drive a head with a recording, offline: every frame, and the same result every time."""
 
     driving: Path
-    """RGBD folder, colour/depth pair, RGBD video or colour-only video."""
+    """RGBD folder, colour/depth pair, RGBD video, colour-only video, or a session (what --record made)."""
 
     out: Path
-    """Folder for animation.npz and preview.mp4."""
+    """Folder for animation.npz, preview.mp4 and the rest of the session."""
 
     neutral_frame: Annotated[str, tyro.conf.arg(metavar="N|auto|best", aliases=["--start-frame"])] = "auto"
-    """Frame in which the driver's face is neutral, counted from 0 in the whole recording; auto estimates one, best
-    takes the frame whose landmarks look most like the avatar's."""
+    """Frame in which the driver's face is neutral, counted from 0 in the whole recording; auto estimates one (of
+    a session: takes those it was recorded with), best takes the frame whose landmarks look most like the avatar's."""
 
     offset: int = 0
     """Frames left out at the recording's beginning."""

@@ -5,22 +5,24 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import InputError
 from core.untrusted import opened_zip
 from core.writable import check_writable
 from realtime.avatar_choice import avatar_path, prepared_for
-from realtime.config import LiveOptions, MotionOptions
+from realtime.config import AnimateOptions, LiveOptions, MotionOptions
 from realtime.progress import console
 from realtime.threads.signals import InterruptedBySignalError, stopped_by_signals
 from realtime.threads.worker import Stop
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar, Progress
-    from core.source import AnyFrame, Source
+    from core.source import AnyFrame, RgbdSource, Source
     from engine.motion.protocol import MotionEngine
     from realtime.live.session import LiveSession
+    from realtime.session.folder_names import RawName
+    from realtime.session.manifest import About
     from realtime.threads.trace import Trace
 
 EXIT_NOT_RECORDED = 1
@@ -40,21 +42,27 @@ def live(options: LiveOptions) -> None:
     from core.camera import AVATAR_VIEW
     from realtime.live.circumstances import circumstances
     from realtime.live.person import PersonalCalibration
+    from realtime.live.replayed_person import ReplayedPerson
     from realtime.live.session import LiveSession
     from realtime.live.virtual_camera import VirtualCamera
     from realtime.outputs.address import Address
     from realtime.outputs.output import open_output
     from realtime.recording.recording_folder import RecordingFolder
+    from realtime.session.replay import tracker_for
     from realtime.threads.trace import Trace
     from render.window.viewer import Viewer
 
     stop = Stop()
     check_paths(options)
     source = _source(options)
-    person = PersonalCalibration(
-        profile=options.person,
-        show_range=options.calibrate_range,
-        offer_range=is_camera(options.driving) and not options.window.headless,
+    person = (
+        ReplayedPerson()
+        if source.seen and options.person is None and not options.calibrate_range
+        else PersonalCalibration(
+            profile=options.person,
+            show_range=options.calibrate_range,
+            offer_range=is_camera(options.driving) and not options.window.headless,
+        )
     )
     kept, window = options.recording, options.window
     avatar_path(options)
@@ -75,12 +83,17 @@ def live(options: LiveOptions) -> None:
     made: list[MotionEngine] = []
     session = LiveSession(
         source,
-        None if brings_motion(options.driving) else lambda: FaceTracker(options.face_model, options.tracker),
+        (
+            None
+            if brings_motion(options.driving)
+            else lambda: tracker_for(source, lambda: FaceTracker(options.face_model, options.tracker))
+        ),
         lambda avatar: made[0] if made else _engine(options, avatar),
         stop,
         options.seconds,
         person,
         film=kept.film,
+        about=about_session(options, options.driving, kept.record_raw),
         trace=trace,
         camera=camera,
         outputs=outputs,
@@ -134,6 +147,25 @@ def live(options: LiveOptions) -> None:
         sys.exit(EXIT_NOT_RECORDED)
 
 
+def about_session(options: "LiveOptions | AnimateOptions", driving: str, raw: "RawName") -> "About":
+    """What a recording says of the session it belongs to."""
+    from capture.synthetic import BUILTIN_AVATARS
+    from realtime.live.circumstances import circumstances
+    from realtime.session.manifest import About
+
+    settings = {}
+    for name in ("engine", "head_pose", "profile", "tracker", "fov", "rotate", "layout", "checkpoint", "retrack"):
+        value = getattr(options, name)
+        settings[name] = str(value) if isinstance(value, Path) else value
+    return About(
+        device=Path(driving).name,
+        avatar=options.avatar if options.avatar in BUILTIN_AVATARS else str(Path(options.avatar).resolve()),
+        settings=settings,
+        programs=circumstances(driving, options.avatar)["versions"],
+        raw=raw,
+    )
+
+
 def check_paths(options: MotionOptions) -> None:
     """Raises InputError for paths that cannot be used, before anything that takes long."""
     if options.checkpoint is not None and not options.checkpoint.is_file():
@@ -166,22 +198,26 @@ def _looks_like_a_checkpoint(path: Path) -> bool:
 
 
 def _source(options: LiveOptions) -> "Source[AnyFrame]":
-    from capture.open_source import brings_motion, open_motion_source, open_source
+    from capture.open_source import brings_motion, open_motion_source
     from capture.repeated_source import RepeatedSource
+    from realtime.session.replay import open_driving
 
     if brings_motion(options.driving):
         _check_followed(options)
         return open_motion_source(options.driving)
-
-    source = open_source(
+    source = open_driving(
         options.driving,
         realtime=True,
         fov_deg=options.fov,
         face_model=options.face_model,
         layout=options.layout,
         rotate=options.rotate,
+        retrack=options.retrack,
+        pictures=options.looks_at_pictures,
     )
-    return RepeatedSource(source) if options.repeated and source.frame_count is not None else source
+    if options.repeated and source.frame_count is not None:
+        return RepeatedSource(cast("RgbdSource", source))  # whatever its frames bring
+    return source
 
 
 def _check_followed(options: LiveOptions) -> None:

@@ -1,4 +1,4 @@
-"""`vfa animate`, `prepare`, `export-network` and `finish-recording`."""
+"""`vfa animate`, `prepare` and `export-network`."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from core.errors import InputError
 from core.writable import check_writable
 from realtime.avatar_choice import avatar_path, prepared_avatar
 from realtime.config import AnimateOptions, AvatarOptions, ExportOptions, PrepareOptions
-from realtime.live_command import check_paths
+from realtime.live_command import about_session, check_paths
 from realtime.progress import Tell, console, progress_bar, said_once
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from realtime.threads.worker import Stop
@@ -23,7 +23,9 @@ from realtime.view_options import ViewOptions
 if TYPE_CHECKING:
     from calib.avatar import Avatar
     from capture.recordings.playback import Excerpt
-    from core.source import RgbdSource
+    from core.source import AnyFrame, Source
+    from realtime.live.pipeline import Tracker
+    from realtime.session.manifest import About
 
 
 LEAD_FRAMES = 30  # answered before the first that is kept: the avatar has then reached the driver's face
@@ -75,23 +77,26 @@ def animated(
     from realtime.engines import make_engine, painter_of
     from realtime.live.person import PersonalCalibration
     from realtime.live.pipeline import FramePipeline
+    from realtime.live.replayed_person import ReplayedPerson
     from realtime.offline import run
     from realtime.offline.neutral import find_neutral
     from realtime.offline.panels import Panels
     from realtime.recording.recording_folder import RecordingFolder
+    from realtime.session.replay import tracker_for
     from realtime.threads.timing import SectionTimes
     from render.window.viewer import Viewer
 
-    def make_tracker() -> FaceTracker:
-        return FaceTracker(options.face_model, options.tracker)
+    def make_tracker() -> "Tracker":
+        return tracker_for(looked, lambda: FaceTracker(options.face_model, options.tracker))
 
     if not options.driving.exists():
         raise InputError(f"--driving {options.driving}: there is no such recording; check the path")
     check_paths(options)
     avatar_path(options)
     clip = partial(_clip, options)
-    clip(Excerpt())  # a wrong file is told before minutes are spent on the avatar
-    person = PersonalCalibration(profile=options.profile)
+    looked = clip(Excerpt())  # a wrong file is told before minutes are spent on the avatar
+    replayed = looked.seen and options.profile is None
+    person = ReplayedPerson() if replayed else PersonalCalibration(profile=options.profile)
     view, target = options.view, options.target_frame
     looked_at = Excerpt(options.offset, options.length)
     first, count = (options.offset, options.length) if target is None else (target, 1)
@@ -100,7 +105,8 @@ def animated(
         out = folder.path
         avatar = avatar_for(options)
         engine = make_engine(options, avatar)
-        person.adopt(engine, find_neutral(clip, make_tracker, options.neutral_frame, progress, looked_at, avatar))
+        if not (replayed and options.neutral_frame == "auto"):
+            person.adopt(engine, find_neutral(clip, make_tracker, options.neutral_frame, progress, looked_at, avatar))
         with (
             make_tracker() as tracker,
             Viewer(
@@ -115,23 +121,28 @@ def animated(
             viewer.set_mesh(avatar.display_mesh, framing=avatar_view(avatar))
             painter = painter_of(options, avatar, engine) if options.film == "grid" else None
             panels = Panels(avatar, viewer, options.film, painter)
-            pipeline = FramePipeline(tracker, engine, SectionTimes())
+            pipeline = FramePipeline(tracker, engine, SectionTimes(), person if replayed else None, person.neutral)
+            told = about_session(options, str(options.driving), "off")
+
+            def about() -> "About":
+                return replace(told, engine=engine.name, fps=looked.fps)
+
             driving = clip(Excerpt(first - lead, None if count is None else lead + count))
             with stopping(Stop()) as stop:  # it ends after its frame, and what was made is kept
                 if target is not None:
                     files = run.still(driving, pipeline, avatar, panels, out, progress, target, stop)
                     return Made(1, tuple(files))
-                frames = run.animate(driving, pipeline, avatar, panels, out, progress, stop, first, lead)
+                frames = run.animate(driving, pipeline, avatar, panels, out, progress, stop, first, lead, about)
     if not frames and not stop.requested:
         raise InputError(f"--offset {first}: {options.driving} has no frame from there on; give a smaller number")
     return Made(frames, (out / ANIMATION_NAME, out / PREVIEW_NAME))
 
 
-def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "RgbdSource":
+def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "Source[AnyFrame]":
     """So much of the recording that drives, not opened yet."""
-    from capture.open_source import open_source
+    from realtime.session.replay import open_driving
 
-    return open_source(
+    return open_driving(
         os.path.join(".", options.driving),
         realtime=False,
         fov_deg=options.fov,
@@ -139,6 +150,8 @@ def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "RgbdSource":
         layout=options.layout,
         rotate=options.rotate,
         excerpt=excerpt,
+        retrack=options.retrack,
+        pictures=options.looks_at_pictures,
     )
 
 
@@ -156,13 +169,6 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
     source = network_picture(avatar, head_motion=checkpoint.network.config.head_motion)
     export_onnx(live_network(source, checkpoint), options.out)
     console.print(f"written: {options.out}")
-
-
-def finish_recording(folder: tyro.conf.Positional[Path]) -> None:
-    """Complete the recording that a killed process left in FOLDER."""
-    from realtime.recording.recorder import finish_recording as finish
-
-    console.print(finish(folder))
 
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:

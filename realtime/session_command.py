@@ -1,5 +1,6 @@
-"""`vfa session`: what a session's motion holds, and changes of it that leave what was recorded as it is."""
+"""`vfa session`: what a session holds, whether it is whole, and edits of its motion that leave the recording alone."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ from realtime.editing.channels import Part
 from realtime.editing.edit_list import EDITS_NAME, applied, duration_s, read_edits, write_edits
 from realtime.editing.edits import BlendGaps, Cut, Edit, GaussianFilter, Mirror, OneEuroFilter, Retime, Trim
 from realtime.progress import console
+
+EXIT_DAMAGED = 1
 
 if TYPE_CHECKING:
     from core.face_motion import MotionTrack
@@ -155,11 +158,73 @@ class ShowOptions:
     """The session's folder."""
 
 
-Which = Annotated[EditOptions, subcommand(name="edit")] | Annotated[ShowOptions, subcommand(name="show")]
+@dataclass(frozen=True, kw_only=True)
+class InfoOptions:
+    """Say what was recorded, how, and what happened meanwhile."""
+
+    session: Positional[Path]
+    """The session's folder."""
+
+    json: bool = False
+    """All of it, for programs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """Read all of a session and hold it against its manifest. Ends with status 1 where something is wrong."""
+
+    session: Positional[Path]
+    """The session's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairOptions:
+    """Complete the session that a killed process or a power cut left; doing it twice does no harm."""
+
+    session: Positional[Path]
+    """The session's folder."""
+
+
+Which = (
+    Annotated[InfoOptions, subcommand(name="info")]
+    | Annotated[CheckOptions, subcommand(name="check")]
+    | Annotated[RepairOptions, subcommand(name="repair")]
+    | Annotated[EditOptions, subcommand(name="edit")]
+    | Annotated[ShowOptions, subcommand(name="show")]
+)
 
 
 def session(which: OmitSubcommandPrefixes[OmitArgPrefixes[Which]]) -> None:
-    """Show a session's motion, and edit it: cut, trim, retime, filter, mirror, blend gaps out, undo."""
+    """Look at a session, check or repair its files, edit its motion: cut, trim, retime, filter, mirror, blend, undo."""
+    if isinstance(which, InfoOptions):
+        from realtime.session.told import as_json, told
+
+        print(as_json(which.session)) if which.json else console.print(told(which.session))
+    elif isinstance(which, CheckOptions):
+        _check(which.session)
+    elif isinstance(which, RepairOptions):
+        finish_recording(which.session)
+    else:
+        _show_or_edit(which)
+
+
+def finish_recording(folder: Positional[Path]) -> None:
+    """The older name of vfa session repair."""
+    from realtime.recording.repair import repair
+
+    console.print(repair(folder))
+
+
+def _check(folder: Path) -> None:
+    from realtime.session.check import check
+
+    found = check(folder)
+    console.print("\n".join(found) if found else f"{folder}: all files are whole and as recorded")
+    if found:
+        sys.exit(EXIT_DAMAGED)
+
+
+def _show_or_edit(which: ShowOptions | EditOptions) -> None:
     folder = which.session
     track = _recorded(folder)
     clears = isinstance(which, EditOptions) and isinstance(which.change, ClearOptions)

@@ -59,6 +59,7 @@ ROOMS = (
     "engine.training.flow",
     "engine.training",
     "realtime.threads",
+    "realtime.session",
     "realtime.rig",
     "realtime.outputs",
     "realtime.editing",

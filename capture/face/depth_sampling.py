@@ -35,6 +35,9 @@ _FINE_GATE_M = 0.007
 _LEAST_SHARE = 0.25  # of a patch that has to pass the gate for a reading to count
 _NEAR_M, _FAR_M, _FAR_WEIGHT = 0.007, 0.025, 0.02  # reach of a correction over the face, and of the fallback
 _OUTLINE_INWARD, _LIP_INWARD = 0.6, 0.4
+_SURE = np.array([168, 6, 197, 195, 5, 4, 50, 280, 101, 330, 118, 347, 9, 151, 108, 337, 205, 425])
+_AGREES_M = 0.02  # a reading this near to where the landmark was put has been used for it
+_LEAST_AGREEING = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +202,20 @@ def _patches(depth_m: NDArray[np.float32], px: NDArray[np.float64], radius: int)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     values = depth_m[rows.clip(0, height - 1), columns.clip(0, width - 1)]
     return np.asarray(np.where(inside, values, 0.0).reshape(len(px), -1), dtype=np.float32)
+
+
+def depth_measured(
+    depth_m: NDArray[np.float32] | None, landmarks_px: NDArray[np.float32], landmarks_m: NDArray[np.float32]
+) -> bool:
+    """Whether landmarks [478, 2] and [478, 3] rest on a depth camera's readings [H, W]: most of a few on sure skin
+    agree with theirs."""
+    if depth_m is None:
+        return False
+    column, row = np.floor(landmarks_px[_SURE]).astype(int).T
+    inside = (column >= 0) & (column < depth_m.shape[1]) & (row >= 0) & (row < depth_m.shape[0])
+    read = depth_m[row[inside], column[inside]]
+    agrees = np.abs(read - landmarks_m[_SURE[inside], 2]) < _AGREES_M
+    return bool(agrees.sum() >= _LEAST_AGREEING * len(_SURE))
 
 
 def _sure_skin(face: CanonicalFace) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

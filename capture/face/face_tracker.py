@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.face.depth_sampling import depth_measured
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
@@ -67,14 +68,16 @@ class FaceTracker(Closeable):
         with span("lift"):
             lifted = self._lifter.lift(found, frame.intrinsics, frame.depth_m)
         self._notice_roll(lifted.T_camera_head)
+        px = found.px.astype(np.float32)
         return FaceObservation(
             frame,
             True,
             lifted.confidence,
-            found.px.astype(np.float32),
+            px,
             lifted.landmarks_m,
             lifted.T_camera_head,
             found.scores,
+            depth_measured(frame.depth_m, px, lifted.landmarks_m),
         )
 
     def _notice_roll(self, T_camera_head: NDArray[np.float64]) -> None:

@@ -17,9 +17,6 @@ from core.rigid_motion import rotation_vector
 from engine.motion.driver_face import DriverMotion, DriverNeutral, make_neutral, measure
 
 _FACING = np.diag([1.0, -1.0, -1.0])  # camera axes of a head that looks straight into the camera
-_SURE = np.array([168, 6, 197, 195, 5, 4, 50, 280, 101, 330, 118, 347, 9, 151, 108, 337, 205, 425])
-_AGREES_M = 0.02  # a reading this near to where the landmark was put has been used for it
-_LEAST_SHARE = 0.3
 
 SECTIONS: Final[dict[str, int]] = {
     "displacement": 3 * FACE_LANDMARKS,
@@ -56,33 +53,28 @@ class ExpressionNeutral:
     has_depth: bool
 
     @staticmethod
-    def of(observation: FaceObservation, measured: bool | None = None) -> "ExpressionNeutral":
-        """Take this observation as neutral; `measured` as in `features`. Raises ValueError if no face is tracked."""
+    def of(observation: FaceObservation) -> "ExpressionNeutral":
+        """Take this observation as neutral. Raises ValueError if no face is tracked."""
         face = make_neutral(observation)
         size_m = face_size(face.landmarks)
         shape = (face.landmarks[:FACE_LANDMARKS] - _eye_centres(face.landmarks).mean(axis=0)) / size_m
         turn = _turn(observation.T_camera_head)
         scores = observation.scores.astype(np.float64)
-        has_depth = depth_measured(observation) if measured is None else measured
-        return ExpressionNeutral(face, size_m, scores, shape.ravel(), turn, has_depth)
+        return ExpressionNeutral(face, size_m, scores, shape.ravel(), turn, observation.depth_measured)
 
 
 def features(
     observation: FaceObservation,
     neutral: ExpressionNeutral,
     motion: DriverMotion | None = None,
-    measured: bool | None = None,
 ) -> NDArray[np.float64]:
     """[FEATURE_COUNT] a tracked observation against the neutral, in the order of SECTIONS.
 
     Args:
         motion: what `engine.motion.driver_face.measure(observation, neutral.face)` gave, where it is known already.
-        measured: whether a depth camera measured the face; looked up in the frame when left out.
     """
     if motion is None:
         motion = measure(observation, neutral.face)
-    if measured is None:
-        measured = depth_measured(observation)
     return np.concatenate(
         [
             (motion.displacement / neutral.size_m).ravel(),
@@ -91,7 +83,7 @@ def features(
             observation.scores[1:] - neutral.scores[1:],
             _turn(motion.T_camera_head),
             neutral.turn,
-            [float(measured), float(neutral.has_depth)],
+            [float(observation.depth_measured), float(neutral.has_depth)],
             neutral.shape,
         ]
     )
@@ -112,18 +104,6 @@ def face_size(landmarks: NDArray[np.float64]) -> float:
     eyes = _eye_centres(landmarks)
     mouth = landmarks[list(UPPER_LIP[0])].mean(axis=0)
     return float(np.linalg.norm(eyes[1] - eyes[0]) + np.linalg.norm(mouth - eyes.mean(axis=0)) / 2)
-
-
-def depth_measured(observation: FaceObservation) -> bool:
-    """Whether the landmarks rest on a depth camera's readings: most of a few on sure skin agree with theirs."""
-    depth_m = observation.frame.depth_m
-    if depth_m is None:
-        return False
-    column, row = np.floor(observation.landmarks_px[_SURE]).astype(int).T
-    inside = (column >= 0) & (column < depth_m.shape[1]) & (row >= 0) & (row < depth_m.shape[0])
-    read = depth_m[row[inside], column[inside]]
-    agrees = np.abs(read - observation.landmarks_m[_SURE[inside], 2]) < _AGREES_M
-    return bool(agrees.sum() >= _LEAST_SHARE * len(_SURE))
 
 
 def _eye_centres(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,9 +18,9 @@ from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
 from realtime.editing.edit_list import EDITS_NAME, edited
 from realtime.export.sampling import Frame
-from realtime.recording.animation_file import POSE
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
+from realtime.session.poses import POSE
 
 log = logging.getLogger(__name__)
 

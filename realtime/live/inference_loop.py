@@ -7,11 +7,10 @@ from concurrent.futures import CancelledError, Future
 from contextlib import nullcontext
 
 from calib.avatar import Avatar
-from capture.face.face_tracker import FaceTracker
 from core.source import AnyFrame, DeviceState
 from engine.motion.protocol import MotionEngine
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import AnyPosed, FramePipeline
+from realtime.live.pipeline import AnyPosed, FramePipeline, Tracker
 from realtime.live.report import seconds_since_process_start
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes, StateClock
@@ -48,7 +47,7 @@ class InferenceLoop:
 
     def __init__(
         self,
-        make_tracker: Callable[[], FaceTracker] | None,
+        make_tracker: Callable[[], Tracker] | None,
         make_engine: Callable[[Avatar], MotionEngine],
         avatar: Future[Avatar],
         person: PersonalCalibration,

@@ -33,6 +33,8 @@ class PersonalCalibration:
 
     Attributes:
         prompt: what the person should do now, with the seconds left for it; empty while nothing is asked.
+        neutral: the face the engine was last calibrated with; None before.
+        head_stays: the avatar's head is kept still, whatever was asked for.
 
     Raises InputError for a profile that cannot be used.
     """
@@ -54,6 +56,8 @@ class PersonalCalibration:
         self._range: RangeOfMotion | None = None
         self._prompt = ""
         self.prompt = ""
+        self.neutral: FaceObservation | None = None
+        self.head_stays = False
         self._asked = False
         self._offer_range = offer_range and not show_range and self._profile is None
         self._resting = RestingMotion()
@@ -76,7 +80,7 @@ class PersonalCalibration:
 
     def adopt(self, engine: MotionEngine, neutral: FaceObservation) -> None:
         """Calibrate with a recording's own neutral, and with the person's gains; kept where there was no profile."""
-        engine.calibrate(neutral)
+        self._calibrate(engine, neutral)
         if self._profile is None:
             self._keep(engine, neutral)
         else:
@@ -108,7 +112,7 @@ class PersonalCalibration:
             self._asked = True
         if (neutral := self._picker.offer(observation)) is not None:
             first = not engine.calibrated
-            engine.calibrate(neutral)
+            self._calibrate(engine, neutral)
             self._keep(engine, neutral)
             if self._asked or first:
                 self._tell("neutral taken" if self._asked else "your face now is the neutral one: N takes it again")
@@ -146,10 +150,14 @@ class PersonalCalibration:
             how = "with" if self._profile.depth else "without"
             self._tell(f"profile {self._profile.name} was taken {how} a depth camera: taking a new neutral")
             return
-        engine.calibrate(self._profile.neutral(observation))
+        self._calibrate(engine, self._profile.neutral(observation))
         self._picker.keep()
         self._check = ProfileCheck(self._profile)
         log.info("profile %s of %s: neutral and gains loaded", self._profile.name, self._profile.date)
+
+    def _calibrate(self, engine: MotionEngine, neutral: FaceObservation) -> None:
+        engine.calibrate(neutral)
+        self.neutral = neutral
 
     def _keep(self, engine: MotionEngine, neutral: FaceObservation) -> None:
         self._check = None

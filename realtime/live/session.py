@@ -6,15 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 from calib.avatar import Avatar
-from capture.face.face_tracker import FaceTracker
 from core.source import AnyFrame, Source
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import AnyPosed
+from realtime.live.pipeline import AnyPosed, Tracker
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
 from realtime.live.time_limit import TimeLimit
@@ -24,6 +24,7 @@ from realtime.outputs.sender import MotionSender
 from realtime.recording.recorder import FilmName
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
+from realtime.session.manifest import About
 from realtime.threads.cores import return_memory
 from realtime.threads.latest_slot import LatestSlot
 from realtime.threads.processor import ProcessorTime, cpu_ms_per_frame, lock_ms_per_frame
@@ -55,6 +56,7 @@ class LiveSession:
         seconds: see `TimeLimit`.
         person: neutral and gains of the driver; nothing is kept where left out.
         film: see `Recorder`.
+        about: what recordings say of the session.
         trace: is told of everything that happens.
         camera: is started with the others, offered every picture, and closed at the end.
         outputs: are sent every pose's motion, and closed at the end.
@@ -63,7 +65,7 @@ class LiveSession:
     def __init__(
         self,
         source: Source[AnyFrame],
-        make_tracker: Callable[[], FaceTracker] | None,
+        make_tracker: Callable[[], Tracker] | None,
         make_engine: Callable[[Avatar], MotionEngine],
         stop: Stop,
         seconds: float | None = None,
@@ -72,18 +74,20 @@ class LiveSession:
         trace: Trace | None = None,
         camera: VirtualCamera | None = None,
         outputs: Sequence[Output] = (),
+        about: About | None = None,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
-        self._recordings = Recordings(film, lambda: source.sound)
+        self._about, self._source = about or About(), source
+        self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw)
         self._frames: LatestSlot[AnyFrame] = LatestSlot()
         self._poses: LatestSlot[AnyPosed] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
         self._ready = threading.Event()
         self._trace = trace
         self._camera = camera
-        self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(), Rate()
+        self._times, self._states, self._rate_shown = SectionTimes(trace), StateClock(self._note_state), Rate()
         self._sender = MotionSender(outputs, stop, self._times)
         self._capture = CaptureLoop(source, self._frames, self._ready, self._states, self._times, stop)
         self._inference = InferenceLoop(
@@ -217,9 +221,17 @@ class LiveSession:
 
     def _publish(self, posed: AnyPosed) -> None:
         """On the inference thread."""
-        self._recordings.add_pose(posed.pose)
+        self._recordings.add_pose(posed)
         self._sender.put(posed.pose)
         self._poses.put(posed)
+
+    def _about_now(self) -> About:
+        """With the first pose of a recording."""
+        return replace(self._about, engine=self._inference.engine_name, fps=self._source.fps)
+
+    def _note_state(self, state: str, now_s: float) -> None:
+        """On whichever thread brings it about."""
+        self._recordings.note(now_s, "state", state=state)
 
     @property
     def _dropped(self) -> int:
@@ -257,6 +269,6 @@ class LiveSession:
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
         parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
         parts += ["camera on"] * (self._camera is not None and self._camera.active)
-        parts += ["PAUSED"] * self._inference.paused + ["REC"] * self._recordings.active
+        parts += ["PAUSED"] * self._inference.paused + [self._recordings.status]
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

@@ -169,7 +169,9 @@ class ShowLoop:
             self._inference.follow_next_face()
             self._viewer.notify("following another face, if there is one")
         elif command is ViewerCommand.PAUSE:
-            self._viewer.notify("paused" if self._inference.toggle_pause() else "going on")
+            paused = self._inference.toggle_pause()
+            self._recordings.note(time.monotonic(), "pause" if paused else "going on")
+            self._viewer.notify("paused" if paused else "going on")
             self._status_due_s = 0.0
         elif command is ViewerCommand.HEAD_POSE:
             self._viewer.notify("the head follows you" if self._inference.toggle_head_pose() else "the head stays")
@@ -189,7 +191,7 @@ class ShowLoop:
 
 def _driver_rgb(posed: AnyPosed) -> NDArray[np.uint8] | None:
     """[H, W, 3] the driver's picture, where there is one."""
-    return posed.frame.rgb if isinstance(posed, PosedFrame) else None
+    return posed.frame.picture if isinstance(posed, PosedFrame) else None
 
 
 def _save_screenshot(picture: NDArray[np.uint8]) -> str:

@@ -9,12 +9,12 @@ from scipy.spatial import ConvexHull, QhullError
 
 from calib.avatar import Avatar
 from calib.person.neutral import NeutralEstimate
-from capture.face.face_tracker import FaceTracker
 from capture.recordings.playback import Excerpt, PastEndError
 from core.camera import transform_points
 from core.errors import InputError
-from core.frame import FaceObservation
-from core.source import RgbdSource, frames_of
+from core.frame import FaceObservation, RgbdFrame
+from core.source import AnyFrame, Source, frames_of
+from realtime.live.pipeline import Tracker
 
 NEUTRAL_CANDIDATES = 300  # frames looked at for a neutral one, spread over the clip
 _SETTLING = 10  # frames before the one that is wanted, so that the tracker has settled
@@ -22,7 +22,7 @@ _SETTLING = 10  # frames before the one that is wanted, so that the tracker has 
 Progress = Callable[[str, int, int | None], None]
 """Told how far a run is: what it does, frames done, frames in all (None when unknown)."""
 
-Clip = Callable[[Excerpt], RgbdSource]
+Clip = Callable[[Excerpt], Source[AnyFrame]]
 """Opens so much of the recording that drives."""
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def find_neutral(
     clip: Clip,
-    make_tracker: Callable[[], FaceTracker],
+    make_tracker: Callable[[], Tracker],
     neutral_frame: str,
     progress: Progress,
     excerpt: Excerpt | None = None,
@@ -64,23 +64,29 @@ def find_neutral(
 
 
 def _sample(
-    source: RgbdSource, make_tracker: Callable[[], FaceTracker], doing: str, progress: Progress
+    source: Source[AnyFrame], make_tracker: Callable[[], Tracker], doing: str, progress: Progress
 ) -> Iterator[FaceObservation]:
     """Frames spread over a source, tracked."""
     step = max(1, (source.frame_count or 0) // NEUTRAL_CANDIDATES)
     with make_tracker() as tracker:
         for number, frame in enumerate(frames_of(source)):
             if number % step == 0:
-                yield tracker.track(frame)
+                yield _seen(tracker, frame)
             progress(doing, number + 1, source.frame_count)
 
 
-def _faceless(source: RgbdSource) -> InputError:
+def _seen(tracker: Tracker, frame: AnyFrame) -> FaceObservation:
+    if not isinstance(frame, RgbdFrame):
+        raise InputError("--neutral-frame: a phone drove, its motion is against the rest of that time; leave it out")
+    return tracker.track(frame)
+
+
+def _faceless(source: Source[AnyFrame]) -> InputError:
     return InputError(f"{source.name}: expected a face, found none in any frame looked at; check that it shows one")
 
 
 def _most_alike(
-    source: RgbdSource, make_tracker: Callable[[], FaceTracker], avatar: Avatar, progress: Progress
+    source: Source[AnyFrame], make_tracker: Callable[[], Tracker], avatar: Avatar, progress: Progress
 ) -> FaceObservation:
     """The frame whose landmarks, laid onto the avatar's and brought to their size, are nearest to them (published)."""
     seen = transform_points(avatar.T_camera_world, avatar.landmarks.astype(np.float64))
@@ -108,7 +114,7 @@ def normalised(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
         return centred
 
 
-def _observe_frame(clip: Clip, make_tracker: Callable[[], FaceTracker], index: int) -> FaceObservation:
+def _observe_frame(clip: Clip, make_tracker: Callable[[], Tracker], index: int) -> FaceObservation:
     """Frame `index`, tracked after the few frames before it."""
     first = max(0, index - _SETTLING + 1)
     source = clip(Excerpt(first, index - first + 1))
@@ -116,7 +122,7 @@ def _observe_frame(clip: Clip, make_tracker: Callable[[], FaceTracker], index: i
     try:
         with make_tracker() as tracker:
             for frame in frames_of(source):
-                observation = tracker.track(frame)
+                observation = _seen(tracker, frame)
     except PastEndError:
         observation = None
     if observation is None or observation.frame.index != index:

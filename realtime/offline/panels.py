@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from core.frame import RgbdFrame
 from core.rigid_motion import rotation_matrix
+from core.source import AnyFrame
 from engine.motion.protocol import AvatarPose
 from render.window.viewer import Viewer
 
@@ -48,12 +49,13 @@ class Panels:
         self.film: OfflineFilm = film
         self._avatar, self._viewer, self._painted = avatar, viewer, painted
 
-    def __call__(self, frame: RgbdFrame, pose: AvatarPose) -> dict[str, Picture]:
+    def __call__(self, frame: AnyFrame, pose: AvatarPose) -> dict[str, Picture]:
         """Pictures by name, from left to right, of any size."""
         animated = self._seen(pose, pose.T_world_head)
         if self.film == "avatar":
             return {"animated": animated}
-        pictures = {"driving": frame.rgb}
+        driving = frame.picture if isinstance(frame, RgbdFrame) else None
+        pictures = {} if driving is None else {"driving": driving}
         if self.film == "grid":
             pictures["source"] = self._avatar.source_rgb
             if self._painted is not None:

@@ -12,14 +12,16 @@ import numpy as np
 from calib.avatar import Avatar
 from calib.avatar_picture import write_picture
 from core.errors import InputError
-from core.source import RgbdSource, frames_of
-from realtime.live.pipeline import FramePipeline, PosedFrame
+from core.source import AnyFrame, Source, frames_of
+from realtime.live.pipeline import AnyPosed, FramePipeline
 from realtime.offline.neutral import Progress
 from realtime.offline.panels import GRID_HEIGHT, Panels
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter, finish_preview
-from realtime.recording.recorder import write_pose
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError, partial_of
+from realtime.recording.session_writer import SessionWriter
+from realtime.session.manifest import About
+from realtime.session.sealing import seal
 from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.worker import Stop
 
@@ -27,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def animate(
-    source: RgbdSource,
+    source: Source[AnyFrame],
     pipeline: FramePipeline,
     avatar: Avatar,
     panels: Panels,
@@ -36,8 +38,10 @@ def animate(
     stop: Stop | None = None,
     first: int = 0,
     lead: int = 0,
+    about: Callable[[], About] = About,
 ) -> int:
-    """Answer every frame of `source`, each before the next is read; writes animation.npz and preview.mp4 into `out`.
+    """Answer every frame of `source`, each before the next is read; writes a session into `out`: its animation.npz,
+    preview.mp4 and all else.
 
     Args:
         pipeline: its engine is calibrated (`find_neutral`).
@@ -45,11 +49,12 @@ def animate(
         first: number of the first frame that is kept.
         lead: how many frames come before it: answered, so that the avatar is on its way, and left out.
         stop: a wish to end before the source does, looked at before each frame.
+        about: what the session's manifest says of it.
 
     Returns the number of frames. Where the run ends early, what was made is finished under the final names, and how
     much that is is logged: on request, then `InterruptedBySignalError` is raised if a signal asked; by an InputError
     of the source (SourceError) or the disk (RecordingError), which is raised. An interrupt leaves partial files, for
-    `vfa finish-recording`; any other exception leaves nothing.
+    `vfa session repair`; any other exception leaves nothing.
     """
     stop = stop or Stop()
     wanted = None if source.frame_count is None else source.frame_count - lead
@@ -57,43 +62,43 @@ def animate(
     kept = ""
     troubles: Counter[str] = Counter()
     with ExitStack() as undo:
-        animation = AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))
-        undo.push(_unless_interrupted(animation.discard))
+        session = SessionWriter(out, avatar, about)
+        undo.push(_unless_interrupted(session.discard))
         height = GRID_HEIGHT if panels.film == "grid" else None
         preview = PreviewWriter(out / PREVIEW_NAME, height, sound=lambda: source.sound)
         undo.push(_unless_interrupted(preview.discard))
         try:
             with closing(frames_of(source)) as frames:  # type: ignore[type-var]
                 while not stop.requested and (frame := next(frames, None)) is not None:
-                    pose = pipeline.process(frame).pose
+                    posed = pipeline.answer(frame)
                     if frame.index < first:
                         continue
-                    write_pose(animation, avatar, pose)
-                    troubles[pose.trouble] += 1
-                    preview.append_row(list(panels(frame, pose).values()), frame.timestamp_s)
-                    progress("animating", animation.frames, wanted)
+                    session.append(posed)
+                    troubles[posed.pose.trouble] += 1
+                    preview.append_row(list(panels(frame, posed.pose).values()), frame.timestamp_s)
+                    progress("animating", session.frames, wanted)
         except InputError as error:
             ended = error
         cut = ended is not None or stop.requested
-        if animation.frames or not cut:
+        if session.frames or not cut:
             undo.pop_all()
-            kept, failure = _finished(animation, preview, out)
+            kept, failure = _finished(session, preview, out)
             ended = ended or failure
     for trouble, count in troubles.items():
         if trouble:
             log.warning("%d of %d frames: %s", count, sum(troubles.values()), trouble)
     if kept and (cut or ended is not None):
         total = "" if wanted is None else f" of {wanted}"
-        log.warning("ended early: %d%s frames are kept: %s", animation.frames, total, kept)
+        log.warning("ended early: %d%s frames are kept: %s", session.frames, total, kept)
     if ended is not None:
         raise ended
     if cut and stop.signal is not None:
         raise InterruptedBySignalError(stop.signal)
-    return animation.frames
+    return session.frames
 
 
 def still(
-    source: RgbdSource,
+    source: Source[AnyFrame],
     pipeline: FramePipeline,
     avatar: Avatar,
     panels: Panels,
@@ -107,16 +112,16 @@ def still(
     Returns the files. Raises InputError where there is no such frame or no face in it, or where the disk takes no more;
     `InterruptedBySignalError` where a signal asked to end. Nothing is left then.
     """
-    posed: PosedFrame | None = None
+    posed: AnyPosed | None = None
     with closing(frames_of(source)) as frames:  # type: ignore[type-var]
         for number, frame in enumerate(frames):
-            posed = pipeline.process(frame)
+            posed = pipeline.answer(frame)
             progress("leading up to the frame", number + 1, source.frame_count)
             if stop is not None and stop.signal is not None:
                 raise InterruptedBySignalError(stop.signal)
     if posed is None or posed.frame.index != index:
         raise InputError(f"{source.name}: there is no frame {index} that can be read; give another --target-frame")
-    if not posed.observation.tracked:
+    if not posed.pose.tracked:
         raise InputError(f"{source.name}: no face was found in frame {index}; give another --target-frame")
     if posed.pose.trouble:
         log.warning("frame %d: %s", index, posed.pose.trouble)
@@ -126,7 +131,9 @@ def still(
         for path in written:
             undo.callback(path.unlink, missing_ok=True)
         with closing(AnimationWriter(out / ANIMATION_NAME, len(avatar.file_mesh.vertices))) as animation:
-            write_pose(animation, avatar, posed.pose)
+            pose = posed.pose
+            T_file_head = avatar.motion_to_file(pose.T_world_head)
+            animation.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked)
         for name, rgb in pictures.items():
             write_picture(out / name, np.ascontiguousarray(rgb[..., ::-1]), str(out / name))
         undo.pop_all()
@@ -145,15 +152,16 @@ def _unless_interrupted(
     return leave
 
 
-def _finished(animation: AnimationWriter, preview: PreviewWriter, out: Path) -> tuple[str, InputError | None]:
-    """Bring both files under their names, as much of them as the disk takes: which of them are, and what failed."""
+def _finished(session: SessionWriter, preview: PreviewWriter, out: Path) -> tuple[str, InputError | None]:
+    """Bring all files under their names, as much of them as the disk takes: which of the two that count are, and what
+    failed."""
     kept: list[Path] = []
     failures: list[InputError] = []
     try:
-        animation.close(shorten=True)
+        session.close(shorten=True)
     except InputError as error:
         failures.append(error)
-    if animation.frames and not partial_of(out / ANIMATION_NAME).exists():
+    if session.frames and not partial_of(out / ANIMATION_NAME).exists():
         kept.append(out / ANIMATION_NAME)
     try:
         preview.close()
@@ -168,4 +176,8 @@ def _finished(animation: AnimationWriter, preview: PreviewWriter, out: Path) -> 
                 partial_of(out / PREVIEW_NAME).unlink(missing_ok=True)
     if preview.frames and (out / PREVIEW_NAME).exists():
         kept.append(out / PREVIEW_NAME)
+    try:
+        seal(out)
+    except InputError as error:
+        failures.append(error)
     return ", ".join(map(str, kept)), failures[0] if failures else None

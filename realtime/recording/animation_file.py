@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.expression_units import UNIT_COUNT
 from core.face_motion import FaceMotion
 from core.writable import reason_of
 from realtime.recording import growing_npz
@@ -27,19 +26,10 @@ from realtime.recording.recording_folder import (
     partial_of,
     sync_folder,
 )
+from realtime.session.poses import POSE, read_poses, sound
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DIRECTORY_BYTES = 4096  # more than the archive needs beside its arrays
-POSE = np.dtype(
-    [
-        ("T_world_head", "<f8", (4, 4)),
-        ("timestamps_s", "<f8"),
-        ("tracked", "?"),
-        ("unit_weights", "<f4", (UNIT_COUNT,)),
-        ("gaze", "<f8", (2, 2)),
-        ("T_neutral_head", "<f8", (4, 4)),
-    ]
-)
 
 
 class AnimationWriter:
@@ -107,6 +97,10 @@ class AnimationWriter:
         self._crc = zlib.crc32(frame, self._crc)
         self.frames += 1
 
+    @property
+    def written_bytes(self) -> int:
+        return sum(file.written_bytes for file in self._files)
+
     def close(self, *, shorten: bool = False) -> None:
         """Make the archive whole. A session without a single pose leaves no file. May be called twice.
 
@@ -134,7 +128,7 @@ class AnimationWriter:
             self._let_go()
 
     def _put_together(self, crc: int | None) -> None:
-        poses = _read_poses(self._poses.raw, self.frames)
+        poses = read_poses(self._poses.raw, self.frames)
         with _buffered(self._vertices.raw) as whole:
             _put_together(whole, self.path, poses, self._vertex_count, crc)
 
@@ -180,13 +174,6 @@ def _buffered(file: IO[bytes]) -> Iterator[IO[bytes]]:
             buffered.detach()
 
 
-def _read_poses(file: IO[bytes], count: int) -> NDArray[np.void]:
-    """The first `count` poses of a file, fewer where it ends before. Raises OSError."""
-    file.seek(0)
-    content = file.read(count * POSE.itemsize) or b""
-    return np.frombuffer(content, dtype=POSE, count=len(content) // POSE.itemsize)
-
-
 def _put_together(file: IO[bytes], path: Path, poses: NDArray[np.void], vertex_count: int, crc: int | None) -> None:
     """From the partial files to the archive under its name, and only then away with the poses. Raises OSError."""
     short = {name: np.ascontiguousarray(poses[name]) for name in POSE.names or ()}
@@ -198,9 +185,7 @@ def _put_together(file: IO[bytes], path: Path, poses: NDArray[np.void], vertex_c
 
 def _unfinished(path: Path, error: OSError) -> RecordingError:
     reason = reason_of(error)
-    return RecordingError(
-        f"{path}: cannot be written ({reason}); make room and run  vfa finish-recording {path.parent}"
-    )
+    return RecordingError(f"{path}: cannot be written ({reason}); make room and run  vfa session repair {path.parent}")
 
 
 def finish_animation(folder: Path) -> int:
@@ -218,7 +203,7 @@ def finish_animation(folder: Path) -> int:
     try:
         there = (partial.stat().st_size - growing_npz.DATA_OFFSET) // growing_npz.frame_bytes(vertex_count)
         with poses_path.open("rb") as written:
-            poses = _sound(_read_poses(written, there))
+            poses = sound(read_poses(written, there))
         if not len(poses):
             raise InputError(f"{folder}: not one frame of the recording is complete; delete it, or record over it")
         with partial.open("r+b") as archive:
@@ -226,13 +211,3 @@ def finish_animation(folder: Path) -> int:
     except OSError as error:
         raise _unfinished(path, error) from error
     return len(poses)
-
-
-def _sound(poses: NDArray[np.void]) -> NDArray[np.void]:
-    """The poses up to the first that was never written: after a power cut a file may end in zeros."""
-    flags = poses["tracked"].view(np.uint8)
-    whole = np.isfinite(poses["T_world_head"]).all(axis=(1, 2)) & np.isfinite(poses["timestamps_s"]) & (flags <= 1)
-    whole &= np.isfinite(poses["unit_weights"]).all(axis=1) & np.isfinite(poses["gaze"]).all(axis=(1, 2))
-    for name in ("T_world_head", "T_neutral_head"):
-        whole &= np.isfinite(poses[name]).all(axis=(1, 2)) & (poses[name][:, 3] == (0, 0, 0, 1)).all(axis=1)
-    return poses[: len(poses) if whole.all() else int(np.argmin(whole))]

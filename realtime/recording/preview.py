@@ -1,8 +1,6 @@
 """`preview.mp4`: the driver beside the avatar."""
 
 import contextlib
-import os
-import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,21 +12,13 @@ import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from core.errors import InputError
 from core.source import Sound
-from realtime.recording.recording_folder import (
-    PREVIEW_NAME,
-    RecordingError,
-    SyncedFile,
-    partial_of,
-    sync_folder,
-)
+from realtime.recording.fragments import finish_film, open_mp4
+from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, SyncedFile, partial_of
 from realtime.recording.sound import add_sound
 
 TIME_BASE = Fraction(1, 90_000)
 WIDEST = 4  # times its height: a stranger picture is squeezed
-FRAGMENT_US = 200_000
-_MOST_BOXES = 1_000_000  # a week of fragments
 
 
 class PreviewWriter:
@@ -57,12 +47,11 @@ class PreviewWriter:
         self.path = path
         self._height, self._driver, self._sound = height, driver, sound
         self._partial = partial_of(path)
-        options = {"movflags": "empty_moov+default_base_moof", "frag_duration": str(FRAGMENT_US), "flush_packets": "1"}
         try:
             self._file = SyncedFile(self._partial)
         except OSError as error:
             raise RecordingError.of(path, error) from error
-        self._container = av.open(self._file, "w", format="mp4", options=options)
+        self._container = open_mp4(self._file)
         self._stream: VideoStream | None = None
         self._first_s = 0.0
         self._last_pts = -1
@@ -98,6 +87,10 @@ class PreviewWriter:
             self._broken = True
             raise self._told(error) from error
         self.frames += 1
+
+    @property
+    def written_bytes(self) -> int:
+        return self._file.written_bytes
 
     def close(self) -> None:
         """Finish the film under its final name; one without a picture is removed. May be called twice."""
@@ -162,44 +155,5 @@ def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
 
 
 def finish_preview(folder: Path) -> bool:
-    """Complete the film that a killed process left in `folder`; False where there is none.
-
-    Its last fragment, which may be torn, goes. Raises InputError where not one fragment is whole; it is left then.
-    """
-    path = folder / PREVIEW_NAME
-    partial = partial_of(path)
-    if partial.is_symlink() or not partial.is_file():
-        return False
-    try:
-        whole = _whole_fragments(partial)
-        if not whole:
-            raise InputError(f"{partial}: not one fragment of the film is complete; it is left as it is")
-        with partial.open("r+b") as file:
-            file.truncate(whole)
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(folder)
-    except OSError as error:
-        raise RecordingError.of(path, error) from error
-    return True
-
-
-def _whole_fragments(path: Path) -> int:
-    """Bytes up to the end of the last fragment (boxes `moof` and `mdat`, ISO 14496-12) that is there in full; or 0."""
-    size, at, end, kind_before = path.stat().st_size, 0, 0, b""
-    with path.open("rb") as file:
-        for _ in range(_MOST_BOXES):
-            file.seek(at)
-            head = file.read(16)
-            if len(head) < 8:
-                break
-            length, kind = struct.unpack(">I4s", head[:8])
-            if length == 1 and len(head) == 16:
-                length = int.from_bytes(head[8:])
-            if length < 8 or at + length > size:
-                break
-            at += length
-            if kind == b"mdat" and kind_before == b"moof":
-                end = at
-            kind_before = kind
-    return end
+    """Complete the film that a killed process left in `folder`; see `finish_film`."""
+    return finish_film(folder / PREVIEW_NAME)

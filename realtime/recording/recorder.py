@@ -1,43 +1,37 @@
-"""A recording of a session: `animation.npz` and `preview.mp4` in one folder."""
+"""A recording of a session beside a live picture, all its files in one folder."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from core.errors import InputError
+from core.frame import RgbdFrame
 from core.source import Sound
-from core.untrusted import read_arrays
-from engine.motion.protocol import AvatarPose
-from realtime.recording.animation_file import POSE, AnimationWriter, finish_animation
-from realtime.recording.preview import PreviewWriter, finish_preview
-from realtime.recording.recording_folder import (
-    ANIMATION_NAME,
-    POSES_NAME,
-    PREVIEW_NAME,
-    RecordingError,
-    RecordingFolder,
-    partial_of,
-)
+from engine.motion.posed_frame import AnyPosed, PosedFrame
+from realtime.recording.preview import PreviewWriter
+from realtime.recording.raw_process import RawProcess
+from realtime.recording.raw_writer import RawWriter
+from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, RecordingFolder
+from realtime.recording.session_writer import SessionWriter
+from realtime.session.folder_names import RawName
+from realtime.session.manifest import About, Event
+from realtime.session.sealing import seal
 from realtime.threads.disk_queue import DiskQueue
 
 POSES_QUEUED = 90  # three seconds at 30 fps: a slow disk is bridged, a dead one is noticed
-PICTURES_QUEUED = 20  # each pair of pictures is several megabytes
+FRAMES_QUEUED = 6  # of the camera, with its depth: as large again
+PICTURES_QUEUED = 8  # a quarter of a second, which a killed process loses
 
 FilmName = Literal["both", "avatar"]
 Picture = tuple[NDArray[np.uint8] | None, NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
 
 log = logging.getLogger(__name__)
-
-
-def write_pose(writer: AnimationWriter, avatar: Avatar, pose: AvatarPose) -> None:
-    """Append one pose in the coordinates of the avatar's file."""
-    T_file_head = avatar.motion_to_file(pose.T_world_head)
-    writer.append(avatar.to_file(pose.vertices), T_file_head, pose.timestamp_s, pose.tracked, pose.motion)
 
 
 class Recorder:
@@ -48,6 +42,8 @@ class Recorder:
     Args:
         film: "both" or "avatar", as high as the avatar's pictures; None: both, 480 pixels high.
         sound: see `PreviewWriter`.
+        about: see `SessionWriter`.
+        raw: which of the camera's own pictures are kept.
 
     Raises RecordingError where the recording cannot begin; the folder is released then, as it is by `close`.
     """
@@ -58,24 +54,40 @@ class Recorder:
         avatar: Avatar,
         film: FilmName | None = None,
         sound: Callable[[], Sound | None] = lambda: None,
+        about: Callable[[], About] = About,
+        raw: RawName = "off",
     ) -> None:
         self._folder = folder
-        animation: AnimationWriter | None = None
+        session: SessionWriter | None = None
         try:
-            animation = AnimationWriter(folder.path / ANIMATION_NAME, len(avatar.file_mesh.vertices))
+            session = SessionWriter(folder.path, avatar, about)
             height = 480 if film is None else None
             preview = PreviewWriter(folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=sound)
         except BaseException:
-            if animation is not None:
-                animation.discard()
+            if session is not None:
+                session.discard()
             folder.release()
             raise
-        self._animation, self._preview = animation, preview
-        self._poses: DiskQueue[AvatarPose] = DiskQueue(
-            "record-animation", lambda pose: write_pose(animation, avatar, pose), animation.close, POSES_QUEUED
+        self._session, self._preview = session, preview
+        self._poses: DiskQueue[AnyPosed | Event] = DiskQueue(
+            "record-session",
+            lambda item: session.note(item) if isinstance(item, Event) else session.append(item),
+            session.close,
+            POSES_QUEUED,
         )
+        self._raw: RawProcess | RawWriter | None = None
+        if raw != "off":
+            self._raw = (RawProcess if os.name == "posix" else RawWriter)(folder.path, raw)
+        self._frames: DiskQueue[RgbdFrame] | None = None
+        if self._raw is not None:
+            self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED, drops_oldest=True)
+        self._unsealed: InputError | None = None
         self._pictures: DiskQueue[Picture] = DiskQueue(
-            "record-preview", lambda item: preview.append(*item), preview.close, PICTURES_QUEUED
+            "record-preview",
+            lambda item: preview.append(*item),
+            preview.close,
+            PICTURES_QUEUED,
+            drops_oldest=True,
         )
 
     @property
@@ -85,25 +97,54 @@ class Recorder:
     @property
     def kept(self) -> bool:
         """Whether anything came to be written: of a recording without a pose or picture no file is left."""
-        return self._animation.frames > 0 or self._preview.frames > 0
+        return self._session.frames > 0 or self._preview.frames > 0
 
     @property
     def lost(self) -> dict[str, int]:
         """Poses and pictures that could not be written because the disk or the encoder fell behind."""
-        return {"poses": self._poses.lost, "pictures": self._pictures.lost}
+        lost = {"poses": self._poses.lost, "pictures": self._pictures.lost}
+        if self._raw is not None and self._frames is not None:
+            lost["raw"] = self._frames.lost + self._raw.refused
+        return lost
+
+    @property
+    def written_bytes(self) -> int:
+        """To all files so far."""
+        raw = 0 if self._raw is None else self._raw.written_bytes
+        return self._session.written_bytes + self._preview.written_bytes + raw
+
+    @property
+    def disk_left_bytes(self) -> int | None:
+        """Room on the disk; None where it is not known yet."""
+        return self._session.disk_left_bytes
 
     @property
     def problem(self) -> str | None:
         """Why nothing more is recorded, in one line; None while all is well."""
-        failure = self._poses.failure or self._pictures.failure
-        if failure is None or isinstance(failure, RecordingError):
+        failure = next((each for each in (*self._failures(), self._unsealed) if each is not None), None)
+        if failure is None or isinstance(failure, InputError):
             return None if failure is None else f"{failure}; what was written before is kept"
         return (
             f"{self.directory}: the recording broke off ({type(failure).__name__}: {failure}); what was written is kept"
         )
 
-    def add_pose(self, pose: AvatarPose) -> None:
-        self._poses.put(pose)
+    def _queues(self) -> list[DiskQueue[Any]]:
+        return [queue for queue in (self._poses, self._pictures, self._frames) if queue is not None]
+
+    def _failures(self) -> list[BaseException | None]:
+        return [queue.failure for queue in self._queues()]
+
+    def add_pose(self, posed: AnyPosed) -> None:
+        if not isinstance(posed, PosedFrame):
+            self._poses.put(posed)
+            return
+        self._poses.put(posed.without_pictures())
+        if self._frames is not None and not posed.silence and posed.frame.picture is not None:
+            self._frames.put(posed.frame)
+
+    def note(self, event: Event) -> None:
+        """Something happened."""
+        self._poses.put(event)
 
     def add_picture(
         self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float
@@ -112,52 +153,16 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is queued and finish both files."""
-        self._poses.end_soon()
-        self._pictures.close()
-        self._poses.close()
-        for failure in (self._poses.failure, self._pictures.failure):
+        queues = self._queues()
+        for queue in queues:
+            queue.end_soon()
+        for queue in queues:
+            queue.close()
+        for failure in self._failures():
             if failure is not None and not isinstance(failure, RecordingError):
                 log.error("the recording broke off", exc_info=failure)
-        self._folder.release()
-
-
-def finish_recording(path: Path) -> str:
-    """Complete the recording that a killed process left in a folder; what of it can be.
-
-    Returns what was done, in words. Raises InputError where there is nothing to complete, or none of it can be, or the
-    recording goes on at this moment. Only complete files replace anything, and nothing else is deleted.
-    """
-    with RecordingFolder.reopen(path) as folder:
-        if (told := _already_complete(folder.path)) is not None:
-            return told
-        done, problems = [], []
-        animation, film = (partial_of(folder.path / name) for name in (ANIMATION_NAME, PREVIEW_NAME))
-        if animation.exists() or (folder.path / POSES_NAME).exists() or not film.exists():
-            try:
-                done.append(f"{finish_animation(folder.path)} frames: {folder.path / ANIMATION_NAME}")
-            except InputError as error:
-                problems.append(str(error))
-        earlier = (folder.path / PREVIEW_NAME).exists()
         try:
-            if finish_preview(folder.path):
-                done.append(f"film: {folder.path / PREVIEW_NAME}")
+            seal(self._folder.path, self.lost)
         except InputError as error:
-            problems.append(str(error) + f"; {PREVIEW_NAME} is of an earlier recording" * earlier)
-    if not done:
-        raise InputError("; ".join(problems))
-    return "\n".join([*done, *problems])
-
-
-def _already_complete(folder: Path) -> str | None:
-    """What to say where both files are there and nothing waits to be completed. Poses that a process killed at the very
-    end left over go."""
-    animation = folder / ANIMATION_NAME
-    if not animation.is_file() or any(partial_of(folder / name).exists() for name in (ANIMATION_NAME, PREVIEW_NAME)):
-        return None
-    poses = folder / POSES_NAME
-    if poses.is_file() and not poses.is_symlink():
-        frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
-        if len(frames) != poses.stat().st_size // POSE.itemsize:
-            return None
-        poses.unlink()
-    return f"{folder}: is complete already, there is nothing to do"
+            self._unsealed = error
+        self._folder.release()

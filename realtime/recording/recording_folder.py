@@ -15,12 +15,14 @@ from filelock import FileLock, Timeout
 
 from core.errors import InputError
 from core.writable import reason_of
+from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
+from realtime.session.folder_names import EVENTS_NAME, WHOLE_NAMES
+from realtime.session.folder_names import POSES_NAME as POSES_NAME
+from realtime.session.folder_names import PREVIEW_NAME as PREVIEW_NAME
+from realtime.session.folder_names import partial_of as partial_of
 
-ANIMATION_NAME = "animation.npz"
-PREVIEW_NAME = "preview.mp4"
-POSES_NAME = "poses.partial"
 LOCK_NAME = "recording.lock"
-NAMES = (ANIMATION_NAME, PREVIEW_NAME)
+NAMES = WHOLE_NAMES
 SYNC_S = 1.0  # a power cut loses no more than this
 
 
@@ -30,11 +32,6 @@ class RecordingError(InputError):
     @staticmethod
     def of(path: Path, error: Exception) -> RecordingError:
         return RecordingError(f"{path}: cannot be written ({reason_of(error)}); make room or record elsewhere")
-
-
-def partial_of(path: Path) -> Path:
-    """Where a recording's file stands until it is whole."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
 class RecordingFolder:
@@ -107,6 +104,7 @@ class RecordingFolder:
 
     def _refuse_what_is_there(self, overwrite: bool) -> None:
         own = [*NAMES, POSES_NAME, *(partial_of(self.path / name).name for name in NAMES)]
+        own += [EVENTS_NAME]
         strange = [name for name in own if (path := self.path / name).is_symlink() or path.is_dir()]
         if strange:
             raise InputError(f"{self.path}: {strange[0]} is a link or a folder there; record into another folder")
@@ -120,7 +118,7 @@ class RecordingFolder:
         poses = self.path / POSES_NAME  # of a recording that ended before its first pose, empty or not there
         if poses.exists() and poses.stat().st_size > 0:
             raise InputError(
-                f"{self.path}: holds an unfinished recording; complete it with  vfa finish-recording {self.path}  , "
+                f"{self.path}: holds an unfinished recording; complete it with  vfa session repair {self.path}  , "
                 "name another folder or pass --overwrite"
             )
 
@@ -166,6 +164,7 @@ class SyncedFile:
         self._path, self._clock = path, clock
         self.raw = path.open("w+b", buffering=0)
         self._synced_s = clock()
+        self.written_bytes = 0
         self.error: OSError | RecordingError | None = None  # the first one: a muxer only says that there was one
 
     def write(self, content: bytes) -> int:
@@ -173,7 +172,9 @@ class SyncedFile:
         try:
             left = memoryview(content)
             while left:
-                left = left[self.raw.write(left) :]
+                taken = self.raw.write(left)
+                self.written_bytes += taken
+                left = left[taken:]
             if self._clock() - self._synced_s >= SYNC_S:
                 os.fsync(self.raw.fileno())
                 self.check_in_place()
@@ -183,16 +184,20 @@ class SyncedFile:
             raise
         return len(content)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file, which is open, still stands where it was put."""
+        try:
+            return os.path.samestat(os.fstat(self.raw.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
     def check_in_place(self) -> None:
         """Raises RecordingError where the file no longer stands where it was put."""
-        try:
-            same = os.path.samestat(os.fstat(self.raw.fileno()), self._path.stat())
-        except FileNotFoundError:
-            same = False
-        if not same:
+        if not self.in_place:
             raise RecordingError(
                 f"{self._path}: was moved or removed while it was being written; if it was moved, complete it in its "
-                "new place with  vfa finish-recording FOLDER"
+                "new place with  vfa session repair FOLDER"
             )
 
     def release(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from core.errors import InputError
 from core.source import Sound
-from engine.motion.protocol import AvatarPose
+from engine.motion.posed_frame import AnyPosed
+from realtime.recording.disk_use import told_before, told_meanwhile
 from realtime.recording.recorder import FilmName, Recorder
 from realtime.recording.recording_folder import RecordingFolder
+from realtime.session.folder_names import RawName
+from realtime.session.manifest import About, Event
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +29,34 @@ class Recordings:
     """Owned by the main thread; `add_pose` may be called from any.
 
     Args:
-        film, sound: see `Recorder`.
+        film, sound, about, raw: see `Recorder`.
 
     Attributes:
         lost: poses and pictures that could not be kept, over all recordings.
         problems: why recordings could not begin or broke off, a line each.
     """
 
-    def __init__(self, film: FilmName | None = None, sound: Callable[[], Sound | None] = lambda: None) -> None:
-        self._film, self._sound = film, sound
+    def __init__(
+        self,
+        film: FilmName | None = None,
+        sound: Callable[[], Sound | None] = lambda: None,
+        about: Callable[[], About] = About,
+        raw: RawName = "off",
+    ) -> None:
+        self._film, self._sound, self._about, self._raw = film, sound, about, raw
         self._recorder: Recorder | None = None
+        self._began_s = 0.0
         self._closing: list[tuple[threading.Thread, Recorder]] = []
         self.lost: dict[str, int] = {}
         self.problems: list[str] = []
+
+    @property
+    def status(self) -> str:
+        """For the line about the session: that it is recorded, what that takes, for how long the disk has room."""
+        if (recorder := self._recorder) is None:
+            return ""
+        passed_s = time.monotonic() - self._began_s
+        return f"REC {told_meanwhile(recorder.written_bytes, passed_s, recorder.disk_left_bytes)}".rstrip()
 
     @property
     def active(self) -> bool:
@@ -46,10 +65,11 @@ class Recordings:
     def begin(self, folder: RecordingFolder, avatar: Avatar) -> str:
         """Record into a claimed folder. Returns what the user is told, that it cannot be done included."""
         try:
-            self._recorder = Recorder(folder, avatar, self._film, self._sound)
+            self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about, self._raw)
         except InputError as error:
             return self._went_wrong(str(error))
-        return f"recording to {folder.path}"
+        self._began_s = time.monotonic()
+        return f"recording to {folder.path} ({told_before(folder.path, avatar, self._raw)})"
 
     def toggle(self, avatar: Avatar) -> str:
         """Begin a recording in a folder named by the time, or end the present one. Returns what the user is told."""
@@ -96,9 +116,14 @@ class Recordings:
         log.error("%s", problem)
         return problem
 
-    def add_pose(self, pose: AvatarPose) -> None:
+    def add_pose(self, posed: AnyPosed) -> None:
         if (recorder := self._recorder) is not None:
-            recorder.add_pose(pose)
+            recorder.add_pose(posed)
+
+    def note(self, time_s: float, what: str, **details: object) -> None:
+        """Keep that something happened. May be called from any thread."""
+        if (recorder := self._recorder) is not None:
+            recorder.note(Event(time_s, what, details))
 
     def add_picture(
         self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float

@@ -1,5 +1,6 @@
 """Writing to disk beside a live loop that must never wait for it."""
 
+import contextlib
 import queue
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -17,10 +18,22 @@ class DiskQueue(Generic[T]):
 
     `put` never blocks: what does not fit is lost and counted in `lost`. `close` writes everything still queued, then
     runs `on_end`. A failure while writing is kept in `failure`: `on_end` runs then, too, and what comes later is lost.
+
+    Args:
+        drops_oldest: where the queue is full the item that waited longest is lost, not the new one, so that what waits
+            is never old, however slow the writer: a killed process loses little. One thread calls `put` then.
     """
 
-    def __init__(self, name: str, write: Callable[[T], None], on_end: Callable[[], None], capacity: int) -> None:
-        self._write = write
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[T], None],
+        on_end: Callable[[], None],
+        capacity: int,
+        *,
+        drops_oldest: bool = False,
+    ) -> None:
+        self._write, self._drops_oldest = write, drops_oldest
         self._items: queue.Queue[T] = queue.Queue(capacity)
         self._on_end = on_end
         self._closing = Stop()
@@ -42,7 +55,16 @@ class DiskQueue(Generic[T]):
         try:
             self._items.put_nowait(item)
         except queue.Full:
+            self._put_late(item)
+
+    def _put_late(self, item: T) -> None:
+        if not self._drops_oldest:
             self.lost += 1
+            return
+        with contextlib.suppress(queue.Empty):  # the writer has just taken one: there is room
+            self._items.get_nowait()
+            self.lost += 1
+        self._items.put_nowait(item)
 
     def end_soon(self) -> None:
         """Write what is queued and finish, without waiting for it."""

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -145,9 +145,14 @@ class Rate:
 
 
 class StateClock:
-    """How long something has been in each of its states."""
+    """How long something has been in each of its states.
 
-    def __init__(self) -> None:
+    Args:
+        changed: is told of every new state and of when it began, on the thread that enters it.
+    """
+
+    def __init__(self, changed: Callable[[str, float], None] = lambda _state, _now_s: None) -> None:
+        self._changed = changed
         self._lock = threading.Lock()
         self._seconds: dict[str, float] = {}
         self._current: str | None = None
@@ -157,7 +162,9 @@ class StateClock:
         """Say which state holds from `now_s` on; cheap to repeat."""
         with self._lock:
             self._settle(now_s)
-            self._current = state
+            new, self._current = state != self._current, state
+        if new:
+            self._changed(state, now_s)
 
     @property
     def current(self) -> str:

@@ -20,6 +20,7 @@ from realtime.batch.journal import NAME, Journal, made_of
 from realtime.batch.schedule import Answer, Schedule, Task
 from realtime.batch.workers import Message, WorkerProcess
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.session.folder_names import MANIFEST_NAME, OBSERVATIONS_NAME
 from realtime.threads.worker import Stop
 from tests.fakes.forked import started
 from tests.fakes.rendered_face import rendered_faces, talk
@@ -291,7 +292,8 @@ def test_a_batch_does_what_it_can_and_goes_on_where_it_was(face_clip: Path, tmp_
     assert outcomes(out) == expected
     for fragment in ("wall.mp4: expected a face", "gone.mp4: there is no such recording", "2 done, 2 failed"):
         assert fragment in first.stderr
-    assert {path.name for path in (out / "face--lowpoly").iterdir()} == {NAME, ANIMATION_NAME, PREVIEW_NAME}
+    written = {NAME, ANIMATION_NAME, PREVIEW_NAME, MANIFEST_NAME, OBSERVATIONS_NAME}
+    assert {path.name for path in (out / "face--lowpoly").iterdir()} == written
     stills = {"5_driving.png", "5_animated.png"}
     assert {path.name for path in (out / "face--lowpoly-2").iterdir()} == {NAME, ANIMATION_NAME, *stills}
     with np.load(out / "face--lowpoly" / ANIMATION_NAME, allow_pickle=False) as archive:

@@ -29,6 +29,8 @@ INTRINSICS = Intrinsics(60, 60, 32, 24, 64, 48)
 VERTICES = np.float32([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0], [0, 0, 0.5]] * 400)
 MESH = Mesh(VERTICES, np.int32([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]]))
 AVATAR = SimpleNamespace(
+    name="test",
+    content_key="test",
     file_mesh=MESH,
     display_mesh=MESH,
     to_file=lambda vertices: vertices,
@@ -181,7 +183,12 @@ def test_key_v_records_twice_without_holding_up_the_picture(
     report = run(plan)
     assert report.recording_problems == []
     for number in (1, 2):
-        assert sorted(os.listdir(tmp_path / str(number))) == ["animation.npz", "preview.mp4"]
+        assert sorted(os.listdir(tmp_path / str(number))) == [
+            "animation.npz",
+            "observations.npy",
+            "preview.mp4",
+            "session.json",
+        ]
 
 
 def test_a_recording_into_which_nothing_came_is_not_said_to_be_there(

@@ -17,15 +17,16 @@ from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from core.rigid_motion import rotation_matrix
 from core.source import DeviceState, RgbdSource, SourceError, frames_of
-from engine.motion.protocol import AvatarPose
+from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.live.pipeline import FramePipeline
 from realtime.offline import run as offline
 from realtime.offline.neutral import find_neutral
 from realtime.offline.panels import Panels
 from realtime.progress import said_once
 from realtime.recording import growing_npz
-from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError
+from realtime.recording.repair import repair
+from realtime.session.folder_names import MANIFEST_NAME, OBSERVATIONS_NAME
 from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.timing import SectionTimes
 from realtime.threads.worker import Stop
@@ -33,6 +34,7 @@ from render.window.viewer import Viewer
 from tests.fakes.small_disk import files_no_larger_than
 from tests.realtime.test_live_recording import AVATAR, MESH, VERTICES, Tracker
 
+WHOLE = {ANIMATION_NAME, PREVIEW_NAME, MANIFEST_NAME, OBSERVATIONS_NAME}
 INTRINSICS = Intrinsics(60, 60, 32, 24, 64, 48)
 
 
@@ -60,7 +62,7 @@ class Clip(RgbdSource):
         pass
 
 
-class Follower:
+class Follower(MotionEngine):
     """Moves with the frame's number; must not be calibrated again."""
 
     name, head_pose, calibrated = "test", "follow", True
@@ -224,7 +226,7 @@ def test_what_the_avatar_could_not_do_is_told(tmp_path: Path, caplog: pytest.Log
 
 def kept_frames(out: Path) -> int:
     """Poses of a whole recording, beside which a film of as many pictures stands and nothing else."""
-    assert sorted(path.name for path in out.iterdir()) == [ANIMATION_NAME, PREVIEW_NAME]
+    assert sorted(path.name for path in out.iterdir()) == sorted(WHOLE)
     with np.load(out / ANIMATION_NAME, allow_pickle=False) as archive:
         frames = len(archive["timestamps_s"])
         np.testing.assert_array_equal(
@@ -259,7 +261,7 @@ def test_a_second_signal_leaves_what_can_be_finished(tmp_path: Path) -> None:
     stop = Stop()
     with pytest.raises(InterruptedBySignalError):
         run(Clip(7), tmp_path, engine=Signalled({4: signal.SIGINT}, stop, times=2), stop=stop)
-    assert finish_recording(tmp_path).startswith("4 frames")
+    assert repair(tmp_path).startswith("4 frames")
 
 
 def test_a_signal_before_the_first_frame_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -303,7 +305,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_made(
         )
     assert frames_fit - 2 < frames <= frames_fit, "as many as fit with the end of the archive"
     assert f"{frames} of 7 frames are kept" in caplog.text
-    assert {path.name for path in tmp_path.iterdir()} <= {ANIMATION_NAME, PREVIEW_NAME}
+    assert {path.name for path in tmp_path.iterdir()} <= WHOLE
 
 
 def test_what_both_passes_find_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

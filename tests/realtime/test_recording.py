@@ -22,8 +22,8 @@ from core.face_motion import FaceMotion
 from realtime.recording import growing_npz
 from realtime.recording.animation_file import AnimationWriter, finish_animation
 from realtime.recording.preview import PreviewWriter, finish_preview
-from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import RecordingError, RecordingFolder
+from realtime.recording.repair import repair
 from realtime.threads.disk_queue import DiskQueue
 from tests.fakes.small_disk import files_no_larger_than
 
@@ -85,7 +85,7 @@ def test_closing_makes_no_second_copy(tmp_path: Path, monkeypatch: pytest.Monkey
     there = (tmp_path / "animation.partial.npz").stat().st_size
     inode = (tmp_path / "animation.partial.npz").stat().st_ino
     with files_no_larger_than(there + 16384):
-        assert finish_recording(tmp_path).startswith("20 frames")
+        assert repair(tmp_path).startswith("20 frames")
     assert (tmp_path / "animation.npz").stat().st_ino == inode
 
 
@@ -98,7 +98,7 @@ def test_what_the_face_did_is_kept_in_units(tmp_path: Path) -> None:
         writer.append(np.zeros((4, 3), np.float32), np.eye(4), number / 30, True, moved)
     for file in writer._files:
         file.release()
-    assert finish_recording(tmp_path).startswith("3 frames")
+    assert repair(tmp_path).startswith("3 frames")
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
         np.testing.assert_allclose(archive["unit_weights"], np.outer(range(3), weights), atol=1e-6)
         np.testing.assert_array_equal(archive["gaze"][2], gaze)
@@ -153,7 +153,7 @@ def test_a_killed_process_loses_the_frame_it_was_writing(tmp_path: Path) -> None
                 process.kill()
                 break
         last = max((int(line) for line in process.stdout if line.strip()), default=200)
-    told = finish_recording(tmp_path)
+    told = repair(tmp_path)
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
         frames = len(archive["vertices"])
         np.testing.assert_array_equal(archive["vertices"][:, 77, 1], np.arange(frames))
@@ -192,8 +192,8 @@ def test_being_killed_while_it_is_completed_does_no_harm(
         target = {"truncate": growing_npz, "directory": zipfile.ZipFile, "rename": Path}[step]
         patch.setattr(target, {"truncate": "_crc_of_data", "directory": "close", "rename": "replace"}[step], killed)
         with pytest.raises(KeyboardInterrupt):
-            finish_recording(tmp_path)
-    finish_recording(tmp_path)
+            repair(tmp_path)
+    repair(tmp_path)
     with np.load(tmp_path / "animation.npz", allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["vertices"], positions)
         assert len(archive["tracked"]) == 3
@@ -201,14 +201,14 @@ def test_being_killed_while_it_is_completed_does_no_harm(
 
 def test_finishing_nothing_says_so_and_deletes_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the folder of a recording"):
-        finish_recording(tmp_path / "none")
+        repair(tmp_path / "none")
     with pytest.raises(InputError, match=r"animation\.partial\.npz"):
-        finish_recording(tmp_path)
+        repair(tmp_path)
     AnimationWriter(tmp_path / "animation.npz", 4)._let_go()
     (tmp_path / "preview.partial.mp4").write_bytes(b"\0\0\0\x20ftyp")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match="left as it is"):
-        finish_recording(tmp_path)
+        repair(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -219,7 +219,7 @@ def test_the_film_is_completed_where_the_animation_cannot_be(tmp_path: Path) -> 
     for number in range(60):
         film.append(np.full((64, 64, 3), number, np.uint8), np.zeros((64, 64, 3), np.uint8), number / 30)
     film._file.release()
-    told = finish_recording(tmp_path)
+    told = repair(tmp_path)
     assert "preview.mp4" in told
     assert "cannot be completed" in told
     assert names(tmp_path) == ["animation.partial.npz", "poses.partial", "preview.mp4"]
@@ -231,7 +231,7 @@ def test_a_made_up_head_is_refused(tmp_path: Path, vertex_count: int) -> None:
     partial = tmp_path / "animation.partial.npz"
     partial.write_bytes(partial.read_bytes().replace(b"(0, 4, 3)", f"(0, {vertex_count}, 3)".encode()))
     with pytest.raises(InputError, match="cannot be completed"):
-        finish_recording(tmp_path)
+        repair(tmp_path)
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "here" / "animation.partial.npz").symlink_to(outside)
     (tmp_path / "here" / "poses.partial").symlink_to(tmp_path / "other" / "poses.partial")
     with pytest.raises(InputError, match="found none"):
-        finish_recording(tmp_path / "here")
+        repair(tmp_path / "here")
     assert outside.read_bytes() == before
 
 
@@ -311,19 +311,19 @@ def test_an_existing_recording_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 def test_an_unfinished_recording_is_not_replaced_unasked(tmp_path: Path) -> None:
     abandoned(tmp_path)
-    with pytest.raises(InputError, match=r"finish-recording.*--overwrite"):
+    with pytest.raises(InputError, match=r"session repair.*--overwrite"):
         RecordingFolder.claim(tmp_path, overwrite=False)
-    assert finish_recording(tmp_path).startswith("3 frames")
+    assert repair(tmp_path).startswith("3 frames")
 
 
 def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     with RecordingFolder.claim(tmp_path / "new", overwrite=False):
-        for act in (finish_recording, lambda path: RecordingFolder.claim(path, overwrite=True)):
+        for act in (repair, lambda path: RecordingFolder.claim(path, overwrite=True)):
             command = [
                 sys.executable,
                 "-c",
-                "import sys; from pathlib import Path; from realtime.recording.recorder import finish_recording\n"
-                "finish_recording(Path(sys.argv[1]))",
+                "import sys; from pathlib import Path; from realtime.recording.repair import repair\n"
+                "repair(Path(sys.argv[1]))",
                 str(tmp_path / "new"),
             ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -398,7 +398,7 @@ def test_a_recording_whose_folder_was_moved_leaves_the_next_one_there_alone(tmp_
     with np.load(here / "animation.npz", allow_pickle=False) as archive:
         assert len(archive["vertices"]) == 5
     (tmp_path / "moved" / "recording.lock").unlink()
-    finish_recording(tmp_path / "moved")
+    repair(tmp_path / "moved")
     with np.load(tmp_path / "moved" / "animation.npz", allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["vertices"], positions)
 
@@ -418,9 +418,9 @@ def test_a_complete_recording_needs_nothing(tmp_path: Path) -> None:
     fill(writer, 3, 4)
     poses = (tmp_path / "poses.partial").read_bytes()
     writer.close()
-    assert "complete already" in finish_recording(tmp_path)
+    assert "complete already" in repair(tmp_path)
     (tmp_path / "poses.partial").write_bytes(poses)  # killed between its last two steps
-    assert "complete already" in finish_recording(tmp_path)
+    assert "complete already" in repair(tmp_path)
     assert names(tmp_path) == ["animation.npz"]
 
 
@@ -468,6 +468,25 @@ def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
     assert len(written) + disk.lost == 20
     assert disk.lost >= 16
     assert written == sorted(written)
+
+
+def test_a_queue_that_drops_the_oldest_keeps_what_is_new() -> None:
+    begun, go_on, written = threading.Event(), threading.Event(), list[int]()
+
+    def write(item: int) -> None:
+        begun.set()
+        go_on.wait(5)
+        written.append(item)
+
+    disk: DiskQueue[int] = DiskQueue("slow film", write, lambda: None, capacity=3, drops_oldest=True)
+    disk.put(0)
+    assert begun.wait(5)
+    for item in range(1, 8):
+        disk.put(item)
+    go_on.set()
+    assert disk.close()
+    assert written == [0, 5, 6, 7]
+    assert disk.lost == 4
 
 
 def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:

@@ -13,7 +13,12 @@ from pathlib import Path
 
 from tools.fuzz.harness import Counts, Harness, Limits, SeedError
 
-MODULES = ("tools.fuzz.media_targets", "tools.fuzz.data_targets", "tools.fuzz.recording_targets")
+MODULES = (
+    "tools.fuzz.media_targets",
+    "tools.fuzz.data_targets",
+    "tools.fuzz.recording_targets",
+    "tools.fuzz.session_targets",
+)
 _COLUMNS = ("cases", "ok", "refused", "other", "hang", "too_big")
 
 

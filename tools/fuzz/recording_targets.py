@@ -1,4 +1,4 @@
-"""Recordings, damaged: those a killed process left, as `vfa finish-recording` completes them, and exported ones.
+"""Recordings, damaged: those a killed process left, as `vfa session repair` completes them, and exported ones.
 What else comes from outside about motion: packets of phones, lists for `vfa batch`."""
 
 from pathlib import Path
@@ -18,8 +18,8 @@ from realtime.outputs.live_link import LiveLinkEncoder
 from realtime.outputs.moment import Moment
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter
-from realtime.recording.recorder import finish_recording
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
+from realtime.recording.repair import repair
 from tools.fuzz.target import Target
 
 _FRAMES = 45
@@ -47,7 +47,7 @@ def _unfinished(folder: Path) -> list[Path]:
 
 
 def _finish(folder: Path) -> None:
-    finish_recording(folder)
+    repair(folder)
     archive = folder / ANIMATION_NAME
     if archive.exists():
         with np.load(archive, allow_pickle=False) as arrays:

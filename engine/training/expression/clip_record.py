@@ -74,11 +74,11 @@ class ClipRecord:
         return ClipRecord(**arrays, sensor=str(fields["sensor"]))
 
     def observation(self, frame: int, view: int) -> FaceObservation:
-        """One look as the engine would get it, but without the picture: tell `features` what was measured."""
+        """One look as the engine would get it, but without the picture."""
         T = self.T_camera_head[frame, view]
         camera = (self.landmarks[frame, view].astype(np.float64) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
-        flat = np.zeros((ALL_LANDMARKS, 2), np.float32)
-        return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame])
+        flat, measured = np.zeros((ALL_LANDMARKS, 2), np.float32), bool(self.measured[frame, view])
+        return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame], measured)
 
 
 def load_records(folder: Path) -> list[ClipRecord]:

@@ -18,6 +18,7 @@ import tyro
 from numpy.typing import NDArray
 
 from calib.rig.template_units import template_data
+from capture.face.depth_sampling import depth_measured
 from capture.face.face_landmarker import Landmarker
 from capture.face.face_lifting import FaceLifter
 from capture.face.face_model_file import find_face_model
@@ -32,7 +33,6 @@ from core.canonical_face import load_canonical_face
 from core.closeable import Closeable
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
-from engine.expression.expression_features import depth_measured
 from engine.training.expression.clip_record import COMMAND, VIEWS, ClipRecord
 
 Array = NDArray[np.float64]
@@ -84,8 +84,9 @@ class StillTracker(Closeable):
             lifted = lifter.lift(found, seen.intrinsics, seen.depth_m)
             px = found.px.astype(np.float32)
             pose = lifted.T_camera_head
+            measured = depth_measured(seen.depth_m, px, lifted.landmarks_m)
             observations.append(
-                FaceObservation(seen, True, lifted.confidence, px, lifted.landmarks_m, pose, found.scores)
+                FaceObservation(seen, True, lifted.confidence, px, lifted.landmarks_m, pose, found.scores, measured)
             )
         return observations
 
@@ -181,7 +182,7 @@ def record_clip(frames: Iterator[ClipFrame], tracker: StillTracker, labels: Arra
         np.array([[look.landmarks_head_m() for look in looks] for looks in seen]),
         np.array([[look.T_camera_head for look in looks] for looks in seen]),
         np.array([looks[0].scores for looks in seen]),
-        np.array([[depth_measured(look) for look in looks] for looks in seen]),
+        np.array([[look.depth_measured for look in looks] for looks in seen]),
         np.array(units, dtype=np.float32),
         sensor,
     )

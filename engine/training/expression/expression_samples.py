@@ -53,16 +53,12 @@ def make_samples(records: Sequence[ClipRecord], seed: int, neutrals: int) -> Sam
     for number, record in enumerate(records):
         rests = np.flatnonzero(~record.units.any(axis=1))
         for look in range(len(VIEWS)):
-            made = {
-                rest: ExpressionNeutral.of(record.observation(rest, look), bool(record.measured[rest, look]))
-                for rest in rests.tolist()
-            }
+            made = {rest: ExpressionNeutral.of(record.observation(rest, look)) for rest in rests.tolist()}
             for frame in range(len(record.units)):
                 others = rng.permutation(rests[1:])[: neutrals - 1].tolist()
                 for rest in [int(rests[0]), *others]:
-                    measured = bool(record.measured[frame, look])
                     observation = record.observation(frame, look)
-                    rows.append(features(observation, made[rest], measured=measured).astype(np.float32))
+                    rows.append(features(observation, made[rest]).astype(np.float32))
                     units.append(record.units[frame])
                     person.append(number)
                     view.append(look)
