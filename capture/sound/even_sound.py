@@ -47,7 +47,7 @@ class EvenSound:
     def take(self, block: SoundBlock) -> NDArray[np.int16]:
         """[m, channels]: what is complete with this block."""
         parts = []
-        if block.gap or not self._places:
+        if block.gap or not self._places or block.begins_s != self._places[-1][1]:
             parts += [self.end(), self._silence_until(block.begins_s)]
             self._heard, self._first, self._count = self._silence(_HALF), -_HALF, 0
             self._places = [(0, block.begins_s)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 _BANDWIDTH_HZ = 0.03  # of the loop once it has settled: a jitter of 10 ms moves it by a fraction of one
 _MOST_DRIFT = 0.002  # of the nominal rate; cards are within 0.0002
+_MOST_DRIFT_FOUND = 0.01  # where the rate was found by half a second of blocks
 _SETTLED = 50  # blocks after a beginning in which the loop is wide
 _WINDOW_S = 1.0
 _PUNCTUAL = 5  # the least late fifth of a window counts: a busy machine hands blocks over late, never early
@@ -61,6 +62,7 @@ class SoundClock:
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
         self._nominal_s = self._sample_s = 1.0 / rate_hz
+        self._most_drift = _MOST_DRIFT
         self._next_s: float | None = None
         self._blocks = 0  # since the beginning or the last gap
         self._late: deque[tuple[float, float]] = deque()  # how late blocks came, and how long they were, seconds
@@ -107,7 +109,7 @@ class SoundClock:
         low, high = _WRONG_RATES
         if straight and low < abs(slope) < high:
             self._sample_s *= 1 + float(slope)
-            self._nominal_s = self._sample_s
+            self._nominal_s, self._most_drift = self._sample_s, _MOST_DRIFT_FOUND
             return self._begun_anew(kept, 0.0)
         return self._begun_anew(kept, _punctual(offs.tolist()))
 
@@ -149,7 +151,7 @@ class SoundClock:
         if self._blocks >= _SETTLED:
             omega = 2 * np.pi * _BANDWIDTH_HZ * length_s
             step = omega * omega * error_s / length_s * self._sample_s
-            low, high = (self._nominal_s * (1 + side * _MOST_DRIFT) for side in (-1, 1))
+            low, high = (self._nominal_s * (1 + side * self._most_drift) for side in (-1, 1))
             self._sample_s = float(min(max(self._sample_s + step, low), high))
         self._blocks += 1
 
