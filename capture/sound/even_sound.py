@@ -1,4 +1,4 @@
-"""Sound at exactly its nominal rate on the system's clock, from blocks of a card whose clock runs a little differently."""
+"""Sound at exactly its nominal rate on the system's clock, from a card whose clock runs a little differently."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class EvenSound:
         around = np.lib.stride_tricks.sliding_window_view(self._heard, 2 * _HALF, axis=0)  # [n, channels, taps]
         made = np.einsum("nct,nt->nc", around[whole - self._first + 1 - _HALF], _weights()[phase])
         self._forget(until)
-        return np.rint(made).clip(-32768, 32767).astype(np.int16)
+        return np.asarray(np.rint(made).clip(-32768, 32767), np.int16)
 
     def _forget(self, until: int) -> None:
         """Samples and places that nothing to come needs."""

@@ -1,4 +1,4 @@
-"""A microphone beside the camera: blocks of sound as PortAudio hands them over, with the time at which they were heard."""
+"""A microphone beside the camera: blocks of sound as PortAudio hands them over, and when they were heard."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ _HINT = "vfa devices lists microphones"
 
 @dataclass(frozen=True)
 class MicrophoneRow:
-    """What PortAudio says of one: its number, name, the host API it is reached by, channels, whether it is the default."""
+    """What PortAudio says of one: its number, name, the host API it is reached by, channels, whether it is the
+    default."""
 
     number: int
     name: str
@@ -124,6 +125,12 @@ class Microphone:
             if listener is not None:
                 for block in self._recent:
                     listener(block)
+
+    def leave(self, listener: Callable[[SoundBlock], None]) -> None:
+        """Give no more blocks to a listener, where it is still the one who gets them."""
+        with self._turn:
+            if self._listener == listener:
+                self._listener = None
 
     @property
     def active(self) -> bool:

@@ -75,8 +75,8 @@ class SoundClock:
         return self._sample_s * self._rate_hz - 1.0
 
     def take(self, samples: NDArray[np.int16], heard_s: float, *, lost: bool = False) -> list[SoundBlock]:
-        """The blocks that are certain with these `samples`, [n, channels], of which the first is said to have been heard
-        at `heard_s`. `lost`: the card says that there are some missing before them."""
+        """The blocks that are certain with these `samples`, [n, channels], of which the first is said to have been
+        heard at `heard_s`. `lost`: the card says that there are some missing before them."""
         if self._next_s is None:
             self._next_s = heard_s
             return [self._placed(samples, 0.0, gap=True)]

@@ -27,32 +27,33 @@ _WAITING_S = 10.0  # of sound that is kept until the first picture comes
 
 
 class SoundWriter:
-    """Writes a microphone's blocks to a WAV file (16 bit) whose first sample was heard with the film's first picture.
+    """Writes a microphone's blocks to a WAV file (16 bit) whose first sample was heard at `begins_s`.
 
     The card's clock is corrected on the way (`capture.sound.even_sound`), so film and file stay together however long
-    they are. Until it is closed it is `sound.partial.wav`; a killed process loses what was heard in the last moments, a
-    power cut the last second (`finish_sound` completes what is left).
+    they are. Until it is closed it is `sound.partial.wav`, and there is none before the first sample; a killed process
+    loses what was heard in the last moments, a power cut the last second (`finish_sound` completes what is left).
 
-    Raises RecordingError, here and from every method, where the disk takes no more.
+    Raises RecordingError, from every method, where the disk takes no more.
 
     Attributes:
-        begins_s: when the film begins, on the clock of the blocks; to be set, from any thread, once that is known.
-        frames: samples written, of all channels at once.
+        begins_s: when the session begins, on the clock of the blocks; to be set, from any thread, once that is known.
+        heard_s: until when all is written.
     """
 
-    def __init__(self, path: Path, rate_hz: int, channels: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.begins_s: float | None = None
-        self.frames = 0
-        self._rate_hz, self._channels = rate_hz, channels
+        self.heard_s = 0.0
+        self._frames = 0
+        self._form = 0, 0  # rate, channels
         self._even: EvenSound | None = None
+        self._file: SyncedFile | None = None
         self._waiting: deque[SoundBlock] = deque()
         self._closed = False
-        try:
-            self._file = SyncedFile(partial_of(path))
-            self._file.write(_head(rate_hz, channels, None))
-        except OSError as error:
-            raise RecordingError.of(path, error) from error
+
+    @property
+    def written_bytes(self) -> int:
+        return 0 if self._file is None else self._file.written_bytes
 
     def append(self, block: SoundBlock) -> None:
         """Add what was heard next."""
@@ -62,30 +63,36 @@ class SoundWriter:
                 self._waiting.popleft()
             return
         if self._even is None:
-            self._even = EvenSound(self._rate_hz, self._channels, self.begins_s)
+            self._form = block.rate_hz, block.samples.shape[1]
+            self._even = EvenSound(*self._form, self.begins_s)
         while self._waiting:
             self._write(self._even.take(self._waiting.popleft()).tobytes())
+        self.heard_s = block.ends_s
 
     def _write(self, content: bytes) -> None:
+        if not content:
+            return
         try:
+            if self._file is None:
+                self._file = SyncedFile(partial_of(self.path))
+                self._file.write(wave_head(*self._form, None))
             self._file.write(content)
         except OSError as error:
             raise RecordingError.of(self.path, error) from error
-        self.frames += len(content) // (_SAMPLE_BYTES * self._channels)
+        self._frames += len(content) // (_SAMPLE_BYTES * self._form[1])
 
     def close(self) -> None:
-        """Finish the file under its name; one without a sample is removed. May be called twice."""
+        """Finish the file under its name. May be called twice."""
         if self._closed:
             return
         self._closed = True
+        if self._file is None or self._even is None:
+            return
         try:
-            if self._even is not None and self._file.error is None:
+            if self._file.error is None:
                 self._write(self._even.end().tobytes())
             self._file.check_in_place()
-            if self.frames:
-                _put_in_order(self._file.raw, self.path, self._rate_hz, self._channels)
-            else:
-                partial_of(self.path).unlink(missing_ok=True)
+            _put_in_order(self._file.raw, self.path, *self._form)
         except OSError as error:
             raise RecordingError.of(self.path, error) from error
         finally:
@@ -94,17 +101,10 @@ class SoundWriter:
     @property
     def sound(self) -> Sound | None:
         """For the film, once it is closed; None where nothing was heard."""
-        return Sound(self.path, self.begins_s) if self._closed and self.frames and self.begins_s is not None else None
-
-    def discard(self) -> None:
-        """Give up: nothing is left on disk."""
-        if not self._closed:
-            self._closed = True
-            self._file.release()
-            partial_of(self.path).unlink(missing_ok=True)
+        return Sound(self.path, self.begins_s) if self._closed and self._frames and self.begins_s is not None else None
 
 
-def _head(rate_hz: int, channels: int, data_bytes: int | None) -> bytes:
+def wave_head(rate_hz: int, channels: int, data_bytes: int | None) -> bytes:
     """Of a WAV file of 16-bit samples; without a size, and where it does not fit, up to the end of the file."""
     size = _UNKNOWN if data_bytes is None or data_bytes > _UNKNOWN - _HEAD.size else data_bytes
     whole = _UNKNOWN if size == _UNKNOWN else size + _HEAD.size - 8
@@ -113,14 +113,20 @@ def _head(rate_hz: int, channels: int, data_bytes: int | None) -> bytes:
     return _HEAD.pack(b"RIFF", whole, b"WAVE", b"fmt ", *pcm, b"data", size)
 
 
-def _put_in_order(file: IO[bytes], path: Path, rate_hz: int, channels: int) -> None:
-    """State the sizes, and away with the part in the name. Raises OSError."""
+def complete_wave(file: IO[bytes], rate_hz: int, channels: int) -> None:
+    """Make a file that grew a whole one. Can be repeated if interrupted. Raises OSError."""
     frame = _SAMPLE_BYTES * channels
     length = (file.seek(0, os.SEEK_END) - _HEAD.size) // frame * frame
     file.truncate(_HEAD.size + length)
     file.seek(0)
-    file.write(_head(rate_hz, channels, length))
+    file.write(wave_head(rate_hz, channels, length))
+    file.flush()
     os.fsync(file.fileno())
+
+
+def _put_in_order(file: IO[bytes], path: Path, rate_hz: int, channels: int) -> None:
+    """State the sizes, and away with the part in the name. Raises OSError."""
+    complete_wave(file, rate_hz, channels)
     partial_of(path).replace(path)
     sync_folder(path.parent)
 
@@ -138,8 +144,10 @@ def finish_sound(folder: Path) -> Path | None:
         with partial.open("r+b") as file:
             head = file.read(_HEAD.size)
             channels, rate_hz = struct.unpack_from("<HI", head, 22) if len(head) == _HEAD.size else (0, 0)
-            if not 1 <= channels <= 2 or head != _head(rate_hz, channels, None):
-                raise InputError(f"{partial}: expected an unfinished sound file, its head is another; it is left as it is")
+            if not 1 <= channels <= 2 or head != wave_head(rate_hz, channels, None):
+                raise InputError(
+                    f"{partial}: expected an unfinished sound file, its head is another; it is left as it is"
+                )
             if file.seek(0, os.SEEK_END) < _HEAD.size + _SAMPLE_BYTES * channels:
                 raise InputError(f"{partial}: not one sample of the sound was written; it is left as it is")
             _put_in_order(file, path, rate_hz, channels)

@@ -16,7 +16,7 @@ from core.camera import Intrinsics, assumed_intrinsics
 from core.errors import InputError
 from core.face_motion import MotionFrame
 from core.picture_limits import check_picture_size, stated_intrinsics
-from core.source import AnyFrame, DeviceState, Source, SourceError
+from core.source import AnyFrame, DeviceState, Sound, Source, SourceError
 from engine.motion.posed_frame import UNTOLD, Calibration
 from realtime.session.kept_pictures import KeptPicture, KeptPictures
 from realtime.session.manifest import Event
@@ -80,6 +80,11 @@ class SessionSource(Source[AnyFrame]):
     def seen(self) -> bool:
         """Its frames bring along what was seen in them."""
         return True
+
+    @property
+    def sound(self) -> Sound | None:
+        sound, shift_s = self._session.sound, self._shift_s if self._realtime else 0.0
+        return None if sound is None or shift_s is None else Sound(sound.path, sound.begins_s + shift_s)
 
     @property
     def state(self) -> DeviceState:
