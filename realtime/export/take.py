@@ -130,6 +130,10 @@ def open_recorded(path: Path) -> Take:
         raise InputError(
             f"{path}: expected a session, found no {ANIMATION_NAME} in it; give a folder that --record made"
         )
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise InputError(
+            f"{file}: is cut off, or no recording; vfa session check {file.parent} says what can be brought back"
+        )
     return _recorded(path, file)
 
 

@@ -15,6 +15,8 @@ from core.errors import InputError
 from core.frame import RgbdFrame
 from core.source import Sound
 from engine.motion.posed_frame import AnyPosed, PosedFrame
+from realtime.recording.film_file import FilmFile
+from realtime.recording.film_process import FilmProcess
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.raw_process import RawProcess
 from realtime.recording.raw_writer import RawWriter
@@ -32,6 +34,10 @@ PICTURES_QUEUED = 8  # a quarter of a second, which a killed process loses
 
 FilmName = Literal["both", "avatar"]
 Picture = tuple[NDArray[np.uint8] | None, NDArray[np.uint8], float]  # driver rgb, avatar rgb, timestamp_s
+
+_POSIX = os.name == "posix"
+_Raw: type[RawProcess | RawWriter] = RawProcess if _POSIX else RawWriter
+_Film: type[FilmProcess | FilmFile] = FilmProcess if _POSIX else FilmFile
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +72,9 @@ class Recorder:
         try:
             session = SessionWriter(folder.path, avatar, about)
             height = 480 if film is None else None
-            preview = PreviewWriter(folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=self._film_sound)
+            preview = PreviewWriter(
+                folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=self._film_sound, film=_Film
+            )
         except BaseException:
             if session is not None:
                 session.discard()
@@ -82,7 +90,7 @@ class Recorder:
         )
         self._raw: RawProcess | RawWriter | None = None
         if raw != "off":
-            self._raw = (RawProcess if os.name == "posix" else RawWriter)(folder.path, raw)
+            self._raw = _Raw(folder.path, raw)
         self._frames: DiskQueue[RgbdFrame] | None = None
         if self._raw is not None:
             self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED, drops_oldest=True)

@@ -218,7 +218,7 @@ def test_the_film_is_completed_where_the_animation_cannot_be(tmp_path: Path) -> 
     film = PreviewWriter(tmp_path / "preview.mp4", height=64)
     for number in range(60):
         film.append(np.full((64, 64, 3), number, np.uint8), np.zeros((64, 64, 3), np.uint8), number / 30)
-    film._file.release()
+    film._film.release()  # type: ignore[attr-defined]
     told = repair(tmp_path)
     assert "preview.mp4" in told
     assert "cannot be completed" in told

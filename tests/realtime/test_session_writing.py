@@ -51,7 +51,7 @@ def killed(folder: Path, frames: int = 40, raw: str = "rgbd") -> Path:
         writer.append(posed(number))
         pictures.append(posed(number).frame)
     writer.note(Event(101.0, "pause"))
-    for file in (*writer._files, *writer._animation._files, *(film.file for film in pictures._films)):
+    for file in (*writer._files, *writer._animation._files, *pictures._films):
         file.release()
     assert pictures._pictures is not None
     pictures._pictures.release()

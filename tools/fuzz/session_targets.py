@@ -69,8 +69,10 @@ def _whole(folder: Path) -> list[Path]:
 
 def _unfinished(folder: Path) -> list[Path]:
     writer, raw = _written(folder / "session")
-    for file in (*writer._files, *writer._animation._files, *(film.file for film in raw._films)):
+    for file in (*writer._files, *writer._animation._files):
         file.release()  # as the operating system does for a killed process
+    for film in raw._films:
+        film.release()
     if raw._pictures is not None:
         raw._pictures.release()
     return [folder / "session"]
