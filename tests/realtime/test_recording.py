@@ -502,3 +502,16 @@ def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:
     disk.put(2)
     assert disk.lost == 2
     disk.close()
+
+
+def test_what_drives_is_not_recorded_over(tmp_path: Path) -> None:
+    session = tmp_path / "take"
+    session.mkdir()
+    (session / "preview.mp4").write_bytes(b"film")
+    for driving in (session, session / "preview.mp4", str(tmp_path / "." / "take")):
+        with pytest.raises(InputError, match="would be replaced; name another folder"):
+            RecordingFolder.claim(session, overwrite=True, driving=driving)
+    RecordingFolder.claim(session, overwrite=True, driving="webcam:0").release()
+    assert (session / "preview.mp4").read_bytes() == b"film"
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    RecordingFolder.claim(tmp_path, overwrite=True, driving=tmp_path / "clip.mp4").release()

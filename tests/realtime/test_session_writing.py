@@ -12,6 +12,7 @@ from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.posed_frame import Calibration, PosedFrame
 from engine.motion.protocol import AvatarPose
+from realtime.live.driving import open_driving
 from realtime.recording.disk_use import told_meanwhile
 from realtime.recording.fragments import whole_clusters
 from realtime.recording.raw_writer import RawWriter
@@ -22,7 +23,6 @@ from realtime.session.check import check
 from realtime.session.kept_pictures import KeptPictures
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
-from realtime.session.replay import open_driving
 from realtime.session.sealing import seal
 from realtime.session.told import told
 from tests.realtime.test_live_recording import AVATAR, VERTICES

@@ -12,13 +12,13 @@ from core.frame import FaceObservation, RgbdFrame
 from core.source import frames_of
 from engine.motion.posed_frame import Calibration, FollowedFrame, PosedFrame
 from engine.motion.protocol import AvatarPose
+from realtime.live.driving import open_driving
 from realtime.recording.raw_writer import RawWriter
 from realtime.recording.repair import repair
 from realtime.recording.session_writer import SessionWriter
 from realtime.session.check import check
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
-from realtime.session.replay import open_driving
 from realtime.session.sealing import seal
 from realtime.session.seen_frame import SeenFrame, SeenTracker
 from realtime.session.told import as_json, told
