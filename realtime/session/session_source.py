@@ -86,6 +86,11 @@ class SessionSource(Source[AnyFrame]):
 
     @property
     def sound(self) -> Sound | None:
+        """What was heard; None where edits have changed the times."""
+        if self._edited is not None and not np.array_equal(
+            self._edited.timestamps_s, self._session.motion.timestamps_s
+        ):
+            return None
         sound, shift_s = self._session.sound, self._shift_s if self._realtime else 0.0
         return None if sound is None or shift_s is None else Sound(sound.path, sound.begins_s + shift_s)
 
