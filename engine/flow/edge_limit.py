@@ -71,7 +71,7 @@ class EdgeLimit:
         way = (vertices[first] - vertices[second]) - rest
         a, b = np.einsum("ed,ed->e", way, way), np.einsum("ed,ed->e", rest, way)
         c = np.square(self._most.astype(np.float64)) - np.einsum("ed,ed->e", rest, rest)  # > 0
-        return np.float32(min(1.0, ((np.sqrt(b * b + a * c) - b) / np.maximum(a, 1e-18)).min(initial=1.0)))
+        return np.float32((c / np.maximum(np.sqrt(b * b + a * c) + b, 1e-18)).min(initial=1.0))
 
 
 def _lengths(vertices: Points, edges: NDArray[np.int32]) -> NDArray[np.float32]:
