@@ -31,6 +31,7 @@ from realtime.session.picture_records import PICTURE
 from realtime.session.poses import POSE
 from realtime.session.sealing import seal, unfinished
 
+_FEW_PICTURES = 60  # more than come before the first fragments of colour and depth are written
 _FIRST_BYTES = 4 << 20  # more than a fifth of a second of any film takes
 
 
@@ -95,7 +96,8 @@ def _raw(folder: Path, done: list[str]) -> None:
     if not _ordinary(partial_of(path)):
         return
     partials = [film for film in films if _ordinary(partial_of(film))]
-    if any(map(_barely_begun, partials)) and all(_small(partial_of(film)) for film in partials):
+    few = record_file.count_of(partial_of(path), PICTURE) <= _FEW_PICTURES
+    if few and any(map(_barely_begun, partials)) and all(_small(partial_of(film)) for film in partials):
         _remove([partial_of(each) for each in (*partials, path)], done)
         return
     done += [f"pictures: {film}" for film in films if finish_film(film)]
