@@ -402,6 +402,8 @@ def test_what_cannot_be_exported_is_told(recorded: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="--overwrite"):
         exported(recorded, tmp_path / "there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
+    with pytest.raises(InputError, match="cannot be written there"):
+        exported(recorded, tmp_path / f"{'x' * 300}.csv")
     for out, told in (("x.fbx", "ends in"), ("x", "ends in")):
         with pytest.raises(InputError, match=told):
             TakeOptions(take=recorded, out=tmp_path / out)
