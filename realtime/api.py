@@ -32,12 +32,12 @@ from core.source import RgbdSource, frames_of
 from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from realtime.live.driving import open_driving as open_source
+from realtime.live.driving import tracker_for
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import FramePipeline
 from realtime.live.replayed_person import ReplayedPerson
 from realtime.session.reader import RecordedMotion, SessionReader, read_motion
-from realtime.session.replay import open_driving as open_source
-from realtime.session.replay import tracker_for
 from realtime.threads.timing import SectionTimes
 from render.window.viewer import Viewer
 

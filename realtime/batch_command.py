@@ -6,9 +6,10 @@ import logging
 import re
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from realtime.batch.book import Book, Plan
 from realtime.batch.job_list import Job, Kind, read_list
 from realtime.batch.journal import Journal, made_of
 from realtime.batch.results import Result, tell_results
-from realtime.batch.schedule import Schedule, Task
+from realtime.batch.schedule import TIMEOUT_S, Schedule, Task
 from realtime.batch.workers import WorkerProcess
 from realtime.config import AnimateOptions
 from realtime.progress import console, job_bars
@@ -34,6 +35,7 @@ from realtime.threads.worker import Stop
 
 EXIT_FAILED = 1
 MOST_JOBS_AT_ONCE = 256
+_LONGEST_TIMEOUT_S = 86_400
 _GIGABYTE = 1 << 30
 _WORKER_BYTES, _CHECKPOINT_BYTES = 1 * _GIGABYTE, 3 * _GIGABYTE
 _GIVEN_BY_BATCH = ("driving", "avatar", "out", "overwrite", "refresh")
@@ -52,7 +54,11 @@ class BatchOptions:
     """Folder that gets one folder for each recording on each head, and results.csv and results.json."""
 
     jobs: int | None = None
-    """How many at once, each in a process of its own; by the processor's cores and the memory when not given."""
+    """How many at once, each in a process of its own. When not given: as many as there are cores, as long as the memory
+    that is free has room for one more that takes what the largest has taken."""
+
+    timeout: float = TIMEOUT_S
+    """Seconds after which a job is given up that has not moved on: no frame, no step of preparing the head."""
 
     overwrite: bool = False
     """Do what is finished again, too, and replace recordings that are not of a batch."""
@@ -63,6 +69,8 @@ class BatchOptions:
     def __post_init__(self) -> None:
         if self.jobs is not None and not 1 <= self.jobs <= MOST_JOBS_AT_ONCE:
             raise InputError(f"--jobs {self.jobs}: expected 1 to {MOST_JOBS_AT_ONCE}; leave it out to have it chosen")
+        if not 1 <= self.timeout <= _LONGEST_TIMEOUT_S:
+            raise InputError(f"--timeout {self.timeout:g}: expected 1 to {_LONGEST_TIMEOUT_S} seconds")
 
 
 def batch(options: Annotated[BatchOptions, tyro.conf.arg(name="")]) -> None:
@@ -187,12 +195,14 @@ def _done(planned: Sequence[tuple[Plan, AnimateOptions]], options: BatchOptions)
         book = Book([plan for plan, _ in planned], options.out, bars)
         to_do = [(plan, given) for plan, given in planned if plan.to_do]
         tasks = [_task(plan, given) for plan, given in to_do]
-        workers = min(len(tasks), options.jobs or default_jobs([given for _, given in to_do]))
+        workers = min(len(tasks), options.jobs or cores())
         if workers:
-            console.print(f"{len(tasks)} to do of {len(planned)}, {workers} at once")
+            console.print(f"{len(tasks)} to do of {len(planned)}, {'up to ' * (options.jobs is None)}{workers} at once")
         threads = max(1, cores() // max(workers, 1))
+        room = _always if options.jobs is not None else Room(_supposed_bytes([given for _, given in to_do]))
         with stopped_by_signals(Stop()) as stop:
-            Schedule(tasks, workers, lambda heard: WorkerProcess(heard, threads), book).run(stop)
+            start = partial(WorkerProcess, threads=threads)
+            Schedule(tasks, workers, start, book, options.timeout, room).run(stop)
     book.write()
     if stop.signal is not None:
         tell_results(book.results, console)
@@ -206,11 +216,33 @@ def _task(plan: Plan, given: AnimateOptions) -> Task:
     return Task(plan.job.name, head, {"arguments": arguments})
 
 
-def default_jobs(options: Sequence[AnimateOptions]) -> int:
-    """As many at once as there are cores, and as the memory that is free has room for."""
+def _always(_held: Sequence[int], _most: int) -> bool:
+    return True
+
+
+def _supposed_bytes(options: Sequence[AnimateOptions]) -> int:
+    """What a worker takes of memory, as long as none has said what it does take."""
     checkpoints = any(each.checkpoint is not None for each in options)
-    each = _CHECKPOINT_BYTES if checkpoints else _WORKER_BYTES
-    return max(1, min(cores(), free_bytes() // each))
+    return _CHECKPOINT_BYTES if checkpoints else _WORKER_BYTES
+
+
+@dataclass(frozen=True)
+class Room:
+    """Whether the memory that is free has room for another worker.
+
+    Attributes:
+        supposed: bytes that a worker takes, as long as none has said what it does take.
+        free: bytes that may be used now.
+    """
+
+    supposed: int
+    free: Callable[[], int] = field(default=lambda: free_bytes())
+
+    def __call__(self, held: Sequence[int], most: int) -> bool:
+        """`held`: bytes of each worker now; `most`: that any has held. Those that began a moment ago will grow."""
+        each = most or self.supposed
+        to_come = sum(max(each - now, 0) for now in held)
+        return self.free() - to_come >= each
 
 
 def free_bytes() -> int:

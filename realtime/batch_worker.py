@@ -17,6 +17,8 @@ import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
+import psutil
+
 from realtime.threads.cores import share_out
 from realtime.threads.signals import InterruptedBySignalError, interrupted_by_signals, stopped_by_signals
 
@@ -50,6 +52,7 @@ class BatchWorker:
         self._lock = threading.Lock()
         self._busy = self._ending = False
         self._told_s = 0.0
+        self._process = psutil.Process()
         self._head: tuple[object, Avatar] | None = None  # the last one
         self._at_head = False
 
@@ -132,7 +135,8 @@ class BatchWorker:
 
     def _say(self, message: dict[str, Any]) -> None:
         with suppress(BrokenPipeError):  # whoever started us is gone, and our input ends as well
-            print(json.dumps(message), file=self._answers, flush=True)
+            told = {**message, "held_bytes": self._process.memory_info().rss}
+            print(json.dumps(told), file=self._answers, flush=True)
 
 
 def _there(options: "AnimateOptions") -> list[str]:

@@ -1,7 +1,7 @@
 """`vfa export`: what a recording holds, as a file that other programs open."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from calib.avatar import Avatar
     from core.face_motion import MotionTrack
     from realtime.export.posed import PosedAvatar
+    from realtime.export.sampling import Frame
     from realtime.export.shaped import ShapedTake
     from realtime.export.take import RecordedVertices, Take
 
 log = logging.getLogger(__name__)
 
 Format = Literal["glb", "usd", "usd-points", "csv", "live-link-csv", "bvh", "pc2", "mdd", "png", "mp4", "webm", "mov"]
-Shapes = Literal["auto", "units", "fewest"]
+Shapes = Literal["auto", "units", "corrected", "fewest"]
 Tell = Callable[[str, int, int | None], None]
 
 _BY_ENDING: Final[dict[str, Format]] = {
@@ -42,6 +43,7 @@ _ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
 }  # fmt: skip
 _WITHOUT_HEAD: Final = ("csv", "live-link-csv", "bvh")
 _AS_RECORDED_MM = 2.0
+_WORTH_CORRECTING_MM = 1.0
 _LOOKED_AT = 12
 _RIGHT_EYE, _LEFT_EYE = 468, 473  # middle of each iris
 
@@ -63,8 +65,9 @@ class TakeOptions(AvatarOptions):
     avatar alone. By the ending of --out when not given."""
 
     shapes: Shapes = "auto"
-    """Of glb and usd. units: ARKit's 52, which any program can play on; fewest: as few as repeat what was recorded
-    within 0.1 mm; auto takes units where they show what was recorded."""
+    """Of glb and usd. units: ARKit's 52, which any program can play on; corrected: the same, and as few more as bring
+    every vertex within 0.5 mm of live; fewest: as few as repeat what was recorded within 0.1 mm; auto takes units where
+    they show what was recorded."""
 
     fps: float | None = None
     """Frames a second, where a format has a steady rate; that of the recording when not given."""
@@ -145,7 +148,7 @@ def _motion(take: "Take", what: str) -> "MotionTrack":
     if take.motion is None:
         raise InputError(
             f"{take.path}: holds no units (it was recorded by an earlier version), which --format {what} needs; drive "
-            "the head anew with  vfa animate"
+            "the head with it anew: vfa animate --driving CLIP --avatar HEAD --out FOLDER"
         )
     return take.motion
 
@@ -186,28 +189,30 @@ def _point_cache(options: TakeOptions, take: "Take", fps: float) -> str:
     from realtime.export.sampling import resampled_frames, steady
     from render.mesh.export.point_caches import save_mdd, save_pc2
 
-    recorded = _recorded(take)
+    moving, count = _vertices(options, take)
     times = steady(take.times_s, fps)
     frames = (
         (vertices @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
-        for vertices, T in resampled_frames(recorded, take.times_s, times)
+        for vertices, T in resampled_frames(moving, take.times_s, times)
     )
     with writing_to(options.out):
         options.out.parent.mkdir(parents=True, exist_ok=True)
         if options.chosen == "pc2":
-            save_pc2(options.out, frames, len(times), recorded.vertex_count)
+            save_pc2(options.out, frames, len(times), count)
         else:
-            save_mdd(options.out, frames, times - times[0], recorded.vertex_count)
-    return f"{len(times)} frames at {fps:g} a second of {recorded.vertex_count} points, in the order of the head's file"
+            save_mdd(options.out, frames, times - times[0], count)
+    return f"{len(times)} frames at {fps:g} a second of {count} points, in the order of the head's file"
 
 
-def _recorded(take: "Take") -> "RecordedVertices":
-    if take.recorded is None:
-        raise InputError(
-            f"{take.path}: its edits are of units, points cannot be exported with them; export .glb or .usd, or undo "
-            f"them:  vfa session edit {take.path} clear"
-        )
-    return take.recorded
+def _vertices(options: TakeOptions, take: "Take") -> "tuple[Iterable[Frame], int]":
+    """Every frame's vertices of the head's file and its motion, and how many vertices; of an edited take those that the
+    head of --avatar has in the edited motion."""
+    if take.recorded is not None:
+        return take.recorded, take.recorded.vertex_count
+    from realtime.export.posed import PosedAvatar
+
+    avatar = prepared_avatar(options)
+    return PosedAvatar(avatar, _motion(take, options.chosen)), len(avatar.file_mesh.vertices)
 
 
 def _shaped(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, tell: Tell) -> str:
@@ -220,29 +225,37 @@ def _shaped(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, te
     else:
         _save_glb(options.out, path, avatar, shaped, take.name)
     count, frames = len(shaped.animation.names), len(shaped.animation.times_s)
-    kind = "ARKit's units" if shaped.kind == "units" else "the fewest shapes"
-    return (
-        f"{frames} frames, {count} shapes ({kind}), at the worst vertex {shaped.mean_error_mm:.2f} mm from what live "
-        f"shows, {shaped.error_mm:.2f} mm in the worst frame"
+    kinds = {"units": "ARKit's units", "corrected": "ARKit's units and corrections", "fewest": "the fewest shapes"}
+    return f"{frames} frames, {count} shapes ({kinds[shaped.kind]}), {_told_error(shaped)}"
+
+
+def _told_error(shaped: "ShapedTake") -> str:
+    worst = shaped.worst_mm
+    if shaped.kind != "units":
+        return f"no vertex of any frame more than {worst.max():.2f} mm from what live shows"
+    near, far = float(worst.mean()), float(np.percentile(worst, 99))
+    told = (
+        f"the farthest vertex of a frame {near:.2f} mm from what live shows on average, {far:.2f} mm in 99 of 100 "
+        f"frames, {worst.max():.2f} mm in the worst"
     )
+    return told + " (--shapes corrected: 0.5 mm at most)" * (float(worst.max()) > _WORTH_CORRECTING_MM)
 
 
 def _in_shapes(options: TakeOptions, take: "Take", avatar: "Avatar", tell: Tell) -> "ShapedTake":
     from realtime.export.posed import PosedAvatar, check_shows, shows
-    from realtime.export.shaped import fewest, in_units
+    from realtime.export.shaped import CORRECTION_MM, fewest, in_units
 
-    own_shapes, what = avatar.file_mesh.morphs is not None, f"{options.chosen} --shapes units"
+    correction_mm = CORRECTION_MM if options.shapes == "corrected" else None
     if take.recorded is None:  # edited: there are no vertices to hold it against
         changed = PosedAvatar(avatar, _motion(take, options.chosen))
-        if options.shapes == "fewest" or own_shapes:
+        if options.shapes == "fewest":
             return fewest(changed, None, avatar, take.times_s, None, tell)
-        return in_units(changed, tell)
-    if options.shapes == "units":
-        if own_shapes:
-            raise InputError(f"--avatar {avatar.name}: has shapes of its own; leave out --shapes units")
-        return in_units(PosedAvatar(avatar, _motion(take, what)), tell)
+        return in_units(changed, tell, correction_mm=correction_mm)
+    if options.shapes in ("units", "corrected"):
+        motion = _motion(take, f"{options.chosen} --shapes {options.shapes}")
+        return in_units(PosedAvatar(avatar, motion), tell, correction_mm=correction_mm)
     recorded = take.recorded
-    posed = None if take.motion is None or own_shapes else PosedAvatar(avatar, take.motion)
+    posed = None if take.motion is None else PosedAvatar(avatar, take.motion)
     if posed is not None and options.shapes == "auto" and not shows(avatar, recorded):
         return in_units(posed, tell)  # another head than the one that was shown: units carry over
     check_shows(avatar, recorded)
@@ -293,11 +306,12 @@ def _points(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float) ->
     from realtime.export.shaped import file_as_it_is
     from render.mesh.export.usd_points import save_usd_points
 
-    recorded = _recorded(take)
-    check_shows(avatar, recorded)
+    if take.recorded is not None:
+        check_shows(avatar, take.recorded)
+    moving, count = _vertices(options, take)
     name = avatar_path(options).stem
-    save_usd_points(file_as_it_is(avatar), options.out, name, recorded, take.times_s, fps)
-    return f"{len(take.times_s)} frames of {recorded.vertex_count} points"
+    save_usd_points(file_as_it_is(avatar), options.out, name, moving, take.times_s, fps)
+    return f"{len(take.times_s)} frames of {count} points"
 
 
 def _pictures(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, tell: Tell) -> str:

@@ -39,8 +39,10 @@ def live(options: LiveOptions) -> None:
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
     from capture.open_source import brings_motion, is_camera
+    from capture.sound.microphone import Microphone
     from core.camera import AVATAR_VIEW
     from realtime.live.circumstances import circumstances
+    from realtime.live.driving import tracker_for
     from realtime.live.person import PersonalCalibration
     from realtime.live.replayed_person import ReplayedPerson
     from realtime.live.session import LiveSession
@@ -48,7 +50,6 @@ def live(options: LiveOptions) -> None:
     from realtime.outputs.address import Address
     from realtime.outputs.output import open_output
     from realtime.recording.recording_folder import RecordingFolder
-    from realtime.session.replay import tracker_for
     from realtime.threads.trace import Trace
     from render.window.viewer import Viewer
 
@@ -94,6 +95,7 @@ def live(options: LiveOptions) -> None:
         person,
         film=kept.film,
         about=about_session(options, options.driving, kept.record_raw),
+        microphone=None if kept.audio is None else Microphone(kept.audio),
         trace=trace,
         camera=camera,
         outputs=outputs,
@@ -106,7 +108,9 @@ def live(options: LiveOptions) -> None:
         return avatar
 
     with ExitStack() as resources:
-        record = RecordingFolder.claim(kept.record, overwrite=kept.overwrite) if kept.record else None
+        record = None
+        if kept.record is not None:
+            record = RecordingFolder.claim(kept.record, overwrite=kept.overwrite, driving=options.driving)
         if record is not None:
             resources.enter_context(record)
         resources.enter_context(stopped_by_signals(stop))
@@ -200,7 +204,7 @@ def _looks_like_a_checkpoint(path: Path) -> bool:
 def _source(options: LiveOptions) -> "Source[AnyFrame]":
     from capture.open_source import brings_motion, open_motion_source
     from capture.repeated_source import RepeatedSource
-    from realtime.session.replay import open_driving
+    from realtime.live.driving import open_driving
 
     if brings_motion(options.driving):
         _check_followed(options)

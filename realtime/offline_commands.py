@@ -75,6 +75,7 @@ def animated(
     from capture.recordings.playback import Excerpt
     from core.camera import AVATAR_VIEW
     from realtime.engines import make_engine, painter_of
+    from realtime.live.driving import tracker_for
     from realtime.live.person import PersonalCalibration
     from realtime.live.pipeline import FramePipeline
     from realtime.live.replayed_person import ReplayedPerson
@@ -82,7 +83,6 @@ def animated(
     from realtime.offline.neutral import find_neutral
     from realtime.offline.panels import Panels
     from realtime.recording.recording_folder import RecordingFolder
-    from realtime.session.replay import tracker_for
     from realtime.threads.timing import SectionTimes
     from render.window.viewer import Viewer
 
@@ -101,7 +101,7 @@ def animated(
     looked_at = Excerpt(options.offset, options.length)
     first, count = (options.offset, options.length) if target is None else (target, 1)
     lead = min(first, LEAD_FRAMES)
-    with RecordingFolder.claim(options.out, overwrite=options.overwrite) as folder:
+    with RecordingFolder.claim(options.out, overwrite=options.overwrite, driving=options.driving) as folder:
         out = folder.path
         avatar = avatar_for(options)
         engine = make_engine(options, avatar)
@@ -140,7 +140,7 @@ def animated(
 
 def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "Source[AnyFrame]":
     """So much of the recording that drives, not opened yet."""
-    from realtime.session.replay import open_driving
+    from realtime.live.driving import open_driving
 
     return open_driving(
         os.path.join(".", options.driving),

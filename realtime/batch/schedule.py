@@ -15,6 +15,7 @@ from realtime.batch.workers import Message
 from realtime.threads.worker import Stop
 
 POLL_S = 0.2
+TIMEOUT_S = 600.0  # a frame takes milliseconds, the longest silent step of preparing a head some tens of seconds
 PATIENCE_S = 30.0  # for a worker that was asked to end: the frame at work, or a step of preparing a head
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class _Employee:
     task: Task | None = None
     head: str = ""  # the one it has in memory
     since_s: float = 0.0
+    heard_s: float = 0.0  # when it last said anything
+    held_bytes: int = 0  # memory, as it last said
 
 
 @dataclass(eq=False)
@@ -96,11 +99,24 @@ class Schedule:
         workers: how many at most.
         start: makes one, which calls what it is given with everything it hears; may raise OSError.
         observer: told of everything.
+        timeout_s: a job that has not moved on for so long is given up, and its process ended.
+        room: whether another worker may be started, by what each that runs holds of memory (bytes; 0 where it has not
+            said yet) and the most that any has held.
     """
 
-    def __init__(self, tasks: Iterable[Task], workers: int, start: StartWorker, observer: Observer) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        workers: int,
+        start: StartWorker,
+        observer: Observer,
+        timeout_s: float = TIMEOUT_S,
+        room: Callable[[list[int], int], bool] = lambda _held, _most: True,
+    ) -> None:
         self._waiting = list(tasks)
         self._most = workers
+        self._timeout_s, self._room = timeout_s, room
+        self._most_bytes = 0
         self._start, self._observer = start, observer
         self._employees: dict[Worker, _Employee] = {}
         self._heads = _Heads()
@@ -113,6 +129,7 @@ class Schedule:
             while (self._waiting or self._at_work()) and not stop.requested:
                 self._hand_out()
                 self._hear(POLL_S)
+                self._give_up()
             if stop.requested:
                 self._wind_up()
         finally:
@@ -138,7 +155,7 @@ class Schedule:
         for employee in list(self._employees.values()):
             if employee.task is None and (task := self._next(employee.head)) is not None:
                 self._give(employee, task)
-        while len(self._employees) < self._most and (task := self._next("")) is not None:
+        while self._may_start() and (task := self._next("")) is not None:
             try:
                 worker = self._start(lambda worker, message: self._heard.put((worker, message)))
             except OSError as error:
@@ -150,6 +167,28 @@ class Schedule:
                 return
             employee = self._employees[worker] = _Employee(worker)
             self._give(employee, task)
+
+    def _may_start(self) -> bool:
+        if len(self._employees) >= self._most:
+            return False
+        held = [employee.held_bytes for employee in self._employees.values()]
+        return not held or self._room(held, self._most_bytes)
+
+    def _give_up(self) -> None:
+        """End the processes whose job has not moved on for too long; the others go on."""
+        late_s = time.monotonic() - self._timeout_s
+        for employee in [each for each in self._employees.values() if each.task is not None and each.heard_s < late_s]:
+            task = employee.task
+            assert task is not None, "those at work"
+            del self._employees[employee.worker]
+            employee.worker.close(0.0)
+            words = (
+                f"did not move on for {self._timeout_s:g} s and was ended; give --timeout more, or leave the clip out"
+            )
+            if task.head in self._heads.preparing:
+                self._heads.preparing.discard(task.head)
+                self._heads.failed[task.head] = words
+            self._finish(employee, Answer(task, words))
 
     def _next(self, head: str) -> Task | None:
         """Take the task that is best for a worker with this head in memory out of those that wait."""
@@ -172,6 +211,7 @@ class Schedule:
         if task.head not in self._heads.ready:
             self._heads.preparing.add(task.head)
         employee.task, employee.head, employee.since_s = task, task.head, time.monotonic()
+        employee.heard_s = employee.since_s
         employee.worker.send(task.message)
 
     def _hear(self, timeout_s: float) -> None:
@@ -179,7 +219,8 @@ class Schedule:
         try:
             worker, message = self._heard.get(timeout=timeout_s)
             while True:
-                self._understand(self._employees[worker], message)
+                if (employee := self._employees.get(worker)) is not None:  # else it was given up
+                    self._understand(employee, message)
                 worker, message = self._heard.get_nowait()
         except queue.Empty:
             return
@@ -196,6 +237,9 @@ class Schedule:
             return
         if task is None:
             return
+        employee.heard_s = time.monotonic()
+        employee.held_bytes = int(message.get("held_bytes", employee.held_bytes))
+        self._most_bytes = max(self._most_bytes, employee.held_bytes)
         event = message.get("event")
         if event == "avatar":
             self._heads.preparing.discard(task.head)

@@ -1,9 +1,10 @@
-"""A take as shapes and their weights: the 52 units of `vfa rig`, or the fewest shapes within a tolerance."""
+"""A take as shapes and their weights: the 52 units of `vfa rig`, with corrections, or the fewest within a tolerance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.mesh import MeshPart
 from engine.motion.protocol import AvatarPose
 from realtime.export.low_rank import Tell, fewest_shapes
+from realtime.export.one_way import one_way
 from realtime.export.posed import PosedAvatar
 from realtime.export.sampling import Frame
 from realtime.rig.head_shapes import UNITS_PER_METRE, HeadShapes, head_shapes
@@ -23,10 +25,12 @@ from render.mesh.export.rigged_mesh import RiggedMesh, Shape
 from render.mesh.export.shape_animation import ShapeAnimation
 
 Array = NDArray[np.float32]
-ShapesName = Literal["auto", "units", "fewest"]
+ShapesName = Literal["auto", "units", "corrected", "fewest"]
 
 TOLERANCE_MM = 0.1
 _NECK, _NECK_MM = "neckBend", 0.5
+_INSIDE, _INSIDE_MM = "mouthInside", 0.5
+_CORRECTION, CORRECTION_MM = "correction", 0.5
 _KEPT_BYTES = 1 << 28
 
 
@@ -38,24 +42,26 @@ class ShapedTake:
         rigged: the mesh and its shapes.
         own: names of those that the head's file has already.
         animation: their weights over time.
-        kind: "units" or "fewest".
-        error_mm: the largest distance of a vertex in any frame from where live shows it, and mean_error_mm: the mean
-            over frames of the farthest vertex; on a head as large as people's.
+        kind: "units", "corrected" or "fewest".
+        worst_mm: [T] of each frame, how far the farthest vertex is from where live shows it, with weights that are
+            taken for 0 below 0 and for 1 above 1, on a head as large as people's; where the frames were not measured
+            one by one, a single number: the largest of all.
     """
 
     rigged: RiggedMesh
     own: frozenset[str]
     animation: ShapeAnimation
-    kind: Literal["units", "fewest"]
-    error_mm: float
-    mean_error_mm: float
+    kind: Literal["units", "corrected", "fewest"]
+    worst_mm: NDArray[np.float64]
 
 
-def in_units(posed: PosedAvatar, tell: Tell) -> ShapedTake:
-    """The 52 units with the weights of the motion; where the head has a neck, a few shapes more, `neckBend0` and so on,
-    which bend it as the head turns.
+def in_units(posed: PosedAvatar, tell: Tell, *, correction_mm: float | None = None) -> ShapedTake:
+    """The 52 units with the weights of the motion, all in 0..1: what goes below 0 or above 1 is a shape of its own
+    (`realtime.export.one_way`). A few shapes more, `neckBend0` and so on, bend the neck as the head turns, and
+    `mouthInside0` and so on turn teeth and tongue with the jaw, whose turns are no sum.
 
     The error is what the sum of single units misses of lips that touch and lids that close, which live sees to.
+    `correction_mm` adds `correction0` and so on, as few as leave no vertex farther off than this.
     """
     avatar, motion = posed.avatar, posed.motion
     tell("shapes", 0, None)
@@ -68,52 +74,78 @@ def in_units(posed: PosedAvatar, tell: Tell) -> ShapedTake:
         made = head_shapes(avatar, targets("arkit"))
         rigged, moved, neutral = made.rigged, made.posed - made.neutral, made.neutral
     names = rigged.names
-    still = avatar.rig.neck.share < 1
-    rest = np.flatnonzero(~still)
-    flat, below = moved[:, rest].reshape(len(moved), -1), moved[:, still].reshape(len(moved), -1)
+    rigged, played, moved = _played(rigged, weights, moved)
+    still, inside = avatar.rig.neck.share < 1, np.zeros(len(neutral), dtype=bool)
+    inside[avatar.rig.jaw.vertices], inside[avatar.rig.jaw.upper] = True, True
+    inside &= ~still
+    skin = ~(still | inside)
+    shapes_of = {id(of): moved[:, of].reshape(len(moved), -1) for of in (still, inside, skin)}
 
-    def neck_in(number: int, pose: AvatarPose) -> Array:
-        """What the units leave to be done below the head."""
-        return np.asarray(pose.vertices[still] - neutral[still] - (weights[number] @ below).reshape(-1, 3))
+    def left_of(number: int, pose: AvatarPose, of: NDArray[np.bool_]) -> Array:
+        """What the units leave to be done."""
+        done = (played[number] @ shapes_of[id(of)]).reshape(-1, 3)
+        return np.asarray(pose.vertices[of] - neutral[of] - done)
 
-    kept: list[Array] = []  # where memory allows, the head need not be posed anew for it
-    few = 12 * int(still.sum()) * len(motion) <= _KEPT_BYTES
+    def again(of: NDArray[np.bool_]) -> Callable[[], Iterator[Array]]:
+        return lambda: (left_of(number, pose, of) for number, pose in enumerate(posed.poses()))
+
+    few = 12 * int((still | inside).sum()) * len(motion) <= _KEPT_BYTES
+    kept: dict[str, list[Array]] = {_NECK: [], _INSIDE: []}  # where memory allows: the head need not be posed anew
     T_head = np.empty((len(motion), 4, 4))
     worst = np.empty(len(motion))
     for number, pose in enumerate(posed.poses()):
         T_head[number] = avatar.motion_to_file(pose.T_world_head)
-        off = pose.vertices[rest] - neutral[rest] - (weights[number] @ flat).reshape(-1, 3)
-        worst[number] = _longest(off)
+        worst[number] = _longest(left_of(number, pose, skin)) * 1000 / UNITS_PER_METRE
         if few:
-            kept.append(neck_in(number, pose))
+            kept[_NECK].append(left_of(number, pose, still))
+            kept[_INSIDE].append(left_of(number, pose, inside))
         tell("weights", number + 1, len(motion))
-    worst *= 1000 / UNITS_PER_METRE
-    extra: list[Array] = []
-    extra_names: tuple[str, ...] = ()
-    extra_weights: Array = np.zeros((len(motion), 0), np.float32)
-    neck_mm = 0.0
-    if still.any() and not np.allclose(T_head, np.eye(4)):
-
-        def neck() -> Iterator[Array]:
-            return iter(kept) if few else (neck_in(number, pose) for number, pose in enumerate(posed.poses()))
-
-        bend = fewest_shapes(neck, len(motion), _NECK_MM / 1000 * UNITS_PER_METRE, tell)
-        extra_names = tuple(f"{_NECK}{number}" for number in range(len(bend.shapes)))
-        whole = np.zeros((len(bend.shapes), *neutral.shape), dtype=np.float32)
-        whole[:, still] = bend.shapes
-        extra = [_in_file(avatar, made, each) for each in whole]
-        extra_weights, neck_mm = bend.weights, bend.error * 1000 / UNITS_PER_METRE
-    added = tuple(Shape.of(name, each, rigged.least) for name, each in zip(extra_names, extra, strict=True))
+    corrected: list[tuple[str, NDArray[np.bool_], float]] = []
+    if not np.allclose(T_head, np.eye(4)):
+        corrected.append((_NECK, still, _NECK_MM))
+    corrected.append((_INSIDE, inside, _INSIDE_MM))
+    if correction_mm is not None and worst.max(initial=0.0) > correction_mm:
+        corrected.append((_CORRECTION, skin, correction_mm))
+        worst[:] = 0.0
+    added: list[Shape] = []
+    added_weights: list[Array] = []
+    for name, of, most_mm in corrected:
+        if not of.any():
+            continue
+        frames = partial(iter, kept[name]) if few and name in kept else again(of)
+        found = fewest_shapes(frames, len(motion), most_mm / 1000 * UNITS_PER_METRE, tell)
+        worst = np.maximum(worst, found.error * 1000 / UNITS_PER_METRE)
+        added_weights.append(found.weights)
+        for number, shape in enumerate(found.shapes):
+            whole = np.zeros_like(neutral)
+            whole[of] = shape
+            added.append(Shape.of(f"{name}{number}", _in_file(avatar, made, whole), rigged.least))
     rigged = replace(rigged, shapes=(*rigged.shapes, *added))
     animation = ShapeAnimation(
         _from_zero(motion.timestamps_s),
-        (*names, *extra_names),
-        np.concatenate([weights, extra_weights], axis=1),
+        rigged.names,
+        np.concatenate([played, *added_weights], axis=1),
         T_head if posed.head_pose == "follow" else None,
     )
-    worst = np.maximum(worst, neck_mm)
     in_file = frozenset(names if own else ())
-    return ShapedTake(rigged, in_file, animation, "units", float(worst.max()), float(worst.mean()))
+    kind: Literal["units", "corrected"] = "units" if correction_mm is None else "corrected"
+    return ShapedTake(rigged, in_file, animation, kind, worst)
+
+
+def _played(rigged: RiggedMesh, weights: Array, moved: Array) -> tuple[RiggedMesh, Array, Array]:
+    """With a shape more where a weight goes below 0 or above 1: the mesh, weights [T, K] in 0..1 and how the shapes
+    move what is drawn [K, R, 3]."""
+    ways = one_way(rigged.names, weights)
+    shapes = list(rigged.shapes)
+    for name, number, reach in ways.added:
+        of = rigged.shapes[number]
+        shapes.append(Shape(name, of.rows, (of.moved * np.float32(reach)).astype(np.float32)))
+    more = [moved[number] * np.float32(reach) for _, number, reach in ways.added]
+    return (
+        replace(rigged, shapes=tuple(shapes)),
+        ways.weights,
+        np.concatenate([moved, np.array(more).reshape(-1, *moved.shape[1:])]).astype(np.float32),
+    )
 
 
 def _own_shapes(avatar: Avatar) -> tuple[RiggedMesh, Array]:
@@ -167,8 +199,8 @@ def fewest(
     names = tuple(f"shape{number:03}" for number in range(len(found.shapes)))
     shapes = tuple(Shape.of(name, each, 0.0) for name, each in zip(names, found.shapes, strict=True))
     animation = ShapeAnimation(_from_zero(times_s), names, found.weights, T_file_head)
-    error = found.error * scale * 1000
-    return ShapedTake(replace(rigged, shapes=shapes), frozenset(), animation, "fewest", error, error)
+    worst = np.array([found.error * scale * 1000])
+    return ShapedTake(replace(rigged, shapes=shapes), frozenset(), animation, "fewest", worst)
 
 
 def file_as_it_is(avatar: Avatar) -> RiggedMesh:

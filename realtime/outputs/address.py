@@ -13,7 +13,7 @@ _COMMON: Final = ("mirror", "rate")
 _PORTS: Final = {"vmc": 39539, "livelink": 11111, "ifacialmocap": 49983, "osf": 11573, "ws": 8765}
 _OPTIONS: Final = {
     "vmc": ("names", "shapes"),
-    "livelink": ("subject", "angles"),
+    "livelink": ("subject", "angles", "pitch"),
     "ifacialmocap": ("version", "greeting"),
     "osf": (),
     "ws": ("origin",),
@@ -23,6 +23,7 @@ _CHOICES: Final = {
     "names": ("vrm0", "vrm1"),
     "shapes": ("all", "presets", "arkit"),
     "angles": ("radians", "half-turns"),
+    "pitch": ("up", "down"),
     "version": ("1", "2"),
     "greeting": ("0", "1"),
 }
@@ -60,6 +61,9 @@ class Address:
             options = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
         except ValueError as error:
             raise InputError(f"{told}: cannot be read ({error}); give PROTOCOL://HOST:PORT?option=value") from None
+        if scheme in _PORTS and "://" not in given:
+            rest = given.partition(":")[2].lstrip("/") or f"127.0.0.1:{_PORTS[scheme]}"
+            raise InputError(f"{told}: // is missing after {scheme}:, write {scheme}://{rest}")
         if scheme not in _PORTS or "://" not in given:
             raise InputError(f"{told}: expected {', '.join(_PORTS)} before ://, such as vmc://127.0.0.1:39539")
         if not host or url.path not in ("", "/") or url.username is not None or url.fragment:

@@ -14,6 +14,7 @@ from core.rigid_motion import turns
 from realtime.outputs.moment import Moment
 
 Angles = Literal["radians", "half-turns"]
+Pitch = Literal["down", "up"]
 
 _FPS: Final = 60
 _DAY_S = 86_400
@@ -22,10 +23,12 @@ _DAY_S = 86_400
 @dataclass(frozen=True)
 class LiveLinkOptions:
     """subject: under which Unreal lists the face. angles: of head and eyes, radians as the app sends them or shares of
-    half a turn as Unreal's own ARKit plug-in has them."""
+    half a turn as Unreal's own ARKit plug-in has them. pitch: where the head's grows, up as other senders to Unreal and
+    receivers have it, or down."""
 
     subject: str = "vfa"
     angles: Angles = "radians"
+    pitch: Pitch = "up"
 
 
 class LiveLinkEncoder:
@@ -39,6 +42,7 @@ class LiveLinkEncoder:
             f">Bi{len(device)}si{len(subject)}s", VERSION, len(device), device, len(subject), subject
         )
         self._unit = 1.0 if options.angles == "radians" else 1 / math.pi
+        self._pitch = 1.0 if options.pitch == "down" else -1.0
         self._midnight_s = _seconds_of_day() - time.monotonic()
 
     def packets(self, moment: Moment) -> list[bytes]:
@@ -47,7 +51,7 @@ class LiveLinkEncoder:
         frames = ((moment.timestamp_s + self._midnight_s) % _DAY_S) * _FPS  # Unreal takes them for a timecode
         yaw, pitch, roll = turns(motion.T_neutral_head[:3, :3])
         (right_yaw, right_pitch), (left_yaw, left_pitch) = motion.gaze.tolist()
-        angles = (yaw, pitch, roll, left_yaw, -left_pitch, 0.0, right_yaw, -right_pitch, 0.0)
+        angles = (yaw, self._pitch * pitch, roll, left_yaw, -left_pitch, 0.0, right_yaw, -right_pitch, 0.0)
         values = [*np.clip(motion.weights[SHAPES_OF_UNITS], 0.0, 1.0).tolist(), *(self._unit * it for it in angles)]
         time_code = struct.pack(">ifiiB", int(frames), frames % 1, _FPS, 1, VALUE_COUNT)
         return [self._head + time_code + struct.pack(f">{VALUE_COUNT}f", *values)]

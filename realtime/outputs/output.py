@@ -9,7 +9,7 @@ from core.writable import reason_of
 from realtime.outputs.address import Address, resolved
 from realtime.outputs.greeted_target import GreetedTarget
 from realtime.outputs.ifacialmocap import IFacialMocapEncoder
-from realtime.outputs.live_link import Angles, LiveLinkEncoder, LiveLinkOptions
+from realtime.outputs.live_link import Angles, LiveLinkEncoder, LiveLinkOptions, Pitch
 from realtime.outputs.moment import Encoder, Moment
 from realtime.outputs.script_json import JsonEncoder
 from realtime.outputs.target import Target, UdpTarget
@@ -131,7 +131,8 @@ def open_output(address: Address, face_model: Path | None = None) -> Output:
         )
     elif address.scheme == "livelink":
         angles = cast(Angles, options.get("angles", "radians"))
-        encoder = LiveLinkEncoder(LiveLinkOptions(options.get("subject", "vfa"), angles))
+        pitch = cast(Pitch, options.get("pitch", "up"))
+        encoder = LiveLinkEncoder(LiveLinkOptions(options.get("subject", "vfa"), angles, pitch))
     elif address.scheme == "ifacialmocap":
         encoder = IFacialMocapEncoder(int(options.get("version", "1")))
     else:

@@ -1,24 +1,33 @@
 """`preview.mp4`: the driver beside the avatar."""
 
-import contextlib
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
-import av
 import av.error
 import cv2
 import numpy as np
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from core.source import Sound
-from realtime.recording.fragments import finish_film, open_mp4
-from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, SyncedFile, partial_of
+from realtime.recording.film_file import TIME_BASE, Coding, FilmFile
+from realtime.recording.fragments import finish_film
+from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError
 from realtime.recording.sound import add_sound
 
-TIME_BASE = Fraction(1, 90_000)
+CODING = Coding("libx264", {"preset": "superfast", "crf": "20", "g": "60"}, "rgb24", "yuv420p", evenly=True)
 WIDEST = 4  # times its height: a stranger picture is squeezed
+
+
+class Film(Protocol):
+    """Where pictures of one size go: a `FilmFile`, or one that another process writes."""
+
+    @property
+    def written_bytes(self) -> int: ...
+    def begin(self, size: tuple[int, int]) -> None: ...
+    def add(self, pixels: NDArray[np.uint8], pts: int) -> None: ...
+    def close(self) -> None: ...
+    def discard(self) -> None: ...
 
 
 class PreviewWriter:
@@ -32,6 +41,7 @@ class PreviewWriter:
         height: of the film, pixels; None: that of the avatar's first picture.
         driver: whether the driver stands beside the avatar, in what `append` adds.
         sound: asked at the end for what goes with the driver's pictures, to be put to the film.
+        film: opens the file.
 
     Raises RecordingError, here and from every method, where the disk takes no more.
     """
@@ -43,19 +53,15 @@ class PreviewWriter:
         *,
         driver: bool = True,
         sound: Callable[[], Sound | None] = lambda: None,
+        film: Callable[[Path, Coding], Film] = FilmFile,
     ) -> None:
         self.path = path
         self._height, self._driver, self._sound = height, driver, sound
-        self._partial = partial_of(path)
-        try:
-            self._file = SyncedFile(self._partial)
-        except OSError as error:
-            raise RecordingError.of(path, error) from error
-        self._container = open_mp4(self._file)
-        self._stream: VideoStream | None = None
+        self._film = film(path, CODING)
+        self._size: tuple[int, int] | None = None
         self._first_s = 0.0
         self._last_pts = -1
-        self._finished = self._broken = False
+        self._ended = False
         self.frames = 0
 
     def append(self, driver_rgb: NDArray[np.uint8] | None, avatar_rgb: NDArray[np.uint8], timestamp_s: float) -> None:
@@ -66,84 +72,47 @@ class PreviewWriter:
     def append_row(self, pictures: Sequence[NDArray[np.uint8]], timestamp_s: float) -> None:
         """Add pictures that stand beside each other, [h, w, 3] uint8 each, of any size; the avatar's is the last. Times
         that do not advance are skipped."""
-        height = self._stream.height if self._stream is not None else self._height or pictures[-1].shape[0]
+        height = self._size[1] if self._size is not None else self._height or pictures[-1].shape[0]
         height -= height % 2
         picture = np.hstack([_fit_height(rgb, height) for rgb in pictures])
-        if self._stream is None:
-            self._stream = self._open_stream(picture.shape[1], height)
-            self._first_s = timestamp_s
-        if picture.shape[1] < self._stream.width:  # a film cannot change its size when the window does
-            picture = np.pad(picture, ((0, 0), (0, self._stream.width - picture.shape[1]), (0, 0)))
-        picture = picture[:, : self._stream.width]
+        if self._size is None:
+            self._size, self._first_s = (picture.shape[1], height), timestamp_s
+            self._film.begin(self._size)
+        width = self._size[0]
+        if picture.shape[1] < width:  # a film cannot change its size when the window does
+            picture = np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)))
         pts = round((timestamp_s - self._first_s) / TIME_BASE)
         if pts <= self._last_pts:
             return
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame.pts, frame.time_base = pts, TIME_BASE
         self._last_pts = pts
-        try:
-            self._container.mux(self._stream.encode(frame))
-        except (OSError, av.error.FFmpegError, RecordingError) as error:
-            self._broken = True
-            raise self._told(error) from error
+        self._film.add(picture[:, :width], pts)
         self.frames += 1
 
     @property
+    def begins_s(self) -> float | None:
+        """Timestamp of the first picture; None before there is one."""
+        return None if self._size is None else self._first_s
+
+    @property
     def written_bytes(self) -> int:
-        return self._file.written_bytes
+        return self._film.written_bytes
 
     def close(self) -> None:
         """Finish the film under its final name; one without a picture is removed. May be called twice."""
-        if self._finished:
+        if self._ended:
             return
-        try:
-            self._finish()
-            self._file.check_in_place()
-            if self._broken:
-                finish_preview(self.path.parent)
-            elif self.frames:
-                self._partial.replace(self.path)
-                if (sound := self._sound()) is not None:
-                    add_sound(self.path, self._first_s, sound)
-            else:
-                self._partial.unlink(missing_ok=True)
-        except (OSError, av.error.FFmpegError, RecordingError) as error:
-            raise self._told(error) from error
-        finally:
-            self._file.release()
-
-    def _told(self, error: Exception) -> RecordingError:
-        first = self._file.error or error  # the muxer only says that there was one
-        return first if isinstance(first, RecordingError) else RecordingError.of(self.path, first)
+        self._ended = True
+        self._film.close()
+        if self.frames and (sound := self._sound()) is not None:
+            try:
+                add_sound(self.path, self._first_s, sound)
+            except (OSError, av.error.FFmpegError) as error:
+                raise RecordingError.of(self.path, error) from error
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""
-        if not self._finished:
-            with contextlib.suppress(OSError, av.error.FFmpegError, RecordingError):  # it goes anyway
-                self._finish()
-            self._file.release()
-            self._partial.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        """Flush and close the container; of one that broke off, only let go."""
-        self._finished = True
-        try:
-            if self._stream is not None and not self._broken:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-        except (OSError, av.error.FFmpegError, RecordingError):
-            if not self._broken:
-                raise
-
-    def _open_stream(self, width: int, height: int) -> VideoStream:
-        options = {"preset": "superfast", "crf": "20", "g": "60"}
-        stream = self._container.add_stream("libx264", rate=30, options=options)
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1  # the live loop needs the other cores more
-        stream.codec_context.time_base = TIME_BASE
-        stream.codec_context.max_b_frames = 0
-        return stream
+        self._ended = True
+        self._film.discard()
 
 
 def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
-import av.error
-import cv2
 import numpy as np
-from av.container import OutputContainer
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from core.frame import RgbdFrame
-from realtime.recording.fragments import finish_film, open_matroska, open_mp4
+from realtime.recording.film_file import TIME_BASE, Coding, FilmFile
 from realtime.recording.recording_folder import RecordingError, SyncedFile
 from realtime.session import record_file
 from realtime.session.folder_names import COLOR_NAME, DEPTH_NAME, PICTURES_NAME, RawName, partial_of
 from realtime.session.picture_records import PICTURE
 
-TIME_BASE = Fraction(1, 90_000)
-_COLOR = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20", "g": "60"}
-_DEPTH = {"level": "3", "coder": "0", "context": "0", "slices": "4", "slicecrc": "1", "g": "1"}
-_ERRORS = (OSError, av.error.FFmpegError, RecordingError)
+_QUICK = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20", "g": "60"}
+_COLOR = Coding("libx264", _QUICK, "rgb24", "yuv420p", evenly=True)
+_LOSSLESS = {"level": "3", "coder": "0", "context": "0", "slices": "4", "slicecrc": "1", "g": "1"}
+_DEPTH = Coding("ffv1", _LOSSLESS, "gray16le", "gray16le", evenly=False)
 
 
 class RawWriter:
@@ -46,7 +39,7 @@ class RawWriter:
     def __init__(self, folder: Path, raw: RawName) -> None:
         self._folder, self._with_depth = folder, raw == "rgbd"
         self.frames = self.refused = 0
-        self._films: list[_Film] = []
+        self._films: list[FilmFile] = []
         self._size: tuple[int, int] | None = None
         self._first_s, self._last_pts = 0.0, -1
         self._closed = False
@@ -54,7 +47,7 @@ class RawWriter:
 
     @property
     def written_bytes(self) -> int:
-        films = sum(film.file.written_bytes for film in self._films)
+        films = sum(film.written_bytes for film in self._films)
         return films + (0 if self._pictures is None else self._pictures.written_bytes)
 
     def append(self, frame: RgbdFrame) -> None:
@@ -73,7 +66,7 @@ class RawWriter:
                 self._films[1].add(_millimetres(frame.depth_m), pts)
             assert self._pictures is not None
             self._pictures.write(np.array((frame.index, frame.timestamp_s), PICTURE).tobytes())
-        except _ERRORS as error:
+        except OSError as error:
             raise self._told(error) from error
         self.frames += 1
 
@@ -83,20 +76,16 @@ class RawWriter:
     def _open(self, frame: RgbdFrame) -> None:
         width, height = frame.intrinsics.width, frame.intrinsics.height
         self._size, self._first_s = (width, height), frame.timestamp_s
-        even = width + width % 2, height + height % 2  # of H.264's chroma; what is added is cut off again
-        self._films.append(_Film(self._folder / COLOR_NAME, "libx264", _COLOR, "rgb24", "yuv420p", even))
+        self._films.append(FilmFile(self._folder / COLOR_NAME, _COLOR))
         if self._wants_depth(frame):
-            size = width, height
-            self._films.append(_Film(self._folder / DEPTH_NAME, "ffv1", _DEPTH, "gray16le", "gray16le", size))
+            self._films.append(FilmFile(self._folder / DEPTH_NAME, _DEPTH))
+        for film in self._films:
+            film.begin(self._size)
         self._pictures = SyncedFile(partial_of(self._folder / PICTURES_NAME))
         self._pictures.write(record_file.head(PICTURE))
 
-    def _told(self, error: Exception) -> RecordingError:
-        files = [film.file for film in self._films]
-        if self._pictures is not None:
-            files.append(self._pictures)
-        first = next((file.error for file in files if file.error is not None), error)
-        return first if isinstance(first, RecordingError) else RecordingError.of(self._folder / COLOR_NAME, first)
+    def _told(self, error: OSError) -> RecordingError:
+        return RecordingError.of(self._folder / PICTURES_NAME, error)
 
     def close(self) -> None:
         """Finish the files under their names; those without a picture go. May be called twice."""
@@ -107,11 +96,11 @@ class RawWriter:
             for film in self._films:
                 film.close(keep=self.frames > 0)
             self._finish_pictures()
-        except _ERRORS as error:
+        except OSError as error:
             raise self._told(error) from error
         finally:
             for film in self._films:
-                film.file.release()
+                film.release()
             if self._pictures is not None:
                 self._pictures.release()
 
@@ -125,57 +114,6 @@ class RawWriter:
             return
         record_file.complete(self._pictures.raw, PICTURE, self.frames)
         partial_of(path).replace(path)
-
-
-class _Film:
-    """One of the two."""
-
-    def __init__(
-        self, path: Path, codec: str, options: dict[str, str], given: str, kept: str, size: tuple[int, int]
-    ) -> None:
-        self.path, self._given, self._size = path, given, size
-        self.file = SyncedFile(partial_of(path))
-        opened = open_matroska if path.suffix == ".mkv" else open_mp4
-        self._container: OutputContainer = opened(self.file)
-        stream = self._container.add_stream(codec, rate=30, options=options)
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height = size
-        stream.pix_fmt = kept
-        stream.thread_count = 1  # the live loop needs the other cores more
-        stream.codec_context.time_base = TIME_BASE
-        if codec == "libx264":
-            stream.codec_context.max_b_frames = 0
-        self._stream, self._broken = stream, False
-
-    def add(self, pixels: NDArray[Any], pts: int) -> None:
-        missing = self._size[1] - pixels.shape[0], self._size[0] - pixels.shape[1]
-        if any(missing):
-            padded = cv2.copyMakeBorder(pixels, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-            pixels = np.asarray(padded, np.uint8)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels, pixels.dtype), format=self._given)
-        frame.pts, frame.time_base = pts, TIME_BASE
-        try:
-            self._container.mux(self._stream.encode(frame))
-        except _ERRORS:
-            self._broken = True
-            raise
-
-    def close(self, *, keep: bool) -> None:
-        """Under its final name; of one that broke off, as far as it goes."""
-        try:
-            if not self._broken:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-        except _ERRORS:
-            if not self._broken:
-                raise
-        self.file.check_in_place()
-        if not keep:
-            partial_of(self.path).unlink(missing_ok=True)
-        elif self._broken:
-            finish_film(self.path)
-        else:
-            partial_of(self.path).replace(self.path)
 
 
 def discard(folder: Path) -> None:

@@ -19,6 +19,7 @@ from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
 from realtime.session.folder_names import EVENTS_NAME, WHOLE_NAMES
 from realtime.session.folder_names import POSES_NAME as POSES_NAME
 from realtime.session.folder_names import PREVIEW_NAME as PREVIEW_NAME
+from realtime.session.folder_names import SOUND_NAME as SOUND_NAME
 from realtime.session.folder_names import partial_of as partial_of
 
 LOCK_NAME = "recording.lock"
@@ -47,11 +48,11 @@ class RecordingFolder:
         self._place = path.stat()
 
     @staticmethod
-    def claim(path: Path, *, overwrite: bool) -> RecordingFolder:
+    def claim(path: Path, *, overwrite: bool, driving: str | Path = "") -> RecordingFolder:
         """The folder, made where it is not there.
 
-        Raises InputError where it cannot be written, is being recorded into, or holds a recording, finished or not,
-        that must not be replaced.
+        Raises InputError where it cannot be written, is being recorded into, holds a recording, finished or not,
+        that must not be replaced, or is what drives (`driving`, the recording that is played, or any device).
         """
         try:
             if path.exists() and not path.is_dir():
@@ -65,6 +66,7 @@ class RecordingFolder:
             raise InputError(f"{path}: cannot be recorded into ({reason_of(error)}); name another folder") from None
         folder = RecordingFolder(path, lock, made)
         try:
+            folder._refuse_what_drives(driving)
             folder._refuse_what_is_there(overwrite)
         except BaseException:
             folder.release()
@@ -101,6 +103,14 @@ class RecordingFolder:
             return RecordingFolder(path, _locked(path), made=[])
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({reason_of(error)}); check who may write there") from None
+
+    def _refuse_what_drives(self, driving: str | Path) -> None:
+        try:
+            place = Path(driving).resolve(strict=True)
+        except (OSError, ValueError):  # the name of a device is no file's
+            return
+        if self.path.resolve() in (place, place.parent if place.name in NAMES else place):
+            raise InputError(f"{self.path}: {driving} drives, and would be replaced; name another folder")
 
     def _refuse_what_is_there(self, overwrite: bool) -> None:
         own = [*NAMES, POSES_NAME, *(partial_of(self.path / name).name for name in NAMES)]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from capture.recordings.playback import WHOLE, Excerpt, PastEndError
 from core.camera import Intrinsics, assumed_intrinsics
 from core.errors import InputError
-from core.face_motion import MotionFrame
+from core.face_motion import FaceMotion, MotionFrame, MotionTrack
 from core.picture_limits import check_picture_size, stated_intrinsics
-from core.source import AnyFrame, DeviceState, Source, SourceError
+from core.source import AnyFrame, DeviceState, Sound, Source, SourceError
 from engine.motion.posed_frame import UNTOLD, Calibration
 from realtime.session.kept_pictures import KeptPicture, KeptPictures
 from realtime.session.manifest import Event
@@ -40,6 +40,7 @@ class SessionSource(Source[AnyFrame]):
             handed over at once, with the very timestamp it had.
         pictures: whether only frames with their picture are wanted.
         excerpt: the frames that are played.
+        edited: the session's motion with its edits, played in place of what the tracker saw.
         clock, sleep: for tests.
 
     Raises InputError where the session holds no frames, or no pictures though they are wanted.
@@ -52,14 +53,16 @@ class SessionSource(Source[AnyFrame]):
         realtime: bool,
         pictures: bool = False,
         excerpt: Excerpt = WHOLE,
+        edited: MotionTrack | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.fps, self.skipped = str(session.folder), session.manifest.fps, 0
         self._session, self._excerpt, self._realtime, self._pictures = session, excerpt, realtime, pictures
         self._clock, self._sleep = clock, sleep
+        self._edited = edited
         kinds = session.observations["kind"]
-        count = int((kinds != Kind.NEUTRAL).sum())
+        count = int((kinds != Kind.NEUTRAL).sum()) if edited is None else len(edited)
         if not count:
             raise SourceError(f"{self.name}: expected a session, found no frame in it; record it again")
         if pictures and not KeptPictures.there(session.folder):
@@ -82,11 +85,21 @@ class SessionSource(Source[AnyFrame]):
         return True
 
     @property
+    def sound(self) -> Sound | None:
+        """What was heard; None where edits have changed the times."""
+        if self._edited is not None and not np.array_equal(
+            self._edited.timestamps_s, self._session.motion.timestamps_s
+        ):
+            return None
+        sound, shift_s = self._session.sound, self._shift_s if self._realtime else 0.0
+        return None if sound is None or shift_s is None else Sound(sound.path, sound.begins_s + shift_s)
+
+    @property
     def state(self) -> DeviceState:
-        """What the source was doing at this moment of the session."""
+        """What the source was doing at this moment of the session; edits have changed its times."""
         if self._ended or self._frames is None:
             return DeviceState.ENDED
-        if self._shift_s is None or not self._realtime:
+        if self._shift_s is None or not self._realtime or self._edited is not None:
             return DeviceState.STREAMING
         return self._state_at(self._clock() - self._shift_s)
 
@@ -101,7 +114,7 @@ class SessionSource(Source[AnyFrame]):
     def open(self) -> None:
         self.close()
         self.skipped, self._shift_s, self._ended = 0, None, False
-        self._frames = self._all_frames()
+        self._frames = self._all_frames() if self._edited is None else self._edited_frames(self._edited)
         try:
             if self._peek() is None and self._excerpt.first:
                 raise PastEndError(f"{self.name}: has no frame {self._excerpt.first}; give a smaller number")
@@ -151,6 +164,12 @@ class SessionSource(Source[AnyFrame]):
         if self._next is None and self._frames is not None:
             self._next = next(self._frames, None)
         return self._next
+
+    def _edited_frames(self, track: MotionTrack) -> Iterator[AnyFrame]:
+        end = len(track) if self._excerpt.count is None else self._excerpt.first + self._excerpt.count
+        for index in range(self._excerpt.first, min(end, len(track))):
+            motion = FaceMotion(track.weights[index], track.gaze[index], track.T_neutral_head[index])
+            yield MotionFrame(motion, bool(track.tracked[index]), float(track.timestamps_s[index]), index)
 
     def _all_frames(self) -> Iterator[AnyFrame]:
         """Those of the excerpt. What came before is passed over, but its neutral holds."""

@@ -5,7 +5,8 @@
     the tracker's networks        the inference thread itself (`capture.face.networks.openvino`); with MediaPipe one
                                   beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
-    film encoder and writers      one thread each, which give way to all others
+    film and picture encoders     a process each (`realtime.recording.encoder_process`), which give way to all others
+    writers                       one thread each, which give way, too
     flow engine                   all cores, eight at most (`engine.flow.backends.native_library`)
     training, preparing           as their own options and modules say
 
@@ -21,7 +22,7 @@ from contextlib import suppress
 _MOST_RASTERISING = 4
 _ARENAS = 2
 _M_ARENA_MAX = -8  # of glibc's mallopt
-_YIELDING = 10  # of nice's 19
+YIELDING = 10  # of nice's 19
 
 
 def cores() -> int:
@@ -57,4 +58,4 @@ def give_way() -> None:
     have no priorities of their own."""
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _YIELDING)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), YIELDING)

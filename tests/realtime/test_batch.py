@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,6 +20,7 @@ from core.errors import InputError
 from realtime.batch.journal import NAME, Journal, made_of
 from realtime.batch.schedule import Answer, Schedule, Task
 from realtime.batch.workers import Message, WorkerProcess
+from realtime.batch_command import BatchOptions, Room
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from realtime.session.folder_names import MANIFEST_NAME, OBSERVATIONS_NAME
 from realtime.threads.worker import Stop
@@ -39,12 +41,12 @@ class Office:
         self.refused: set[str] = set()
         self.stop = Stop()
 
-    def run(self, tasks: list[Task], workers: int) -> None:
+    def run(self, tasks: list[Task], workers: int, **settings: Any) -> None:
         def start(heard: Callable[["Desk", Message | None], None]) -> Desk:
             self.workers.append(Desk(self, heard))
             return self.workers[-1]
 
-        Schedule(tasks, workers, start, self).run(self.stop)  # type: ignore[arg-type]
+        Schedule(tasks, workers, start, self, **settings).run(self.stop)  # type: ignore[arg-type]
         assert all(desk.closed for desk in self.workers)
 
     def begins(self, task: Task) -> None:
@@ -87,7 +89,9 @@ class Desk:
             self._heard(self, {"event": "failed", "error": "no face", "files": [], "warnings": [], "head": True})
             return
         self._heard(self, {"event": "avatar"})
-        self._heard(self, {"event": "progress", "doing": "animating", "done": 1, "total": None})
+        self._heard(
+            self, {"event": "progress", "doing": "animating", "done": 1, "total": None, "held_bytes": job["takes"]}
+        )
         if fate == "interrupts":
             self._office.stop.request()
         while fate in ("hangs", "interrupts") and not self._ending:
@@ -109,8 +113,40 @@ class Desk:
         return "was ended by SIGSEGV"
 
 
-def task(name: str, head: str, fate: str = "good") -> Task:
-    return Task(name, head, {"fate": fate, "head": head})
+def task(name: str, head: str, fate: str = "good", takes: int = 0) -> Task:
+    return Task(name, head, {"fate": fate, "head": head, "takes": takes})
+
+
+def test_a_job_that_does_not_move_on_is_given_up_and_the_others_are_done() -> None:
+    office = Office()
+    office.run([task("a", "x", "hangs"), task("b", "x"), task("c", "y")], 2, timeout_s=0.5)
+    errors = {name: answer.error for name, answer in office.answers.items()}
+    assert "did not move on for 0.5 s" in errors["a"]
+    assert (errors["b"], errors["c"]) == ("", "")
+
+
+def test_a_timeout_that_is_none_is_told() -> None:
+    with pytest.raises(InputError, match="--timeout 0: expected 1 to"):
+        BatchOptions(list=Path("l.csv"), out=Path("o"), timeout=0)
+
+
+def test_no_more_workers_begin_than_the_memory_has_room_for() -> None:
+    told: list[tuple[list[int], int]] = []
+
+    def room(held: list[int], most: int) -> bool:
+        told.append((held, most))
+        return False
+
+    office = Office()
+    office.run([task(name, "x", takes=5) for name in "abc"], 3, room=room)
+    assert len(office.workers) == 1, "one there always is"
+    assert len(office.answers) == 3
+    assert told[-1][1] == 5, "by what a job does take"
+    room_of = Room(100, lambda: 150)
+    assert room_of([], 0)
+    assert not room_of([10], 0), "the one that began a moment ago will take 90 more"
+    assert room_of([40], 40), "measured: 40 each"
+    assert not room_of([40, 20], 90)
 
 
 def test_each_head_is_prepared_once_however_many_workers() -> None:

@@ -1,7 +1,11 @@
 """A recording of a made-up performance, exported and opened again by readers that share no code with the writers."""
 
 import csv
+import errno
 import json
+import os
+import re
+import shutil
 import struct
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from calib.avatar import Avatar
@@ -19,6 +24,7 @@ from core.rigid_motion import rotation_matrix
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.export_command import TakeOptions, export
 from realtime.recording.animation_file import AnimationWriter
+from realtime.rig_command import RigOptions, rig
 
 FRAMES, FPS = 24, 30.0
 JAW, SMILE, LEFT = (UNIT_NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "mouthLeft"))
@@ -86,7 +92,7 @@ def test_a_table_as_the_phone_app_records_it(recorded: Path, tmp_path: Path) -> 
     last = dict(zip(header, rows[-1], strict=True))
     assert float(last["MouthSmileLeft"]) == pytest.approx(0.8, abs=1e-5)
     assert float(last["MouthRight"]) == pytest.approx(0.3, abs=1e-5), "the app swaps the sides of mouth and jaw"
-    assert float(last["HeadYaw"]) == pytest.approx(-YAW, abs=1e-4)
+    assert float(last["HeadYaw"]) == pytest.approx(YAW, abs=1e-4), "as in the app's packets"
 
 
 def test_point_caches(recorded: Path, tmp_path: Path) -> None:
@@ -169,6 +175,183 @@ def test_an_animated_head_in_gltf(recorded: Path, tmp_path: Path, shapes: str) -
         row * glb.array(target["POSITION"]) for row, target in zip(weights[-1], primitive["targets"], strict=True)
     )
     assert 0.001 < np.abs(moved).max() / np.ptp(positions, axis=0).max() < 0.2
+
+
+def test_points_of_an_edited_recording_follow_its_edits(recorded: Path, tmp_path: Path) -> None:
+    from realtime.editing.edit_list import write_edits
+    from realtime.editing.edits import Trim
+    from realtime.export.take import open_recorded
+
+    shutil.copy(recorded / "animation.npz", tmp_path / "animation.npz")
+    track = open_recorded(tmp_path).motion
+    assert track is not None
+    write_edits(tmp_path, [Trim(0.2, 0.5)], track)
+    pc2 = exported(tmp_path, tmp_path / "p.pc2").read_bytes()
+    count, frames = (struct.unpack_from("<12siiffi", pc2)[number] for number in (2, 5))
+    shown = vertices_of(recorded)
+    assert (count, frames) == (shown.shape[1], 10)
+    read = np.frombuffer(pc2, "<f4", offset=32).reshape(frames, count, 3)
+    np.testing.assert_allclose(read, shown[6:16], atol=2e-3 * np.ptp(shown[0]))
+    mdd = exported(tmp_path, tmp_path / "p.mdd").read_bytes()
+    assert struct.unpack_from(">ii", mdd) == (10, count)
+    pytest.importorskip("pxr", reason="needs usd-core: the extra usd")
+    from pxr import Usd, UsdGeom
+
+    stage = Usd.Stage.Open(str(exported(tmp_path, tmp_path / "p.usdc", format="usd-points")))
+    points = [UsdGeom.Mesh(prim).GetPointsAttr() for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+    assert {attribute.GetNumTimeSamples() for attribute in points} == {10}
+
+
+def test_a_cut_off_recording_says_what_to_do(recorded: Path, tmp_path: Path) -> None:
+    content = (recorded / "animation.npz").read_bytes()
+    (tmp_path / "animation.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"is cut off.*vfa session check"):
+        exported(tmp_path, tmp_path / "x.glb")
+
+
+@pytest.mark.parametrize("kind", ["png", "mp4", "webm", "mov"])
+def test_pictures_and_films_replace_nothing_unless_told(recorded: Path, tmp_path: Path, kind: str) -> None:
+    from realtime.view_options import ViewOptions
+
+    out = tmp_path / ("pngs" if kind == "png" else f"f.{kind}")
+    settings = {"format": kind, "view": ViewOptions(size=(64, 64)), "fps": 5.0}
+    if kind == "png":
+        out.mkdir()
+        (out / "000000.png").write_bytes(b"mine")
+    else:
+        out.write_bytes(b"mine")
+    kept = out / "000000.png" if kind == "png" else out
+    with pytest.raises(InputError, match="--overwrite"):
+        exported(recorded, out, **settings)
+    assert kept.read_bytes() == b"mine"
+    exported(recorded, out, overwrite=True, **settings)
+    assert len(kept.read_bytes()) > 100
+    assert [each.name for each in tmp_path.iterdir()] == [out.name], "nothing else is left behind"
+
+
+@pytest.mark.parametrize("kind", ["png", "mp4", "webm", "mov"])
+def test_a_full_disk_leaves_no_half_of_pictures_or_films(
+    recorded: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full after the third picture, as the operating system says it."""
+    from realtime.export import films
+    from realtime.view_options import ViewOptions
+
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if kind == "png":
+        write_bytes = Path.write_bytes
+
+        def written(path: Path, content: bytes) -> int:
+            if path.name == "000003.png":
+                raise full
+            return write_bytes(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", written)
+    else:
+
+        def encoded(path: Path, *_: object) -> int:
+            path.write_bytes(b"half a film")
+            raise full
+
+        monkeypatch.setattr(films, "_encode", encoded)
+    out = tmp_path / ("pngs" if kind == "png" else f"f.{kind}")
+    with pytest.raises(InputError, match="the disk is full"):
+        exported(recorded, out, format=kind, view=ViewOptions(size=(64, 64)))
+    assert not list(tmp_path.iterdir())
+
+
+def beyond(number: int) -> FaceMotion:
+    """As `motion`, with a jaw that goes below 0 and a smile that goes above 1."""
+    share = number / (FRAMES - 1)
+    weights = np.zeros(52)
+    weights[[JAW, SMILE, LEFT]] = 0.4 * np.cos(np.pi * share), 1.3 * share, -0.2 * share
+    return FaceMotion(weights, np.zeros((2, 2)), np.eye(4))
+
+
+def beyond_take(lowpoly: Avatar, folder: Path) -> Path:
+    writer = AnimationWriter(folder / "animation.npz", len(lowpoly.file_mesh.vertices))
+    engine = ExpressionEngine(lowpoly)
+    for before in (-9.0, -5.0):
+        engine.follow(beyond(0), before, 0)
+    for number in range(FRAMES):
+        pose = engine.follow(beyond(number), number / FPS, number)
+        T = lowpoly.motion_to_file(pose.T_world_head)
+        writer.append(lowpoly.to_file(pose.vertices), T, pose.timestamp_s, True, pose.motion)
+    writer.close()
+    return folder
+
+
+def test_weights_that_players_clip_are_shapes_of_their_own(lowpoly: Avatar, tmp_path: Path) -> None:
+    """Blender, Unity and viewers take weights below 0 for 0 and above 1 for 1: what they then show is measured here,
+    against the engine."""
+    take = beyond_take(lowpoly, tmp_path)
+    shown = np.load(take / "animation.npz")["vertices"]
+    size = np.ptp(shown[0], axis=0).max()
+    off = {}
+    for shapes in ("units", "corrected"):
+        glb = Glb(exported(take, tmp_path / f"{shapes}.glb", shapes=shapes))
+        (animation,) = glb.json["animations"]
+        played = []
+        for each in animation["channels"]:
+            if each["target"]["path"] != "weights":
+                continue
+            mesh = glb.json["meshes"][glb.json["nodes"][each["target"]["node"]]["mesh"]]
+            names = mesh["extras"]["targetNames"]
+            weights = glb.array(animation["samplers"][each["sampler"]]["output"]).reshape(FRAMES, len(names))
+            assert weights.min() >= 0
+            assert weights.max() <= 1
+            assert {"jawOpenNegative", "mouthSmileLeftOver", "mouthLeftNegative"} <= set(names)
+            (primitive,) = mesh["primitives"]
+            moved = np.stack([glb.array(target["POSITION"]) for target in primitive["targets"]])
+            rest = glb.array(primitive["attributes"]["POSITION"])
+            played.append(rest + np.einsum("tm,mvi->tvi", weights, moved))
+        every = np.concatenate(played, axis=1)
+        nearest = [cKDTree(there).query(points)[0].max() for there, points in zip(every, shown, strict=True)]
+        off[shapes] = max(nearest) / size
+    assert off["corrected"] < 0.004
+    assert off["corrected"] < off["units"]
+
+
+def test_the_command_says_how_far_units_are_off(
+    recorded: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exported(recorded, tmp_path / "u.glb", shapes="units")
+    told = " ".join(capfd.readouterr().err.split())
+    near, far, worst = (
+        float(found)
+        for found in re.search(
+            r"([\d.]+) mm from what live shows on average, ([\d.]+) mm in 99 of 100 frames, ([\d.]+) mm in the worst",
+            told,
+        ).groups()  # type: ignore[union-attr]
+    )
+    assert 0 < near < far <= worst
+    exported(recorded, tmp_path / "c.glb", shapes="corrected")
+    told = " ".join(capfd.readouterr().err.split())
+    assert float(re.search(r"no vertex of any frame more than ([\d.]+) mm", told).group(1)) <= 0.5  # type: ignore[union-attr]
+    exported(recorded, tmp_path / "f.glb", shapes="fewest")
+    told = " ".join(capfd.readouterr().err.split())
+    assert float(re.search(r"no vertex of any frame more than ([\d.]+) mm", told).group(1)) <= 0.1  # type: ignore[union-attr]
+
+
+def test_a_head_with_shapes_of_its_own_keeps_them_with_tracks(recorded: Path, tmp_path: Path) -> None:
+    rig(RigOptions(avatar="lowpoly", out=tmp_path / "own.glb"))
+    before = Glb(tmp_path / "own.glb")
+    out = tmp_path / "moving.glb"
+    export(TakeOptions(take=recorded, out=out, avatar=str(tmp_path / "own.glb"), shapes="units"))
+    after = Glb(out)
+    names = [mesh["extras"]["targetNames"] for mesh in after.json["meshes"]]
+    assert [each[:52] for each in names] == [mesh["extras"]["targetNames"] for mesh in before.json["meshes"]]
+    (animation,) = after.json["animations"]
+    weights = next(each for each in animation["channels"] if each["target"]["path"] == "weights")
+    track = after.array(animation["samplers"][weights["sampler"]]["output"]).reshape(FRAMES, -1)
+    assert track[-1, names[0].index("mouthSmileLeft")] == pytest.approx(0.8, abs=1e-5)
+    for own, kept in zip(before.json["meshes"], after.json["meshes"], strict=True):
+        smile = names[0].index("mouthSmileLeft")
+        was, now = (
+            glb.array(mesh["primitives"][0]["targets"][smile]["POSITION"])
+            for glb, mesh in ((before, own), (after, kept))
+        )
+        np.testing.assert_allclose(now, was, atol=1e-5)
 
 
 def test_pictures_and_films_without_a_background(recorded: Path, tmp_path: Path) -> None:

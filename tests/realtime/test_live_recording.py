@@ -19,6 +19,8 @@ from core.source import DeviceState, RgbdSource
 from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.live.report import LiveReport
 from realtime.live.session import LiveSession
+from realtime.recording import recorder
+from realtime.recording.film_file import FilmFile
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
 from realtime.threads.worker import Stop
@@ -122,7 +124,8 @@ def run(plan: Callable[[Viewer], Iterator[object]], record: Path | None = None) 
 
 
 @pytest.fixture
-def small_disk() -> Iterator[None]:
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(recorder, "_Film", FilmFile)  # the limit would hold for memory shared with a process, too
     with files_no_larger_than(500_000):
         yield
 

@@ -221,6 +221,51 @@ def test_a_mirrored_driver_is_the_mirror_image_in_every_protocol() -> None:
     assert (left, right) == (1.0, 1.0)
 
 
+def test_receivers_in_public_turn_the_head_as_the_person_does() -> None:
+    """What programs that nobody here wrote make of our packets, each by the formula in its source.
+
+    iFacialMocap: VRCast (IFacialMocapPacket.cs) and SnekStudio's port of the app maker's Unity script (ifacialmocap.gd)
+    turn a Unity head by Euler(x, -y, -z) degrees. Live Link Face: makehuman.js (livelink.cc) turns a right-handed head,
+    y up, looking along z, by yaw radians about y and roll radians about z; the Live Link page for three-vrm writes yaw
+    to rotation.y as it comes. Two that send to Unreal name pitch upwards: MeFaMo takes less the turn about x of a head
+    that looks along z, LiteLink the arc sine of how far the face's forward axis points up. Eyes: VRCFaceTracking's
+    modules take gaze.x from the eye's yaw, or from eyeLookOut less eyeLookIn of the left eye, and gaze.y from less
+    pitch, or from eyeLookUp less eyeLookDown.
+    """
+    turn = (0.1, 0.3, -0.2)
+    for given, sign in ((Moment(motion(turn), 1.0, tracked=True), 1.0),
+                        (Moment(motion(turn), 1.0, tracked=True).mirrored(), -1.0)):  # fmt: skip
+        wanted = given.motion.T_neutral_head[:3, :3]
+        text = IFacialMocapEncoder().packets(given)[0].decode()
+        x, y, z = (math.radians(float(word)) for word in text.split("=head#")[1].split("|")[0].split(",")[:3])
+        unity = Rotation.from_euler("YXZ", [-y, x, -z]).as_matrix()  # Unity's order, in its left-handed axes
+        to_unity = np.diag([-1.0, 1.0, 1.0])
+        np.testing.assert_allclose(to_unity @ unity @ to_unity, wanted, atol=1e-4)
+        values = struct.unpack(">61f", LiveLinkEncoder().packets(given)[0][-244:])
+        yaw, roll = values[52], values[54]
+        assert values[53] == pytest.approx(math.asin(wanted[1, 2]), abs=0.02), "LiteLink's formula"
+        nose = Rotation.from_euler("y", yaw).apply([0.0, 0.0, 1.0])
+        assert np.sign(nose[0]) == np.sign(wanted[0, 2]) == sign, "x is to the person's left"
+        top = Rotation.from_euler("z", roll).apply([0.0, 1.0, 0.0])
+        assert np.sign(top[0]) == np.sign(wanted[0, 1]) == sign
+        assert abs(yaw) == pytest.approx(0.3, abs=0.05), "radians: half-turns would be 0.1, degrees 17"
+        eye, own = (55, (1, 2, 3, 4)) if sign > 0 else (58, (8, 9, 10, 11))  # the mirrored one's is the right eye
+        down, inward, outward, up = (values[number] for number in own)
+        to_left = (outward - inward) if sign > 0 else (inward - outward)
+        assert np.sign(values[eye]) == np.sign(to_left) == sign
+        assert np.sign(-values[eye + 1]) == np.sign(up - down) == -1
+
+
+def test_a_receiver_that_nods_the_other_way_is_served_too() -> None:
+    nod = Moment(motion((0.2, 0.0, 0.0)), 1.0, tracked=True)
+    down, up = (
+        struct.unpack(">61f", LiveLinkEncoder(LiveLinkOptions(pitch=way)).packets(nod)[0][-244:])[53]  # type: ignore[arg-type]
+        for way in ("down", "up")
+    )
+    assert (down, up) == pytest.approx((0.2, -0.2))
+    assert Address.parse("livelink://127.0.0.1?pitch=down").options == {"pitch": "down"}
+
+
 def test_json_for_scripts() -> None:
     said = json.loads(JsonEncoder().packets(moment(jawOpen=0.5))[0])
     assert said["vfa"] == 1
@@ -250,6 +295,8 @@ def test_angles_come_back() -> None:
         ("127.0.0.1:39539", "before ://"),
         ("vcm://127.0.0.1", "before ://"),
         ("vmc://", "expected a host"),
+        ("livelink:", "write livelink://127.0.0.1:11111"),
+        ("vmc:192.168.0.7:39539", "// is missing after vmc:, write vmc://192.168.0.7:39539"),
         ("vmc://127.0.0.1:0", "port 0"),
         ("vmc://127.0.0.1:99999", "cannot be read"),
         ("vmc://127.0.0.1?speed=3", "leave it out"),

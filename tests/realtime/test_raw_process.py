@@ -26,7 +26,7 @@ from tests.realtime.test_session_writing import posed
 pictures = RawProcess(Path(sys.argv[1]), "rgbd")
 for number in range(60):
     pictures.append(posed(number).frame)
-print(pictures._process.pid, flush=True)
+print(pictures._encoder._process.pid, flush=True)
 input()
 """
 
@@ -66,8 +66,7 @@ def test_the_other_process_writes_the_same_files(tmp_path: Path) -> None:
 def test_an_encoder_that_is_killed_is_told_and_leaves_what_it_wrote(tmp_path: Path) -> None:
     pictures = RawProcess(tmp_path, "colour")
     pictures.append(posed(0).frame)
-    assert pictures._process is not None
-    os.kill(pictures._process.pid, signal.SIGKILL)
+    os.kill(pictures._encoder._process.pid, signal.SIGKILL)
     with pytest.raises(RecordingError, match=r"color\.mp4: its encoder ended"):
         for number in range(1, 50):
             pictures.append(posed(number).frame)

@@ -218,7 +218,7 @@ def test_the_film_is_completed_where_the_animation_cannot_be(tmp_path: Path) -> 
     film = PreviewWriter(tmp_path / "preview.mp4", height=64)
     for number in range(60):
         film.append(np.full((64, 64, 3), number, np.uint8), np.zeros((64, 64, 3), np.uint8), number / 30)
-    film._file.release()
+    film._film.release()  # type: ignore[attr-defined]
     told = repair(tmp_path)
     assert "preview.mp4" in told
     assert "cannot be completed" in told
@@ -502,3 +502,16 @@ def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:
     disk.put(2)
     assert disk.lost == 2
     disk.close()
+
+
+def test_what_drives_is_not_recorded_over(tmp_path: Path) -> None:
+    session = tmp_path / "take"
+    session.mkdir()
+    (session / "preview.mp4").write_bytes(b"film")
+    for driving in (session, session / "preview.mp4", str(tmp_path / "." / "take")):
+        with pytest.raises(InputError, match="would be replaced; name another folder"):
+            RecordingFolder.claim(session, overwrite=True, driving=driving)
+    RecordingFolder.claim(session, overwrite=True, driving="webcam:0").release()
+    assert (session / "preview.mp4").read_bytes() == b"film"
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    RecordingFolder.claim(tmp_path, overwrite=True, driving=tmp_path / "clip.mp4").release()

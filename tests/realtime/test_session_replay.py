@@ -21,6 +21,9 @@ from core.source import DeviceState, frames_of
 from engine.expression.expression_engine import ExpressionEngine
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.posed_frame import AnyPosed
+from realtime.editing.edit_list import edited, write_edits
+from realtime.editing.edits import Retime, Trim
+from realtime.live.driving import open_driving
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import FramePipeline
 from realtime.live.replayed_person import ReplayedPerson
@@ -28,11 +31,11 @@ from realtime.recording.raw_writer import RawWriter
 from realtime.recording.session_writer import SessionWriter
 from realtime.session.manifest import About, Event
 from realtime.session.reader import Gap, SessionReader
-from realtime.session.replay import open_driving
 from realtime.session.sealing import seal
 from realtime.session.seen_frame import SeenFrame, SeenTracker
 from realtime.session.session_source import SessionSource
 from realtime.threads.timing import SectionTimes
+from tests.realtime.test_session_writing import whole
 
 FRAMES, OFFSET_S = 60, 12345.678901234
 
@@ -335,3 +338,26 @@ def test_a_frame_without_a_face_is_none_again(
     recorded(tmp_path / "s", lowpoly, (pipeline.process(look.frame) for look in seen))
     again = [SeenTracker().track(frame) for frame in frames_of(open_driving(str(tmp_path / "s"), realtime=False))]
     assert [look.tracked for look in again] == [True, True, True, False, True, True]
+
+
+def test_a_session_with_edits_plays_as_edited(tmp_path: Path) -> None:
+    folder = whole(tmp_path / "s")
+    track = SessionReader.open(folder).motion
+    write_edits(folder, (Trim(0.5, 1.0), Retime(2.0)), track)
+    wanted = edited(folder, track)
+    frames = [frame for frame in frames_of(open_driving(str(folder), realtime=False)) if frame is not None]
+    assert 0 < len(frames) == len(wanted) < len(track)
+    for number, frame in enumerate(frames):
+        assert isinstance(frame, MotionFrame)
+        assert (frame.timestamp_s, frame.index) == (wanted.timestamps_s[number], number)
+        np.testing.assert_array_equal(frame.motion.weights, wanted.weights[number])
+    some = open_driving(str(folder), realtime=False, excerpt=Excerpt(3, 4))
+    assert [frame.index for frame in frames_of(some) if frame is not None] == [3, 4, 5, 6]
+    looked_at = open_driving(str(folder), realtime=False, pictures=True)
+    pictured = [frame for frame in frames_of(looked_at) if frame is not None]
+    assert len(pictured) > 30, "its pictures are as recorded, but for those that a killed process lost"
+    assert all(isinstance(frame, RgbdFrame) for frame in pictured)
+    write_edits(folder, (), track)
+    again = [frame for frame in frames_of(open_driving(str(folder), realtime=False)) if frame is not None]
+    assert len(again) == 40
+    assert isinstance(again[0], RgbdFrame)

@@ -12,6 +12,7 @@ from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
 from engine.motion.posed_frame import Calibration, PosedFrame
 from engine.motion.protocol import AvatarPose
+from realtime.live.driving import open_driving
 from realtime.recording.disk_use import told_meanwhile
 from realtime.recording.fragments import whole_clusters
 from realtime.recording.raw_writer import RawWriter
@@ -22,7 +23,6 @@ from realtime.session.check import check
 from realtime.session.kept_pictures import KeptPictures
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
-from realtime.session.replay import open_driving
 from realtime.session.sealing import seal
 from realtime.session.told import told
 from tests.realtime.test_live_recording import AVATAR, VERTICES
@@ -51,7 +51,7 @@ def killed(folder: Path, frames: int = 40, raw: str = "rgbd") -> Path:
         writer.append(posed(number))
         pictures.append(posed(number).frame)
     writer.note(Event(101.0, "pause"))
-    for file in (*writer._files, *writer._animation._files, *(film.file for film in pictures._films)):
+    for file in (*writer._files, *writer._animation._files, *pictures._films):
         file.release()
     assert pictures._pictures is not None
     pictures._pictures.release()

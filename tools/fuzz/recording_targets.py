@@ -17,6 +17,7 @@ from realtime.outputs.ifacialmocap import IFacialMocapEncoder
 from realtime.outputs.live_link import LiveLinkEncoder
 from realtime.outputs.moment import Moment
 from realtime.recording.animation_file import AnimationWriter
+from realtime.recording.film_file import Coding, FilmFile
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME
 from realtime.recording.repair import repair
@@ -36,13 +37,19 @@ def _unfinished(folder: Path) -> list[Path]:
     place = folder / "recording"
     place.mkdir()
     animation = AnimationWriter(place / ANIMATION_NAME, 6)
-    film = PreviewWriter(place / PREVIEW_NAME, height=32)
+    files: list[FilmFile] = []
+
+    def opened(path: Path, coding: Coding) -> FilmFile:
+        files.append(FilmFile(path, coding))
+        return files[-1]
+
+    film = PreviewWriter(place / PREVIEW_NAME, height=32, film=opened)
     rng = np.random.default_rng(0)
     for number in range(40):
         animation.append(rng.normal(size=(6, 3)).astype(np.float32), np.eye(4), number / 30, True)
         film.append(np.full((32, 32, 3), number, np.uint8), np.zeros((32, 32, 3), np.uint8), number / 30)
     animation._let_go()  # as the operating system does for a killed process
-    film._file.release()
+    files[0].release()
     return [place]
 
 

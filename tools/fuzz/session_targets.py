@@ -12,13 +12,13 @@ from core.frame import FaceObservation, RgbdFrame
 from core.source import frames_of
 from engine.motion.posed_frame import Calibration, FollowedFrame, PosedFrame
 from engine.motion.protocol import AvatarPose
+from realtime.live.driving import open_driving
 from realtime.recording.raw_writer import RawWriter
 from realtime.recording.repair import repair
 from realtime.recording.session_writer import SessionWriter
 from realtime.session.check import check
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
-from realtime.session.replay import open_driving
 from realtime.session.sealing import seal
 from realtime.session.seen_frame import SeenFrame, SeenTracker
 from realtime.session.told import as_json, told
@@ -69,8 +69,10 @@ def _whole(folder: Path) -> list[Path]:
 
 def _unfinished(folder: Path) -> list[Path]:
     writer, raw = _written(folder / "session")
-    for file in (*writer._files, *writer._animation._files, *(film.file for film in raw._films)):
+    for file in (*writer._files, *writer._animation._files):
         file.release()  # as the operating system does for a killed process
+    for film in raw._films:
+        film.release()
     if raw._pictures is not None:
         raw._pictures.release()
     return [folder / "session"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,15 @@ from capture.face.face_tracker import FaceTracker
 from capture.open_source import Layout, Rotate
 from capture.recordings.playback import WHOLE, Excerpt
 from core.errors import InputError
+from core.face_motion import MotionTrack
 from core.source import AnyFrame, Source
+from realtime.editing.edit_list import EDITS_NAME, edited
 from realtime.session.reader import SessionReader, is_session
 from realtime.session.retracked import session_clip
 from realtime.session.seen_frame import SeenTracker
 from realtime.session.session_source import SessionSource
+
+log = logging.getLogger(__name__)
 
 
 def open_driving(
@@ -34,6 +39,8 @@ def open_driving(
     Args:
         retrack: of a session, its pictures alone: faces are tracked anew.
         pictures: of a session, only frames with their picture, for engines that look at it.
+
+    A session with edits plays its motion as edited, but for engines that look at pictures and for `retrack`.
 
     Raises InputError.
     """
@@ -55,7 +62,19 @@ def open_driving(
     session = SessionReader.open(path)
     if retrack:
         return session_clip(session, realtime=realtime, excerpt=excerpt)
-    return SessionSource(session, realtime=realtime, pictures=pictures, excerpt=excerpt)
+    motion = None if pictures else _with_edits(path, session)
+    return SessionSource(session, realtime=realtime, pictures=pictures, excerpt=excerpt, edited=motion)
+
+
+def _with_edits(folder: Path, session: SessionReader) -> MotionTrack | None:
+    """None where there are none: what the tracker saw is played then."""
+    if not (folder / EDITS_NAME).exists():
+        return None
+    motion = edited(folder, session.motion)
+    if motion is session.motion:
+        return None
+    log.info("%s: played with its edits (%s)", folder, EDITS_NAME)
+    return motion
 
 
 def tracker_for(source: Source[AnyFrame], make_tracker: Callable[[], FaceTracker]) -> FaceTracker | SeenTracker:
