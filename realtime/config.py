@@ -14,6 +14,7 @@ from core.errors import InputError
 from engine.flow.published.flow_options import FlowOptions, RigOptions, SourceOptions
 from engine.motion.protocol import HeadPose
 from realtime.offline.panels import OfflineFilm
+from realtime.optional_value import OptionalValue, refuse_source
 from realtime.outputs.address import Address
 from realtime.recording.recorder import FilmName
 from realtime.session.folder_names import RawName
@@ -111,6 +112,10 @@ class RecordingOptions:
     Sessions play without, but for --engine flow and --retrack; frames that the encoder cannot keep up with are left
     out and counted."""
 
+    audio: OptionalValue = None
+    """Keep what a microphone hears beside the pictures (sound.wav, and in preview.mp4): a part of its name or its
+    number as vfa devices lists them, or the default one when it stands alone. Needs the extra "audio"."""
+
     film: FilmName | None = None
     """What preview.mp4 shows, as high as the window: both (driver beside avatar) or avatar. When not given: both, 480
     pixels high, which costs the least."""
@@ -166,6 +171,7 @@ class LiveOptions(AvatarOptions, MotionOptions):
         MotionOptions.__post_init__(self)
         self.window.check()
         self.virtual_camera.check()
+        refuse_source("--audio", self.recording.audio)
         if self.clip is not None and self.device is not None:
             raise InputError(f"{self.clip} --device {self.device}: expected one of the two; leave the other out")
         if self.once and self.loop:
@@ -282,7 +288,8 @@ class PrepareOptions(AvatarOptions):
     """Open a window in which landmarks are placed by clicking, and keep them in this file (.json)."""
 
     picture: Path | None = field(default=None)
-    """Write a picture of the head with its landmarks and controllers to this file."""
+    """Write a picture of the head with its landmarks and controllers to this file; of a head in which no face is found,
+    what was looked at."""
 
     view_picture: Path | None = None
     """Write a picture of the head as films show it, from --eye, with --translation and --size, to this file."""

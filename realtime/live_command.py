@@ -39,6 +39,7 @@ def live(options: LiveOptions) -> None:
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
     from capture.open_source import brings_motion, is_camera
+    from capture.sound.microphone import Microphone
     from core.camera import AVATAR_VIEW
     from realtime.live.circumstances import circumstances
     from realtime.live.driving import tracker_for
@@ -94,6 +95,7 @@ def live(options: LiveOptions) -> None:
         person,
         film=kept.film,
         about=about_session(options, options.driving, kept.record_raw),
+        microphone=None if kept.audio is None else Microphone(kept.audio),
         trace=trace,
         camera=camera,
         outputs=outputs,

@@ -29,6 +29,7 @@ ROOMS = (
     "render.window",
     "capture.face.networks",
     "capture.face",
+    "capture.sound",
     "capture.phones",
     "capture.cameras",
     "capture.recordings",

@@ -19,8 +19,9 @@ class DeviceRow:
 
 
 def list_devices() -> list[DeviceRow]:
-    """Every camera of a kind we know, and a row per kind that cannot be looked for or of which there is none."""
-    return [*_kinects(), *_phones(), *_webcams()]
+    """Every camera and microphone of a kind we know, and a row per kind that cannot be looked for or
+    of which there is none."""
+    return [*_kinects(), *_phones(), *_webcams(), *_microphones()]
 
 
 def _kinects() -> list[DeviceRow]:
@@ -60,3 +61,22 @@ def _webcams() -> list[DeviceRow]:
         number = path.removeprefix("/dev/video")
         rows.append(DeviceRow("webcam", path, "listed", f"--device webcam:{number}"))
     return rows or [DeviceRow("webcam", "", "none found", "plug it in; elsewhere than on Linux try --device webcam:0")]
+
+
+def _microphones() -> list[DeviceRow]:
+    if importlib.util.find_spec("sounddevice") is None:
+        hint = f'needs the extra "audio": {install_line("audio")}'
+        return [DeviceRow("microphone", "", "not available", hint)]
+    from capture.sound.microphone import list_microphones
+
+    try:
+        found = list_microphones()
+    except InputError as error:
+        return [DeviceRow("microphone", "", "not available", str(error))]
+    rows = [
+        DeviceRow(
+            "microphone", f"{each.name}, {each.host}", "default" if each.default else "listed", f"--audio {each.number}"
+        )
+        for each in found
+    ]
+    return rows or [DeviceRow("microphone", "", "none found", "plug it in")]

@@ -2,9 +2,9 @@
 
 Layout, big-endian: u8 version 6; i32 length, device id; i32 length, subject; i32 frame, f32 sub-frame; i32 numerator
 and denominator of the frame rate; u8 count 61; 61 f32. A phone that sees no face sends a packet that ends with the
-subject, or with a count of 0. The names are those of Unreal's `EARFaceBlendShape`, the signs those of its ARKit
-plug-in: the head's and the eyes' yaw grows to the person's left, pitch downwards, roll onto the right shoulder. The app
-sends radians."""
+subject, or with a count of 0. The names are those of Unreal's `EARFaceBlendShape`. The head's yaw grows to the person's
+left, pitch upwards, roll onto the right shoulder; the eyes' yaw to the person's left, pitch downwards. The app sends
+radians."""
 
 import struct
 from typing import Final
@@ -56,7 +56,7 @@ def read_packet(packet: bytes) -> FacePacket:
     weights = np.zeros(52)
     weights[SHAPES_OF_UNITS] = values[:52]
     head, left, right = values[52:55], values[55:57], values[58:60]
-    return FacePacket(weights, (head[0], head[1], head[2]), ((right[0], right[1]), (left[0], left[1])), sender=subject)
+    return FacePacket(weights, (head[0], -head[1], head[2]), ((right[0], right[1]), (left[0], left[1])), sender=subject)
 
 
 def _name(packet: bytes, at: int) -> tuple[str, int]:

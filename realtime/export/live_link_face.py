@@ -9,8 +9,8 @@ JawRight holds what ARKit calls jawLeft (github.com/nmfisher/blender_livelinkfac
 the app's files by place are right with that, and those that go by name have a switch for it; so files are written as
 the app writes them.
 
-*Angles* are radians in the sense of Unreal's rotators for a head that looks along x: yaw positive to the person's
-right, pitch positive up, roll positive towards the right shoulder.
+*Angles* are radians with the signs of the app's packets (`capture.phones.live_link`): the head's yaw positive to the
+person's left, pitch up, roll towards the right shoulder; the eyes' yaw to the person's left, pitch down.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def timecode(time_s: float, rate: int) -> str:
 
 def _angles(motion: MotionTrack) -> NDArray[np.float64]:
     """[T, 9]"""
-    head = yaw_pitch_roll(motion.T_neutral_head) * [-1.0, 1.0, -1.0]
-    right, left = (motion.gaze[:, eye] * [-1.0, 1.0] for eye in range(2))
+    head = yaw_pitch_roll(motion.T_neutral_head) * [1.0, 1.0, -1.0]
+    right, left = (motion.gaze[:, eye] * [1.0, -1.0] for eye in range(2))
     still = np.zeros((len(motion), 1))
     return np.concatenate([head, left, still, right, still], axis=1)

@@ -21,6 +21,7 @@ from realtime.export.sampling import Frame
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
 from realtime.session.poses import POSE
+from realtime.session.reader import SessionReader, is_session
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,16 @@ def _recorded(path: Path, file: Path) -> Take:
     kept = advancing(times, str(file))
     recorded = RecordedVertices(file, count, vertex_count, kept, T[kept])
     motion = _motion(file, count, times, tracked, kept)
-    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), motion, recorded)
+    sound = _sound(file.parent, float(times[kept[0]]))
+    return Take(path, times[kept] - times[kept[0]], tracked[kept].astype(bool), motion, recorded, sound)
+
+
+def _sound(folder: Path, first_s: float) -> Sound | None:
+    """What was heard, on a clock that is 0 at the first frame."""
+    if not is_session(folder):
+        return None
+    sound = SessionReader.open(folder).sound
+    return None if sound is None else Sound(sound.path, sound.begins_s - first_s)
 
 
 def _motion(

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -54,6 +54,7 @@ class LiveReport:
         recording_problems: why recordings could not begin or broke off, a line each.
         outputs: of each --send how it fared, see `OutputReport`; empty without one.
         virtual_camera: its device, pictures sent, and problem ("" while there is none); empty without one.
+        microphone: of --audio, see `Microphone.summary`; empty without one.
     """
 
     frames: dict[str, int]
@@ -72,6 +73,7 @@ class LiveReport:
     device: dict[str, float]
     outputs: list[OutputReport]
     virtual_camera: dict[str, str | int]
+    microphone: dict[str, str | float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write as JSON; the file is replaced in one step. Raises InputError where it cannot be written."""

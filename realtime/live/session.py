@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from calib.avatar import Avatar
+from capture.sound.microphone import Microphone
 from core.source import AnyFrame, Source
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
@@ -57,6 +58,7 @@ class LiveSession:
         person: neutral and gains of the driver; nothing is kept where left out.
         film: see `Recorder`.
         about: what recordings say of the session.
+        microphone: is started with the others, listened to by recordings, and closed at the end.
         trace: is told of everything that happens.
         camera: is started with the others, offered every picture, and closed at the end.
         outputs: are sent every pose's motion, and closed at the end.
@@ -75,12 +77,14 @@ class LiveSession:
         camera: VirtualCamera | None = None,
         outputs: Sequence[Output] = (),
         about: About | None = None,
+        microphone: Microphone | None = None,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds)
         self._person = person or PersonalCalibration()
         self._about, self._source = about or About(), source
-        self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw)
+        self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw, microphone)
+        self._microphone = microphone
         self._frames: LatestSlot[AnyFrame] = LatestSlot()
         self._poses: LatestSlot[AnyPosed] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
@@ -123,6 +127,8 @@ class LiveSession:
             worker.start()
         if self._camera is not None:
             self._camera.start()
+        if self._microphone is not None:
+            self._microphone.start()
         self._sender.start()
 
     def take(self, avatar: Avatar, record: RecordingFolder | None = None) -> None:
@@ -157,6 +163,7 @@ class LiveSession:
             stop=self._stop,
             camera=self._camera,
             sender=self._sender,
+            microphone=self._microphone,
         )
         try:
             if show.run() and not show.posed:
@@ -179,6 +186,8 @@ class LiveSession:
             self._camera.close()
         self._sender.close()
         self._recordings.shut_down()
+        if self._microphone is not None:
+            self._microphone.close()
         if self._switch_interval_s is not None:
             sys.setswitchinterval(self._switch_interval_s)
             self._switch_interval_s = None
@@ -217,6 +226,7 @@ class LiveSession:
             device=self._capture.faults(),
             outputs=self._sender.report(),
             virtual_camera={} if self._camera is None else self._camera.summary(),
+            microphone={} if self._microphone is None else self._microphone.summary(),
         )
 
     def _publish(self, posed: AnyPosed) -> None:
@@ -269,6 +279,8 @@ class LiveSession:
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
         parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
         parts += ["camera on"] * (self._camera is not None and self._camera.active)
+        if self._microphone is not None:
+            parts.append("mic on" if self._microphone.active else "NO SOUND" if self._microphone.problem else "")
         parts += ["PAUSED"] * self._inference.paused + [self._recordings.status]
         parts += ["NOT RECORDED"] * (bool(self._recordings.problems) and not self._recordings.active)
         return " · ".join(part for part in parts if part)

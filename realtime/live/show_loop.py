@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
+from capture.sound.microphone import Microphone
 from core.spans import measured_by
 from core.writable import reason_of
 from realtime.live.inference_loop import InferenceLoop
@@ -50,6 +51,7 @@ class ShowLoop:
         times: is told how long drawing and recording took.
         camera: is offered every picture drawn.
         sender: tells what is wrong with outputs.
+        microphone: tells what is wrong with it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ShowLoop:
         stop: Stop,
         camera: VirtualCamera | None = None,
         sender: MotionSender | None = None,
+        microphone: Microphone | None = None,
     ) -> None:
         self._viewer = viewer
         self._avatar = avatar
@@ -82,7 +85,7 @@ class ShowLoop:
         self._rate = rate
         self._times = times
         self._stop = stop
-        self._camera, self._sender = camera, sender
+        self._camera, self._sender, self._microphone = camera, sender, microphone
         self._latest: AnyPosed | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
@@ -120,7 +123,10 @@ class ShowLoop:
 
     def _notices(self) -> list[str | None]:
         told = [self._person.take_notice(), self._recordings.take_notice(), self._take_saved()]
-        return [*told, *(each.take_notice() for each in (self._camera, self._sender) if each is not None)]
+        return [
+            *told,
+            *(each.take_notice() for each in (self._camera, self._sender, self._microphone) if each is not None),
+        ]
 
     @property
     def posed(self) -> bool:

@@ -18,9 +18,10 @@ from realtime.offline.neutral import Progress
 from realtime.offline.panels import GRID_HEIGHT, Panels
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.preview import PreviewWriter, finish_preview
+from realtime.recording.recorded_sound import RecordedSound
 from realtime.recording.recording_folder import ANIMATION_NAME, PREVIEW_NAME, RecordingError, partial_of
 from realtime.recording.session_writer import SessionWriter
-from realtime.session.manifest import About
+from realtime.session.manifest import About, Event
 from realtime.session.sealing import seal
 from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.worker import Stop
@@ -64,8 +65,9 @@ def animate(
     with ExitStack() as undo:
         session = SessionWriter(out, avatar, about)
         undo.push(_unless_interrupted(session.discard))
+        sound = RecordedSound(out, None, lambda: source.sound)
         height = GRID_HEIGHT if panels.film == "grid" else None
-        preview = PreviewWriter(out / PREVIEW_NAME, height, sound=lambda: source.sound)
+        preview = PreviewWriter(out / PREVIEW_NAME, height, sound=lambda: sound.finished())
         undo.push(_unless_interrupted(preview.discard))
         try:
             with closing(frames_of(source)) as frames:  # type: ignore[type-var]
@@ -73,6 +75,9 @@ def animate(
                     posed = pipeline.answer(frame)
                     if frame.index < first:
                         continue
+                    if sound.mark(posed.pose.timestamp_s):
+                        for what in ("sound", "film"):
+                            session.note(Event(posed.pose.timestamp_s, what))
                     session.append(posed)
                     troubles[posed.pose.trouble] += 1
                     preview.append_row(list(panels(frame, posed.pose).values()), frame.timestamp_s)

@@ -23,7 +23,7 @@ _CHOICES: Final = {
     "names": ("vrm0", "vrm1"),
     "shapes": ("all", "presets", "arkit"),
     "angles": ("radians", "half-turns"),
-    "pitch": ("down", "up"),
+    "pitch": ("up", "down"),
     "version": ("1", "2"),
     "greeting": ("0", "1"),
 }

@@ -23,12 +23,12 @@ _DAY_S = 86_400
 @dataclass(frozen=True)
 class LiveLinkOptions:
     """subject: under which Unreal lists the face. angles: of head and eyes, radians as the app sends them or shares of
-    half a turn as Unreal's own ARKit plug-in has them. pitch: where the head's grows, down as in that plug-in, up as
-    some receivers have it."""
+    half a turn as Unreal's own ARKit plug-in has them. pitch: where the head's grows, up as other senders to Unreal and
+    receivers have it, or down."""
 
     subject: str = "vfa"
     angles: Angles = "radians"
-    pitch: Pitch = "down"
+    pitch: Pitch = "up"
 
 
 class LiveLinkEncoder:

@@ -131,7 +131,7 @@ def open_output(address: Address, face_model: Path | None = None) -> Output:
         )
     elif address.scheme == "livelink":
         angles = cast(Angles, options.get("angles", "radians"))
-        pitch = cast(Pitch, options.get("pitch", "down"))
+        pitch = cast(Pitch, options.get("pitch", "up"))
         encoder = LiveLinkEncoder(LiveLinkOptions(options.get("subject", "vfa"), angles, pitch))
     elif address.scheme == "ifacialmocap":
         encoder = IFacialMocapEncoder(int(options.get("version", "1")))

@@ -89,6 +89,11 @@ class PreviewWriter:
         self.frames += 1
 
     @property
+    def begins_s(self) -> float | None:
+        """Timestamp of the first picture; None before there is one."""
+        return None if self._size is None else self._first_s
+
+    @property
     def written_bytes(self) -> int:
         return self._film.written_bytes
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
+from capture.sound.microphone import Microphone
 from core.errors import InputError
 from core.frame import RgbdFrame
 from core.source import Sound
@@ -19,6 +20,7 @@ from realtime.recording.film_process import FilmProcess
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.raw_process import RawProcess
 from realtime.recording.raw_writer import RawWriter
+from realtime.recording.recorded_sound import RecordedSound
 from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError, RecordingFolder
 from realtime.recording.session_writer import SessionWriter
 from realtime.session.folder_names import RawName
@@ -47,7 +49,8 @@ class Recorder:
 
     Args:
         film: "both" or "avatar", as high as the avatar's pictures; None: both, 480 pixels high.
-        sound: see `PreviewWriter`.
+        sound: see `RecordedSound`, `clip`.
+        microphone: whom to listen to, instead.
         about: see `SessionWriter`.
         raw: which of the camera's own pictures are kept.
 
@@ -62,6 +65,7 @@ class Recorder:
         sound: Callable[[], Sound | None] = lambda: None,
         about: Callable[[], About] = About,
         raw: RawName = "off",
+        microphone: Microphone | None = None,
     ) -> None:
         self._folder = folder
         session: SessionWriter | None = None
@@ -69,7 +73,7 @@ class Recorder:
             session = SessionWriter(folder.path, avatar, about)
             height = 480 if film is None else None
             preview = PreviewWriter(
-                folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=sound, film=_Film
+                folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=self._film_sound, film=_Film
             )
         except BaseException:
             if session is not None:
@@ -77,6 +81,7 @@ class Recorder:
             folder.release()
             raise
         self._session, self._preview = session, preview
+        self._sound = RecordedSound(folder.path, microphone, sound)
         self._poses: DiskQueue[AnyPosed | Event] = DiskQueue(
             "record-session",
             lambda item: session.note(item) if isinstance(item, Event) else session.append(item),
@@ -92,7 +97,7 @@ class Recorder:
         self._unsealed: InputError | None = None
         self._pictures: DiskQueue[Picture] = DiskQueue(
             "record-preview",
-            lambda item: preview.append(*item),
+            self._append_picture,
             preview.close,
             PICTURES_QUEUED,
             drops_oldest=True,
@@ -113,13 +118,15 @@ class Recorder:
         lost = {"poses": self._poses.lost, "pictures": self._pictures.lost}
         if self._raw is not None and self._frames is not None:
             lost["raw"] = self._frames.lost + self._raw.refused
+        if (blocks := self._sound.lost) is not None:
+            lost["sound"] = blocks
         return lost
 
     @property
     def written_bytes(self) -> int:
         """To all files so far."""
         raw = 0 if self._raw is None else self._raw.written_bytes
-        return self._session.written_bytes + self._preview.written_bytes + raw
+        return self._session.written_bytes + self._preview.written_bytes + self._sound.written_bytes + raw
 
     @property
     def disk_left_bytes(self) -> int | None:
@@ -140,9 +147,21 @@ class Recorder:
         return [queue for queue in (self._poses, self._pictures, self._frames) if queue is not None]
 
     def _failures(self) -> list[BaseException | None]:
-        return [queue.failure for queue in self._queues()]
+        return [*(queue.failure for queue in self._queues()), self._sound.failure]
+
+    def _append_picture(self, picture: Picture) -> None:
+        """On the thread of the film."""
+        first = self._preview.begins_s is None
+        self._preview.append(*picture)
+        if first and self._preview.begins_s is not None:
+            self.note(Event(self._preview.begins_s, "film"))
+
+    def _film_sound(self) -> Sound | None:
+        return self._sound.finished()
 
     def add_pose(self, posed: AnyPosed) -> None:
+        if self._sound.mark(posed.pose.timestamp_s):
+            self.note(Event(posed.pose.timestamp_s, "sound"))
         if not isinstance(posed, PosedFrame):
             self._poses.put(posed)
             return
@@ -161,6 +180,7 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is queued and finish both files."""
+        self._sound.end()
         queues = self._queues()
         for queue in queues:
             queue.end_soon()

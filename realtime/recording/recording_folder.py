@@ -19,6 +19,7 @@ from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
 from realtime.session.folder_names import EVENTS_NAME, WHOLE_NAMES
 from realtime.session.folder_names import POSES_NAME as POSES_NAME
 from realtime.session.folder_names import PREVIEW_NAME as PREVIEW_NAME
+from realtime.session.folder_names import SOUND_NAME as SOUND_NAME
 from realtime.session.folder_names import partial_of as partial_of
 
 LOCK_NAME = "recording.lock"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
+from capture.sound.microphone import Microphone
 from core.errors import InputError
 from core.source import Sound
 from engine.motion.posed_frame import AnyPosed
@@ -29,7 +30,7 @@ class Recordings:
     """Owned by the main thread; `add_pose` may be called from any.
 
     Args:
-        film, sound, about, raw: see `Recorder`.
+        film, sound, about, raw, microphone: see `Recorder`.
 
     Attributes:
         lost: poses and pictures that could not be kept, over all recordings.
@@ -42,8 +43,10 @@ class Recordings:
         sound: Callable[[], Sound | None] = lambda: None,
         about: Callable[[], About] = About,
         raw: RawName = "off",
+        microphone: Microphone | None = None,
     ) -> None:
         self._film, self._sound, self._about, self._raw = film, sound, about, raw
+        self._microphone = microphone
         self._recorder: Recorder | None = None
         self._began_s = 0.0
         self._closing: list[tuple[threading.Thread, Recorder]] = []
@@ -65,7 +68,7 @@ class Recordings:
     def begin(self, folder: RecordingFolder, avatar: Avatar) -> str:
         """Record into a claimed folder. Returns what the user is told, that it cannot be done included."""
         try:
-            self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about, self._raw)
+            self._recorder = Recorder(folder, avatar, self._film, self._sound, self._about, self._raw, self._microphone)
         except InputError as error:
             return self._went_wrong(str(error))
         self._began_s = time.monotonic()

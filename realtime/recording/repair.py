@@ -13,6 +13,8 @@ from realtime.recording.animation_file import finish_animation
 from realtime.recording.fragments import finish_film, pictures_in, whole_clusters, whole_fragments
 from realtime.recording.preview import finish_preview
 from realtime.recording.recording_folder import RecordingError, RecordingFolder, sync_folder
+from realtime.recording.sound import add_sound
+from realtime.recording.sound_file import finish_sound
 from realtime.session import record_file
 from realtime.session.folder_names import (
     ANIMATION_NAME,
@@ -29,6 +31,7 @@ from realtime.session.manifest import read_manifest
 from realtime.session.observation_records import OBSERVATION, sound_count
 from realtime.session.picture_records import PICTURE
 from realtime.session.poses import POSE
+from realtime.session.reader import SessionReader, is_session
 from realtime.session.sealing import seal, unfinished
 
 _FEW_PICTURES = 60  # more than come before the first fragments of colour and depth are written
@@ -46,7 +49,7 @@ def repair(path: Path) -> str:
             return told
         done: list[str] = []  # a line for each file
         problems: list[str] = []
-        for step in (_animation, _observations, _film, _raw, _manifest):
+        for step in (_animation, _observations, _sound, _film, _raw, _manifest):
             try:
                 step(folder.path, done)
             except InputError as error:
@@ -75,6 +78,11 @@ def _observations(folder: Path, done: list[str]) -> None:
     done.append(f"{count} observations: {path}")
 
 
+def _sound(folder: Path, done: list[str]) -> None:
+    if (path := finish_sound(folder)) is not None:
+        done.append(f"sound: {path}")
+
+
 def _film(folder: Path, done: list[str]) -> None:
     path = folder / PREVIEW_NAME
     earlier = path.exists()
@@ -84,10 +92,21 @@ def _film(folder: Path, done: list[str]) -> None:
     try:
         if finish_preview(folder):
             done.append(f"film: {path}")
+            _add_sound(path)
     except RecordingError:
         raise
     except InputError as error:
         raise InputError(str(error) + f"; {PREVIEW_NAME} is of an earlier recording" * earlier) from None
+
+
+def _add_sound(film: Path) -> None:
+    """To a film that has just been completed, where a microphone was recorded with it."""
+    if not is_session(film.parent):
+        return
+    session = SessionReader.open(film.parent)
+    begins_s = next((event.time_s for event in session.events if event.what == "film"), None)
+    if session.sound is not None and begins_s is not None:
+        add_sound(film, begins_s, session.sound)
 
 
 def _raw(folder: Path, done: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The clip's sound, carried into the film of it."""
+"""A sound, carried into a film; a clip's, kept beside the session that it drove."""
 
 import logging
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.source import Sound
 from core.whole_file import whole_file
+from realtime.recording.sound_file import complete_wave, wave_head
 
 if TYPE_CHECKING:
     import av
@@ -48,6 +49,37 @@ def add_sound(film: Path, film_begins_s: float, sound: Sound, *, container: str 
     return True
 
 
+def keep_sound(sound: Sound, begins_s: float, ends_s: float, path: Path) -> bool:
+    """Keep a clip's sound between two times of its clock as a WAV file.
+
+    Returns whether there was any. What goes wrong is logged, and there is no file then.
+    """
+    import av
+
+    from capture.recordings.video_file import open_container
+
+    try:
+        with open_container(sound.path) as clip:
+            if not clip.streams.audio:
+                return False
+            track = clip.streams.audio[0]
+            layout = "mono" if track.codec_context.channels == 1 else "stereo"
+            with whole_file(path) as partial, partial.open("wb") as file:
+                frames = 0
+                file.write(wave_head(RATE_HZ, 1 if layout == "mono" else 2, None))
+                for frame in _placed(clip, track, layout, sound.begins_s - begins_s, ends_s - begins_s):
+                    heard = np.rint(frame.to_ndarray().T * 32767).clip(-32768, 32767).astype("<i2")
+                    file.write(heard.tobytes())
+                    frames += len(heard)
+                complete_wave(file, RATE_HZ, 1 if layout == "mono" else 2)
+    except (OSError, ValueError, av.error.FFmpegError, InputError) as error:
+        log.warning("%s: the session stays without the sound of %s (%s)", path.parent, sound.path, error)
+        return False
+    if not frames:
+        path.unlink(missing_ok=True)
+    return frames > 0
+
+
 def _join(
     out: "av.container.OutputContainer", pictures: "InputContainer", clip: "InputContainer", shift_s: float, codec: str
 ) -> None:
@@ -80,8 +112,8 @@ def _placed(
     """The clip's sound in frames whose times are the film's, silent before it begins; none after the film's end."""
     import av
 
-    shown = clip.streams.video[0]
-    zero_s = float((shown.start_time or 0) * (shown.time_base or Fraction(0)))
+    shown = next(iter(clip.streams.video), None)
+    zero_s = 0.0 if shown is None else float((shown.start_time or 0) * (shown.time_base or Fraction(0)))
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=RATE_HZ)
     at = 0  # samples of the film that have their sound
     for packet in clip.demux(track):

@@ -24,6 +24,9 @@ DEPTH_NAME: Final = "depth.mkv"
 PICTURES_NAME: Final = "pictures.npy"
 """Which frame each picture of the two belongs to."""
 
+SOUND_NAME: Final = "sound.wav"
+"""What a microphone heard, or the sound of the clip that drove; event "sound" says when it begins."""
+
 WHOLE_NAMES: Final = (
     ANIMATION_NAME,
     PREVIEW_NAME,
@@ -32,6 +35,7 @@ WHOLE_NAMES: Final = (
     COLOR_NAME,
     DEPTH_NAME,
     PICTURES_NAME,
+    SOUND_NAME,
 )
 
 RawName = Literal["off", "colour", "rgbd"]

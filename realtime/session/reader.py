@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.face_motion import MotionTrack
-from core.source import DeviceState
-from realtime.session.folder_names import ANIMATION_NAME, MANIFEST_NAME, partial_of
+from core.source import DeviceState, Sound
+from realtime.session.folder_names import ANIMATION_NAME, MANIFEST_NAME, SOUND_NAME, partial_of, there
 from realtime.session.manifest import AvatarNamed, Event, Gap, Manifest, read_manifest
 from realtime.session.observation_records import Kind, read_observations
 from realtime.session.poses import read_motion_of, read_track
@@ -63,6 +63,13 @@ class SessionReader:
     def observations(self) -> NDArray[Any]:
         """[T] `observation_records.OBSERVATION`, left on the disk until they are looked at. Raises InputError."""
         return read_observations(self.folder)
+
+    @cached_property
+    def sound(self) -> Sound | None:
+        """What was heard, on the clock of the frames; None where nothing was."""
+        path = there(self.folder / SOUND_NAME)
+        begun = next((event.time_s for event in self.events if event.what == "sound"), None)
+        return None if path is None or begun is None else Sound(path, begun)
 
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:

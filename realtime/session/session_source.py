@@ -16,7 +16,7 @@ from core.camera import Intrinsics, assumed_intrinsics
 from core.errors import InputError
 from core.face_motion import FaceMotion, MotionFrame, MotionTrack
 from core.picture_limits import check_picture_size, stated_intrinsics
-from core.source import AnyFrame, DeviceState, Source, SourceError
+from core.source import AnyFrame, DeviceState, Sound, Source, SourceError
 from engine.motion.posed_frame import UNTOLD, Calibration
 from realtime.session.kept_pictures import KeptPicture, KeptPictures
 from realtime.session.manifest import Event
@@ -83,6 +83,16 @@ class SessionSource(Source[AnyFrame]):
     def seen(self) -> bool:
         """Its frames bring along what was seen in them."""
         return True
+
+    @property
+    def sound(self) -> Sound | None:
+        """What was heard; None where edits have changed the times."""
+        if self._edited is not None and not np.array_equal(
+            self._edited.timestamps_s, self._session.motion.timestamps_s
+        ):
+            return None
+        sound, shift_s = self._session.sound, self._shift_s if self._realtime else 0.0
+        return None if sound is None or shift_s is None else Sound(sound.path, sound.begins_s + shift_s)
 
     @property
     def state(self) -> DeviceState:

@@ -33,6 +33,8 @@ def _lines(session: SessionReader) -> Iterator[str]:
         yield f"{size_mb:.1f} MB{rate}; pictures of the driver: {manifest.raw}"
     else:
         yield f"began {manifest.began}, no frame is complete"
+    if (sound := session.sound) is not None:
+        yield f"sound: {sound.path.name}, {sound.path.stat().st_size / 1e6:.1f} MB"
     for gap in session.gaps:
         begins_s, ends_s = gap.from_s - manifest.began_s, gap.to_s - manifest.began_s
         yield f"no frames from {begins_s:.2f} to {ends_s:.2f} s" + (f": {gap.state}" if gap.state else "")

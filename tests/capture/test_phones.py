@@ -106,7 +106,7 @@ def test_another_library_reads_what_we_send() -> None:
     assert found
     read = {shape.name: theirs.get_blendshape(shape) for shape in FaceBlendShape}
     assert (read["JawLeft"], read["JawRight"], read["MouthSmileLeft"], read["MouthSmileRight"]) == (0.25, 0.75, 1, 0)
-    assert [read[f"Head{way}"] for way in ("Yaw", "Pitch", "Roll")] == pytest.approx([0.3, 0.2, -0.1])
+    assert [read[f"Head{way}"] for way in ("Yaw", "Pitch", "Roll")] == pytest.approx([0.3, -0.2, -0.1])
     assert [read[f"LeftEye{way}"] for way in ("Yaw", "Pitch", "Roll")] == pytest.approx([0.2, 0.1, 0.0])
     assert read["EyeLookOutLeft"] > 0 == read["EyeLookInLeft"]
 

@@ -93,7 +93,7 @@ def test_a_table_as_the_phone_app_records_it(recorded: Path, tmp_path: Path) -> 
     last = dict(zip(header, rows[-1], strict=True))
     assert float(last["MouthSmileLeft"]) == pytest.approx(0.8, abs=1e-5)
     assert float(last["MouthRight"]) == pytest.approx(0.3, abs=1e-5), "the app swaps the sides of mouth and jaw"
-    assert float(last["HeadYaw"]) == pytest.approx(-YAW, abs=1e-4)
+    assert float(last["HeadYaw"]) == pytest.approx(YAW, abs=1e-4), "as in the app's packets"
 
 
 def test_point_caches(recorded: Path, tmp_path: Path) -> None:

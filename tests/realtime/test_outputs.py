@@ -227,8 +227,10 @@ def test_receivers_in_public_turn_the_head_as_the_person_does() -> None:
     iFacialMocap: VRCast (IFacialMocapPacket.cs) and SnekStudio's port of the app maker's Unity script (ifacialmocap.gd)
     turn a Unity head by Euler(x, -y, -z) degrees. Live Link Face: makehuman.js (livelink.cc) turns a right-handed head,
     y up, looking along z, by yaw radians about y and roll radians about z; the Live Link page for three-vrm writes yaw
-    to rotation.y as it comes. Eyes: VRCFaceTracking's modules take gaze.x from the eye's yaw, or from eyeLookOut less
-    eyeLookIn of the left eye, and gaze.y from less pitch, or from eyeLookUp less eyeLookDown.
+    to rotation.y as it comes. Two that send to Unreal name pitch upwards: MeFaMo takes less the turn about x of a head
+    that looks along z, LiteLink the arc sine of how far the face's forward axis points up. Eyes: VRCFaceTracking's
+    modules take gaze.x from the eye's yaw, or from eyeLookOut less eyeLookIn of the left eye, and gaze.y from less
+    pitch, or from eyeLookUp less eyeLookDown.
     """
     turn = (0.1, 0.3, -0.2)
     for given, sign in ((Moment(motion(turn), 1.0, tracked=True), 1.0),
@@ -241,6 +243,7 @@ def test_receivers_in_public_turn_the_head_as_the_person_does() -> None:
         np.testing.assert_allclose(to_unity @ unity @ to_unity, wanted, atol=1e-4)
         values = struct.unpack(">61f", LiveLinkEncoder().packets(given)[0][-244:])
         yaw, roll = values[52], values[54]
+        assert values[53] == pytest.approx(math.asin(wanted[1, 2]), abs=0.02), "LiteLink's formula"
         nose = Rotation.from_euler("y", yaw).apply([0.0, 0.0, 1.0])
         assert np.sign(nose[0]) == np.sign(wanted[0, 2]) == sign, "x is to the person's left"
         top = Rotation.from_euler("z", roll).apply([0.0, 1.0, 0.0])
@@ -260,7 +263,7 @@ def test_a_receiver_that_nods_the_other_way_is_served_too() -> None:
         for way in ("down", "up")
     )
     assert (down, up) == pytest.approx((0.2, -0.2))
-    assert Address.parse("livelink://127.0.0.1?pitch=up").options == {"pitch": "up"}
+    assert Address.parse("livelink://127.0.0.1?pitch=down").options == {"pitch": "down"}
 
 
 def test_json_for_scripts() -> None:
