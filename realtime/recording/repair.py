@@ -45,6 +45,7 @@ def repair(path: Path) -> str:
     session goes on at this moment. Only complete files replace anything, and nothing else is deleted.
     """
     with RecordingFolder.reopen(path) as folder:
+        _drop_left_over_poses(folder.path)
         if (told := _already_complete(folder.path)) is not None:
             return told
         done: list[str] = []  # a line for each file
@@ -164,17 +165,20 @@ def _ordinary(path: Path) -> bool:
 
 
 def _already_complete(folder: Path) -> str | None:
-    """What to say where all files are there and nothing waits to be completed. Poses that a process killed at the very
-    end left over go."""
-    animation, poses = folder / ANIMATION_NAME, folder / POSES_NAME
-    waiting = [path for path in unfinished(folder) if path != poses]
-    if not animation.is_file() or waiting:
+    """What to say where all files are there and nothing waits to be completed."""
+    animation = folder / ANIMATION_NAME
+    if not animation.is_file() or unfinished(folder):
         return None
-    if _ordinary(poses):
-        frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
-        if len(frames) != poses.stat().st_size // POSE.itemsize:
-            return None
-        poses.unlink()
     if (folder / MANIFEST_NAME).is_file() and not read_manifest(folder).complete:
         return None
     return f"{folder}: is complete already, there is nothing to do"
+
+
+def _drop_left_over_poses(folder: Path) -> None:
+    """Poses that a process left which was killed once they were in their archive, whatever else waits, go."""
+    animation, poses = folder / ANIMATION_NAME, folder / POSES_NAME
+    if not (animation.is_file() and _ordinary(poses)) or partial_of(animation).exists():
+        return
+    frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
+    if len(frames) == poses.stat().st_size // POSE.itemsize:
+        poses.unlink()

@@ -15,6 +15,7 @@ from core.frame import FaceObservation, RgbdFrame
 from engine.motion.posed_frame import Calibration, PosedFrame
 from engine.motion.protocol import AvatarPose
 from realtime.live.driving import open_driving
+from realtime.recording.animation_file import finish_animation
 from realtime.recording.disk_use import told_meanwhile
 from realtime.recording.fragments import whole_clusters
 from realtime.recording.raw_writer import RawWriter
@@ -237,6 +238,15 @@ def test_a_full_disk_costs_no_earlier_session(tmp_path: Path) -> None:
     folder = whole(tmp_path / "s")
     with pytest.raises(RecordingError, match=r"nearly full \(3 MB are left\); make room"):
         SessionWriter(folder, AVATAR, free_bytes=lambda _: 3 << 20)  # type: ignore[arg-type]
+    assert check(folder) == []
+
+
+def test_a_repair_killed_after_its_animation_is_taken_up(tmp_path: Path) -> None:
+    folder = killed(tmp_path / "s")
+    poses = (folder / "poses.partial").read_bytes()
+    finish_animation(folder)
+    (folder / "poses.partial").write_bytes(poses)  # killed before they went
+    repair(folder)
     assert check(folder) == []
 
 
