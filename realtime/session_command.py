@@ -140,8 +140,8 @@ Change = (
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions:
-    """Change a session's motion whenever it is exported; what was recorded stays as it is. Edits apply one after the
-    other and are kept in edits.json beside it."""
+    """Change a session's motion whenever it is exported or played; what was recorded stays as it is. Edits apply one
+    after the other and are kept in edits.json beside it."""
 
     session: Positional[Path]
     """The session's folder."""
