@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from calib.framing import avatar_view
+from calib.survey.face_finder import FaceLookedFor
 from core.camera import look_at, transform_points
 from core.errors import InputError
 from core.whole_file import whole_file
@@ -16,7 +17,8 @@ from render.window.viewer import Viewer
 
 _SIZE = 960
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-_LANDMARK_BGR, _CONTROLLER_BGR = (90, 220, 90), (60, 160, 255)
+_LANDMARK_BGR, _CONTROLLER_BGR, _DOUBTED_BGR = (90, 220, 90), (60, 160, 255), (60, 60, 255)
+_CELL, _CELLS_A_ROW = 480, 3  # pixels; pictures in which a face was looked for
 
 
 def check_picture(path: Path, option: str) -> None:
@@ -44,6 +46,24 @@ def save_picture(avatar: Avatar, path: Path) -> None:
         for x, y in pixels:
             cv2.circle(picture, (round(float(x)), round(float(y))), radius, color, -1, cv2.LINE_AA)
     write_picture(path, picture, str(path))
+
+
+def save_looked_for(seen: tuple[FaceLookedFor, ...], path: Path) -> None:
+    """Write the pictures in which a face was looked for beside each other, with landmarks, red, where there were any.
+
+    Raises InputError where the picture cannot be written (see `check_picture`).
+    """
+    cells = []
+    for each in seen:
+        cell = cv2.resize(each.rgb[..., ::-1], (_CELL, _CELL), interpolation=cv2.INTER_AREA)
+        for x, y in (np.zeros((0, 2)) if each.points is None else each.points) * (_CELL / len(each.rgb)):
+            cv2.circle(cell, (round(float(x)), round(float(y))), 1, _DOUBTED_BGR, -1, cv2.LINE_AA)
+        if each.points is None:
+            cv2.putText(cell, "no face", (12, _CELL - 14), cv2.FONT_HERSHEY_SIMPLEX, 0.8, _DOUBTED_BGR, 2, cv2.LINE_AA)
+        cells.append(cell)
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % _CELLS_A_ROW)
+    rows = [np.concatenate(cells[start : start + _CELLS_A_ROW], axis=1) for start in range(0, len(cells), _CELLS_A_ROW)]
+    write_picture(path, np.concatenate(rows), str(path))
 
 
 def write_picture(path: Path, bgr: NDArray[np.uint8], name: str) -> None:

@@ -26,6 +26,14 @@ def reason_of(error: Exception) -> str:
     return known.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
 
 
+def next_step(error: Exception) -> str:
+    """What lets the system write again."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "make room"
+    return "allow writing there" if number in (errno.EACCES, errno.EPERM, errno.EROFS) else "see what is in its way"
+
+
 def check_writable(path: Path, option: str) -> None:
     """See that a file can be written at `path`, its folders made where they are missing; nothing is left there.
 
@@ -58,7 +66,9 @@ def writing_to(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in a path
-        raise InputError(f"{path}: cannot be written ({reason_of(error)}); make room, or name another place") from None
+        raise InputError(
+            f"{path}: cannot be written ({reason_of(error)}); {next_step(error)}, or name another place"
+        ) from None
 
 
 def print_aside(line: str, stream: TextIO) -> None:

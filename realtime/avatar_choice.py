@@ -8,6 +8,7 @@ from typing import TypeVar
 from calib.avatar import Avatar, Progress, prepare_avatar
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from core.errors import InputError
+from core.writable import reason_of
 from realtime.config import AvatarOptions
 from realtime.preparing import Window, prepared
 from realtime.progress import step_bar
@@ -36,9 +37,13 @@ def avatar_path(options: AvatarOptions) -> Path:
 
 def check_new(option: str, path: Path, head: Path, *, overwrite: bool) -> None:
     """Raises InputError where a file that is to be written is the head itself, or is there already."""
-    if path.exists() and head.exists() and path.resolve() == head.resolve():
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name too long, a null byte in it
+        raise InputError(f"{option} {path}: cannot be written there ({reason_of(error)}); name another place") from None
+    if there and head.exists() and path.resolve() == head.resolve():
         raise InputError(f"{option} {path}: that is the head itself; name another file")
-    if path.exists() and not overwrite:
+    if there and not overwrite:
         raise InputError(f"{option} {path}: is there already; name another or pass --overwrite")
 
 

@@ -288,7 +288,8 @@ class PrepareOptions(AvatarOptions):
     """Open a window in which landmarks are placed by clicking, and keep them in this file (.json)."""
 
     picture: Path | None = field(default=None)
-    """Write a picture of the head with its landmarks and controllers to this file."""
+    """Write a picture of the head with its landmarks and controllers to this file; of a head in which no face is found,
+    what was looked at."""
 
     view_picture: Path | None = None
     """Write a picture of the head as films show it, from --eye, with --translation and --size, to this file."""

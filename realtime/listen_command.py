@@ -1,5 +1,6 @@
 """`vfa listen`: what arrives on a port, for finding out why another program does not move."""
 
+import errno
 import math
 import socket
 import struct
@@ -73,6 +74,8 @@ def listen(
     """Print what arrives on a port: WHERE is vmc, livelink, ifacialmocap or osf, with :PORT or :HOST:PORT where it is
     another than usual, such as livelink:11111 or vmc:0.0.0.0:39539. Only this machine is heard unless HOST says so."""
     protocol, host, port = _parsed(where)
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"--seconds {seconds:g}: expected more than 0")
     reader = _reader(protocol)
     end_s = math.inf if seconds is None else time.monotonic() + seconds
     with _bound(where, host, port) as heard_by:
@@ -96,6 +99,10 @@ def _bound(where: str, host: str, port: int) -> socket.socket:
         made.bind((host, port))
     except OSError as error:
         made.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(
+                f"{where}: {host} is not this machine ({reason_of(error)}); give one of its own numbers, or 0.0.0.0"
+            ) from None
         raise InputError(
             f"{where}: cannot listen on {host}:{port} ({reason_of(error)}); end the program that has it, or give "
             "another port"

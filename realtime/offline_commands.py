@@ -173,7 +173,8 @@ def export_network(options: Annotated[ExportOptions, tyro.conf.arg(name="")]) ->
 
 def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     """Prepare an avatar ahead of time and show what was found on it."""
-    from calib.avatar_picture import check_picture, save_picture
+    from calib.avatar_picture import check_picture, save_looked_for, save_picture
+    from calib.survey.face_finder import NoFaceError
 
     path = avatar_path(options)
     for option, picture in (("--picture", options.picture), ("--view-picture", options.view_picture)):
@@ -185,7 +186,13 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
             console.print(f"kept so far: {options.place_landmarks}; the same command goes on with it")
             return
         options = replace(options, preparation=replace(options.preparation, landmarks=options.place_landmarks))
-    avatar = prepared_avatar(options, describe=False)
+    try:
+        avatar = prepared_avatar(options, describe=False)
+    except NoFaceError as refusal:
+        if options.picture is None:
+            raise InputError(f"{refusal}; --picture FILE.png shows what was looked at") from refusal
+        save_looked_for(refusal.seen, options.picture)
+        raise InputError(f"{refusal}; what was looked at: {options.picture}") from refusal
     console.print(f"{options.avatar} is ready: {avatar.description}")
     if options.weights.given():
         from engine.flow.published.flow_engine import flow_rig

@@ -20,9 +20,17 @@ from rich.text import Text
 
 from core.writable import lead_nowhere
 
+_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def seen(text: str) -> str:
+    """With control characters spelled out: a name in somebody else's file gives no orders to our terminal."""
+    return text.translate(_UNSEEN)
+
 
 class PlainConsole(Console):
     """A console that prints what it is given, as it is: a path is neither broken nor searched for markup or emoji.
+    Control characters in text are spelled out.
 
     Nobody may be listening to it: a closed terminal or a log on a full disk ends no session.
     """
@@ -32,7 +40,8 @@ class PlainConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         with suppress(OSError):
-            super().print(*objects, **{"soft_wrap": True, **options})
+            words = (seen(each) if isinstance(each, str) else each for each in objects)
+            super().print(*words, **{"soft_wrap": True, **options})
 
     def on_broken_pipe(self) -> None:
         """Whoever listened has enough: what is said from here on leads nowhere, and the work goes on."""
@@ -40,7 +49,7 @@ class PlainConsole(Console):
 
     def say(self, words: str, style: str, rest: str) -> None:
         """A line whose first words are in a style of Rich's."""
-        self.print(Text.assemble((words, style), " ", rest))
+        self.print(Text.assemble((words, style), " ", seen(rest)))
 
 
 console = PlainConsole(stderr=True)

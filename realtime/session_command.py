@@ -140,8 +140,8 @@ Change = (
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions:
-    """Change a session's motion whenever it is exported; what was recorded stays as it is. Edits apply one after the
-    other and are kept in edits.json beside it."""
+    """Change a session's motion whenever it is exported or played; what was recorded stays as it is. Edits apply one
+    after the other and are kept in edits.json beside it."""
 
     session: Positional[Path]
     """The session's folder."""
@@ -179,7 +179,8 @@ class CheckOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RepairOptions:
-    """Complete the session that a killed process or a power cut left; doing it twice does no harm."""
+    """Complete the session that a killed process or a power cut left; doing it twice does no harm. Ends with status 1
+    where something of it could not be completed."""
 
     session: Positional[Path]
     """The session's folder."""
@@ -211,8 +212,11 @@ def session(which: OmitSubcommandPrefixes[OmitArgPrefixes[Which]]) -> None:
 def finish_recording(folder: Positional[Path]) -> None:
     """The older name of vfa session repair."""
     from realtime.recording.repair import repair
+    from realtime.session.sealing import unfinished
 
     console.print(repair(folder))
+    if unfinished(folder):
+        sys.exit(EXIT_DAMAGED)
 
 
 def _check(folder: Path) -> None:

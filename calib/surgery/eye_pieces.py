@@ -19,6 +19,7 @@ from core.sphere import Sphere
 RADIUS = 0.47  # of the eye's width, where there is no eyeball to measure
 _MOST_SKIN_BACK = 0.35  # in widths: how far an added eyeball is moved back to clear the lids
 _HIGH_RADIUS = 1.3  # of the height of an eye painted high: the sphere it lies on
+_COVERED = 2.0  # widths around an eye: a ball as shallow as a drawn face is as large as the face
 _RINGS, _SPOKES = 24, 48
 _OPEN_APERTURE = 0.33  # of the width, in the middle: an open eye
 _LOWER_SHARE = 0.12  # of an opened eye's aperture lies below the closed line
@@ -79,6 +80,7 @@ def cover_vertices(work: WorkMesh, survey: HeadSurvey, opening: Opening, ball: S
         (distance > np.where(seen, 0.97, 1.0) * ball.radius)
         & (distance < 1.5 * ball.radius)
         & (offset[:, 2] > 0.1 * ball.radius)
+        & (np.linalg.norm(work.vertices - opening.centre, axis=1) < _COVERED * opening.width)
     )
     return np.flatnonzero(skin & near & ~inside)
 

@@ -19,6 +19,9 @@ _LEAST_FILLED = 0.5  # of places between the lids: an eyeball, or what is painte
 _ROUND, _ROUNDISH = 0.12, 0.3  # mean distance from the sphere, in radii: a ball; one squeezed to an almond
 _ALIKE = 1.35  # ratio of the radii of both eyes
 _FRONT = 0.35  # of its depth: the cap that a sphere is fitted to, where the whole is no sphere
+_SHELL = 3.6  # width over depth of drawn faces' flat whites; of a cap that reaches 60 degrees to all sides 3.5
+_SHELL_RADII = (1.3, 4.0)  # of the eye's width
+_FILLS = 0.85  # of places between the lids: the white of an eye, whatever its shape
 _BEFORE_LIDS = 0.15  # in widths: corneas may come so far out; what lies before the lids is glasses
 
 
@@ -71,6 +74,9 @@ def _judged(
     if filled < _LEAST_FILLED or front > float(np.median(lids[:, 2])) + _BEFORE_LIDS * width:
         return None
     ball, off = _sphere(points)
+    if is_shell(points) and (said == "eye" or (filled > _FILLS and front < float(np.median(lids[:, 2])))):
+        radius = float(np.clip(ball.radius, _SHELL_RADII[0] * width, _SHELL_RADII[1] * width))
+        return _ball_under(points, radius), filled
     usable = _RADII[0] * width < ball.radius < _RADII[1] * width
     if usable and off < _ROUND:
         return ball, 1.0 + filled - off
@@ -79,6 +85,24 @@ def _judged(
         top = float(np.quantile(points[:, 2], 0.98))
         return Sphere(np.array([centre[0], centre[1], top - radius]), radius), filled - min(off, 1.0)
     return None
+
+
+def is_shell(points: NDArray[np.float64]) -> bool:
+    """Whether an eye's white [N, 3] is too shallow to turn, as drawn faces have it: a gap would open at one side."""
+    extent = np.ptp((points - points.mean(axis=0)) @ _axes(points).T, axis=0)
+    return bool(extent[1] > _SHELL * extent[2])
+
+
+def _axes(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[3, 3] rows: directions in which points [N, 3] reach far, less far, and least."""
+    return np.asarray(np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2])
+
+
+def _ball_under(points: NDArray[np.float64], radius: float) -> Sphere:
+    """The ball on which a shallow white lies: what slides on it must not sink into a white that looks aside."""
+    middle, out = points.mean(axis=0), _axes(points)[2]
+    out *= np.sign(out[2]) or 1.0
+    return Sphere(middle + (float(((points - middle) @ out).max()) - radius) * out, radius)
 
 
 def _sphere(points: NDArray[np.float64]) -> tuple[Sphere, float]:

@@ -1,6 +1,7 @@
 """The face landmarker on still pictures, as avatar preparation needs it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,8 +13,26 @@ from capture.face.face_model_file import find_face_model
 from capture.face.networks.select import face_networks
 from core.canonical_face import CanonicalFace, load_canonical_face
 from core.closeable import Closeable
+from core.errors import InputError
 
 _LEAST_CONFIDENCE = 0.3  # painted and sculpted heads look less like faces than faces do
+
+
+@dataclass(frozen=True, eq=False)
+class FaceLookedFor:
+    """A picture `rgb` [H, W, 3] uint8 in which a face was looked for, and its landmarks `points` [478, 2] in pixels, or
+    None where none was found."""
+
+    rgb: NDArray[np.uint8]
+    points: NDArray[np.float64] | None
+
+
+class NoFaceError(InputError):
+    """A head shows no human face, or none that is sure. `seen`: pictures in which it was looked for."""
+
+    def __init__(self, message: str, seen: tuple[FaceLookedFor, ...]) -> None:
+        super().__init__(message)
+        self.seen = seen
 
 
 class Finder(Protocol):

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.survey.face_finder import FaceFinder, Finder, PatientFinder
+from calib.survey.face_finder import FaceFinder, FaceLookedFor, Finder, NoFaceError, PatientFinder
 from calib.survey.placement import FACE_HEIGHT
 from calib.survey.views import View, front_camera
 from core.camera import Intrinsics
-from core.errors import InputError
 from core.face_regions import (
     ALL_LANDMARKS,
     FACE_LANDMARKS,
@@ -47,38 +46,44 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
     """[478, 3] landmarks of a placed head, each the median of what a few slightly turned views say.
 
     One view errs by about half a percent of the face's height, differently in each; the median halves that.
-    Raises InputError where too few views show a face, or their faces are not the same.
+    Raises NoFaceError where too few views show a face, or their faces are not the same.
     """
     views = [look(*front_camera(np.zeros(3), FACE_HEIGHT * 0.83, DETECT_PIXELS, *turn)) for turn in _VIEWS]
-    found = _found(views, finder)
-    if len(found) < _LEAST_VIEWS:
-        found = _found(views, PatientFinder(finder))
+    seen = _looked_for(views, finder)
+    if sum(each.points is not None for each in seen) < _LEAST_VIEWS:
+        seen = _looked_for(views, PatientFinder(finder))
+    found = [view.lift(each.points)[0] for view, each in zip(views, seen, strict=True) if each.points is not None]
     middle = np.median(np.array(found), axis=0) if found else np.zeros((0, 3))
     spread = np.median([np.linalg.norm(each - middle, axis=1) for each in found]) if found else np.inf
     if len(found) < _LEAST_VIEWS:
-        raise _no_sure_face(name, f"found one in {len(found)} of {len(_VIEWS)}")
+        raise _no_sure_face(name, f"found one in {len(found)} of {len(_VIEWS)}", seen)
     if spread > _MAX_SPREAD:
         percent = 100 / FACE_HEIGHT
         raise _no_sure_face(
             name,
             f"found one whose points lie {percent * spread:.1f} % of its height apart from view to view, at most "
             f"{percent * _MAX_SPREAD:.1f} % is a face",
+            seen,
         )
     return np.asarray(middle)
 
 
-def _no_sure_face(name: str, found: str) -> InputError:
-    return InputError(
+def _no_sure_face(name: str, found: str, seen: tuple[FaceLookedFor, ...]) -> NoFaceError:
+    return NoFaceError(
         f"{name}: expected a human face that looks the same from slightly turned views, {found}; "
         "state --up and --front, give its --texture, or place landmarks by hand: "
-        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json",
+        seen,
     )
 
 
-def _found(views: list[View], finder: Finder) -> list[NDArray[np.float64]]:
-    """Landmarks [478, 3] of each view that shows a face."""
-    seen = [(view, finder.find(view.rgb)) for view in views]
-    return [view.lift(landmarks[:, :2])[0] for view, landmarks in seen if landmarks is not None]
+def _looked_for(views: list[View], finder: Finder) -> tuple[FaceLookedFor, ...]:
+    """Each view with its landmarks, if it shows a face."""
+    found = [finder.find(view.rgb) for view in views]
+    return tuple(
+        FaceLookedFor(view.rgb, None if points is None else points[:, :2])
+        for view, points in zip(views, found, strict=True)
+    )
 
 
 def topology_landmarks(mesh: Mesh, vertices: NDArray[np.float64], finder: FaceFinder) -> NDArray[np.float64] | None:

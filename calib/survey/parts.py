@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from calib.survey.closest import closest_on_faces, edge_distance
-from calib.survey.eyeballs import find_eyeballs
+from calib.survey.eyeballs import find_eyeballs, is_shell
 from core.face_regions import LIP_MIDDLES, eye_corners
 from core.mesh import Mesh
 from core.sphere import Sphere
@@ -122,6 +122,10 @@ def recognise_parts(
             pieces[number] = vertices[own], local[mesh.faces[faces_of[number]]]
     eyes = find_eyeballs(pieces, said, landmarks)
     balls = [None if eye is None else eye[1] for eye in eyes]
+    shells = {eye[0] for eye in eyes if eye is not None and is_shell(vertices[members[eye[0]]])}
+    turning = [
+        None if eye is None else _around(vertices[members[eye[0]]]) if eye[0] in shells else eye[1] for eye in eyes
+    ]
     skin_faces = mesh.faces[np.isin(component_of_vertex[mesh.faces[:, 0]], skin)].astype(np.int64)
     for number, own in others.items():
         chosen = next((eye for eye, found in enumerate(eyes) if found is not None and found[0] == number), None)
@@ -129,7 +133,12 @@ def recognise_parts(
             kind[own] = Kind.EYE_LEFT + chosen
             continue
         own_faces = pieces[number][1] if number in pieces else np.zeros((0, 3), dtype=np.int64)
-        kind[own] = _kind_of(vertices[own], own_faces, landmarks, balls, said.get(number), (vertices, skin_faces))
+        kind[own] = _kind_of(vertices[own], own_faces, landmarks, turning, said.get(number), (vertices, skin_faces))
+    for eye, found in enumerate(eyes):
+        if found is not None and found[0] in shells:
+            own = members[found[0]]
+            if (kind == Kind.EYE_LEFT + eye).sum() > len(own):  # an iris before it turns alone
+                kind[own] = Kind.STILL
     in_mouth = np.isin(kind, (Kind.UPPER_MOUTH, Kind.LOWER_MOUTH))
     if in_mouth.any() and not _are_teeth(vertices[in_mouth], landmarks):
         kind[in_mouth] = Kind.RIGID
@@ -223,6 +232,12 @@ def _wholes(
     every = np.concatenate(joins)
     graph = sparse.coo_matrix((np.ones(len(every)), (every[:, 0], every[:, 1])), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1][component], dtype=np.int64)
+
+
+def _around(points: NDArray[np.float64]) -> Sphere:
+    """A ball as wide as a piece is high: where the iris before a flat white is looked for."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return Sphere((low + high) / 2, float((high - low)[:2].min()) / 2)
 
 
 def _turns_with(points: NDArray[np.float64], ball: Sphere, share: float) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.survey.face_finder import FaceFinder, Finder, PatientFinder
+from calib.survey.face_finder import FaceFinder, FaceLookedFor, Finder, NoFaceError, PatientFinder
 from calib.survey.views import View, front_camera
 from core.camera import Intrinsics
 from core.errors import InputError
@@ -29,6 +29,7 @@ _TRIES = 4
 _FLAT = 1e-6  # of the greatest extent
 _TURNED = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.25))  # yaw, pitch of views in radians
 AXES = {"x": (0, 1), "-x": (0, -1), "y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
+_SHOWN = 4  # pictures of a head in which no face was found
 _COMMON = (("y", "z"), ("z", "-y"), ("y", "-z"), ("z", "y"), ("y", "x"), ("y", "-x"), ("z", "x"), ("z", "-x"))
 
 Look = Callable[[NDArray[np.float64], NDArray[np.float64], Intrinsics], View]
@@ -141,7 +142,7 @@ def place(
         look: renders it; finder: finds the face.
         up, front: axes the user stated; only the others are searched.
 
-    Raises InputError where no human face is found.
+    Raises NoFaceError where no human face is found.
     """
     guessed = up is None or front is None
     to_unit = _unit_size(points)
@@ -155,11 +156,33 @@ def place(
                 T_world_file, angle = _without_slight_turn(T_world_file, candidate.axes, found)
                 chosen_up, chosen_front = axis_names(candidate.axes)
                 return Placement(T_world_file, chosen_up, chosen_front, guessed, float(np.degrees(angle))), found
-    raise InputError(
+    raise NoFaceError(
         f"{name}: expected a head with a human face, found no face from any side; "
         "state how it stands with --up and --front, give its --texture, or place landmarks by hand: "
-        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json"
+        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json",
+        _as_it_stands(points, to_unit, look, finder, up, front),
     )
+
+
+def _as_it_stands(
+    points: NDArray[np.float64],
+    to_unit: NDArray[np.float64],
+    look: Look,
+    finder: Finder,
+    up: str | None,
+    front: str | None,
+) -> tuple[FaceLookedFor, ...]:
+    """The whole in the ways that files usually stand, for a person to see which way it looks, with what was taken for
+    a face: the landmarker's points, though they make none."""
+    unit = points @ to_unit[:3, :3].T + to_unit[:3, 3]
+    seen: list[FaceLookedFor] = []
+    for axes in _rotations(up, front, _COMMON[:_SHOWN]):
+        window = _window(unit @ axes.T, 1.0)
+        if window is not None and len(seen) < _SHOWN:
+            rgb = look(homogeneous(axes) @ to_unit, *front_camera(*window, PLACE_PIXELS)).rgb
+            found = finder.find(rgb)
+            seen.append(FaceLookedFor(rgb, None if found is None else found[:, :2]))
+    return tuple(seen)
 
 
 def _settle(

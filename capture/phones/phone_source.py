@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import time
@@ -163,7 +164,10 @@ class PhoneSource(MotionSource):
             self._port.open()
         except OSError as error:
             host, port = self._options.listen
-            trouble = f"{self.name}: cannot listen on {host}:{port} ({reason_of(error)}); end what else listens there"
+            step = "end what else listens there"
+            if error.errno == errno.EADDRNOTAVAIL:
+                step = f"give one of this machine's own numbers, or 0.0.0.0, in place of {host}"
+            trouble = f"{self.name}: cannot listen on {host}:{port} ({reason_of(error)}); {step}"
             if trouble != self._trouble:
                 log.warning("%s", trouble)
             self._trouble = trouble

@@ -24,6 +24,7 @@ from engine.motion.lids import Lids
 
 _MAX_JAW_RAD = 0.7
 _STEEPEST = 0.97  # sine of how far below the hinge a chin turns: nearer to 1 the angle would jump with its height
+_SHALLOW = 1.25  # of the eye's width: balls are no larger; irises of drawn faces slide on shallower whites
 _FLAT_IRIS_REACH = 0.35  # of the eye's width: radius on which an iris that is painted on the surface moves
 _LIP_THICKNESS = 0.07  # of the mouth's width: lips may be drawn back so far before teeth give way
 _CLEARANCE = 0.012  # of the eyeball's radius: how far lids stay in front of it
@@ -208,6 +209,9 @@ class _Eyeball:
         self._ball, self._cover = own.ball, own.cover
         self._centre = own.centre.astype(np.float32)
         self._rest_ball = rig.rest[own.ball] - self._centre
+        far = float(np.median(np.linalg.norm(self._rest_ball, axis=1))) if len(own.ball) else 0.0
+        shallow = far > _SHALLOW * own.width
+        self._turns = _FLAT_IRIS_REACH * own.width / far if shallow else 1.0
         self._rest_cover = rig.rest[own.cover]
         self._rest_distance = np.linalg.norm(self._rest_cover - self._centre, axis=1)
         self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
@@ -215,6 +219,7 @@ class _Eyeball:
         self._farthest = float(self._profile.max(initial=0.0)) ** 2
 
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
+        gaze = self._turns * gaze  # [2]
         rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
         if len(self._ball):
             vertices[self._ball] = self._rest_ball @ rotation.T + self._centre

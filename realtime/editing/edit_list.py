@@ -14,8 +14,8 @@ from core.untrusted import read_json
 from core.whole_file import whole_file
 from core.writable import writing_to
 from realtime.editing.edits import Edit, of_content, to_content
+from realtime.session.folder_names import EDITS_NAME as EDITS_NAME
 
-EDITS_NAME: Final = "edits.json"
 FORMAT: Final = "vfa edits"
 FORMAT_VERSION: Final = 1
 MOST_EDITS: Final = 1000

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
 from core.rigid_motion import rotation_matrix, rotation_vector
 
 Array = NDArray[np.float64]
@@ -18,6 +19,8 @@ _USUAL: Final = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
 _NEAR = 0.04  # of a rate
 _ALONE = 30.0
 _SLOWEST, _FASTEST = 1.0, 240.0
+MOST_FRAMES: Final = 1_000_000
+"""At a steady rate: an hour at 240 a second, nine at 30."""
 
 
 def nominal_fps(times_s: Array) -> float:
@@ -32,9 +35,18 @@ def nominal_fps(times_s: Array) -> float:
 
 
 def steady(times_s: Array, fps: float) -> Array:
-    """Times [N] a frame apart from the first of `times_s` to the last, or less than a frame after it."""
+    """Times [N] a frame apart from the first of `times_s` to the last, or less than a frame after it.
+
+    Raises InputError where a gap, or a time that cannot be, would make them more than `MOST_FRAMES`.
+    """
     span = float(times_s[-1] - times_s[0])
-    return float(times_s[0]) + np.arange(int(np.ceil(span * fps - 1e-6)) + 1) / fps
+    count = int(np.ceil(span * fps - 1e-6)) + 1
+    if count > MOST_FRAMES:
+        raise InputError(
+            f"the recording lasts {span:.0f} s, {count} frames at {fps:g} a second, expected {MOST_FRAMES} at most; "
+            "keep a part of it with  vfa session edit FOLDER trim BEGIN END,  or give a lower --fps"
+        )
+    return float(times_s[0]) + np.arange(count) / fps
 
 
 def resampled_frames(frames: Iterable[Frame], own_s: Array, times_s: Array) -> Iterator[Frame]:

@@ -145,9 +145,7 @@ def _recorded(path: Path, file: Path) -> Take:
     times, T = times.astype(np.float64), T.astype(np.float64)
     if not (np.isfinite(times).all() and np.isfinite(T).all()):
         raise InputError(f"{file}: holds times or head poses that are no numbers; record it again")
-    turned = np.abs(T[:, :3, :3] @ np.swapaxes(T[:, :3, :3], 1, 2) - np.eye(3)).max(initial=0.0)
-    if turned > _RIGID or np.abs(T[:, 3] - [0, 0, 0, 1]).max(initial=0.0) > _RIGID:
-        raise InputError(f"{file}: expected rigid head poses in T_world_head, got others; record it again")
+    _check_rigid(T, f"{file}: T_world_head")
     kept = advancing(times, str(file))
     recorded = RecordedVertices(file, count, vertex_count, kept, T[kept])
     motion = _motion(file, count, times, tracked, kept)
@@ -174,11 +172,21 @@ def _motion(
     read = _arrays(file, names, count)
     if not all(np.isfinite(values).all() for values in read.values()):
         raise InputError(f"{file}: expected finite numbers in {', '.join(names)}, got others; record it again")
+    _check_rigid(read["T_neutral_head"].astype(np.float64), f"{file}: T_neutral_head")
     return MotionTrack(
         times[kept] - times[kept[0]],
         tracked[kept].astype(bool),
         *(read[name][kept].astype(np.float64) for name in names),
     )
+
+
+def _check_rigid(T: Array, name: str) -> None:
+    """Raises InputError where one of [T, 4, 4] is no rotation with a translation."""
+    turns = T[:, :3, :3]
+    turned = np.abs(turns @ np.swapaxes(turns, 1, 2) - np.eye(3)).max(initial=0.0)
+    mirrored = np.linalg.det(turns).min(initial=1.0) < 0
+    if not turned <= _RIGID or mirrored or np.abs(T[:, 3] - [0, 0, 0, 1]).max(initial=0.0) > _RIGID:
+        raise InputError(f"{name}: expected rigid head poses, got others; record it again")
 
 
 def _arrays(file: Path, names: tuple[str, ...], count: int) -> dict[str, NDArray[Any]]:

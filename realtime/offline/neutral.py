@@ -77,7 +77,10 @@ def _sample(
 
 def _seen(tracker: Tracker, frame: AnyFrame) -> FaceObservation:
     if not isinstance(frame, RgbdFrame):
-        raise InputError("--neutral-frame: a phone drove, its motion is against the rest of that time; leave it out")
+        raise InputError(
+            "--neutral-frame: there is motion alone, against the rest of its time: a phone drove, or the session has "
+            "edits, which  vfa session edit DIR clear  takes back; leave it out"
+        )
     return tracker.track(frame)
 
 

@@ -118,11 +118,11 @@ def open_output(address: Address, face_model: Path | None = None) -> Output:
     """
     options = dict(address.options)
     encoder: Encoder
+    family, numbers = resolved(address.host, address.port, f"--send {address.text}")
     if address.scheme == "ws":
         from realtime.outputs.websocket_target import WebSocketTarget
 
         return Output(address, WebSocketTarget(JsonEncoder(), address.host, address.port, options.get("origin")))
-    family, numbers = resolved(address.host, address.port, f"--send {address.text}")
     if options.get("greeting") == "1":
         return Output(address, GreetedTarget(family, numbers))
     if address.scheme == "vmc":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.face_motion import FaceMotion
-from core.writable import reason_of
+from core.writable import next_step, reason_of
 from realtime.recording import growing_npz
 from realtime.recording.recording_folder import (
     ANIMATION_NAME,
@@ -184,8 +184,9 @@ def _put_together(file: IO[bytes], path: Path, poses: NDArray[np.void], vertex_c
 
 
 def _unfinished(path: Path, error: OSError) -> RecordingError:
-    reason = reason_of(error)
-    return RecordingError(f"{path}: cannot be written ({reason}); make room and run  vfa session repair {path.parent}")
+    return RecordingError(
+        f"{path}: cannot be written ({reason_of(error)}); {next_step(error)} and run  vfa session repair {path.parent}"
+    )
 
 
 def finish_animation(folder: Path) -> int:

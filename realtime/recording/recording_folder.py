@@ -14,7 +14,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from core.errors import InputError
-from core.writable import reason_of
+from core.writable import next_step, reason_of
 from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
 from realtime.session.folder_names import EVENTS_NAME, WHOLE_NAMES
 from realtime.session.folder_names import POSES_NAME as POSES_NAME
@@ -32,7 +32,9 @@ class RecordingError(InputError):
 
     @staticmethod
     def of(path: Path, error: Exception) -> RecordingError:
-        return RecordingError(f"{path}: cannot be written ({reason_of(error)}); make room or record elsewhere")
+        return RecordingError(
+            f"{path}: cannot be written ({reason_of(error)}); {next_step(error)}, or record elsewhere"
+        )
 
 
 class RecordingFolder:

@@ -34,6 +34,7 @@ from realtime.session.poses import POSE
 from realtime.session.reader import SessionReader, is_session
 from realtime.session.sealing import seal, unfinished
 
+_FEW_PICTURES = 60  # more than come before the first fragments of colour and depth are written
 _FIRST_BYTES = 4 << 20  # more than a fifth of a second of any film takes
 
 
@@ -44,6 +45,7 @@ def repair(path: Path) -> str:
     session goes on at this moment. Only complete files replace anything, and nothing else is deleted.
     """
     with RecordingFolder.reopen(path) as folder:
+        _drop_left_over_poses(folder.path)
         if (told := _already_complete(folder.path)) is not None:
             return told
         done: list[str] = []  # a line for each file
@@ -114,7 +116,8 @@ def _raw(folder: Path, done: list[str]) -> None:
     if not _ordinary(partial_of(path)):
         return
     partials = [film for film in films if _ordinary(partial_of(film))]
-    if any(map(_barely_begun, partials)) and all(_small(partial_of(film)) for film in partials):
+    few = record_file.count_of(partial_of(path), PICTURE) <= _FEW_PICTURES
+    if few and any(map(_barely_begun, partials)) and all(_small(partial_of(film)) for film in partials):
         _remove([partial_of(each) for each in (*partials, path)], done)
         return
     done += [f"pictures: {film}" for film in films if finish_film(film)]
@@ -162,17 +165,20 @@ def _ordinary(path: Path) -> bool:
 
 
 def _already_complete(folder: Path) -> str | None:
-    """What to say where all files are there and nothing waits to be completed. Poses that a process killed at the very
-    end left over go."""
-    animation, poses = folder / ANIMATION_NAME, folder / POSES_NAME
-    waiting = [path for path in unfinished(folder) if path != poses]
-    if not animation.is_file() or waiting:
+    """What to say where all files are there and nothing waits to be completed."""
+    animation = folder / ANIMATION_NAME
+    if not animation.is_file() or unfinished(folder):
         return None
-    if _ordinary(poses):
-        frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
-        if len(frames) != poses.stat().st_size // POSE.itemsize:
-            return None
-        poses.unlink()
     if (folder / MANIFEST_NAME).is_file() and not read_manifest(folder).complete:
         return None
     return f"{folder}: is complete already, there is nothing to do"
+
+
+def _drop_left_over_poses(folder: Path) -> None:
+    """Poses that a process left which was killed once they were in their archive, whatever else waits, go."""
+    animation, poses = folder / ANIMATION_NAME, folder / POSES_NAME
+    if not (animation.is_file() and _ordinary(poses)) or partial_of(animation).exists():
+        return
+    frames = read_arrays(animation, animation.stat().st_size, ("timestamps_s",))["timestamps_s"]
+    if len(frames) == poses.stat().st_size // POSE.itemsize:
+        poses.unlink()

@@ -16,7 +16,7 @@ import numpy as np
 
 from calib.avatar import Avatar
 from core.frame import RgbdFrame
-from core.writable import reason_of
+from core.writable import next_step, reason_of
 from engine.motion.posed_frame import UNTOLD, AnyPosed, Calibration, PosedFrame
 from realtime.recording.animation_file import AnimationWriter
 from realtime.recording.recording_folder import RecordingError, SyncedFile, sync_folder
@@ -69,6 +69,7 @@ class SessionWriter:
         self._calibration, self._camera, self._depth = UNTOLD, (0, 0), False
         self._waiting: list[Event] = []  # until there is a manifest
         self._begun = self._closed = False
+        self._check_room(0)  # before anything of an earlier session goes
         self._animation = AnimationWriter(folder / ANIMATION_NAME, len(avatar.file_mesh.vertices), clock=clock)
         self._files: list[SyncedFile] = []
         try:
@@ -97,7 +98,7 @@ class SessionWriter:
     def append(self, posed: AnyPosed) -> None:
         """Add a pose, what it answers, and what changed before it."""
         try:
-            self._check_room()
+            self._check_room(self.frames)
             if not self._begun:
                 self._begin()
             if isinstance(posed, PosedFrame):
@@ -121,14 +122,14 @@ class SessionWriter:
         except OSError as error:
             raise RecordingError.of(self._folder / EVENTS_NAME, error) from error
 
-    def _check_room(self) -> None:
-        """See that there is room to make whole what was written. Looked at once a second."""
+    def _check_room(self, frames: int) -> None:
+        """See that there is room to make whole so many. Looked at once a second."""
         if self._clock() - self._looked_s < _LOOK_S:
             return
         self._looked_s = self._clock()
         with suppress(OSError):  # a folder that is gone is told by its files
             free = self.disk_left_bytes = self._free_bytes(self._folder)
-            if free < LEAST_FREE_BYTES + self.frames * _END_BYTES:
+            if free < LEAST_FREE_BYTES + frames * _END_BYTES:
                 raise RecordingError(f"{self._folder}: the disk is nearly full ({free >> 20} MB are left); make room")
 
     def _begin(self) -> None:
@@ -236,5 +237,5 @@ def _plain(numbers: dict[str, Any]) -> dict[str, float | int]:
 
 def _unfinished(path: Path, error: OSError) -> RecordingError:
     return RecordingError(
-        f"{path}: cannot be written ({reason_of(error)}); make room and run  vfa session repair {path.parent}"
+        f"{path}: cannot be written ({reason_of(error)}); {next_step(error)} and run  vfa session repair {path.parent}"
     )

@@ -28,6 +28,7 @@ from realtime.session.record_file import records_of
 from realtime.session.sealing import crc32_of, unfinished
 
 _CHUNK = 1 << 20
+_WITH_MANIFEST = (OBSERVATIONS_NAME, PICTURES_NAME)  # earlier versions wrote none of them
 _FILMS = (PREVIEW_NAME, COLOR_NAME, DEPTH_NAME)
 
 
@@ -45,6 +46,8 @@ def check(folder: Path) -> list[str]:
             found.append(str(error))
     elif not found and not (folder / ANIMATION_NAME).is_file():
         raise InputError(f"{folder}: expected the folder of a session, found none; check the path")
+    elif any((folder / name).exists() for name in _WITH_MANIFEST):
+        found.append(f"{MANIFEST_NAME}: is missing, without it nothing is played; bring it back from a copy")
     if manifest is not None and not manifest.complete and not found:
         found.append(f"{MANIFEST_NAME}: does not say how the session ended; run  vfa session repair {folder}")
     for name in WHOLE_NAMES:

@@ -27,6 +27,9 @@ PICTURES_NAME: Final = "pictures.npy"
 SOUND_NAME: Final = "sound.wav"
 """What a microphone heard, or the sound of the clip that drove; event "sound" says when it begins."""
 
+EDITS_NAME: Final = "edits.json"
+"""Edits of the motion, which leave the recording alone: `realtime.editing.edit_list`."""
+
 WHOLE_NAMES: Final = (
     ANIMATION_NAME,
     PREVIEW_NAME,

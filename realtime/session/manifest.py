@@ -22,6 +22,7 @@ FORMAT_VERSION: Final = 1
 _LARGEST_BYTES = 64 << 20
 _MOST_EVENTS = 1_000_000
 _LARGEST_S = 1e10
+_SLOWEST_HZ, _FASTEST_HZ = 0.01, 10_000.0
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
 
@@ -170,7 +171,7 @@ def _from_content(content: Any) -> Manifest:
         began_s=_number(content["began_s"], "began_s"),
         programs={str(key): str(value)[:64] for key, value in _expect(content["programs"], "programs", dict).items()},
         device=_expect(content["device"], "device", str),
-        fps=_number(content["fps"], "fps"),
+        fps=_rate(content["fps"]),
         avatar=AvatarNamed(
             _expect(avatar["name"], "the avatar's name", str),
             _expect(avatar["path"], "the avatar's path", str),
@@ -224,6 +225,13 @@ def _number(value: Any, name: str) -> float:
     if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > _LARGEST_S:
         raise ValueError(f"expected a number for {name}, got {value!r:.40}")
     return float(value)
+
+
+def _rate(value: Any) -> float:
+    fps = _number(value, "fps")
+    if fps and not _SLOWEST_HZ <= fps <= _FASTEST_HZ:  # a frame would last for ever, or end before it began
+        raise ValueError(f"expected 0 or {_SLOWEST_HZ:g} to {_FASTEST_HZ:g} for fps, got {fps:g}")
+    return fps
 
 
 def _count(value: Any, name: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from core.writable import reason_of
+from core.writable import next_step, reason_of
 from realtime.session.folder_names import (
     ANIMATION_NAME,
     EVENTS_NAME,
@@ -70,7 +70,7 @@ def seal(folder: Path, lost: dict[str, int] | None = None) -> Manifest | None:
         log.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
-            f"{folder / MANIFEST_NAME}: cannot be written ({reason_of(error)}); make room and run  "
+            f"{folder / MANIFEST_NAME}: cannot be written ({reason_of(error)}); {next_step(error)} and run  "
             f"vfa session repair {folder}"
         ) from None
     return sealed

@@ -57,7 +57,8 @@ class SessionSource(Source[AnyFrame]):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.name, self.fps, self.skipped = str(session.folder), session.manifest.fps, 0
+        self.name, self.skipped = str(session.folder), 0
+        self.fps = _rate_of(session)
         self._session, self._excerpt, self._realtime, self._pictures = session, excerpt, realtime, pictures
         self._clock, self._sleep = clock, sleep
         self._edited = edited
@@ -206,6 +207,16 @@ class SessionSource(Source[AnyFrame]):
     def _camera_at(self, time_s: float) -> Intrinsics:
         held = [event for event in self._cameras if event.time_s <= time_s] or self._cameras[:1]
         return assumed_intrinsics(*_UNKNOWN_SIZE) if not held else camera_of(held[-1], self.name)
+
+
+def _rate_of(session: SessionReader) -> float:
+    """Frames a second as they were kept, fewer than the source's where the machine had no time for all: what is late by
+    its own measure is none by this."""
+    observations = session.observations
+    times_s = observations["timestamp_s"][np.isin(observations["kind"], (Kind.FRAME, Kind.MOTION))]
+    usual_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+    fps = session.manifest.fps
+    return min(fps or math.inf, 1 / usual_s) if usual_s > 0 else fps
 
 
 def camera_of(event: Event, name: str) -> Intrinsics:

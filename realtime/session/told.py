@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from realtime.session.folder_names import EDITS_NAME
 from realtime.session.reader import SessionReader
+
+_GAPS_TOLD = 12  # those of a camera that was unplugged now and then
 
 
 def as_json(folder: Path) -> str:
@@ -35,9 +38,13 @@ def _lines(session: SessionReader) -> Iterator[str]:
         yield f"began {manifest.began}, no frame is complete"
     if (sound := session.sound) is not None:
         yield f"sound: {sound.path.name}, {sound.path.stat().st_size / 1e6:.1f} MB"
-    for gap in session.gaps:
+    if (session.folder / EDITS_NAME).exists():
+        yield f"played and exported with edits:  vfa session show {session.folder}  lists them"
+    for gap in session.gaps[:_GAPS_TOLD]:
         begins_s, ends_s = gap.from_s - manifest.began_s, gap.to_s - manifest.began_s
         yield f"no frames from {begins_s:.2f} to {ends_s:.2f} s" + (f": {gap.state}" if gap.state else "")
+    if more := session.gaps[_GAPS_TOLD:]:
+        yield f"and {len(more)} such gaps more, {sum(gap.to_s - gap.from_s for gap in more):.1f} s in all; --json: each"
     if lost := [f"{count} {kind}" for kind, count in manifest.lost.items() if count]:
         yield "lost, the disk or an encoder was too slow: " + ", ".join(lost)
     if happened := Counter(event.what for event in session.events):

@@ -103,6 +103,40 @@ def test_almond_eyeballs_are_eyeballs(landmarks: np.ndarray, face: Piece) -> Non
     assert all(each is not None and 0.07 < each.radius < 0.2 for each in found.eyeballs)
 
 
+def drawn_eye(landmarks: np.ndarray, eye: int) -> list[Piece]:
+    """As drawn faces have them: a flat white that looks a little aside, and a disc before it."""
+    middle = landmarks[[*UPPER_LIDS[eye], *LOWER_LIDS[eye]]].mean(axis=0) - [0, 0, 0.04]
+    aside = 0.3 * (1 if eye else -1)
+    x, y = np.meshgrid(np.linspace(-0.12, 0.12, 9), np.linspace(0.09, -0.09, 7))
+    white = middle + np.stack([x, y, -aside * x - 0.5 * (x**2 + y**2)], axis=-1)
+    out, around = np.meshgrid(np.linspace(0.001, 0.05, 4), np.linspace(0, 2 * np.pi, 17), indexing="ij")
+    x, y = out * np.cos(around), out * np.sin(around)
+    iris = middle + np.stack([x, y, 0.01 - aside * x], axis=-1)
+    return [("Object_1", *grid(white)), ("Object_2", *grid(iris))]
+
+
+def test_flat_whites_stay_and_their_irises_turn(landmarks: np.ndarray, face: Piece) -> None:
+    brow = landmarks[list(UPPER_LIDS[0])] + [0, 0.12, 0.0]
+    floating = ("Object_3", *grid(brow + np.array([[0, 0, 0.03], [0, 0.02, 0.03]])[:, None]))
+    mesh = head(face, *drawn_eye(landmarks, 0), *drawn_eye(landmarks, 1), lash_card(landmarks, 0), floating)
+    found, kinds = told(mesh, landmarks)
+    assert [kinds(1), kinds(3)] == [{Kind.STILL}, {Kind.STILL}]
+    assert [kinds(2), kinds(4)] == [{Kind.EYE_LEFT}, {Kind.EYE_RIGHT}]
+    assert not (kinds(5) | kinds(6)) & {Kind.EYE_LEFT, Kind.EYE_RIGHT}
+    width = float(np.linalg.norm(landmarks[UPPER_LIDS[0][-1]] - landmarks[UPPER_LIDS[0][0]]))
+    for eye, fitted in enumerate(found.eyeballs):
+        assert fitted is not None
+        assert fitted.radius > 1.25 * width
+        iris = mesh.vertices[np.unique(mesh.faces[mesh.parts[2 + 2 * eye].first_face :][: mesh.parts[2].face_count])]
+        aside = iris.mean(axis=0) - fitted.centre
+        assert np.sign(aside[0]) == (1 if eye else -1), "irises slide on whites that look aside"
+
+
+def test_a_flat_white_with_a_painted_iris_is_an_eye(landmarks: np.ndarray, face: Piece) -> None:
+    mesh = head(face, drawn_eye(landmarks, 0)[0], drawn_eye(landmarks, 1)[0])
+    assert [told(mesh, landmarks)[1](n) for n in (1, 2)] == [{Kind.EYE_LEFT}, {Kind.EYE_RIGHT}]
+
+
 def test_a_pair_of_equal_size_is_preferred(landmarks: np.ndarray, face: Piece) -> None:
     """Beside one eyeball lies a larger shell that would fit as well."""
     shell = ("piece", *ball(eye_centre(landmarks, 0) - [0, 0, 0.04], (0.2, 0.2, 0.2)))

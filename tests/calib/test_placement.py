@@ -4,11 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
+from calib.avatar_picture import save_looked_for
 from calib.survey.extent import check_extent
-from calib.survey.face_finder import FaceFinder
+from calib.survey.face_finder import FaceFinder, FaceLookedFor, NoFaceError
 from calib.survey.landmarks import find_landmarks
 from calib.survey.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
 from calib.survey.views import Studio, View
@@ -67,6 +69,9 @@ def test_a_face_that_every_view_shows_elsewhere_is_refused_for_that() -> None:
     finder = SimpleNamespace(find=lambda _rgb: rng.uniform(100, 600, (ALL_LANDMARKS, 3)))
     with pytest.raises(InputError) as refusal:
         find_landmarks("cow.obj", look, finder)  # type: ignore[arg-type]
+    assert isinstance(refusal.value, NoFaceError)
+    assert len(refusal.value.seen) == 5
+    assert all(each.points is not None and each.points.shape == (ALL_LANDMARKS, 2) for each in refusal.value.seen)
     assert "5 of 5" not in str(refusal.value)
     assert "apart from view to view" in str(refusal.value)
 
@@ -149,6 +154,23 @@ def test_patience_is_not_spent_on_a_head_that_is_found_at_once(
 
 
 def test_no_face_at_all_names_the_way_out(finder: FaceFinder, sheet: Mesh) -> None:
-    with Studio(sheet) as studio, pytest.raises(InputError, match=r"--place-landmarks FILE\.json") as refusal:
+    with Studio(sheet) as studio, pytest.raises(NoFaceError, match=r"--place-landmarks FILE\.json") as refusal:
         place("sheet.obj", sheet.vertices.astype(float), studio.look, finder, "y", "z")
     assert "\n" not in str(refusal.value)
+    (seen,) = refusal.value.seen  # stated axes: it can stand one way only
+    assert seen.points is None
+    assert (seen.rgb > 0).any(axis=2).mean() > 0.2, "shows the sheet"
+
+
+def test_what_was_looked_at_is_drawn(tmp_path: Path) -> None:
+    grey = np.full((100, 100, 3), 90, np.uint8)
+    marked = FaceLookedFor(grey, np.full((ALL_LANDMARKS, 2), 50.0))
+    save_looked_for((FaceLookedFor(grey, None), marked), tmp_path / "seen.png")
+    picture = cv2.imread(str(tmp_path / "seen.png"))
+    assert picture is not None
+    size = len(picture)
+    assert picture.shape == (size, 3 * size, 3)
+    red = (picture[..., 2] > 200) & (picture[..., 0] < 120)
+    assert red[:, :size].any(), "the first says that it shows no face"
+    assert red[size // 2, size + size // 2], "the second has its landmarks"
+    assert not red[: size // 2 - 5, size : 2 * size].any()

@@ -78,6 +78,17 @@ def test_eyeballs_turn_about_their_middle_and_never_deform(prepared: Avatar) -> 
         assert step[1] > 0
 
 
+def test_irises_on_flat_whites_slide_as_far_as_painted_ones(prepared: Avatar) -> None:
+    """A ball as large as the face would take them out of the eye."""
+    rig = prepared.rig
+    eyes = [replace(eye, centre=eye.centre - [0.0, 0.0, 3 * eye.width]) for eye in rig.eyes]
+    retargeter = Retargeter(replace(rig, eyes=(eyes[0], eyes[1])))
+    vertices = retargeter.vertices(np.zeros_like(rig.controllers.rest), np.full((2, 2), [0.4, 0.0]))
+    for eye in eyes:
+        shift = (vertices - rig.rest)[eye.ball].mean(axis=0)
+        assert 0.25 * np.sin(0.4) < shift[0] / eye.width < 0.4 * np.sin(0.4)
+
+
 def test_motion_is_scaled_to_the_head(prepared: Avatar, face_points: np.ndarray) -> None:
     mapping = FaceMapping(prepared.rig, face_points)
     step = np.zeros((FACE_LANDMARKS, 3))

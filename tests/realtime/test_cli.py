@@ -85,6 +85,15 @@ def test_broken_mesh(tmp_path: Path, name: str, text: str, fragment: str) -> Non
     assert fragment in result.stderr.lower()
 
 
+def test_a_head_without_a_face_is_refused_with_a_picture(tmp_path: Path) -> None:
+    path, picture = tmp_path / "board.obj", tmp_path / "seen.png"
+    path.write_text("v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0.1\nf 1 2 3 4\n")
+    stated = ("vfa", "prepare", "--avatar", path, "--up", "y", "--front", "z")
+    expect_one_line(call(*stated), str(path), "--place-landmarks", "--picture FILE.png")
+    expect_one_line(call(*stated, "--picture", picture), str(path), "--place-landmarks", f"looked at: {picture}")
+    assert cv2.imread(str(picture)) is not None
+
+
 def test_a_clip_without_a_face_leaves_nothing_behind(tmp_path: Path) -> None:
     clip, out = faceless_video(tmp_path / "wall.mp4"), tmp_path / "out"
     expect_one_line(call("vfa", "animate", "--driving", clip, "--avatar", "lowpoly", "--out", out), str(clip), "face")

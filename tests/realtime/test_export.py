@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -401,6 +402,8 @@ def test_what_cannot_be_exported_is_told(recorded: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="--overwrite"):
         exported(recorded, tmp_path / "there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
+    with pytest.raises(InputError, match="cannot be written there"):
+        exported(recorded, tmp_path / f"{'x' * 300}.csv")
     for out, told in (("x.fbx", "ends in"), ("x", "ends in")):
         with pytest.raises(InputError, match=told):
             TakeOptions(take=recorded, out=tmp_path / out)
@@ -421,3 +424,24 @@ def test_what_cannot_be_exported_is_told(recorded: Path, tmp_path: Path) -> None
     np.savez(tmp_path / "animation.npz", **arrays)
     with pytest.raises(InputError, match="no numbers"):
         exported(tmp_path, tmp_path / "y.glb")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("T_neutral_head", lambda T: T[3].fill(0), "rigid head poses"),
+        ("T_neutral_head", lambda T: np.negative(T[3, 0], out=T[3, 0]), "rigid head poses"),
+        ("timestamps_s", lambda times: np.add(times[-1:], 1e9, out=times[-1:]), "trim BEGIN END"),
+    ],
+)
+def test_a_recording_that_no_face_made_is_told(
+    recorded: Path, tmp_path: Path, name: str, change: Callable[[np.ndarray], object], told: str
+) -> None:
+    with np.load(recorded / "animation.npz", allow_pickle=False) as kept:
+        arrays = {each: kept[each] for each in kept.files}
+    change(arrays[name])
+    np.savez(tmp_path / "animation.npz", **arrays)
+    for ending in (".bvh", ".pc2"):
+        with pytest.raises(InputError, match=told):
+            exported(tmp_path, tmp_path / f"x{ending}")
+        assert not (tmp_path / f"x{ending}").exists()

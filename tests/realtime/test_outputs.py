@@ -464,3 +464,25 @@ def test_listening_tells_what_is_missing_and_what_is_damaged() -> None:
 def test_a_port_in_use_is_told(receiver: socket.socket) -> None:
     with pytest.raises(InputError, match="end the program that has it"):
         listen_command.listen(f"vmc:{receiver.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("where", "seconds", "told"),
+    [
+        ("vmc:192.0.2.1:39539", None, "is not this machine"),
+        ("vmc:no.such.invalid:39539", None, "is not this machine"),
+        ("vmc", -1.0, "more than 0"),
+        ("vmc", math.nan, "more than 0"),
+    ],
+)
+def test_what_cannot_be_listened_to_is_told(where: str, seconds: float | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        listen_command.listen(where, seconds=seconds)
+
+
+@pytest.mark.parametrize("scheme", ["vmc", "ws"])
+def test_a_host_that_no_name_server_knows_is_told_before_the_show(scheme: str) -> None:
+    """One name is too long to ask for; the thread of a server would break there."""
+    for host in ("no.such.invalid", "a" * 70):
+        with pytest.raises(InputError, match="there is no host"):
+            open_output(Address.parse(f"{scheme}://{host}"))

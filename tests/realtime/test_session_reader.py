@@ -136,6 +136,8 @@ def test_the_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ('"gaps": []', '"gaps": [1]'),
         ('"format": "vfa session"', '"format": "x"'),
         ('"engine"', '"other"'),
+        ('"fps": 30.0', '"fps": 1e-300'),
+        ('"fps": 30.0', '"fps": -5'),
     ],
 )
 def test_a_damaged_manifest_is_one_line(tmp_path: Path, change: tuple[str, str]) -> None:

@@ -34,8 +34,10 @@ from realtime.session.reader import Gap, SessionReader
 from realtime.session.sealing import seal
 from realtime.session.seen_frame import SeenFrame, SeenTracker
 from realtime.session.session_source import SessionSource
+from realtime.session.told import told
 from realtime.threads.timing import SectionTimes
-from tests.realtime.test_session_writing import whole
+from tests.realtime.test_live_recording import AVATAR
+from tests.realtime.test_session_writing import posed, whole
 
 FRAMES, OFFSET_S = 60, 12345.678901234
 
@@ -361,3 +363,33 @@ def test_a_session_with_edits_plays_as_edited(tmp_path: Path) -> None:
     again = [frame for frame in frames_of(open_driving(str(folder), realtime=False)) if frame is not None]
     assert len(again) == 40
     assert isinstance(again[0], RgbdFrame)
+
+
+def test_a_session_of_few_frames_is_no_fast_source_that_falls_silent(tmp_path: Path) -> None:
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    writer = SessionWriter(folder, AVATAR, lambda: About("test", 30.0))  # type: ignore[arg-type]
+    for number in range(0, 60, 4):  # a camera of 30 a second on a machine with time for a quarter of them
+        writer.append(posed(number))
+    writer.close()
+    assert seal(folder) is not None
+    session = SessionReader.open(folder)
+    assert session.gaps == ()
+    assert SessionSource(session, realtime=True).fps == pytest.approx(7.5, rel=0.01)
+    assert SessionSource(SessionReader.open(whole(tmp_path / "fast")), realtime=True).fps == pytest.approx(30, rel=0.01)
+
+
+def test_many_gaps_are_summed_up_and_edits_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    writer = SessionWriter(folder, AVATAR, lambda: About("test", 30.0))  # type: ignore[arg-type]
+    for number in range(40):
+        each = posed(number)
+        late = replace(each.observation.frame, timestamp_s=100.0 + number, index=number)
+        writer.append(replace(each, observation=replace(each.observation, frame=late)))
+    writer.close()
+    assert seal(folder) is not None
+    assert "and 27 such gaps more, 27.0 s in all" in told(folder)
+    assert "session show" not in told(folder)
+    write_edits(folder, (Trim(1.0, 5.0),), SessionReader.open(folder).motion)
+    assert f"vfa session show {folder}" in told(folder)

@@ -1,6 +1,8 @@
 """Sessions are written so that they can be completed from any moment; no file is believed that is not as it was."""
 
+import errno
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ from core.frame import FaceObservation, RgbdFrame
 from engine.motion.posed_frame import Calibration, PosedFrame
 from engine.motion.protocol import AvatarPose
 from realtime.live.driving import open_driving
+from realtime.recording.animation_file import finish_animation
 from realtime.recording.disk_use import told_meanwhile
 from realtime.recording.fragments import whole_clusters
 from realtime.recording.raw_writer import RawWriter
@@ -25,6 +28,7 @@ from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
 from realtime.session.sealing import seal
 from realtime.session.told import told
+from realtime.session_command import InfoOptions, finish_recording, session
 from tests.realtime.test_live_recording import AVATAR, VERTICES
 
 CAMERA = Intrinsics(60, 60, 32, 24, 64, 48)
@@ -228,6 +232,58 @@ def test_a_disk_that_is_nearly_full_ends_the_recording_with_whole_files(tmp_path
     assert seal(tmp_path) is not None
     assert check(tmp_path) == []
     assert len(SessionReader.open(tmp_path).motion) == writer.frames
+
+
+def test_a_full_disk_costs_no_earlier_session(tmp_path: Path) -> None:
+    folder = whole(tmp_path / "s")
+    with pytest.raises(RecordingError, match=r"nearly full \(3 MB are left\); make room"):
+        SessionWriter(folder, AVATAR, free_bytes=lambda _: 3 << 20)  # type: ignore[arg-type]
+    assert check(folder) == []
+
+
+def test_a_repair_killed_after_its_animation_is_taken_up(tmp_path: Path) -> None:
+    folder = killed(tmp_path / "s")
+    poses = (folder / "poses.partial").read_bytes()
+    finish_animation(folder)
+    (folder / "poses.partial").write_bytes(poses)  # killed before they went
+    repair(folder)
+    assert check(folder) == []
+
+
+def test_depth_stays_where_colour_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = killed(tmp_path / "s", frames=90)
+    (folder / "color.partial.mp4").write_bytes(RNG.bytes(5000))
+    before = contents(folder)
+    with pytest.raises(SystemExit, match="1"):
+        finish_recording(folder)
+    assert "90 frames" in capsys.readouterr().err
+    after = contents(folder)
+    assert after["color.partial.mp4"] == before["color.partial.mp4"]
+    assert after["pictures.partial.npy"] == before["pictures.partial.npy"]
+    assert len(after.get("depth.mkv", after.get("depth.partial.mkv", b""))) > 0
+
+
+@pytest.mark.parametrize(
+    ("number", "step"), [(errno.ENOSPC, "make room"), (errno.EACCES, "allow writing there"), (errno.EISDIR, "its way")]
+)
+def test_what_lets_the_system_write_again_is_told(tmp_path: Path, number: int, step: str) -> None:
+    assert step in str(RecordingError.of(tmp_path, OSError(number, "no")))
+
+
+def test_observations_without_their_manifest_are_no_whole_session(tmp_path: Path) -> None:
+    folder = whole(tmp_path / "s")
+    (folder / "session.json").unlink()
+    assert any("session.json: is missing" in line for line in check(folder))
+
+
+def test_a_manifest_gives_no_orders_to_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = whole(tmp_path / "s")
+    manifest = SessionReader.open(folder).manifest
+    replace(manifest, device="\x1b]0;title\x07\x1b[31m\x9b2J").write(folder)
+    session(InfoOptions(session=folder))
+    said = capsys.readouterr().err
+    assert r"\x1b]0;title\x07\x1b[31m\x9b2J drives" in said
+    assert not set(said) & {"\x1b", "\x07", "\x9b"}
 
 
 def test_what_is_left_of_an_earlier_session_does_not_join_the_next(tmp_path: Path) -> None:
