@@ -52,7 +52,7 @@ from benchmarks.likeness_independent import (
     run_independent,
     tables,
 )
-from benchmarks.likeness_methods import Method, Poses, engine_names, methods
+from benchmarks.likeness_methods import Method, Poses, engine_names, flow_options, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
 from calib.avatar import Avatar
@@ -196,9 +196,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help=f"length of a clip (default {SECONDS:g})")
     parser.add_argument("--seed", type=int, default=0, help="number of the first driver")
     parser.add_argument(
-        "--engine", action="append", help="only this engine (may be repeated); baselines are always run"
+        "--engine", action="append", help="own judge: only this one (may be repeated); flow: independent judge, too"
     )
-    parser.add_argument("--checkpoint", type=Path, help="a network of your own: one more row for the flow engine")
+    parser.add_argument("--checkpoint", type=Path, help="a network of your own: more rows for the flow engine")
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
     parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
@@ -223,6 +223,7 @@ def main() -> None:
             frozenset(options.prior_basis),
             transfer_only=options.only == "transfer",
             all_artists=options.all_artists,
+            flows=flow_options(options.checkpoint) if options.checkpoint or "flow" in (options.engine or []) else {},
         )
         results = run_independent(independent, options.cache)
         content["independent"] = _without_nan(results)

@@ -13,7 +13,9 @@ Rows:
 - tracker's coefficients, own rig: what the face landmarker says, less what it says at rest, on the avatar's own units;
 - our estimate, own rig: the engine's estimated weights on the avatar's own units (the estimate alone);
 - ours, bare mesh: what a user gets;
-- true units, bare mesh: the performer's weights through the engine's transfer (the transfer alone).
+- true units, bare mesh: the performer's weights through the engine's transfer (the transfer alone);
+- flow …, bare mesh: the flow engine instead (`--engine flow`), for either source of its motion code; its row of true
+  units is the generator alone, without estimate or video.
 
 Figures: explained motion as in `likeness_metrics`, mean over the frames of what is held, of vertices that truly move;
 by region: pooled over an expression's frames where the region truly moves by 1 mm RMS; amplitude: regression slope of
@@ -26,9 +28,9 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,9 @@ from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, fil
 from core.errors import InputError
 from core.expression_units import SCORE_NAMES, UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
+from engine.flow.ours.compact_flow_engine import CompactFlowEngine
+from realtime.config import MotionOptions
+from realtime.engines import make_engine
 from tools.artist_rigs import load_rig
 
 PRIOR_BASES = frozenset({"cc0", "ict", "mpfb2", "valid"})
@@ -75,6 +80,7 @@ class Independent:
     prior_bases: frozenset[str] = PRIOR_BASES
     transfer_only: bool = False
     all_artists: bool = False
+    flows: Mapping[str, MotionOptions] = field(default_factory=dict)
 
     def known(self, driver: str, avatar: str) -> str:
         """Of which of these two bases the prior, or with `all_artists` the template, has learned: "neither", "driver",
@@ -102,10 +108,10 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
                 continue
             basis = head.rig.basis
             with settings.template(basis):
-                results += _transfer(head, "avatar" if settings.all_artists else "neither")
+                results += _transfer(head, "avatar" if settings.all_artists else "neither", settings.flows)
                 for driver in drivers:
                     if driver.basis != basis:
-                        results += _pair(head, driver, settings.known(driver.basis, basis))
+                        results += _pair(head, driver, settings.known(driver.basis, basis), settings.flows)
             print(f"{name}: {time.process_time() - started:.0f} s of processor time", file=sys.stderr)
     return results
 
@@ -119,16 +125,24 @@ def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
         yield driver
 
 
-def _transfer(head: RigHead, known: str) -> Iterator[dict[str, Any]]:
-    """True weights through the engine's units: no video, no time."""
-    engine = ExpressionEngine(head.avatar, "fixed")
+def _transfer(head: RigHead, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
+    """True weights through the engine's units, and through flow networks that take units as their code: no video, no
+    time."""
+    engines: dict[str, ExpressionEngine | CompactFlowEngine] = {TRUE: ExpressionEngine(head.avatar, "fixed")}
+    for label, options in flows.items():
+        if options.flow.code == "prior":
+            engine = make_engine(options, head.avatar)
+            assert isinstance(engine, CompactFlowEngine)
+            engines[f"{label}: {TRUE}"] = engine
     for name in playable(head.rig.units):
         weights = weight_row(EXPRESSIONS[name])
-        predicted = head.moved_m(posed(engine, weights))
-        yield _labels(head, "", TRUE, name, known) | judged(head.truth_m(weights)[None], predicted[None], head.regions)
+        true = head.truth_m(weights)[None]
+        for row, engine in engines.items():
+            predicted = head.moved_m(engine.posed(weights, np.zeros((2, 2))))[None]
+            yield _labels(head, "", row, name, known) | judged(true, predicted, head.regions)
 
 
-def _pair(head: RigHead, driver: RigDriver, known: str) -> Iterator[dict[str, Any]]:
+def _pair(head: RigHead, driver: RigDriver, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
     engine = ExpressionEngine(head.avatar, "fixed")
     engine.calibrate(driver.observations[NEUTRAL_FRAME])
     order = [engine.unit_names.index(unit) for unit in UNIT_NAMES]
@@ -139,6 +153,7 @@ def _pair(head: RigHead, driver: RigDriver, known: str) -> Iterator[dict[str, An
         estimated.append(engine.unit_weights[order].copy())
         moved.append(head.moved_m(pose.vertices) if number in kept else None)
     scores = _scores(driver)
+    others = {f"{label}, bare mesh": _played(head, driver, options, kept) for label, options in flows.items()}
     for name in playable(head.rig.units):
         if name not in driver.held:
             continue
@@ -149,6 +164,7 @@ def _pair(head: RigHead, driver: RigDriver, known: str) -> Iterator[dict[str, An
             ESTIMATE: head.truth_m(np.stack([estimated[frame] for frame in frames])),
             OURS: np.stack([each for each in (moved[frame] for frame in frames) if each is not None]),
         }
+        answers |= {row: np.stack([by_frame[frame] for frame in frames]) for row, by_frame in others.items()}
         for row, predicted in answers.items():
             weights = _strongest(estimated, frames) if row == ESTIMATE else []
             yield (
@@ -158,10 +174,12 @@ def _pair(head: RigHead, driver: RigDriver, known: str) -> Iterator[dict[str, An
             )
 
 
-def posed(engine: ExpressionEngine, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """[R, 3] the avatar for weights [52] of UNIT_NAMES, avatar units."""
-    order = [UNIT_NAMES.index(unit) for unit in engine.unit_names]
-    return engine.posed(weights[order], np.zeros((2, 2)))
+def _played(head: RigHead, driver: RigDriver, options: MotionOptions, kept: set[int]) -> dict[int, NDArray[np.float32]]:
+    """[E, 3] how the engine of these options moves the head, for each of the frames that are kept."""
+    engine = make_engine(options, head.avatar)
+    engine.calibrate(driver.observations[NEUTRAL_FRAME])
+    poses = ((number, engine.animate(each)) for number, each in enumerate(driver.observations))
+    return {number: head.moved_m(pose.vertices) for number, pose in poses if number in kept}
 
 
 def _strongest(estimated: list[NDArray[np.float64]], frames: NDArray[np.int64]) -> list[str]:
@@ -234,7 +252,7 @@ def tables(results: Sequence[dict[str, Any]]) -> list[Table]:
     first = Table("", "artist known", "pairs", *COLUMNS, title="independent artists, skin only", title_justify="left")
     means = over(results, "known", "row")
     for known in ("neither", "driver", "avatar", "both"):
-        for row in ROWS:
+        for row in _rows(results):
             if (known, row) in means:
                 figures = means[known, row]
                 first.add_row(row, known, str(figures["pairs"]), *(_figure(figures[column]) for column in COLUMNS))
@@ -244,15 +262,21 @@ def tables(results: Sequence[dict[str, Any]]) -> list[Table]:
     return [first, second, third]
 
 
-def _by_row(results: Sequence[dict[str, Any]], field: str, values: Sequence[str]) -> Table:
+def _by_row(results: Sequence[dict[str, Any]], by: str, values: Sequence[str]) -> Table:
     """Explained motion by one field and row; "~": some artist's shape is a near relation of the unit only."""
-    out = Table(f"explained, by {field}", *ROWS)
-    means = over(results, field, "row")
+    rows = _rows(results)
+    out = Table(f"explained, by {by}", *rows)
+    means = over(results, by, "row")
     for value in values:
-        loose = field == "expression" and any(each["loose"] for each in results if each[field] == value)
-        cells = [means.get((value, row), {}).get("explained", math.nan) for row in ROWS]
+        loose = by == "expression" and any(each["loose"] for each in results if each[by] == value)
+        cells = [means.get((value, row), {}).get("explained", math.nan) for row in rows]
         out.add_row(f"{value}{' ~' if loose else ''}", *(_figure(cell) for cell in cells))
     return out
+
+
+def _rows(results: Sequence[dict[str, Any]]) -> list[str]:
+    """ROWS, and those of other engines."""
+    return list(dict.fromkeys([*ROWS, *(each["row"] for each in results)]))
 
 
 def _figure(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -19,6 +19,7 @@ from calib.rig.controllers import Role
 from core.camera import transform_points
 from core.expression_units import SCORE_NAMES
 from core.face_regions import FACE_LANDMARKS
+from engine.flow.published.flow_options import FlowOptions
 from engine.motion.retarget import Retargeter
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
@@ -45,23 +46,37 @@ def engine_names() -> list[str]:
 
 def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
     """Those asked for, then what they are compared with."""
-    driven = [Method(name, "none", _driven_by(name, None)) for name in engines]
-    if checkpoint is not None:
-        driven.append(Method(f"flow, {checkpoint.stem}", "none", _driven_by("flow", checkpoint)))
+    flows = flow_options(checkpoint) if "flow" in engines or checkpoint is not None else {}
+    driven = {name: MotionOptions(engine=name) for name in engines if name != "flow"} | flows  # type: ignore[arg-type]
     return [
-        *driven,
+        *(Method(label, "none", _driven_by(options)) for label, options in driven.items()),
         Method("webcam coefficients", "52 true units", _by_scores),
         Method("oracle controllers", "none", _by_true_controllers),
         Method("nothing", "none", _nothing),
     ]
 
 
-def _driven_by(name: str, checkpoint: Path | None) -> Callable[[Head, Avatar, Driver, Poses | None], Motion]:
+def flow_options(checkpoint: Path | None) -> dict[str, MotionOptions]:
+    """The flow engine by the shipped network, and by this one where there is one: with its encoder's code, and with the
+    prior's."""
+    networks = {"flow": None} | ({} if checkpoint is None else {f"flow {checkpoint.parent.name}": checkpoint})
+    return {
+        f"{label}, {code}": MotionOptions(
+            engine="flow",
+            checkpoint=path,
+            head_pose="fixed",
+            flow=FlowOptions(code=code),  # type: ignore[arg-type]
+        )
+        for label, path in networks.items()
+        for code in ("encoder", "prior")
+    }
+
+
+def _driven_by(given: MotionOptions) -> Callable[[Head, Avatar, Driver, Poses | None], Motion]:
     """The public path: what `vfa animate --head-pose fixed --neutral-frame N` does with every frame."""
 
     def run(head: Head, avatar: Avatar, driver: Driver, keep: Poses | None) -> Motion:
-        options = MotionOptions(engine=name, checkpoint=checkpoint, head_pose="fixed")  # type: ignore[arg-type]
-        engine = make_engine(options, avatar)
+        engine = make_engine(replace(given, head_pose="fixed"), avatar)
         engine.calibrate(driver.observations[NEUTRAL_FRAME])
         judged = []
         for observation in driver.observations:

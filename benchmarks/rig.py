@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.leave_out import without
-from benchmarks.likeness_independent import AVATARS, judged, posed
+from benchmarks.likeness_independent import AVATARS, judged
 from benchmarks.likeness_metrics import MOVING_M, mean_or_nan
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from core.cache_folder import cache_folder
@@ -60,7 +60,7 @@ def judge_units(head: RigHead) -> Iterator[dict[str, Any]]:
         true = head.truth_m(weight_row({unit: 1.0}))
         if np.linalg.norm(true, axis=1).max() < MOVING_M:
             continue  # nothing of it shows on the skin, as with the tongue
-        ours = head.moved_m(posed(engine, weight_row({unit: 1.0})))
+        ours = head.moved_m(engine.posed(weight_row({unit: 1.0}), np.zeros((2, 2))))
         loose = unit in head.rig.loose
         yield {"head": head.rig.name, "unit": unit, "loose": loose} | unit_figures(true, ours, head.regions)
 
@@ -92,7 +92,7 @@ def draw_comparison(head: RigHead) -> NDArray[np.uint8]:
         for unit in head.rig.units:
             moved = rest + head.rig.units[unit][head.of_file] @ linear.T
             pair = [
-                ours.take(pose, camera, posed(engine, weight_row({unit: 1.0}))).rgb,
+                ours.take(pose, camera, engine.posed(weight_row({unit: 1.0}), np.zeros((2, 2)))).rgb,
                 artist.take(pose, camera, moved).rgb,
             ]
             cell = np.ascontiguousarray(np.concatenate(pair, axis=1))

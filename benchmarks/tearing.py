@@ -1,7 +1,7 @@
 """Does anything tear? How far the edges of drawn heads are stretched while real clips drive them.
 
-    python -m benchmarks.tearing CLIP [CLIP ...] --avatar HEAD [--avatar HEAD ...] [--engine flow] [--every 3]
-        [--frames 120] [--json FILE] [--pictures FOLDER]
+    python -m benchmarks.tearing CLIP [CLIP ...] --avatar HEAD [--avatar HEAD ...] [--engine flow] [--code encoder]
+        [--checkpoint FILE] [--every 3] [--frames 120] [--json FILE] [--pictures FOLDER]
 
 No truth is known of real clips, but skin that grows to several times its length is torn whatever it should show. For
 each clip and head: how far edges grow at most, in how many frames one grows beyond `TORN`, how far the head moves at
@@ -27,12 +27,13 @@ from rich.console import Console
 from rich.table import Table
 
 from calib.avatar import Avatar
-from calib.close_up import UNITS_PER_METRE
 from calib.rig.expression_basis import ExpressionUnits
 from capture.face.face_tracker import FaceTracker
 from core.camera import AVATAR_VIEW
 from core.frame import FaceObservation
 from core.source import frames_of
+from engine.flow.edge_limit import SHORT, TORN
+from engine.flow.published.flow_options import FlowOptions
 from engine.motion.retarget import Retargeter
 from realtime.api import open_source, prepare_avatar
 from realtime.config import EngineName, MotionOptions
@@ -40,8 +41,6 @@ from realtime.engines import make_engine
 from realtime.offline.neutral import find_neutral
 from render.window.viewer import Viewer
 
-TORN = 4.0
-SHORT = 0.001 * UNITS_PER_METRE  # avatar units: a millimetre of a head
 PICTURE = 960
 
 
@@ -148,17 +147,20 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--avatar", action="append", required=True, help="built-in name or file; may be repeated")
     parser.add_argument("--engine", default="flow", choices=["flow", "expression", "landmark"])
+    parser.add_argument("--code", choices=["encoder", "prior"], help="what names the flow engine's motion code")
+    parser.add_argument("--checkpoint", type=Path, help="a network of your own")
     parser.add_argument("--every", type=int, default=3, help="take each so many frames (default 3)")
     parser.add_argument("--frames", type=int, default=120, help="of each clip at most (default 120)")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pictures", type=Path, help="folder for a picture of the worst moment of each row")
     options = parser.parse_args()
     engine: EngineName = options.engine
+    chosen = MotionOptions(engine=engine, checkpoint=options.checkpoint, flow=FlowOptions(code=options.code))
     rows = []
     for path in options.clips:
         clip = tracked_clip(path, options.every, options.frames)
         for head in options.avatar:
-            rows.append(measure(clip, prepare_avatar(head), MotionOptions(engine=engine), options.pictures))
+            rows.append(measure(clip, prepare_avatar(head), chosen, options.pictures))
             print(*(f"{v:.2f}" if isinstance(v, float) else v for v in rows[-1].values()), flush=True)
     table = Table(*(name for name in rows[0] if name != "troubles"))
     for row in rows:

@@ -294,10 +294,16 @@ class PrepareOptions(AvatarOptions):
     view_picture: Path | None = None
     """Write a picture of the head as films show it, from --eye, with --translation and --size, to this file."""
 
+    tune_flow: float | None = None
+    """Tune the flow engine's network to this head for so many minutes, on its own expressions. Kept, and used by
+    --engine flow from then on, only if it beats the general one on others; the same again goes on from there."""
+
     view: tyro.conf.OmitArgPrefixes[ViewOptions] = field(default_factory=ViewOptions)
 
     weights: tyro.conf.OmitArgPrefixes[RigOptions] = field(default_factory=RigOptions)
 
     def __post_init__(self) -> None:
         AvatarOptions.__post_init__(self)
+        if self.tune_flow is not None and not 0 < self.tune_flow <= 600:
+            raise InputError(f"--tune-flow {self.tune_flow:g}: expected minutes, more than 0 and at most 600")
         self.view.check()

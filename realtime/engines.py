@@ -14,12 +14,15 @@ from calib.rigging.morphs import MorphUnits
 from core.camera import transform_points
 from core.errors import InputError
 from engine.flow.ours.shipped import COMPACT_FILE
+from engine.flow.ours.tuned import tuned_file
 from engine.flow.published.flow_options import SourceOptions
 from engine.motion.neck_bend import NeckBend
 from engine.motion.protocol import MotionEngine
 from realtime.config import MotionOptions
 
 log = logging.getLogger(__name__)
+
+_FOR_OURS = ("--backend", "--source-renderer", "--guard", "--code")
 
 
 def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
@@ -34,9 +37,11 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
             f"{avatar.name}: moved by the shapes in its file, which only the expression engine does; leave out "
             "--engine or --checkpoint"
         )
-    checkpoint = options.checkpoint or (COMPACT_FILE if options.engine == "flow" else None)
+    checkpoint, why = options.checkpoint, "because a checkpoint is given"
+    if checkpoint is None and options.engine == "flow":
+        checkpoint, why = _compact_network(options, avatar)
     if checkpoint is not None:
-        log.info("engine: flow, %s", "because a checkpoint is given" if options.checkpoint else "its compact network")
+        log.info("engine: flow, %s", why)
         return _flow_engine(options, checkpoint, with_source(avatar, options.flow))
     by_hand = options.engine == "auto" and avatar.by_hand and avatar.file_mesh.morphs is None
     if by_hand:
@@ -53,6 +58,15 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
     return ExpressionEngine(avatar, head_pose=options.head_pose, units=units)
 
 
+def _compact_network(options: MotionOptions, avatar: Avatar) -> tuple[Path, str]:
+    """This project's network for an avatar, and which it is."""
+    if options.flow.cache_dir is not None:
+        own = tuned_file(avatar, options.flow.cache_dir)
+        if own.is_file():
+            return own, "its compact network, tuned to this head"
+    return COMPACT_FILE, "its compact network"
+
+
 def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> MotionEngine:
     """The engine that fits the checkpoint: published networks move the head as well, this project's the face alone."""
     from core.native.compiled_library import NativeError
@@ -63,10 +77,13 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
 
     with suppress(NativeError):  # without a compiler NumPy does it
         flow_kernels()  # compiled here, in the time of preparing, and not with the first frame
-    network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir)
+    coded = options.flow.code != "encoder"
+    network = open_network(avatar, checkpoint, options.flow.backend or "auto", options.flow.cache_dir, coded=coded)
+    if options.flow.code == "prior" and not network.coded:
+        raise InputError(f"--code prior: {checkpoint.name} has a motion code of its own; leave it out")
     if network.head_motion:
         return FlowEngine(avatar, network, options.flow, options.head_pose, NeckBend(avatar.rig.neck, avatar.rig.rest))
-    published = [name for name in options.flow.given() if name not in ("--backend", "--source-renderer", "--guard")]
+    published = [name for name in options.flow.given() if name not in _FOR_OURS]
     if published:
         raise InputError(f"{published[0]}: {checkpoint.name} moves the avatar's own controllers; leave it out")
     return CompactFlowEngine(avatar, network, options.head_pose, guard=options.flow.guard != "off")

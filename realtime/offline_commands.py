@@ -199,6 +199,8 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
 
         rig = flow_rig(avatar, options.weights)
         console.print(f"flow engine: {len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights")
+    if options.tune_flow is not None:
+        _tune_flow(avatar, options.tune_flow)
     if options.picture:
         save_picture(avatar, options.picture)
         console.print(
@@ -207,6 +209,24 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     if options.view_picture:
         _save_view(options.view_picture, avatar, options.view)
         console.print(f"picture: {options.view_picture}")
+
+
+def _tune_flow(avatar: "Avatar", minutes: float) -> None:
+    from core.cache_folder import cache_folder
+    from engine.training.tuning import tune
+    from realtime.threads.signals import stopped_by_signals
+
+    with stopped_by_signals(Stop()) as stop:
+        tuned = tune(avatar, minutes, cache_folder("flow"), lambda: stop.requested)
+    if tuned is None:
+        console.print("tuning stopped; the same command goes on from there")
+        return
+    flow, depth = (f"{before:.2f} → {after:.2f}" for before, after in zip(tuned.general, tuned.tuned, strict=True))
+    told = f"held-out expressions after {tuned.steps} steps: flow {flow}, depth {depth}"
+    if tuned.kept is None:
+        console.print(f"{told}; no better than the general network, which stays; more minutes may help")
+    else:
+        console.print(f"{told}; --engine flow uses it for this head from now on")
 
 
 def _save_view(path: Path, avatar: "Avatar", view: ViewOptions) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calib.close_up import Pictured, network_picture
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.networks.engine_cache import CacheEntry
 from engine.flow.backends import native_store
 from engine.flow.backends.compiled import BackendError, SelectedBackend
@@ -21,6 +22,7 @@ from engine.flow.backends.native_motion import NativeMotion
 
 if TYPE_CHECKING:
     from engine.flow.network.checkpoint import Checkpoint
+    from engine.flow.network.config import NetworkConfig
     from engine.flow.network.motion_network import MotionNetwork
 
 log = logging.getLogger(__name__)
@@ -37,18 +39,26 @@ class FlowNetwork:
         source_alpha: [1, M] motion code of the avatar's picture.
         released: whether the checkpoint is a published one, whose pipeline quirks then apply by default.
         head_motion: see `NetworkConfig`.
+        coded: the graph looks at no driver: its `alpha_offset` is the weights of the 52 expression units.
     """
 
     backend: SelectedBackend
     source_alpha: Array
     released: bool
     head_motion: bool = True
+    coded: bool = False
 
 
 def open_network(
-    avatar: Pictured, checkpoint: "Path | Checkpoint", backend: BackendName, cache_dir: Path | None
+    avatar: Pictured,
+    checkpoint: "Path | Checkpoint",
+    backend: BackendName,
+    cache_dir: Path | None,
+    *,
+    coded: bool = False,
 ) -> FlowNetwork:
-    """The network, compiled or kept from an earlier start.
+    """The network, compiled or kept from an earlier start. `coded`: without its encoder, where the motion code has one
+    number for each expression unit; other networks keep theirs.
 
     Raises InputError for a checkpoint, avatar or backend that cannot be used.
     """
@@ -58,7 +68,7 @@ def open_network(
         entry = native_store.entry_of(cache_dir, _file_digest(checkpoint), digest_of(source))
         if kept := _kept(entry):
             return kept
-    return _compiled(avatar, checkpoint, backend, cache_dir, entry)
+    return _compiled(avatar, checkpoint, backend, cache_dir, entry, coded=coded)
 
 
 def _kept(entry: CacheEntry) -> FlowNetwork | None:
@@ -79,6 +89,8 @@ def _compiled(
     backend: BackendName,
     cache_dir: Path | None,
     entry: CacheEntry | None,
+    *,
+    coded: bool,
 ) -> FlowNetwork:
     from engine.flow.backends.backend import CompileRequest, eager_sample
     from engine.flow.backends.select import select_backend
@@ -86,17 +98,25 @@ def _compiled(
 
     loaded = load_checkpoint(checkpoint) if isinstance(checkpoint, Path) else checkpoint
     source = network_picture(avatar, head_motion=loaded.network.config.head_motion)
-    network = live_network(source, loaded)
-    selected = select_backend(backend, CompileRequest(network, loaded.key, digest_of(source), cache_dir))
+    coded = coded and names_units(loaded.network.config)
+    network = live_network(source, loaded, coded=coded)
+    key = f"{loaded.key}-coded" if coded else loaded.key
+    selected = select_backend(backend, CompileRequest(network, key, digest_of(source), cache_dir))
     if entry is not None and isinstance(selected.run, NativeMotion):
         stored = native_store.StoredNetwork(selected.run.weights, eager_sample(network), loaded.released)
         native_store.save(entry, stored)
     own = loaded.network.config
-    return FlowNetwork(selected, network.source_alpha.numpy(), loaded.released, own.head_motion)
+    return FlowNetwork(selected, network.source_alpha.numpy(), loaded.released, own.head_motion, coded)
 
 
-def live_network(source: Array, loaded: "Checkpoint") -> "MotionNetwork":
-    """The live graph for an avatar's picture [4, N, N]. Raises InputError where it and the checkpoint do not fit."""
+def names_units(config: "NetworkConfig") -> bool:
+    """Whether the motion code has one number for each expression unit."""
+    return not config.head_motion and config.motion_dim == UNIT_COUNT
+
+
+def live_network(source: Array, loaded: "Checkpoint", *, coded: bool = False) -> "MotionNetwork":
+    """The live graph for an avatar's picture [4, N, N]; `coded` as in `MotionNetwork`. Raises InputError where it and
+    the checkpoint do not fit."""
     import torch
 
     from engine.flow.network.motion_network import MotionNetwork
@@ -104,7 +124,7 @@ def live_network(source: Array, loaded: "Checkpoint") -> "MotionNetwork":
     size = loaded.network.config.picture_size
     if source.shape != (4, size, size):
         raise InputError(f"avatar: its picture is {source.shape[1:]}, the checkpoint works on {size}x{size}")
-    return MotionNetwork(loaded.network, torch.from_numpy(source)[None], loaded.appearance)
+    return MotionNetwork(loaded.network, torch.from_numpy(source)[None], loaded.appearance, coded=coded)
 
 
 def digest_of(source: Array) -> str:

@@ -21,7 +21,8 @@ def open_samples(options: TrainOptions, config: NetworkConfig) -> Samples:
     if has_truth(options.data):
         from engine.training.flow.pair_samples import PairSamples
 
-        pairs = PairSamples(options.data, options.stage, options.samples)
+        drivers = not options.learning.truth_code
+        pairs = PairSamples(options.data, options.stage, options.samples, drivers=drivers)
         if pairs.image_size != config.image_size:
             raise InputError(
                 f"{options.data}: pictures of {pairs.image_size} pixels, the network works on {config.image_size}; "

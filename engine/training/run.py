@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InputError
+from engine.flow.network.appearance import Appearance
 from engine.flow.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint
 from engine.flow.network.config import COMPACT, PUBLISHED, NetworkConfig
 from engine.flow.network.layers import EqualLinear
@@ -45,7 +46,7 @@ def train(options: TrainOptions, stop: Callable[[], bool] = lambda: False) -> Pa
         unseen = options.stage == "code" or not options.learning.weights.perceptual
         perceptual = None if unseen else PerceptualLoss(load_vgg(options.vgg))
         learning = replace(options.learning, freeze_lia=options.lia is not None)
-        model = StageModel(network, options.stage, learning, perceptual, _importance(options))
+        model = StageModel(network, options.stage, learning, perceptual, _importance(options), _appearance(options))
         if options.find_batch:
             find_batch(model.to(own.device), samples, options.plan.precision, own)
             return None
@@ -88,6 +89,19 @@ def _network(options: TrainOptions) -> FaceNetwork:
         untouched = load_lia_weights(network, options.lia)
         log.info("started from %s; %d tensors start from nothing", options.lia, len(untouched))
     return network
+
+
+def _appearance(options: TrainOptions) -> Appearance | None:
+    """What `options.init` was trained on, where avatars are to be brought back to it. Raises InputError."""
+    if not options.learning.bring_back:
+        return None
+    appearance = None if options.init is None else load_checkpoint(options.init).appearance
+    if appearance is None:
+        raise InputError(
+            "--bring-back: needs an --init that knows its usual appearance; "
+            "python -m engine.training.flow.usual_appearance adds it to one"
+        )
+    return appearance
 
 
 @torch.no_grad()

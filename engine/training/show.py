@@ -13,22 +13,24 @@ _ROWS = 4
 
 @torch.no_grad()
 def sheet(model: StageModel, batch: Batch) -> NDArray[np.uint8]:
-    """[H, W, 3] one line for each of the first samples: driver, source, target, generated, warped, depth."""
+    """[H, W, 3] one line for each of the first samples: driver where one is needed, source, target, generated, warped,
+    depth."""
     few = {name: value[:_ROWS] for name, value in batch.items()}
     if "frames" in few:  # the code stage has no avatar
         return _grid([list(few["frames"].unbind(1))])
-    driving = few["driving"]
+    source = few["source"]
     was_training = model.training
     model.eval()
     rgbd, _ = model.generate(few)
     motion = model.network.student_dec.motion(rgbd.flow_logits, rgbd.latent)[0]
     if model.stage == "generator":
-        motion = identity_grid(driving.shape[-1], driving.device) + torch.tanh(rgbd.flow_logits[:, :2]).permute(
+        motion = identity_grid(source.shape[-1], source.device) + torch.tanh(rgbd.flow_logits[:, :2]).permute(
             0, 2, 3, 1
         )
     model.train(was_training)
-    warped = sample(few["source"][:, :3], motion)
-    return _grid([[driving, few["source"], few["target"], rgbd.rgb, warped, rgbd.depth]])
+    warped = sample(source[:, :3], motion)
+    drivers = [few["driving"]] if "driving" in few else []
+    return _grid([[*drivers, source, few["target"], rgbd.rgb, warped, rgbd.depth]])
 
 
 def _grid(columns: list[list[Tensor]]) -> NDArray[np.uint8]:

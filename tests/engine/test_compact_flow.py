@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,9 +15,13 @@ from calib.avatar import Avatar
 from capture.face.head_crop import EMPTY, HeadCropper
 from core.camera import Intrinsics
 from core.errors import InputError
+from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation
 from core.rigid_motion import rotation_matrix
-from engine.flow.network.checkpoint import load_checkpoint
+from engine.flow.backends.backend import CompileRequest, proven
+from engine.flow.backends.compiled import BackendError
+from engine.flow.backends.select import make_backend
+from engine.flow.network.checkpoint import load_checkpoint, save_checkpoint
 from engine.flow.network.config import COMPACT
 from engine.flow.network.layers import identity_grid
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
@@ -56,6 +61,49 @@ def test_the_live_graph_averages_in_and_enlarges_out(network: FaceNetwork) -> No
     assert torch.allclose(depth, large, atol=1e-4)
     large = F.interpolate(expected.motion.mask, scale_factor=2.0, mode="bilinear")[0, 0]
     assert torch.allclose(mask, large, atol=1e-4)
+
+
+def test_a_coded_graph_draws_the_code_that_it_is_told(network: FaceNetwork) -> None:
+    source, driving, _ = (sample_inputs(network.config, seed)[0] for seed in (1, 2, 3))
+    whole, coded = MotionNetwork(network, source), MotionNetwork(network, source, coded=True)
+    told = sample_inputs(network.config, 5)[1]
+    seen = whole(driving, torch.zeros_like(told))[2]
+    expected = whole(driving, coded.source_alpha + told - seen)
+    for own, other in zip(coded(torch.zeros(1, 4, 1, 1), told), expected, strict=True):
+        if own.shape != told.shape:  # the code itself: one is as seen, the other as the avatar's picture has it
+            assert torch.allclose(own, other, atol=1e-4)
+
+
+def test_a_compiled_coded_graph_is_proven_too(network: FaceNetwork) -> None:
+    coded = MotionNetwork(network, sample_inputs(network.config, 1)[0], coded=True)
+    for name in ("openvino", "eager"):
+        _, proof = proven(make_backend(name), CompileRequest(coded, "key", "avatar"))  # type: ignore[arg-type]
+        assert proof.flow_px < 0.02
+    with pytest.raises(BackendError, match="--backend native"):
+        proven(make_backend("native"), CompileRequest(coded, "key", "avatar"))
+
+
+@pytest.mark.parametrize("code", ["encoder", "prior", None])
+def test_the_prior_names_the_code_unless_the_encoder_is_asked_for(
+    prepared: Avatar, code: Literal["encoder", "prior"] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        make_engine(MotionOptions(engine="flow", flow=FlowOptions(code=code, cache_dir=None)), prepared)
+    by = "its encoder" if code == "encoder" else "the expression prior"
+    assert f"motion code comes from {by}" in caplog.text
+
+
+def test_a_network_with_a_code_of_its_own_has_no_prior(
+    prepared: Avatar, network: FaceNetwork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.pt"
+    save_checkpoint(other, network, step=1)
+    assert network.config.motion_dim != UNIT_COUNT
+    monkeypatch.setattr(
+        "engine.flow.flow_network.network_picture", lambda *_, **__: sample_inputs(network.config)[0][0].numpy()
+    )
+    with pytest.raises(InputError, match="--code prior: other"):
+        make_engine(MotionOptions(checkpoint=other, flow=FlowOptions(code="prior", cache_dir=None)), prepared)
 
 
 def test_compact_sizes_fit_what_may_be_shipped() -> None:
@@ -147,13 +195,15 @@ def replace_camera(observation: FaceObservation, camera: Intrinsics) -> object:
 def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Path] = []
 
-    def note(_avatar: object, path: Path, *_: object) -> None:
+    def note(_avatar: object, path: Path, *_: object, **__: object) -> None:
         taken.append(path)
         raise InputError("that is enough")
 
     monkeypatch.setattr("engine.flow.flow_network.open_network", note)
     avatar = SimpleNamespace(file_mesh=SimpleNamespace(morphs=None))
-    for options in (MotionOptions(engine="flow"), MotionOptions(engine="flow", checkpoint=Path("other.pt"))):
+    nowhere = FlowOptions(cache_dir=None)  # where a network tuned to the head could be
+    for given in (None, Path("other.pt")):
+        options = MotionOptions(engine="flow", checkpoint=given, flow=nowhere)
         with pytest.raises(InputError, match="that is enough"):
             make_engine(options, avatar)  # type: ignore[arg-type]
     assert taken == [COMPACT_FILE, Path("other.pt")]

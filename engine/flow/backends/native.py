@@ -24,6 +24,8 @@ class NativeBackend:
 
     def compile(self, request: CompileRequest) -> NativeMotion:
         config = request.network.config
+        if request.network.encoder is None:
+            raise OtherSizesError("--backend native: runs networks that see the driver themselves; use openvino")
         widths = {config.widths[size] for size in config.resolutions(from_size=4)}
         if any(width % PANEL for width in widths) or config.depth_motion_dim != 5 or config.input_channels != 4:
             raise OtherSizesError(

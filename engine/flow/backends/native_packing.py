@@ -26,6 +26,8 @@ def packed(network: MotionNetwork, *, for_matrix_unit: bool) -> PackedWeights:
     """Everything that `NativeMotion` runs on. 3x3 convolutions are packed as `conv.taps` for a matrix unit, as
     Winograd's `conv.weight` otherwise."""
     encoder, student = network.encoder, network.student
+    if encoder is None:
+        raise ValueError("expected a live graph with its encoder, got a coded one")
     channels = network.config.widths[4]
     to_alpha = encoder.to_alpha.reshape(-1, channels, 4, 4).permute(0, 2, 3, 1)
     arrays = {

@@ -41,7 +41,7 @@ class OpenVinoBackend:
             )
         except RuntimeError as error:
             raise BackendError(f"--backend openvino: refused by OpenVINO ({last_line(error)}); try eager") from error
-        return OpenVinoMotion(compiled.create_infer_request())
+        return OpenVinoMotion(compiled.create_infer_request(), len(compiled.inputs))
 
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -68,13 +68,14 @@ class OpenVinoBackend:
 
 
 class OpenVinoMotion:
-    """One inference request."""
+    """One inference request. Of `inputs` 1, only the code's offset is looked at."""
 
-    def __init__(self, request: Any) -> None:
-        self._request = request
+    def __init__(self, request: Any, inputs: int = 2) -> None:
+        self._request, self._inputs = request, inputs
 
     def __call__(self, driving: NDArray[np.float32], alpha_offset: NDArray[np.float32]) -> MotionFields:
-        results = self._request.infer([driving, alpha_offset], share_inputs=True, share_outputs=True)
+        given = [driving, alpha_offset][-self._inputs :]
+        results = self._request.infer(given, share_inputs=True, share_outputs=True)
         return MotionFields(*(results[i] for i in range(len(results))))
 
 
@@ -84,9 +85,11 @@ def converted(network: MotionNetwork, precision: str) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PyTorch's own use of what it deprecates
         model = library().convert_model(torch.export.export(network, inputs))
-    model.reshape({index: list(value.shape) for index, value in enumerate(inputs)})
+    given = inputs[-len(model.inputs) :]  # a coded graph looks at no driving picture, which is then no input of it
+    model.reshape({index: list(value.shape) for index, value in enumerate(given)})
     if precision in ("int8", "mixed"):
-        samples = [tuple(v.numpy() for v in sample_inputs(network.config, seed)) for seed in range(100, 104)]
+        drawn = (sample_inputs(network.config, seed)[-len(given) :] for seed in range(100, 104))
+        samples = [tuple(value.numpy() for value in each) for each in drawn]
         _mark_int8(model, samples, encoder_only=precision == "mixed")
     return model
 

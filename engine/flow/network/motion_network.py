@@ -33,6 +33,9 @@ class MotionNetwork(nn.Module):
 
     `alpha_offset` is `alpha_source - alpha_start` (`source_alpha` minus the neutral's own code, see `neutral_offset`).
     Static shapes, no control flow on data: `torch.export` takes it whole.
+
+    `coded`: the driving picture is not looked at, and the motion code is `source_alpha + alpha_offset`; somebody else
+    names what the driver does.
     """
 
     source_alpha: Tensor
@@ -42,7 +45,9 @@ class MotionNetwork(nn.Module):
     first_matrix: Tensor
     first_bias: Tensor
 
-    def __init__(self, network: FaceNetwork, source: Tensor, appearance: Appearance | None = None) -> None:
+    def __init__(
+        self, network: FaceNetwork, source: Tensor, appearance: Appearance | None = None, *, coded: bool = False
+    ) -> None:
         """`source` [1, 4, N, N]: the avatar's picture and depth in [-1, 1], N being `config.picture_size`;
         `appearance`: of the avatars of the training, to which the source's is brought back."""
         super().__init__()
@@ -55,7 +60,7 @@ class MotionNetwork(nn.Module):
                 h = appearance.brought_back(h)
                 alpha = network.enc.fc(h)
             last = len(features) - 1
-            self.encoder = LiveEncoder(network)
+            self.encoder = None if coded else LiveEncoder(network)
             self.first = LiveStyledConv(dec.conv1)
             self.convs = nn.ModuleList([LiveStyledConv(cast(StyledConv, conv)) for conv in dec.convs])
             self.heads = nn.ModuleList([LiveHeads(network, i, f, last=i == last) for i, f in enumerate(features)])
@@ -84,7 +89,7 @@ class MotionNetwork(nn.Module):
         return self.source_alpha - alpha_start
 
     def forward(self, driving: Tensor, alpha_offset: Tensor) -> tuple[Tensor, ...]:
-        alpha = self.encoder(shrunk(driving, self.pixel_scale))
+        alpha = self.source_alpha if self.encoder is None else self.encoder(shrunk(driving, self.pixel_scale))
         code = alpha + alpha_offset
         stacked = F.linear(code, self.style_matrix, self.style_bias)[:, :, None, None]
         styles = list(torch.split(stacked, self.style_widths, dim=1))  # each [1, C, 1, 1]

@@ -88,6 +88,11 @@ class FlowOptions(RigOptions, SourceOptions):
     """on: flow moves the avatar only as far as its skin can do what the flow says. When not given, on for this
     project's networks and off for published ones, which off repeats exactly."""
 
+    code: Literal["encoder", "prior"] | None = None
+    """What names the driver's expression to this project's networks: their own encoder, which looks at the picture, or
+    the expression prior, which the expression engine uses, too. prior when not given; published networks have their
+    encoder only."""
+
     smoothing: float | None = None
     """Share of its neighbours in a vertex's displacement, 0 to 1, each round. 0.6 when not given."""
 

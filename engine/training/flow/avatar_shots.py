@@ -4,7 +4,9 @@ Everything is in the close-up of the published avatar camera (`calib.close_up`),
 network's own size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 from calib.close_up import CloseUp
 from calib.survey.face_finder import FaceFinder
 from calib.survey.placement import FACE_HEIGHT
-from capture.synthetic.studio.people import Person
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at, transform_points
 from core.closeable import Closeable
 from core.face_regions import FACE_OVAL
@@ -31,6 +32,32 @@ CLOSE_UP = CloseUp.of(PUBLISHED_INTRINSICS, T_CAMERA_WORLD)
 Points = NDArray[np.float64]
 
 
+class Actor(Protocol):
+    """A head that can be pictured and moved by 52 units; metres, x to picture-right, y up, z forward."""
+
+    def mesh(self) -> Mesh:
+        """At rest, with its looks."""
+        ...
+
+    def vertices(self, weights: Points) -> NDArray[np.floating]:
+        """[V, 3] of that mesh for unit weights [52], in the order of `core.expression_units.UNIT_NAMES`."""
+        ...
+
+
+Place = Callable[[RgbdCamera, Mesh], Points]
+"""Of a head before the camera: [4, 4] avatar world from its own frame. Raises ValueError where no face is found."""
+
+
+def as_prepared(finder: FaceFinder, rng: np.random.Generator) -> Place:
+    """Framed as preparation frames a face; `rng`: preparation is not exact, and neither are avatars' proportions."""
+    return lambda camera, mesh: _placed(camera, mesh, finder, rng)
+
+
+def already_placed(_camera: RgbdCamera, _mesh: Mesh) -> Points:
+    """Prepared avatars stand where they should."""
+    return np.eye(4)
+
+
 @dataclass(frozen=True, eq=False)
 class AvatarShot:
     """An avatar with an expression.
@@ -47,12 +74,11 @@ class AvatarShot:
 
 
 class AvatarStage(Closeable):
-    """One person as an avatar. A context manager that owns an OpenGL context.
+    """One head as an avatar. A context manager that owns an OpenGL context.
 
     Args:
-        person: cut as avatars are (`bust`).
-        finder: finds the face, so that it is framed as preparation frames it.
-        rng: how it stands: preparation is not exact, and neither are avatars' proportions.
+        person: who; people of `capture.synthetic` cut as avatars are (`bust`).
+        place: where it stands, see `as_prepared` and `already_placed`.
         size: of the network's pictures; divides 256.
 
     Attributes:
@@ -61,13 +87,13 @@ class AvatarStage(Closeable):
     Raises ValueError where no face is found.
     """
 
-    def __init__(self, person: Person, finder: FaceFinder, rng: np.random.Generator, size: int) -> None:
+    def __init__(self, person: Actor, place: Place, size: int) -> None:
         self._person, self._size = person, size
-        mesh: Mesh = person.mesh()
+        mesh = person.mesh()
         self._faces = mesh.faces
         self._camera = RgbdCamera(mesh)
         try:
-            self._T = _placed(self._camera, mesh, finder, rng)
+            self._T = place(self._camera, mesh)
             self._neutral = transform_points(self._T, mesh.vertices.astype(np.float64))
             self._picture = self._take(self._neutral)
             whole = self._take(self._neutral, PUBLISHED_INTRINSICS)
@@ -78,7 +104,7 @@ class AvatarStage(Closeable):
 
     def shoot(self, weights: Points) -> AvatarShot:
         """The avatar with 52 unit weights."""
-        moved = transform_points(self._T, self._person.vertices(weights))
+        moved = transform_points(self._T, self._person.vertices(weights).astype(np.float64))
         picture = self._take(moved)
         way, known = self._way_back(picture)
         rgbd = averaged(CLOSE_UP.network_input(picture.rgb, picture.depth), self._size)

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from calib.survey.face_finder import FaceFinder
 from capture.face.head_crop import HeadCropper
+from capture.synthetic.studio.artists import ARTISTS
 from capture.synthetic.studio.clip_options import Split
 from capture.synthetic.studio.clip_plan import ClipPlan
 from capture.synthetic.studio.clip_studio import ClipStudio
 from capture.synthetic.studio.people import random_person
 from core.frame import FaceObservation
 from engine.training.expression.expression_dataset import StillTracker, describing_units, make_plan
-from engine.training.flow.avatar_shots import AvatarStage, averaged
+from engine.training.flow.avatar_shots import AvatarStage, as_prepared, averaged
 from engine.training.flow.pairs import PairFolder, to_bytes, to_words
 
 _SIZE = 128
@@ -74,17 +75,24 @@ class Workshop:
 
 
 def make_person(
-    folder: Path, number: int, frames: int, split: Split, workshop: Workshop, *, avatar: bool = True
+    folder: Path,
+    number: int,
+    frames: int,
+    split: Split,
+    workshop: Workshop,
+    *,
+    avatar: bool = True,
+    artists: tuple[str, ...] = (),
 ) -> bool:
     """One driver, and an avatar that repeats them unless told otherwise. False where a face could not be found."""
-    plan = make_plan(number, split, frames, _BENT_SHARE, _ACTED_SHARE)
+    plan = make_plan(number, split, frames, _BENT_SHARE, _ACTED_SHARE, artists)
     driver = shoot_driver(workshop.studio, plan, workshop.tracker)
     if driver is None:
         return False
     described = np.clip(np.stack(driver.weights) @ describing_units(plan.person).T, 0, 1)
     arrays: dict[str, NDArray[Any]] | None = {}
     if avatar:
-        arrays = shoot_avatar(number, split, described, workshop.finder)
+        arrays = shoot_avatar(number, split, described, workshop.finder, artists)
     if arrays is None:
         return False
     PairFolder.write(
@@ -97,20 +105,41 @@ def make_person(
     return True
 
 
+def acted(number: int, split: Split, frames: int) -> NDArray[np.float64]:
+    """[frames, 52] what the person of this number plays; the first is neutral."""
+    weights = make_plan(number, split, frames, _BENT_SHARE, _ACTED_SHARE).weights
+    return np.asarray(np.clip(weights, 0, 1))
+
+
+def make_avatar(
+    folder: Path, number: int, frames: int, split: Split, finder: FaceFinder, artists: tuple[str, ...]
+) -> bool:
+    """An avatar whom nobody drives. False where no face is found on it."""
+    weights = acted(number, split, frames)
+    arrays = shoot_avatar(number, split, weights, finder, artists)
+    if arrays is not None:
+        PairFolder.write(folder, weights=weights.astype(np.float32), **arrays)
+    return arrays is not None
+
+
 def shoot_avatar(
-    number: int, split: Split, weights: NDArray[np.float64], finder: FaceFinder
+    number: int, split: Split, weights: NDArray[np.float64], finder: FaceFinder, artists: tuple[str, ...] = ()
 ) -> dict[str, NDArray[Any]] | None:
     """A random avatar with unit weights [T, 52]; None where no face is found on it."""
     rng = np.random.default_rng([number, 11])
-    person = random_person(AVATARS_FROM + number, split, float(rng.choice([1.0, 1.6])), bust=True)
+    person = random_person(AVATARS_FROM + number, split, float(rng.choice([1.0, 1.6])), bust=True, artists=artists)
     try:
-        with AvatarStage(person, finder, rng, _SIZE) as stage:
-            shots = [stage.shoot(row) for row in weights]
-            source = stage.source
+        with AvatarStage(person, as_prepared(finder, rng), _SIZE) as stage:
+            return shoot_all(stage, weights)
     except ValueError:
         return None
+
+
+def shoot_all(stage: AvatarStage, weights: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """The arrays of AVATAR_ARRAYS for unit weights [T, 52]."""
+    shots = [stage.shoot(row) for row in weights]
     return {
-        "source": to_words(source[None]),
+        "source": to_words(stage.source[None]),
         "target": to_words(np.stack([shot.rgbd for shot in shots])),
         "offset": np.stack([shot.offset for shot in shots]).astype(np.float16),
         "known": to_bytes(np.stack([shot.known for shot in shots])),
@@ -132,18 +161,38 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of the first person")
     parser.add_argument("--frames", type=int, default=30, help="expressions of each person, the first one neutral")
     parser.add_argument("--drivers", action="store_true", help="drivers only, without avatars: for stage code")
+    parser.add_argument("--avatars", action="store_true", help="avatars only: for stages moved by the true code")
+    parser.add_argument("--artists", nargs="+", choices=ARTISTS, default=[], help="move as one or a mixture of these")
     parser.add_argument("--split", choices=["train", "test"], default="train")
     parser.add_argument("--part", type=int, default=0, help="of several processes, this one's number from 0")
     parser.add_argument("--of", type=int, default=1, help="how many processes share the work")
     arguments = parser.parse_args()
+    if arguments.drivers and arguments.avatars:
+        parser.error("--drivers and --avatars leave nothing to make; leave out one or both")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    artists = tuple(arguments.artists)
+    if arguments.avatars:
+        with FaceFinder() as finder:
+            for number, folder in wanted(arguments):
+                _say(folder, make_avatar(folder, number, arguments.frames, arguments.split, finder, artists))
+        return
     with ClipStudio() as studio, StillTracker() as tracker, FaceFinder() as finder:
         workshop = Workshop(studio, tracker, finder)
         for number, folder in wanted(arguments):
             made = make_person(
-                folder, number, arguments.frames, arguments.split, workshop, avatar=not arguments.drivers
+                folder,
+                number,
+                arguments.frames,
+                arguments.split,
+                workshop,
+                avatar=not arguments.drivers,
+                artists=artists,
             )
-            print(f"{folder.name}: {'written' if made else 'no face found, left out'}", flush=True)
+            _say(folder, made)
+
+
+def _say(folder: Path, made: bool) -> None:
+    print(f"{folder.name}: {'written' if made else 'no face found, left out'}", flush=True)
 
 
 if __name__ == "__main__":

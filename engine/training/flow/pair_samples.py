@@ -27,17 +27,26 @@ class PairSamples:
 
     Args:
         options: only what is drawn and how it is varied counts here; not varied, samples are as they were rendered.
+        drivers: whether drivers' pictures are wanted; networks moved by the true code need none.
 
     Raises InputError where there are none.
     """
 
-    def __init__(self, root: Path, stage: StageName, options: SampleOptions | None = None) -> None:
-        self.people: list[PairFolder] = pair_folders(root)
-        if stage != "code":
-            self.people = [person for person in self.people if person.has_avatar]
+    def __init__(
+        self, root: Path, stage: StageName, options: SampleOptions | None = None, *, drivers: bool = True
+    ) -> None:
+        everybody = pair_folders(root)
+        self._wants_drivers = drivers or stage == "code"
+        self.people = [person for person in everybody if stage == "code" or person.has_avatar]
         if not self.people:
             raise InputError(
                 f"{root}: holds drivers only, stage {stage} needs avatars; run make_pairs without --drivers"
+            )
+        if self._wants_drivers:
+            self.people = [person for person in self.people if person.has_driver]
+        if not self.people:
+            raise InputError(
+                f"{root}: holds no pairs of driver and avatar; give --truth-code, or run make_pairs without --avatars"
             )
         options = options or SampleOptions()
         self._stage, self._seed, self._augment = stage, options.seed, options.augment
@@ -62,11 +71,17 @@ class PairSamples:
         return {"frames": np.stack(pictures), "units": np.stack(units)}
 
     def _pictures(self, rng: np.random.Generator, person: PairFolder, frame: int) -> dict[str, NDArray[Any]]:
-        (driving, start), flip = self._drivers(rng, person, [frame, 0])
+        drivers: dict[str, NDArray[Any]] = {}
+        if self._wants_drivers:
+            (driving, start), flip = self._drivers(rng, person, [frame, 0])
+            drivers = {"driving": driving, "start": start}
+        else:
+            flip = bool(self._augment and rng.random() < 0.5)
         source, target, offset, shown = self._avatar(rng, person, frame, flip)
         moving = np.abs(offset).sum(axis=-1) * 128
-        sample = {"driving": driving, "start": start, "source": source, "target": target}
-        return sample | {
+        return drivers | {
+            "source": source,
+            "target": target,
             "offset": offset,
             "known": shown * (1 + np.minimum(_MOVING * moving, _MOST_MOVING)).astype(np.float32),
             "shown": shown,

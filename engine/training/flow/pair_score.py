@@ -4,7 +4,8 @@
 
 Explained is 1 − RMS(predicted − true) / RMS(true) over everything of one kind: motion codes (units counting as far as
 they move a face), and flow and depth of avatars driven by codes and by the truth, where the avatar moves by more than
-half a pixel of 256². 0 is what doing nothing earns.
+half a pixel of 256². 0 is what doing nothing earns. "live": with the true code, and the avatar's appearance
+brought back to what is usual, as in a session.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.flow.network.appearance import Appearance
 from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.layers import identity_grid
 from engine.flow.network.network import FaceNetwork
@@ -62,10 +64,30 @@ def score(network: FaceNetwork, people: list[PairFolder]) -> dict[str, float]:
     return {name: each.figure() for name, each in explained.items() if not np.isnan(each.figure())}
 
 
-def _add_motion(network: FaceNetwork, person: PairFolder, code: Tensor, flow: _Explained, depth: _Explained) -> None:
+@torch.no_grad()
+def truth_score(network: FaceNetwork, appearance: Appearance | None, people: list[PairFolder]) -> tuple[float, float]:
+    """Explained share of flow and depth where the true units move the avatars, as the network runs live."""
+    flow, depth = _Explained(), _Explained()
+    for person in people:
+        code = torch.from_numpy(person.weights - person.weights[0])
+        _add_motion(network, person, code, flow, depth, appearance)
+    return flow.figure(), depth.figure()
+
+
+def _add_motion(
+    network: FaceNetwork,
+    person: PairFolder,
+    code: Tensor,
+    flow: _Explained,
+    depth: _Explained,
+    appearance: Appearance | None = None,
+) -> None:
     """Flow and depth of the person's avatar, both relative to what the network makes of the neutral."""
     source = torch.from_numpy(from_words(np.array(person["source"])))
     h, alpha, features = network.enc(source)
+    if appearance is not None:
+        h = appearance.brought_back(h)
+        alpha = network.enc.fc(h)
     offsets, depths = [], []
     for row in code:
         rgbd = network.dec(h + network.dec.direction(alpha + row[None]), features)
@@ -89,8 +111,12 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="people made with make_pairs --split test")
     arguments = parser.parse_args()
-    network = load_checkpoint(arguments.network).network
-    for name, figure in score(network, pair_folders(arguments.data)).items():
+    loaded, people = load_checkpoint(arguments.network), pair_folders(arguments.data)
+    figures = score(loaded.network, [person for person in people if person.has_driver])
+    avatars = [person for person in people if person.has_avatar]
+    if avatars:
+        figures["flow_live"], figures["depth_live"] = truth_score(loaded.network, loaded.appearance, avatars)
+    for name, figure in figures.items():
         print(f"{name:16} {figure:.3f}")
 
 

@@ -10,7 +10,8 @@
 | offset | [T, N, N, 2] float16 | its backward flow, less the identity |
 | known | [T, N, N] uint8 | where that flow is known |
 
-int16 stands for [-1, 1], uint8 for [0, 1]. Drivers without an avatar (for the code stage) lack the last four.
+int16 stands for [-1, 1], uint8 for [0, 1]. Drivers without an avatar (for the code stage) lack the last four, avatars
+without a driver (for stages moved by the true code) the first two.
 """
 
 import shutil
@@ -25,7 +26,7 @@ from core.errors import InputError
 from core.expression_units import UNIT_COUNT
 from core.untrusted import mapped_array
 
-DRIVER_ARRAYS = ("driver", "color_only", "weights")
+DRIVER_ARRAYS = ("driver", "color_only")
 AVATAR_ARRAYS = ("source", "target", "offset", "known")
 _LAYOUT: dict[str, tuple[Any, ...]] = {
     "driver": (np.int16, "T", 4, "N", "N"),
@@ -60,7 +61,7 @@ class PairFolder:
 
     Attributes:
         frames: how many.
-        has_avatar: whether an avatar repeats the driver.
+        has_driver, has_avatar: which of both are there, at least one of them.
 
     Raises InputError where the folder is not whole.
     """
@@ -69,14 +70,16 @@ class PairFolder:
         self.folder = folder
         there = {path.stem for path in folder.glob("*.npy")}
         self.has_avatar = bool(there & set(AVATAR_ARRAYS))
-        wanted = (*DRIVER_ARRAYS, *(AVATAR_ARRAYS if self.has_avatar else ()))
+        self.has_driver = bool(there & set(DRIVER_ARRAYS)) or not self.has_avatar
+        drivers, avatars = DRIVER_ARRAYS if self.has_driver else (), AVATAR_ARRAYS if self.has_avatar else ()
+        wanted = ("weights", *drivers, *avatars)
         missing = [name for name in wanted if name not in there]
         if missing:
             raise InputError(f"{folder}: lacks {', '.join(missing)}; delete it and run make_pairs again")
-        shape = self["driver"].shape
+        shape = self["driver" if self.has_driver else "target"].shape
         if len(shape) != 4 or shape[0] < 2 or shape[3] < 1:
             raise InputError(
-                f"{folder}: expected at least two frames of drivers, got {shape}; delete it, make it again"
+                f"{folder}: expected at least two frames of pictures, got {shape}; delete it, make it again"
             )
         self.frames, self.side = shape[0], shape[3]
         for name in wanted:
@@ -113,7 +116,8 @@ class PairFolder:
     @staticmethod
     def write(folder: Path, **arrays: NDArray[Any]) -> None:
         """Make the folder, whole or not at all."""
-        assert set(arrays) in ({*DRIVER_ARRAYS}, {*DRIVER_ARRAYS, *AVATAR_ARRAYS})
+        rest = set(arrays) - {"weights"}
+        assert rest in ({*DRIVER_ARRAYS}, {*AVATAR_ARRAYS}, {*DRIVER_ARRAYS, *AVATAR_ARRAYS})
         partial = folder.with_name(folder.name + ".partial-0")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

@@ -38,5 +38,9 @@ class StageOptions:
     freeze_encoder: bool = False
     """Leave the encoder as it is, in the generator stage."""
 
+    bring_back: bool = False
+    """Bring avatars that look unlike all others back to what --init was trained on, as a session does, instead of
+    learning how they look."""
+
     freeze_lia: tyro.conf.Suppress[bool] = False
     """Keep what the released code keeps when it starts from LIA's weights."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from capture.face.head_crop import EMPTY
+from engine.flow.network.appearance import Appearance
 from engine.flow.network.generator import GeneratedRgbd
 from engine.flow.network.layers import identity_grid
 from engine.flow.network.network import FaceNetwork
@@ -47,6 +48,7 @@ class StageModel(nn.Module):
     Args:
         perceptual: judges colours; None leaves that out.
         importance: [M] how much each unit of the motion code counts; all alike where None.
+        appearance: to which sources' are brought back; None leaves them as they are.
     """
 
     importance: Tensor
@@ -58,11 +60,13 @@ class StageModel(nn.Module):
         options: StageOptions,
         perceptual: nn.Module | None = None,
         importance: Tensor | None = None,
+        appearance: Appearance | None = None,
     ) -> None:
         super().__init__()
         if perceptual is None:  # colour heads that nothing judges are not trained
             options = replace(options, weights=replace(options.weights, perceptual=0.0))
         self.network, self.stage, self.options, self.perceptual = network, stage, options, perceptual
+        self._appearance = appearance
         alike = torch.ones(network.config.motion_dim)
         self.register_buffer("importance", alike if importance is None else importance)
         for name, parameter in network.named_parameters():
@@ -115,6 +119,9 @@ class StageModel(nn.Module):
         network, options = self.network, self.options
         with torch.set_grad_enabled(torch.is_grad_enabled() and not options.freeze_encoder):
             h, alpha, features = network.enc(batch["source"])
+            if self._appearance is not None:
+                h = self._appearance.brought_back(h)
+                alpha = network.enc.fc(h)
         if options.truth_code:
             code = None
             latent = h + network.dec.direction(alpha + batch["code"])

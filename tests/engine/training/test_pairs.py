@@ -15,7 +15,7 @@ from engine.flow.network.layers import identity_grid, sample
 from engine.training.expression.expression_dataset import StillTracker
 from engine.training.flow import make_pairs
 from engine.training.flow.pair_samples import FRAMES_OF_ONE, PairSamples, mirrored_units, unit_importance
-from engine.training.flow.pairs import DRIVER_ARRAYS, PairFolder, from_words, pair_folders
+from engine.training.flow.pairs import AVATAR_ARRAYS, DRIVER_ARRAYS, PairFolder, from_words, pair_folders
 from engine.training.flow.sample_options import SampleOptions
 
 FRAMES = 5
@@ -124,8 +124,33 @@ def test_what_is_no_training_set_is_refused(tmp_path: Path) -> None:
 
 def test_drivers_without_avatars_are_for_the_code_stage(root: Path, tmp_path: Path) -> None:
     whole = pair_folders(root)[0]
-    PairFolder.write(tmp_path / "train-000000", **{name: np.array(whole[name]) for name in DRIVER_ARRAYS})
+    names = (*DRIVER_ARRAYS, "weights")
+    PairFolder.write(tmp_path / "train-000000", **{name: np.array(whole[name]) for name in names})
     assert not pair_folders(tmp_path)[0].has_avatar
     assert PairSamples(tmp_path, "code")(0)["frames"].shape[0] == FRAMES_OF_ONE
     with pytest.raises(InputError, match="drivers only"):
         PairSamples(tmp_path, "generator")
+
+
+def test_avatars_without_drivers_are_for_networks_moved_by_the_truth(root: Path, tmp_path: Path) -> None:
+    whole = pair_folders(root)[0]
+    names = (*AVATAR_ARRAYS, "weights")
+    PairFolder.write(tmp_path / "train-000000", **{name: np.array(whole[name]) for name in names})
+    assert not pair_folders(tmp_path)[0].has_driver
+    with pytest.raises(InputError, match="no pairs of driver and avatar"):
+        PairSamples(tmp_path, "generator")
+    with pytest.raises(InputError, match="no pairs of driver and avatar"):
+        PairSamples(tmp_path, "code")
+    sample = PairSamples(tmp_path, "generator", SampleOptions(augment=False), drivers=False)(3)
+    assert "driving" not in sample
+    rows = np.flatnonzero((whole.weights == sample["code"]).all(axis=1))
+    assert np.allclose(sample["offset"], whole.offset(int(rows[0])))
+
+
+def test_artists_and_avatars_alone_are_made_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--out", str(tmp_path), "--people", "1", "--frames", "6", "--avatars", "--artists", "ict"]
+    monkeypatch.setattr("sys.argv", ["make_pairs", *arguments])
+    make_pairs.main()
+    (person,) = pair_folders(tmp_path)
+    assert (person.has_driver, person.has_avatar, person.frames) == (False, True, 6)
+    assert person.weights[1:].any()
