@@ -19,8 +19,7 @@ TORN = 4.0
 SHORT = 0.001 * UNITS_PER_METRE
 """Avatar units, a millimetre of a head: shorter edges count as that long, since less cannot be seen."""
 _AT_MOST = 0.95 * TORN
-_MOVES = 0.05  # edges that no unit changes by such a share lie where skin goes along as a whole
-_ROUNDS = 40
+_ROUNDS = 40  # the first alone where nothing is torn
 
 Points = NDArray[np.float32]
 
@@ -32,17 +31,16 @@ class EdgeLimit:
     def __init__(self, rig: FaceRig, faces: NDArray[np.int32], retargeter: Retargeter) -> None:
         sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
         edges = np.unique(sides, axis=0)
-        own = _lengths(rig.rest.astype(np.float32), edges)
-        rest = np.maximum(own, np.float32(SHORT))
-        stretch, moves = np.zeros(len(edges), np.float32), np.zeros(len(edges), bool)
+        rest = np.maximum(_lengths(rig.rest.astype(np.float32), edges), np.float32(SHORT))
+        stretch = np.zeros(len(edges), np.float32)
         units = ExpressionUnits(rig.basis)
         for weights in np.eye(len(units.names)):
             moved = units.displacement(weights)
             shape = retargeter.vertices(moved[1].astype(np.float64), np.zeros((2, 2)), moved)
-            length = _lengths(shape, edges)
-            stretch = np.maximum(stretch, length / rest)
-            moves |= np.abs(length - own) > _MOVES * rest
-        watched = moves & (stretch <= TORN)
+            stretch = np.maximum(stretch, _lengths(shape, edges) / rest)
+        follows = np.zeros(len(rig.rest), bool)
+        follows[: rig.weights.shape[0]] = np.diff(rig.weights.indptr) > 0
+        watched = follows[edges].any(axis=1) & (stretch <= TORN)
         self._edges, self._most = edges[watched], np.float32(_AT_MOST) * rest[watched]
         self._rest = rig.rest.astype(np.float32)
 
