@@ -101,6 +101,9 @@ def animated(
     looked_at = Excerpt(options.offset, options.length)
     first, count = (options.offset, options.length) if target is None else (target, 1)
     lead = min(first, LEAD_FRAMES)
+    if looked.frame_count is not None and first >= looked.frame_count:
+        option = "--offset" if target is None else "--target-frame"
+        raise InputError(f"{option} {first}: {options.driving} has {looked.frame_count} frames; give a smaller number")
     with RecordingFolder.claim(options.out, overwrite=options.overwrite, driving=options.driving) as folder:
         out = folder.path
         avatar = avatar_for(options)

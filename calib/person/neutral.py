@@ -179,7 +179,7 @@ class NeutralPicker:
         reason = self._estimate.poor_because
         if reason and not self._warned:
             self._warned = True
-            self._warning = f"neutral face: {reason}; look into the camera at rest and press N"
+            self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
 
     def _take_requested(self, observation: FaceObservation) -> FaceObservation | None:
         """This face, steadied by the frames just before it that are like it; its lids may be blinking."""
@@ -196,7 +196,7 @@ class NeutralPicker:
             and np.linalg.norm(sight.landmarks - now.landmarks, axis=1).mean() < _ALIKE_M
         ]
         if reason := poor_because(alike):
-            self._warning = f"neutral face: {reason}; look into the camera at rest and press N"
+            self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
         return estimate_neutral(alike, observation)
 
     def _expired(self, time_s: float) -> bool:

@@ -171,7 +171,7 @@ def _already_complete(folder: Path) -> str | None:
         return None
     if (folder / MANIFEST_NAME).is_file() and not read_manifest(folder).complete:
         return None
-    return f"{folder}: is complete already, there is nothing to do"
+    return f"{folder}: is complete already, there is nothing to do;  vfa session check {folder}  reads all of it"
 
 
 def _drop_left_over_poses(folder: Path) -> None:

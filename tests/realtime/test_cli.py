@@ -53,6 +53,14 @@ def test_unknown_device() -> None:
     expect_one_line(call("vfa-live", "--device", "hologram", *LIVE), "hologram", "demo")
 
 
+def test_a_start_past_the_end_names_what_was_given(tmp_path: Path) -> None:
+    clip, out = faceless_video(tmp_path / "clip.mp4"), tmp_path / "out"
+    for option in ("--offset", "--target-frame"):
+        told = call("vfa", "animate", "--driving", clip, "--avatar", "lowpoly", "--out", out, option, 99)
+        expect_one_line(told, f"{option} 99", "has 12 frames")
+        assert not out.exists()
+
+
 def test_missing_avatar(tmp_path: Path) -> None:
     missing = tmp_path / "nobody.obj"
     expect_one_line(call("vfa-live", "--device", "demo", "--avatar", missing, "--headless"), str(missing))
