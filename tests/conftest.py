@@ -86,7 +86,7 @@ def virtual_screen() -> Iterator[str]:
     """DISPLAY of an X server of its own. (xvfb-run picks numbers in a way that two at a time can get the same.)"""
     if not (shutil.which("Xvfb") and shutil.which("xdotool")):
         pytest.skip("needs Xvfb and xdotool (apt install xvfb xdotool)")
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"]
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             yield f":{server.stdout.readline().strip()}"

@@ -117,7 +117,9 @@ def _run_in_window(command: list[str], environment: dict[str, str], folder: Path
 
 @contextmanager
 def _virtual_screen() -> Iterator[str]:
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x1000x24", "-nolisten", "tcp"]
+    # whoever looks for a window is at first the screen's only client: without -noreset the screen starts anew when it
+    # leaves, and refuses the program that comes at that moment
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x1000x24", "-nolisten", "tcp", "-noreset"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         try:
