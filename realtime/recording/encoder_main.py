@@ -32,11 +32,9 @@ class Encoder(Protocol):
     """What the other process does with pictures. Raises RecordingError."""
 
     @property
-    def frames(self) -> int: ...
-    @property
-    def refused(self) -> int: ...
-    @property
-    def written_bytes(self) -> int: ...
+    def counts(self) -> tuple[int, int, int]:
+        """Pictures that are kept, pictures refused, bytes written."""
+
     def begin(self, about: dict[str, Any]) -> None: ...
     def append(self, memory: mmap.mmap, at: int, job: dict[str, Any]) -> None:
         """`memory` holds the pictures from byte `at` on; no view of it may outlive the call."""
@@ -54,7 +52,7 @@ def main() -> None:
     _give_way(idle=kind == "raw")
 
     def tell(slot: int) -> None:
-        counts = (0, 0, 0) if encoder is None else (encoder.frames, encoder.refused, encoder.written_bytes)
+        counts = (0, 0, 0) if encoder is None else encoder.counts
         told = dict(zip(("frames", "refused", "bytes"), counts, strict=True))
         with contextlib.suppress(OSError):
             answers.write(json.dumps({"slot": slot, **told, "failure": failure}).encode() + b"\n")

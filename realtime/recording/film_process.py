@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from realtime.recording.encoder_process import EncoderProcess
 from realtime.recording.film_file import Coding, FilmFile
+from realtime.recording.recording_folder import RecordingError
 
 
 class FilmProcess:
@@ -35,7 +37,8 @@ class FilmProcess:
         self._encoder.close()
 
     def discard(self) -> None:
-        self._encoder.close(keep=False)
+        with suppress(RecordingError):  # it goes anyway
+            self._encoder.close(keep=False)
 
 
 class FilmEncoder:
@@ -44,15 +47,10 @@ class FilmEncoder:
     def __init__(self, path: str, coding: str) -> None:
         self._film = FilmFile(Path(path), Coding(**json.loads(coding)))
         self._size = (0, 0)
-        self.refused = 0
 
     @property
-    def frames(self) -> int:
-        return self._film.frames
-
-    @property
-    def written_bytes(self) -> int:
-        return self._film.written_bytes
+    def counts(self) -> tuple[int, int, int]:
+        return self._film.frames, 0, self._film.written_bytes
 
     def begin(self, about: dict[str, Any]) -> None:
         self._size = tuple(about["size"])

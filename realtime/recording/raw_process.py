@@ -65,16 +65,8 @@ class RawEncoder:
         self._size = (0, 0)
 
     @property
-    def frames(self) -> int:
-        return self._writer.frames
-
-    @property
-    def refused(self) -> int:
-        return self._writer.refused
-
-    @property
-    def written_bytes(self) -> int:
-        return self._writer.written_bytes
+    def counts(self) -> tuple[int, int, int]:
+        return self._writer.frames, self._writer.refused, self._writer.written_bytes
 
     def begin(self, about: dict[str, Any]) -> None:
         self._size = tuple(about["size"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -114,13 +113,6 @@ class RawWriter:
             return
         record_file.complete(self._pictures.raw, PICTURE, self.frames)
         partial_of(path).replace(path)
-
-
-def discard(folder: Path) -> None:
-    """Nothing of the camera's pictures is left."""
-    for name in (COLOR_NAME, DEPTH_NAME, PICTURES_NAME):
-        with contextlib.suppress(OSError):
-            partial_of(folder / name).unlink(missing_ok=True)
 
 
 def _millimetres(depth_m: NDArray[np.float32]) -> NDArray[np.uint16]:

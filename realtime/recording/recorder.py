@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,18 +69,19 @@ class Recorder:
         microphone: Microphone | None = None,
     ) -> None:
         self._folder = folder
-        session: SessionWriter | None = None
-        try:
+        self._raw: RawProcess | RawWriter | None = None
+        with ExitStack() as undone:
+            undone.callback(folder.release)
             session = SessionWriter(folder.path, avatar, about)
+            undone.callback(session.discard)
             height = 480 if film is None else None
             preview = PreviewWriter(
                 folder.path / PREVIEW_NAME, height, driver=film != "avatar", sound=self._film_sound, film=_Film
             )
-        except BaseException:
-            if session is not None:
-                session.discard()
-            folder.release()
-            raise
+            undone.callback(preview.discard)
+            if raw != "off":
+                self._raw = _Raw(folder.path, raw)
+            undone.pop_all()  # nothing went wrong
         self._session, self._preview = session, preview
         self._sound = RecordedSound(folder.path, microphone, sound)
         self._poses: DiskQueue[AnyPosed | Event] = DiskQueue(
@@ -88,9 +90,6 @@ class Recorder:
             session.close,
             POSES_QUEUED,
         )
-        self._raw: RawProcess | RawWriter | None = None
-        if raw != "off":
-            self._raw = _Raw(folder.path, raw)
         self._frames: DiskQueue[RgbdFrame] | None = None
         if self._raw is not None:
             self._frames = DiskQueue("record-raw", self._raw.append, self._raw.close, FRAMES_QUEUED, drops_oldest=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from capture.recordings.playback import WHOLE, Excerpt, PastEndError
 from core.camera import Intrinsics, assumed_intrinsics
 from core.errors import InputError
-from core.face_motion import FaceMotion, MotionFrame, MotionTrack
+from core.face_motion import MotionFrame, MotionTrack
 from core.picture_limits import check_picture_size, stated_intrinsics
 from core.source import AnyFrame, DeviceState, Sound, Source, SourceError
 from engine.motion.posed_frame import UNTOLD, Calibration
@@ -169,8 +169,7 @@ class SessionSource(Source[AnyFrame]):
     def _edited_frames(self, track: MotionTrack) -> Iterator[AnyFrame]:
         end = len(track) if self._excerpt.count is None else self._excerpt.first + self._excerpt.count
         for index in range(self._excerpt.first, min(end, len(track))):
-            motion = FaceMotion(track.weights[index], track.gaze[index], track.T_neutral_head[index])
-            yield MotionFrame(motion, bool(track.tracked[index]), float(track.timestamps_s[index]), index)
+            yield MotionFrame(track[index], bool(track.tracked[index]), float(track.timestamps_s[index]), index)
 
     def _all_frames(self) -> Iterator[AnyFrame]:
         """Those of the excerpt. What came before is passed over, but its neutral holds."""

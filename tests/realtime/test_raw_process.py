@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.recording import recorder
+from realtime.recording.film_file import Coding
+from realtime.recording.film_process import FilmProcess
 from realtime.recording.raw_process import RawProcess
 from realtime.recording.raw_writer import RawWriter
-from realtime.recording.recording_folder import RecordingError
+from realtime.recording.recording_folder import RecordingError, RecordingFolder
 from realtime.recording.repair import repair
 from realtime.session.kept_pictures import KeptPictures
+from tests.realtime.test_live_recording import AVATAR
 from tests.realtime.test_session_writing import CAMERA, posed
 
 IN_ANOTHER_PROCESS = """
@@ -100,3 +104,21 @@ def test_the_encoder_ends_with_the_process_that_started_it(tmp_path: Path) -> No
     assert (tmp_path / "color.partial.mp4").stat().st_size > 0
     repair(tmp_path)
     assert KeptPictures(tmp_path).at(posed(0).frame.timestamp_s) is not None
+
+
+def test_a_recording_that_cannot_begin_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(folder: Path, raw: str) -> None:
+        raise RecordingError(f"{folder}: no process can be started; end others")
+
+    started: list[FilmProcess] = []
+
+    def film(path: Path, coding: Coding) -> FilmProcess:
+        started.append(FilmProcess(path, coding))
+        return started[-1]
+
+    monkeypatch.setattr(recorder, "_Raw", refused)
+    monkeypatch.setattr(recorder, "_Film", film)
+    with pytest.raises(RecordingError, match="no process can be started"):
+        recorder.Recorder(RecordingFolder.claim(tmp_path / "take", overwrite=False), AVATAR, raw="rgbd")  # type: ignore[arg-type]
+    assert not (tmp_path / "take").exists(), "its files, its lock and the folder made for it are gone"
+    assert [each._encoder._process.returncode for each in started] == [0], "its encoder has ended"
