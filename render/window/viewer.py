@@ -22,6 +22,7 @@ from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import RenderTarget
 from render.gl.window_style import WindowStyle
 from render.mesh.looks import PartLook
+from render.native.painter import compiled_painter
 from render.window.hud import Hud
 from render.window.side_picture import SidePicture
 from render.window.viewer_controls import KEY_HELP, ViewerCommand, ViewerControls
@@ -87,7 +88,8 @@ class Viewer(Closeable):
             self.controls = ViewerControls(camera or OrbitCamera(), mirror, show_hud=not self._bare)
             self._framing = intrinsics
             self._make_current()
-            self._samples = 0 if is_software(self._ctx) else min(_SAMPLES, self._ctx.max_samples)
+            self._software = is_software(self._ctx)
+            self._samples = 0 if self._software else min(_SAMPLES, self._ctx.max_samples)
             self._renderer: MeshRenderer | None = None
             self._background, self._backdrop = background, Backdrop(self._ctx, background)
             self._sides: dict[Background | None, SidePicture] = {}
@@ -148,6 +150,12 @@ class Viewer(Closeable):
     def graphics(self) -> str:
         """What draws, in the words of OpenGL: its renderer and version."""
         return f"{self._ctx.info['GL_RENDERER']}, {self._ctx.info['GL_VERSION']}"
+
+    def prepare_drawing(self) -> None:
+        """Do what the first mesh would otherwise wait for: where the processor draws, what draws is compiled once. May
+        be called from any thread."""
+        if self._software:
+            compiled_painter()
 
     def _world_per_unit(self) -> float:
         """Avatar units that one unit of mouse movement spans at the origin."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from core.camera import OrbitCamera
 from core.errors import InputError
 from render.gl import gl_context
 from render.gl.gl_context import GlWindow, create_context
+from render.window import viewer as viewer_module
 from render.window.text_panel import line_panel, table_panel
 from render.window.viewer import Viewer, ViewerCommand
 from render.window.viewer_controls import KEY_HELP, ViewerControls
@@ -458,3 +460,15 @@ def test_while_something_is_asked_for_only_the_last_notice_stays(viewer, toy_hea
     with_keys = viewer.read_rgb(overlays=True)
     viewer.prompt("2/7: smile as broadly as you can")
     np.testing.assert_array_equal(viewer.read_rgb(overlays=True), with_keys)
+
+
+@pytest.mark.parametrize("software", [True, False])
+def test_what_draws_is_compiled_ahead_where_the_processor_draws(ctx, monkeypatch, software):
+    compiled = []
+    monkeypatch.setattr(viewer_module, "is_software", lambda _: software)
+    monkeypatch.setattr(viewer_module, "compiled_painter", lambda: compiled.append(threading.current_thread().name))
+    with Viewer(None, (320, 240), headless=True) as made:
+        ahead = threading.Thread(target=made.prepare_drawing, name="another thread")
+        ahead.start()
+        ahead.join()
+    assert compiled == ["another thread"] * software
