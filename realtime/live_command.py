@@ -105,7 +105,6 @@ def live(options: LiveOptions) -> None:
         if options.engine == "flow" or options.checkpoint is not None:
             tell("the flow engine's network, compiled once", 0, 1)
             made.append(_engine(options, avatar))
-        tell("drawing, compiled once", 0, 1)
         viewer.prepare_drawing()
         return avatar
 
