@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.camera import Intrinsics
 from core.frame import RgbdFrame
 from realtime.recording.encoder_process import EncoderProcess
-from realtime.recording.raw_writer import RawWriter
+from realtime.recording.planes import even, planes_shape
+from realtime.recording.raw_writer import RawPicture, RawWriter
 from realtime.session.folder_names import COLOR_NAME, RawName
 
-_PIXEL_BYTES = 3 + 4  # colour, and depth as it comes
+_DEPTH_BYTES = 2
 
 
 class RawProcess:
@@ -40,17 +41,16 @@ class RawProcess:
 
     def append(self, frame: RgbdFrame) -> None:
         """Hand over a frame; waits for a free place. Raises RecordingError."""
-        height, width = size = frame.rgb.shape[:2]
+        picture = RawPicture.of(frame, with_depth=self._with_depth)
         if self._size is None:
-            self._size = size
-            self._encoder.begin(height * width * _PIXEL_BYTES, size=[width, height])
-        if size != self._size:
+            self._size = picture.size
+            self._encoder.begin(picture.planes.nbytes + _DEPTH_BYTES * math.prod(picture.size), size=picture.size)
+        if picture.size != self._size:
             self._other_size += 1
             return
-        depth = [frame.depth_m] if self._with_depth and frame.depth_m is not None else []
-        camera = [float(getattr(frame.intrinsics, name)) for name in ("fx", "fy", "cx", "cy")]
-        told = {"time_s": frame.timestamp_s, "index": frame.index, "camera": camera, "depth": bool(depth)}
-        self._encoder.put(frame.rgb, *depth, **told)
+        depth = [] if picture.depth_mm is None else [picture.depth_mm]
+        told = {"time_s": picture.timestamp_s, "index": picture.index, "depth": bool(depth)}
+        self._encoder.put(picture.planes, *depth, **told)
 
     def close(self) -> None:
         """Finish the files. May be called twice. Raises RecordingError."""
@@ -62,7 +62,7 @@ class RawEncoder:
 
     def __init__(self, folder: str, raw: str) -> None:
         self._writer = RawWriter(Path(folder), "rgbd" if raw == "rgbd" else "colour")
-        self._size = (0, 0)
+        self._size = self._planes = (0, 0)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -70,17 +70,16 @@ class RawEncoder:
 
     def begin(self, about: dict[str, Any]) -> None:
         self._size = tuple(about["size"])
+        self._planes = planes_shape(*even(*self._size))
 
     def append(self, memory: mmap.mmap, at: int, job: dict[str, Any]) -> None:
         width, height = self._size
-        count = width * height
-        rgb = np.frombuffer(memory, np.uint8, 3 * count, at).reshape(height, width, 3)
+        count = math.prod(self._planes)
+        planes = np.frombuffer(memory, np.uint8, count, at).reshape(self._planes)
         depth = None
         if job["depth"]:
-            depth = np.frombuffer(memory, np.float32, count, at + 3 * count).reshape(height, width)
-        fx, fy, cx, cy = job["camera"]
-        camera = Intrinsics(fx, fy, cx, cy, width, height)
-        self._writer.append(RgbdFrame(rgb, depth, camera, job["time_s"], job["index"]))
+            depth = np.frombuffer(memory, np.uint16, width * height, at + count).reshape(height, width)
+        self._writer.add(RawPicture(self._size, planes, depth, job["time_s"], job["index"]))
 
     def close(self, *, keep: bool) -> None:
         del keep  # a writer keeps what has a picture
