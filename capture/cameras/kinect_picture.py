@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.cameras.depth_cleaning import DepthCleaner
+from capture.cameras.depth_kernels import Straightener, compiled_kernels
 from capture.cameras.device import DamagedPictureError
 from capture.cameras.registration import DepthRegistration, RgbdCalibration
 from core.camera import Intrinsics
@@ -39,9 +40,11 @@ class KinectDecoder:
 
     def __init__(self, calibration: RgbdCalibration, *, clean: bool = True) -> None:
         self.intrinsics: Intrinsics = calibration.color.intrinsics
+        kernels = compiled_kernels()
         self._maps = calibration.color.undistortion_maps()
+        self._straighten = None if kernels is None else Straightener(kernels, *self._maps)
         self._cleaner = DepthCleaner.for_kinect() if clean else None
-        self._registration = DepthRegistration(calibration)
+        self._registration = DepthRegistration(calibration, kernels=kernels)
         self._depth_shape = (calibration.depth.intrinsics.height, calibration.depth.intrinsics.width)
 
     def __call__(self, picture: KinectPicture) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -59,6 +62,8 @@ class KinectDecoder:
         bgr = _decoded_jpeg(color, expected[:2]) if color.ndim == 1 else color[..., :3]
         if bgr.shape != expected:
             raise DamagedPictureError(f"expected color of {expected} as calibrated, got {bgr.shape}")
+        if self._straighten is not None:
+            return self._straighten(bgr)
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         straight = cv2.remap(rgb, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(straight, dtype=np.uint8)
