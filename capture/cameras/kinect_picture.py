@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.depth_cleaning import DepthCleaner
+from capture.cameras.depth_alignment import DepthAlignment
 from capture.cameras.depth_kernels import Straightener, compiled_kernels
 from capture.cameras.device import DamagedPictureError
-from capture.cameras.registration import DepthRegistration, RgbdCalibration
+from capture.cameras.registration import RgbdCalibration
 from core.camera import Intrinsics
 
 _JPEG_END = b"\xff\xd9"
@@ -36,6 +36,10 @@ class KinectDecoder:
     Args:
         calibration: of the modes the pictures were taken in.
         clean: take out flying pixels and noise.
+
+    Attributes:
+        intrinsics: of the frames.
+        alignment: of the depth.
     """
 
     def __init__(self, calibration: RgbdCalibration, *, clean: bool = True) -> None:
@@ -43,19 +47,15 @@ class KinectDecoder:
         kernels = compiled_kernels()
         self._maps = calibration.color.undistortion_maps()
         self._straighten = None if kernels is None else Straightener(kernels, *self._maps)
-        self._cleaner = DepthCleaner.for_kinect() if clean else None
-        self._registration = DepthRegistration(calibration, kernels=kernels)
-        self._depth_shape = (calibration.depth.intrinsics.height, calibration.depth.intrinsics.width)
+        self.alignment = DepthAlignment(calibration, clean=clean)
 
     def __call__(self, picture: KinectPicture) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """rgb [H, W, 3] and depth_m [H, W] of the colour camera as a pinhole. Raises DamagedPictureError."""
-        if picture.depth_mm.shape != self._depth_shape:
-            raise DamagedPictureError(
-                f"expected depth of {self._depth_shape} as calibrated, got {picture.depth_mm.shape}"
-            )
-        depth_m = np.multiply(picture.depth_mm, np.float32(0.001), dtype=np.float32)
-        cleaned = self._cleaner(depth_m) if self._cleaner is not None else depth_m
-        return self._rgb(picture.color), self._registration(cleaned)
+        try:
+            depth_m = self.alignment(picture.depth_mm)
+        except ValueError as error:
+            raise DamagedPictureError(str(error)) from None
+        return self._rgb(picture.color), depth_m
 
     def _rgb(self, color: NDArray[np.uint8]) -> NDArray[np.uint8]:
         expected = (self.intrinsics.height, self.intrinsics.width, 3)

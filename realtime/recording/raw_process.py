@@ -15,8 +15,6 @@ from realtime.recording.planes import even, planes_shape
 from realtime.recording.raw_writer import RawPicture, RawWriter
 from realtime.session.folder_names import COLOR_NAME, RawName
 
-_DEPTH_BYTES = 2
-
 
 class RawProcess:
     """As `raw_writer.RawWriter`, whose work another process does. Owned by one thread. POSIX only."""
@@ -24,7 +22,7 @@ class RawProcess:
     def __init__(self, folder: Path, raw: RawName) -> None:
         self._with_depth = raw == "rgbd"
         self._encoder = EncoderProcess(folder / COLOR_NAME, "raw", str(folder), raw)
-        self._size: tuple[int, int] | None = None
+        self._shapes: tuple[tuple[int, ...] | None, ...] | None = None
         self._other_size = 0
 
     @property
@@ -42,15 +40,16 @@ class RawProcess:
     def append(self, frame: RgbdFrame) -> None:
         """Hand over a frame; waits for a free place. Raises RecordingError."""
         picture = RawPicture.of(frame, with_depth=self._with_depth)
-        if self._size is None:
-            self._size = picture.size
-            self._encoder.begin(picture.planes.nbytes + _DEPTH_BYTES * math.prod(picture.size), size=picture.size)
-        if picture.size != self._size:
+        depth = [] if picture.depth_mm is None else [picture.depth_mm]
+        if self._shapes is None:
+            self._shapes = picture.shapes
+            size, depth_shape = picture.shapes
+            room = picture.planes.nbytes + sum(each.nbytes for each in depth)
+            self._encoder.begin(room, size=size, depth=depth_shape)
+        if picture.shapes != self._shapes:
             self._other_size += 1
             return
-        depth = [] if picture.depth_mm is None else [picture.depth_mm]
-        told = {"time_s": picture.timestamp_s, "index": picture.index, "depth": bool(depth)}
-        self._encoder.put(picture.planes, *depth, **told)
+        self._encoder.put(picture.planes, *depth, time_s=picture.timestamp_s, index=picture.index)
 
     def close(self) -> None:
         """Finish the files. May be called twice. Raises RecordingError."""
@@ -63,22 +62,23 @@ class RawEncoder:
     def __init__(self, folder: str, raw: str) -> None:
         self._writer = RawWriter(Path(folder), "rgbd" if raw == "rgbd" else "colour")
         self._size = self._planes = (0, 0)
+        self._depth: list[int] | None = None
 
     @property
     def counts(self) -> tuple[int, int, int]:
         return self._writer.frames, self._writer.refused, self._writer.written_bytes
 
     def begin(self, about: dict[str, Any]) -> None:
-        self._size = tuple(about["size"])
-        self._planes = planes_shape(*even(*self._size))
+        width, height = about["size"]
+        self._size, self._planes = (width, height), planes_shape(*even(width, height))
+        self._depth = about["depth"]
 
     def append(self, memory: mmap.mmap, at: int, job: dict[str, Any]) -> None:
-        width, height = self._size
         count = math.prod(self._planes)
         planes = np.frombuffer(memory, np.uint8, count, at).reshape(self._planes)
         depth = None
-        if job["depth"]:
-            depth = np.frombuffer(memory, np.uint16, width * height, at + count).reshape(height, width)
+        if self._depth is not None:
+            depth = np.frombuffer(memory, np.uint16, math.prod(self._depth), at + count).reshape(self._depth)
         self._writer.add(RawPicture(self._size, planes, depth, job["time_s"], job["index"]))
 
     def close(self, *, keep: bool) -> None:

@@ -29,7 +29,8 @@ class RawPicture:
     Attributes:
         size: width and height of the camera's picture.
         planes: of its colour; see `planes.planes_of`.
-        depth_mm: [H, W] uint16, 0 where there is no reading or one beyond 65 metres; None without depth.
+        depth_mm: [h, w] uint16 as its own camera saw it, where that is known, or [H, W] as aligned to the colour; 0
+            where there is no reading or one beyond 65 metres; None without depth.
         timestamp_s, index: of the frame.
     """
 
@@ -39,9 +40,18 @@ class RawPicture:
     timestamp_s: float
     index: int
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Of colour and depth."""
+        return self.size, None if self.depth_mm is None else self.depth_mm.shape
+
     @staticmethod
     def of(frame: RgbdFrame, *, with_depth: bool) -> RawPicture:
-        depth_mm = _millimetres(frame.depth_m) if with_depth and frame.depth_m is not None else None
+        depth_mm = None
+        if with_depth and frame.sensed is not None:
+            depth_mm = frame.sensed.millimetres
+        elif with_depth and frame.depth_m is not None:
+            depth_mm = _millimetres(frame.depth_m)
         size = frame.rgb.shape[1], frame.rgb.shape[0]
         return RawPicture(size, planes_of(frame.rgb), depth_mm, frame.timestamp_s, frame.index)
 
@@ -56,7 +66,7 @@ class RawWriter:
 
     Attributes:
         frames: so many are kept.
-        refused: frames of another size than the first, or older than the one before.
+        refused: frames of another size than the first, with another depth or none, or older than the one before.
 
     Raises RecordingError, here and from every method, where the disk takes no more.
     """
@@ -65,7 +75,7 @@ class RawWriter:
         self._folder, self._with_depth = folder, raw == "rgbd"
         self.frames = self.refused = 0
         self._films: list[FilmFile] = []
-        self._size: tuple[int, int] | None = None
+        self._shapes: tuple[tuple[int, ...] | None, ...] | None = None
         self._first_s, self._last_pts = 0.0, -1
         self._closed = False
         self._pictures: SyncedFile | None = None
@@ -82,11 +92,10 @@ class RawWriter:
     def add(self, picture: RawPicture) -> None:
         """Add a frame that was made ready."""
         try:
-            if self._size is None:
+            if self._shapes is None:
                 self._open(picture)
             pts = round((picture.timestamp_s - self._first_s) / TIME_BASE)
-            has_depth = picture.depth_mm is not None
-            if picture.size != self._size or pts <= self._last_pts or (len(self._films) == 2) != has_depth:
+            if picture.shapes != self._shapes or pts <= self._last_pts:
                 self.refused += 1
                 return
             self._last_pts = pts
@@ -100,12 +109,13 @@ class RawWriter:
         self.frames += 1
 
     def _open(self, picture: RawPicture) -> None:
-        self._size, self._first_s = picture.size, picture.timestamp_s
+        self._shapes, self._first_s = picture.shapes, picture.timestamp_s
         self._films.append(FilmFile(self._folder / COLOR_NAME, _COLOR))
         self._films[0].begin(even(*picture.size))
         if picture.depth_mm is not None:
             self._films.append(FilmFile(self._folder / DEPTH_NAME, _DEPTH))
-            self._films[1].begin(picture.size)
+            height, width = picture.depth_mm.shape
+            self._films[1].begin((width, height))
         self._pictures = SyncedFile(partial_of(self._folder / PICTURES_NAME))
         self._pictures.write(record_file.head(PICTURE))
 
