@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 REDRAW_S = 1 / 60
 STATUS_S = 0.5
+FLOWING_S = 0.1  # while poses come closer than this, the next one brings the words along
 
 
 class ShowLoop:
@@ -90,6 +91,7 @@ class ShowLoop:
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
         self._status, self._status_due_s = "starting", 0.0
+        self._drawn_status, self._shown_s = "", float("-inf")
 
     def run(self) -> bool:
         """Show poses until they end, somebody asks to stop, or the time is over; whether it was the time."""
@@ -112,14 +114,18 @@ class ShowLoop:
                     posed = self._poses.take(REDRAW_S)
             except SlotClosedError:
                 return False
-            said, now_s = self._status, time.monotonic()
+            now_s = time.monotonic()
             if now_s >= self._status_due_s:
                 self._status, self._status_due_s = self._make_status(), now_s + STATUS_S
             if posed is not None:
                 self._show(posed)
-            elif self._viewer.needs_redraw or self._status != said:
+            elif self._viewer.needs_redraw or self._words_wait(now_s):
                 self._redraw()
         return False
+
+    def _words_wait(self, now_s: float) -> bool:
+        """Whether new words are worth a picture of their own: one drawn between two poses makes the second late."""
+        return self._status != self._drawn_status and now_s - self._shown_s > FLOWING_S
 
     def _notices(self) -> list[str | None]:
         told = [self._person.take_notice(), self._recordings.take_notice(), self._take_saved()]
@@ -137,6 +143,7 @@ class ShowLoop:
         fresh = self._latest is None or posed.pose.index != self._latest.pose.index
         self._latest = posed
         self._draw(posed)
+        self._shown_s = time.monotonic()
         if fresh:  # and not the easing between two frames
             now_s = time.monotonic()
             self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
@@ -148,6 +155,7 @@ class ShowLoop:
     def _draw(self, posed: AnyPosed) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
             self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed), self._status)
+        self._drawn_status = self._status
         self._offer()
 
     def _redraw(self) -> None:
@@ -155,6 +163,7 @@ class ShowLoop:
             self._draw(self._latest)
         else:  # at rest, while the engine is being made
             self._viewer.show(self._avatar.display_mesh.vertices, np.eye(4), None, self._status)
+            self._drawn_status = self._status
             self._offer()
 
     def _offer(self) -> None:

@@ -84,6 +84,11 @@ class Hud:
         now_s = time.monotonic()
         return any(now_s > until_s for _, until_s in self._notices)
 
+    def end_notices(self) -> None:
+        """Show those no longer whose time is over."""
+        now_s = time.monotonic()
+        self._notices = [notice for notice in self._notices if now_s <= notice[1]]
+
     def draw(self, onto: moderngl.Framebuffer, scene: RenderTarget, *, mirror: bool, turned: bool) -> None:
         """Show `scene`, which fills `onto`, and everything over it; `turned`: rows of `onto` count from below, as those
         of a window do."""
@@ -95,8 +100,7 @@ class Hud:
             self._lay(self._plain, scene.texture, (0, 0, *size), mirrored=float(mirror), **where)
         else:
             onto.use()
-        now_s = time.monotonic()
-        self._notices = [notice for notice in self._notices if now_s <= notice[1]]
+        self.end_notices()
         self._ctx.enable_only(self._ctx.BLEND)
         self._ctx.blend_func = self._ctx.ONE, self._ctx.ONE_MINUS_SRC_ALPHA
         margin = round(16 * self.scale)

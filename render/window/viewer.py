@@ -190,6 +190,7 @@ class Viewer(Closeable):
         with span("upload"):
             self._renderer.set_vertices(vertices)
         self._T_world_head = T_world_head
+        self._hud.end_notices()  # here: without a window nothing draws them
         self._hud.set_driver(driver_rgb)
         self._hud.set_status(status)
         self._draw()

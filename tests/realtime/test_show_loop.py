@@ -1,6 +1,8 @@
 """The main thread's loop on a viewer that only remembers."""
 
+import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +45,17 @@ class RememberingViewer:
         return np.full((6, 8, 3), 40, np.uint8)
 
 
-def run(viewer: RememberingViewer) -> None:
+def run(viewer: RememberingViewer, poses: Any = None, status: Callable[[], str] = lambda: "status") -> None:
     anything: Any = None
     avatar: Any = type("Avatar", (), {"display_mesh": type("Mesh", (), {"vertices": np.zeros((1, 3), np.float32)})})
     looped: Any = viewer
     ShowLoop(
         looped,
         avatar,
-        LatestSlot(),
+        poses or LatestSlot(),
         threading.Event(),
         TimeLimit(None),
-        status=lambda: "status",
+        status=status,
         inference=anything,
         person=PersonalCalibration(),
         recordings=Recordings(),
@@ -98,3 +100,39 @@ def test_a_screenshot_asked_for_at_the_end_is_still_saved(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     run(RememberingViewer(ViewerCommand.SCREENSHOT, ViewerCommand.QUIT, until="nothing"))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+class Posing:
+    """A slot that brings a pose every 30 ms, the first at once; the time goes on while somebody waits."""
+
+    def __init__(self, poses: int) -> None:
+        self._left, self._next, self.now_s = poses, 0, 0.0
+
+    def take(self, timeout_s: float) -> Any:
+        due_s = 0.03 * self._next if self._left else float("inf")
+        if due_s > self.now_s + timeout_s:
+            self.now_s += timeout_s
+            return None
+        self.now_s = max(self.now_s, due_s)
+        self._left, self._next = self._left - 1, self._next + 1
+        pose = type("Pose", (), {"index": self._next, "vertices": None, "T_world_head": None})
+        return type("Posed", (), {"pose": pose, "frame": type("Frame", (), {"timestamp_s": self.now_s})})
+
+
+def test_new_words_wait_for_the_next_pose_and_are_drawn_where_none_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of the same pose would make the next one late."""
+    monkeypatch.setattr("realtime.live.show_loop.STATUS_S", 0.0)
+    poses, drawn_s = Posing(20), []
+    monkeypatch.setattr("realtime.live.show_loop.time.monotonic", lambda: poses.now_s)
+
+    class Drawing(RememberingViewer):
+        def show(self, *_: object) -> None:
+            drawn_s.append(poses.now_s)
+            if len(drawn_s) == 22:
+                self.told.append("enough")
+
+    words = itertools.count()
+    run(Drawing(until="enough"), poses, status=lambda: str(next(words)))
+    np.testing.assert_allclose(drawn_s[:20], 0.03 * np.arange(20), err_msg="one picture of each pose")
+    assert 0.1 < drawn_s[20] - drawn_s[19] < 0.13, "then words alone are worth one"
+    assert drawn_s[21] - drawn_s[20] < 0.03

@@ -472,3 +472,14 @@ def test_what_draws_is_compiled_ahead_where_the_processor_draws(ctx, monkeypatch
         ahead.start()
         ahead.join()
     assert compiled == ["another thread"] * software
+
+
+def test_without_a_window_a_notice_that_is_over_does_not_ask_for_pictures_for_ever(viewer, toy_head, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("render.window.hud.time.monotonic", lambda: now[0])
+    viewer.notify("recording")
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    now[0] += 60
+    assert viewer.needs_redraw
+    viewer.show(toy_head.vertices, IDENTITY, None, "")
+    assert not viewer.needs_redraw
