@@ -5,6 +5,7 @@
     the tracker's networks        the inference thread itself (`capture.face.networks.openvino`); with MediaPipe one
                                   beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
+    the painter                   the main thread, and one that helps it where a core is free (`render.native`)
     film and picture encoders     a process each (`realtime.recording.encoder_process`), which give way to all others
     writers                       one thread each, no lower than the others: they hold Python's lock now and then
     flow engine                   all cores, eight at most (`engine.flow.backends.native_library`)

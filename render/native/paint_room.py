@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from render.mesh.openings import Box
 LANES = 8
 RUN_BYTES = 128
 BAND = 32  # these as in painter.c
+_MOST_WORKERS = 2
 
 
 class Work(ctypes.Structure):
@@ -29,30 +31,35 @@ class Work(ctypes.Structure):
         ("box", ctypes.c_int32 * 4),
         ("changed", ctypes.c_int32 * 4),
         ("stride", ctypes.c_int32),
+        ("workers", ctypes.c_int32),
     )
 
 
 class PaintRoom:
     """Room for the pictures of one size of one head of `faces` faces. For one thread at a time.
 
+    Args:
+        workers: 2 lets another thread help, where a core is free; by default where there is more than one.
+
     Attributes:
         size: width and height.
         picture: [H, W] uint32, 0xAARRGGBB with the alpha multiplied in, first row at the top: the last one painted.
     """
 
-    def __init__(self, size: tuple[int, int], faces: int) -> None:
+    def __init__(self, size: tuple[int, int], faces: int, workers: int | None = None) -> None:
         width, height = self.size = size
         stride = width + LANES  # rows are worked on eight pixels at a time
+        workers = min(_cores(), _MOST_WORKERS) if workers is None else workers
         self._depth = np.ones((height + 1, stride), dtype=np.float32)
-        self._seen = np.full((BAND + 1, stride), -1, dtype=np.int32)
+        self._seen = np.full((workers, BAND + 1, stride), -1, dtype=np.int32)
         bands = height // BAND + 1
         self._bands = np.zeros((bands, 2), dtype=np.int32)
         self._entries = np.zeros((faces * bands, 2), dtype=np.int32)  # as if each face reached over all
         self._pixels = np.zeros(height * width + LANES, dtype=np.uint32)
         self.picture = self._pixels[:-LANES].reshape(height, width)
         self._blends = np.zeros((height * width // 4, 2), dtype=np.uint32)  # edges cross fewer, even of ragged hair
-        self._row = np.zeros((3, stride), dtype=np.float32)
-        self._runs = np.zeros((width, RUN_BYTES), dtype=np.uint8)
+        self._row = np.zeros((workers, 3, stride), dtype=np.float32)
+        self._runs = np.zeros((workers, width, RUN_BYTES), dtype=np.uint8)
         self._behind: NDArray[np.uint32] | None = None
         self.work = Work(
             depth=pointer(self._depth),
@@ -66,6 +73,7 @@ class PaintRoom:
             row=pointer(self._row),
             runs=pointer(self._runs),
             stride=stride,
+            workers=workers,
         )
 
     def put_behind(self, backdrop: NDArray[np.uint32]) -> None:
@@ -79,3 +87,7 @@ class PaintRoom:
         """Outside of this box the last picture is the one before."""
         left, first, width, height = self.work.changed
         return left, first, width, height
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,12 +1,17 @@
-// A head drawn by the processor: vertices, visibility, light and texture, outlines, lashes. One thread, no state.
+// A head drawn by the processor: vertices, visibility, light and texture, outlines, lashes. The caller's thread, and
+// another one that helps where a core is free; no state but that one.
 //
 // The light is that of render/gl/shaders/studio_light.glsl and studio.frag.glsl, the outlines' smoothing that of
 // outline.frag.glsl; what differs is when: visibility comes first (Burns and Hunt, "The visibility buffer: a
 // cache-friendly approach to deferred shading", JCGT 2013), so that every pixel is lit once, eight at a time, however
 // small the triangles are.
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
@@ -92,17 +97,17 @@ typedef struct {
     float *normal; // [welded, 3]
     float *front;  // [faces] twice the area in the picture, negative where the back shows
     float *depth;  // [height, stride]
-    int32_t *seen; // [BAND, stride] face, -1 where none; its back: -2 - face
+    int32_t *seen; // [workers, BAND + 1, stride] face, -1 where none; its back: -2 - face
     int32_t *bands, *entries; // [height / BAND + 1, 2] first and last entry; [most_entries, 2] face as seen, next entry
     int32_t most_entries;
     uint32_t *picture, *backdrop; // [height, width] 0xAARRGGBB, alpha multiplied in; room for eight more behind the picture
     uint32_t *blends;             // [most_blends, 2] place and colour
     int32_t most_blends, count;
-    float *row; // [3, stride]
-    void *runs; // [width, 128 bytes]
+    float *row; // [workers, 3, stride]
+    void *runs; // [workers, width, 128 bytes]
     int32_t box[4];     // where the head is in the picture, and was in the last one
     int32_t changed[4]; // since then
-    int32_t stride;
+    int32_t stride, workers;
 } Work;
 
 // A vertex in the picture: what is interpolated over faces, and where it is.
@@ -531,7 +536,8 @@ static void paint(const Scene *s, const View *v, Work *w, const int32_t box[4], 
             }
             memcpy(&old, to + x, sizeof old), memcpy(&who, seen + x, sizeof who);
             old = (u8)pick((who != -1) & (LANE < all((float)(last - x))), (f8)packed(light), (f8)old);
-            memcpy(to + x, &old, sizeof old);
+            if (x + LANES <= v->width) memcpy(to + x, &old, sizeof old);
+            else memcpy(to + x, &old, sizeof *to * (v->width - x)); // the next row may be another thread's
         }
     }
 }
@@ -653,6 +659,96 @@ static void draw_hair(const View *v, Work *w, const int32_t *corner, const float
         }
 }
 
+// ------------------------------------------------------------------------------------------------------------- in bands
+// Each band is painted by whoever comes first to it.
+typedef struct {
+    const Scene *scene;
+    const View *view;
+    const Work *work;
+    const Group *const *group_of;
+    const int32_t *box;
+    atomic_int next;
+} Bands;
+
+static void paint_bands(Bands *job, int worker) {
+    const int32_t *box = job->box, end = box[1] + box[3];
+    Work own = *job->work; // its rows are this worker's
+    own.seen += (long)worker * (BAND + 1) * own.stride, own.row += (long)worker * 3 * own.stride;
+    own.runs = (Run *)own.runs + (long)worker * job->view->width;
+    for (int band; (band = atomic_fetch_add(&job->next, 1)) * BAND < end;) {
+        int from = band * BAND > box[1] ? band * BAND : box[1], until = (band + 1) * BAND < end ? (band + 1) * BAND : end;
+        int32_t part[4] = {box[0], from, box[2], until - from};
+        clear(job->view, &own, part);
+        for (int32_t entry = own.bands[2 * band]; entry >= 0; entry = own.entries[2 * entry + 1]) {
+            int32_t mark = own.entries[2 * entry];
+            Point p[3];
+            corners_of(job->scene, &own, mark >= 0 ? mark : -2 - mark, p);
+            see_face(p, mark, part, &own);
+        }
+        paint(job->scene, job->view, &own, part, job->group_of);
+    }
+}
+
+// The helper, of whoever paints first: another painter at the same time paints alone.
+static pthread_mutex_t engaged = PTHREAD_MUTEX_INITIALIZER, told = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t posted = PTHREAD_COND_INITIALIZER, finished = PTHREAD_COND_INITIALIZER;
+static Bands *posted_job;
+static int taken;
+static pid_t helper_of; // a process that was forked has none
+
+static void *help(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&told);
+    for (;;) {
+        while (!posted_job || taken) pthread_cond_wait(&posted, &told);
+        Bands *job = posted_job;
+        taken = 1;
+        pthread_mutex_unlock(&told);
+        paint_bands(job, 1);
+        pthread_mutex_lock(&told);
+        posted_job = NULL;
+        pthread_cond_signal(&finished);
+    }
+    return NULL;
+}
+
+static int has_helper(void) {
+    if (helper_of == getpid()) return 1;
+    sigset_t all_signals, before; // those are for Python's threads
+    pthread_t thread;
+    posted = finished = (pthread_cond_t)PTHREAD_COND_INITIALIZER, posted_job = NULL, taken = 0;
+    sigfillset(&all_signals);
+    pthread_sigmask(SIG_SETMASK, &all_signals, &before);
+    int failed = pthread_create(&thread, NULL, help, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) return 0;
+    pthread_detach(thread);
+    helper_of = getpid();
+    return 1;
+}
+
+static void paint_all_bands(Bands *job) {
+    if (job->work->workers < 2 || pthread_mutex_trylock(&engaged)) {
+        paint_bands(job, 0);
+        return;
+    }
+    int helped = has_helper();
+    if (helped) {
+        pthread_mutex_lock(&told);
+        posted_job = job, taken = 0;
+        pthread_cond_signal(&posted);
+        pthread_mutex_unlock(&told);
+    }
+    paint_bands(job, 0);
+    if (helped) {
+        pthread_mutex_lock(&told);
+        if (!taken) posted_job = NULL; // no core was free: nothing is waited for
+        while (posted_job) pthread_cond_wait(&finished, &told);
+        pthread_mutex_unlock(&told);
+    }
+    pthread_mutex_unlock(&engaged);
+}
+
 // -------------------------------------------------------------------------------------------------------------- a frame
 // `group_of`: room for a pointer for each face.
 void draw_head(const Scene *s, const View *v, Work *w, const Group **group_of) {
@@ -677,19 +773,9 @@ void draw_head(const Scene *s, const View *v, Work *w, const Group **group_of) {
         for (int f = g->first_face; f < g->first_face + g->faces; ++f) group_of[f] = g;
         sort_group(s, v, g, w, &entries);
     }
-    for (int row = box[1]; row < box[1] + box[3];) {
-        int band = row / BAND, end = (band + 1) * BAND < box[1] + box[3] ? (band + 1) * BAND : box[1] + box[3];
-        int32_t part[4] = {box[0], row, box[2], end - row};
-        clear(v, w, part);
-        for (int32_t entry = w->bands[2 * band]; entry >= 0; entry = w->entries[2 * entry + 1]) {
-            int32_t mark = w->entries[2 * entry];
-            Point p[3];
-            corners_of(s, w, mark >= 0 ? mark : -2 - mark, p);
-            see_face(p, mark, part, w);
-        }
-        paint(s, v, w, part, group_of);
-        row = end;
-    }
+    Bands job = {.scene = s, .view = v, .work = w, .group_of = group_of, .box = box};
+    atomic_init(&job.next, box[1] / BAND);
+    paint_all_bands(&job);
     smooth_outlines(s, v, w);
     if (v->as_lines)
         for (int i = 0; i < s->hairs; ++i) draw_hair(v, w, s->hair + 3 * i, s->hair_tint + 3 * i);

@@ -2,6 +2,9 @@
 
 import ctypes
 import logging
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.camera import PUBLISHED_INTRINSICS, look_at
-from core.mesh import Material
+from core.mesh import Material, Mesh
 from core.native.compiled_library import NativeError, loaded, missing
 from render.gl import mesh_renderer
 from render.gl.backdrop import Backdrop
@@ -17,8 +20,9 @@ from render.gl.gl_context import is_software
 from render.gl.mesh_renderer import MeshRenderer
 from render.gl.render_target import RenderTarget
 from render.mesh.looks import PartLook
+from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import make_layout
-from render.native import painter
+from render.native import paint_room, painter
 
 FRONT = look_at(np.array([0.0, 0.0, 8.0]))
 ASIDE = look_at(np.array([5.0, 3.0, 5.0]))
@@ -138,6 +142,86 @@ def test_a_moving_head_leaves_nothing_behind(ctx, compiled, sphere, monkeypatch)
         np.testing.assert_array_equal(*pictures)
         shown = targets[True].framebuffer.read(components=3, alignment=1)
         np.testing.assert_array_equal(np.frombuffer(shown, np.uint8).reshape(SIZE, SIZE, 3), pictures[0])
+
+
+@pytest.fixture
+def paint(ctx, compiled, toy_head, monkeypatch):
+    """Paint a head that reaches over all edges of the picture, in a room of so many workers, and what came of it."""
+    monkeypatch.setattr(mesh_renderer, "compiled_painter", lambda: compiled)
+    given = []
+
+    def noted(self, *args):
+        given.append((self, *args[:-1]))
+        return original(self, *args)
+
+    original = painter.Painter.paint
+    monkeypatch.setattr(painter.Painter, "paint", noted)
+    target = RenderTarget(ctx, SIZE, SIZE)
+    near = look_at(np.array([0.1, 0.2, 2.4]))
+    MeshRenderer(ctx, opaque(toy_head), detail=1e-6).render(target, near, PUBLISHED_INTRINSICS, None, Backdrop(ctx))
+    it, *args = given[0]
+
+    def painted(workers):
+        room = paint_room.PaintRoom((SIZE, SIZE), it._scene.faces, workers)
+        return [original(it, *args, room).copy() for _ in range(8)]
+
+    assert painted(1)[0][:, [0, -1]].max() > 0
+    return painted
+
+
+def test_two_threads_paint_the_same_picture(paint):
+    (expected, *again) = paint(1)
+    for picture in [*again, *paint(2), *paint(2)]:
+        np.testing.assert_array_equal(picture, expected)
+
+
+IN_A_FORK = """
+import os, sys
+from tests.render.test_painter import small_painting
+before = small_painting()
+child = os.fork()
+if child == 0:
+    os._exit(0 if (small_painting() == before).all() else 3)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+assert status == 0, status
+assert (small_painting() == before).all()
+"""
+
+
+def small_painting():
+    """A triangle, painted by two threads."""
+    mesh = Mesh(
+        np.array([[-1, -1, 0], [1, -1, 0], [0, 1, 0]], np.float32),
+        np.array([[0, 2, 1]], np.int32),  # rows count downwards
+    )
+    edges = MeshEdges(mesh.vertices, mesh.faces, np.arange(1))
+    library, tints = painter.compiled_painter(), np.zeros((0, 3), np.float32)
+    it = painter.Painter(library, mesh, make_layout(mesh), edges, closed=(), tints=tints, repeat=False)
+    view = painter.PaintedView((96, 96), np.eye(4), np.eye(3), (), [], False, 0.0, 0.0)
+    ones, nowhere = np.ones(3, np.float32), np.zeros((3, 3), np.float32)
+    room = paint_room.PaintRoom((96, 96), 1, 2)
+    return it.paint(mesh.vertices, ones, nowhere, view, np.zeros((96, 96), np.uint32), room).copy()
+
+
+def test_a_process_that_was_forked_paints_on(compiled):
+    assert small_painting().max() > 0
+    subprocess.run([sys.executable, "-c", IN_A_FORK], check=True, timeout=120)
+
+
+def test_painters_do_not_wait_for_one_another(compiled):
+    """There is one helper: whoever comes second paints alone."""
+    expected, wrong = small_painting(), []
+
+    def often():
+        wrong.extend(number for number in range(50) if (small_painting() != expected).any())
+
+    threads = [threading.Thread(target=often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not wrong
 
 
 def test_what_is_put_is_what_opengl_then_shows(ctx):
