@@ -13,6 +13,9 @@ import psutil
 RASTERISER = "llvmpipe"
 """How Mesa's software rasteriser names its threads."""
 
+PAINTER = "painter"
+"""How the thread is called that helps the main one to paint (`render.native`)."""
+
 LIBRARIES = "libraries"
 """Threads without a name of their own. Of what runs while pictures flow those are the tracker's: the numeric libraries
 have one thread each (`realtime.cli`)."""
@@ -69,8 +72,8 @@ def cpu_ms_per_frame(before: ProcessorTime, after: ProcessorTime, frames: int) -
     """Milliseconds of processor time per frame between two moments, by part.
 
     Returns process (everything) and what it is the sum of: capture (reading and decoding the source), track (without
-    what follows), lift, animate, draw (the main thread, and the software rasteriser's), record, other. Empty without
-    frames.
+    what follows), lift, animate, draw (the main thread, and those that rasterise or paint for it), record, other. Empty
+    without frames.
     """
     if frames <= 0:
         return {}
@@ -81,7 +84,7 @@ def cpu_ms_per_frame(before: ProcessorTime, after: ProcessorTime, frames: int) -
         "track": section["track"] - section["lift"] + spent[LIBRARIES],
         "lift": section["lift"],
         "animate": section["animate"],
-        "draw": spent[MAIN] - section["record"] + spent[RASTERISER],
+        "draw": spent[MAIN] - section["record"] + spent[RASTERISER] + spent[PAINTER],
         "record": recording,
     }
     process = after.process - before.process

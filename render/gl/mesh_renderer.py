@@ -26,6 +26,7 @@ from render.mesh.openings import Openings, faces_in_boxes
 from render.mesh.surface_normals import Outlines
 from render.native.paint_room import PaintRoom
 from render.native.painter import PaintedView, Painter, can_paint, compiled_painter
+from render.native.spare_core import SpareCore
 
 if TYPE_CHECKING:
     import moderngl
@@ -97,6 +98,7 @@ class MeshRenderer:
                 self._painter = Painter(
                     compiled, mesh, self._gpu.layout, edged, closed=closed, tints=tints, repeat=self._gpu.repeat
                 )
+                self._spare_core = SpareCore()
                 self._centres = np.zeros((len(mesh.vertices), 3), dtype=np.float32)
                 self._centres[self._gpu.eyeballs.vertices] = self._gpu.eyeballs.centres
 
@@ -162,6 +164,7 @@ class MeshRenderer:
         room = self._rooms.get(target)
         if room is None:
             room = self._rooms[target] = painter.room(target.size)
+        room.helped = self._spare_core()
         target.put(painter.paint(gpu.vertices, gpu.openness(), self._centres, painted, behind, room), room.changed)
 
     def render_flat(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from render.mesh.openings import Box
 LANES = 8
 RUN_BYTES = 128
 BAND = 32  # these as in painter.c
-_MOST_WORKERS = 2
+MOST_WORKERS = 2
 
 
 class Work(ctypes.Structure):
@@ -39,17 +38,18 @@ class PaintRoom:
     """Room for the pictures of one size of one head of `faces` faces. For one thread at a time.
 
     Args:
-        workers: 2 lets another thread help, where a core is free; by default where there is more than one.
+        workers: for how many threads there is room, two at most.
 
     Attributes:
         size: width and height.
+        helped: whether another thread paints as well.
         picture: [H, W] uint32, 0xAARRGGBB with the alpha multiplied in, first row at the top: the last one painted.
     """
 
-    def __init__(self, size: tuple[int, int], faces: int, workers: int | None = None) -> None:
+    def __init__(self, size: tuple[int, int], faces: int, workers: int = MOST_WORKERS) -> None:
         width, height = self.size = size
         stride = width + LANES  # rows are worked on eight pixels at a time
-        workers = min(_cores(), _MOST_WORKERS) if workers is None else workers
+        self.workers, self.helped = workers, True
         self._depth = np.ones((height + 1, stride), dtype=np.float32)
         self._seen = np.full((workers, BAND + 1, stride), -1, dtype=np.int32)
         bands = height // BAND + 1
@@ -73,7 +73,6 @@ class PaintRoom:
             row=pointer(self._row),
             runs=pointer(self._runs),
             stride=stride,
-            workers=workers,
         )
 
     def put_behind(self, backdrop: NDArray[np.uint32]) -> None:
@@ -87,7 +86,3 @@ class PaintRoom:
         """Outside of this box the last picture is the one before."""
         left, first, width, height = self.work.changed
         return left, first, width, height
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
@@ -698,6 +701,9 @@ static pid_t helper_of; // a process that was forked has none
 
 static void *help(void *unused) {
     (void)unused;
+#ifdef __linux__
+    prctl(PR_SET_NAME, "painter"); // by which realtime/threads/processor.py knows it
+#endif
     pthread_mutex_lock(&told);
     for (;;) {
         while (!posted_job || taken) pthread_cond_wait(&posted, &told);

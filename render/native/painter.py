@@ -248,6 +248,7 @@ class Painter:
         room.put_behind(backdrop)
         work = room.work
         work.vertex, work.normal, work.front = self._vertex, self._normal, self._front
+        work.workers = room.workers if room.helped else 1
         for number, own in enumerate(self._group):
             per_vertex = own.first_face in view.dense and not own.flags & _TWO_SIDED and own.glint <= 0
             own.flags = own.flags & ~(_LIT_VERTICES | _HIDDEN) | (_LIT_VERTICES if per_vertex else 0)
