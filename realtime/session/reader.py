@@ -65,6 +65,13 @@ class SessionReader:
         return read_observations(self.folder)
 
     @cached_property
+    def faces_share(self) -> float:
+        """Of the source's frames, those with a face; silence, which is kept as poses many times a second, counts as
+        gaps. Raises InputError where there is neither frame nor pose."""
+        tracked = self.observations["tracked"][frames_in(self.observations)]
+        return float((tracked if len(tracked) else self.motion.tracked).mean())
+
+    @cached_property
     def sound(self) -> Sound | None:
         """What was heard, on the clock of the frames; None where nothing was."""
         path = there(self.folder / SOUND_NAME)
@@ -79,10 +86,16 @@ class SessionReader:
         return gaps_in(self.observations, self.manifest)
 
 
+def frames_in(observations: NDArray[Any]) -> NDArray[np.intp]:
+    """Which records answer a frame that the source brought: no neutral, and no silence."""
+    frames = np.flatnonzero(np.isin(observations["kind"], (Kind.FRAME, Kind.MOTION)))
+    new = np.diff(observations["index"][frames], prepend=-1) > 0  # a phone's silence repeats a frame
+    return frames[new]
+
+
 def gaps_in(observations: NDArray[Any], manifest: Manifest) -> tuple[Gap, ...]:
     """Where the source brought no frame for a while; frames that it brought and nobody had time for are none of it."""
-    frames = np.flatnonzero(np.isin(observations["kind"], (Kind.FRAME, Kind.MOTION)))
-    frames = frames[np.diff(observations["index"][frames], prepend=-1) > 0]  # a phone's silence repeats a frame
+    frames = frames_in(observations)
     frame_times_s, numbers = observations["timestamp_s"][frames], observations["index"][frames]
     fps = manifest.fps or _USUAL_FPS
     longest_s = max(_GAP_S, _FRAMES_MISSED / fps)

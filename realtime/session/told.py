@@ -32,7 +32,7 @@ def _lines(session: SessionReader) -> Iterator[str]:
     if len(motion):
         lasted_s = float(motion.timestamps_s[-1] - motion.timestamps_s[0])
         rate = f", {size_mb / lasted_s * 60:.0f} MB a minute" if lasted_s > 0 else ""
-        yield f"began {manifest.began}, {lasted_s:.1f} s, {len(motion)} frames, a face in {motion.tracked.mean():.0%}"
+        yield f"began {manifest.began}, {lasted_s:.1f} s, {len(motion)} frames, a face in {session.faces_share:.0%}"
         yield f"{size_mb:.1f} MB{rate}; pictures of the driver: {manifest.raw}"
     else:
         yield f"began {manifest.began}, no frame is complete"

@@ -98,6 +98,25 @@ def test_a_killed_session_is_read_as_it_lies_there_and_completed(tmp_path: Path)
     assert session.events == before.events
 
 
+def test_silence_does_not_count_as_frames_without_a_face(tmp_path: Path) -> None:
+    """It is eased through thirty times a second, however few frames a busy machine takes."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    writer = SessionWriter(folder, AVATAR, lambda: About("test", 30.0))  # type: ignore[arg-type]
+    for number in range(40):
+        each = posed(number)
+        if number % 10 > 3:
+            each = replace(each, pose=replace(each.pose, tracked=False), silence=True)
+        elif number == 0:
+            each = replace(each, observation=replace(each.observation, tracked=False))
+        writer.append(each)
+    writer.close()
+    seal(folder)
+    assert "40 frames, a face in 94%" in told(folder)  # 15 of 16
+    (folder / "observations.npy").unlink()
+    assert "a face in 40%" in told(folder), "of the poses, where nothing else is known"
+
+
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])
 @pytest.mark.parametrize(
     "name", ["color.partial.mp4", "depth.partial.mkv", "observations.partial.npy", "poses.partial"]
