@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from realtime.session.folder_lock import is_written
 from realtime.session.folder_names import EDITS_NAME
 from realtime.session.reader import SessionReader
 
@@ -49,5 +50,7 @@ def _lines(session: SessionReader) -> Iterator[str]:
         yield "lost, the disk or an encoder was too slow: " + ", ".join(lost)
     if happened := Counter(event.what for event in session.events):
         yield "events: " + ", ".join(f"{count} {what}" for what, count in happened.items())
-    if not manifest.complete:
-        yield f"not complete: it goes on, or  vfa session repair {session.folder}  completes it"
+    if is_written(session.folder):
+        yield "not complete: it is being recorded at this moment"
+    elif not manifest.complete:
+        yield f"not complete:  vfa session repair {session.folder}  completes it"
