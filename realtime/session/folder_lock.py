@@ -1,4 +1,4 @@
-"""Who writes into a session's folder: a lock of the operating system, which ends with the process, however that ends."""
+"""Who writes into a session's folder: a lock of the operating system, which ends with the process, in whatever way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOCK_NAME: Final = "recording.lock"
 
 
 def locked(folder: Path) -> FileLock:
-    """The lock of a folder, taken. Raises InputError where another process holds it, OSError where it cannot be made."""
+    """The lock of a folder, taken. Raises InputError where another process has it, OSError where it cannot be made."""
     lock = FileLock(folder / LOCK_NAME, thread_local=False)
     try:
         lock.acquire(timeout=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,17 +102,27 @@ def gaps_in(observations: NDArray[Any], manifest: Manifest) -> tuple[Gap, ...]:
     longest_s = max(_GAP_S, _FRAMES_MISSED / fps)
     passed_over_s = np.maximum(np.diff(numbers) - 1, 0) / fps
     ends = np.flatnonzero(np.diff(frame_times_s) - passed_over_s > longest_s)
+    states = _StatesTold(manifest.events)
     return tuple(
-        Gap(float(begins), float(ends), _state_between(float(begins), float(ends), manifest.events))
+        Gap(float(begins), float(ends), states.between(float(begins), float(ends)))
         for begins, ends in zip(frame_times_s[ends], frame_times_s[ends + 1], strict=True)
     )
 
 
-def _state_between(from_s: float, to_s: float, events: tuple[Event, ...]) -> str:
-    """The last thing a source is known to have done, or that the user paused."""
-    within = (event for event in events if from_s <= event.time_s <= to_s and event.what in ("state", "pause"))
-    states = [str(event.details.get("state", event.what))[:64] for event in within]
-    return next((state for state in reversed(states) if state != DeviceState.STREAMING.value), "")
+class _StatesTold:
+    """What a source is known to have done, or that the user paused, in the order of time."""
+
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self._events = sorted(
+            (event for event in events if event.what in ("state", "pause")), key=lambda event: event.time_s
+        )
+        self._times_s = [event.time_s for event in self._events]
+
+    def between(self, from_s: float, to_s: float) -> str:
+        """The last of it; empty where there was nothing but frames."""
+        within = slice(bisect_left(self._times_s, from_s), bisect_right(self._times_s, to_s))
+        states = (str(event.details.get("state", event.what))[:64] for event in reversed(self._events[within]))
+        return next((state for state in states if state != DeviceState.STREAMING.value), "")
 
 
 def is_session(path: Path) -> bool:

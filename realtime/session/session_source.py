@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -73,7 +74,7 @@ class SessionSource(Source[AnyFrame]):
             )
         self.frame_count: int | None = excerpt.of(count)
         self._states = [event for event in session.events if event.what == "state"]
-        self._cameras = [event for event in session.events if event.what == "camera"]
+        self._cameras = sorted((event for event in session.events if event.what == "camera"), key=_time_of)
         self._frames: Iterator[AnyFrame] | None = None
         self._next: AnyFrame | None = None
         self._shift_s: float | None = None  # from the session's clock to ours
@@ -204,8 +205,14 @@ class SessionSource(Source[AnyFrame]):
                 pictures.close()
 
     def _camera_at(self, time_s: float) -> Intrinsics:
-        held = [event for event in self._cameras if event.time_s <= time_s] or self._cameras[:1]
-        return assumed_intrinsics(*_UNKNOWN_SIZE) if not held else camera_of(held[-1], self.name)
+        if not self._cameras:
+            return assumed_intrinsics(*_UNKNOWN_SIZE)
+        begun = bisect_right(self._cameras, time_s, key=_time_of)
+        return camera_of(self._cameras[max(begun, 1) - 1], self.name)
+
+
+def _time_of(event: Event) -> float:
+    return event.time_s
 
 
 def _rate_of(session: SessionReader) -> float:
