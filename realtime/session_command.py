@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
@@ -193,6 +193,14 @@ Which = (
     | Annotated[EditOptions, subcommand(name="edit")]
     | Annotated[ShowOptions, subcommand(name="show")]
 )
+
+
+def _names(union: object) -> tuple[str, ...]:
+    return tuple(each.__metadata__[0].name for each in get_args(union))
+
+
+KINDS, CHANGES = _names(Which), _names(Change)
+"""What may follow `vfa session` and `vfa session edit FOLDER`."""
 
 
 def session(which: OmitSubcommandPrefixes[OmitArgPrefixes[Which]]) -> None:
