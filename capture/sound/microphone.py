@@ -81,7 +81,7 @@ class Microphone:
     """Listens from `start` to `close`, so that its clock has settled when somebody begins to record.
 
     It is opened, watched and closed on a thread of its own. One that is missing, busy or goes away is one line for the
-    user (`take_notice`, and the log), and no exception. One that was open and went away is opened again once it is back;
+    user (`take_notice`, and the log), and no exception. One that was open and went away is opened again;
     what was missed is a gap between its blocks.
 
     Args:

@@ -41,7 +41,7 @@ class SessionSource(Source[AnyFrame]):
             handed over at once, with the very timestamp it had.
         pictures: whether only frames with their picture are wanted.
         excerpt: the frames that are played.
-        edited: the session's motion with its edits, played in place of what the tracker saw.
+        edited: the session's motion with its edits, played in place of what the tracker saw, and with it what is heard.
         clock, sleep: for tests.
 
     Raises InputError where the session holds no frames, or no pictures though they are wanted.
@@ -54,7 +54,7 @@ class SessionSource(Source[AnyFrame]):
         realtime: bool,
         pictures: bool = False,
         excerpt: Excerpt = WHOLE,
-        edited: MotionTrack | None = None,
+        edited: tuple[MotionTrack, Sound | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -62,9 +62,10 @@ class SessionSource(Source[AnyFrame]):
         self.fps = _rate_of(session)
         self._session, self._excerpt, self._realtime, self._pictures = session, excerpt, realtime, pictures
         self._clock, self._sleep = clock, sleep
-        self._edited = edited
+        self._edited: MotionTrack | None
+        self._edited, self._sound = edited if edited is not None else (None, session.sound)
         kinds = session.observations["kind"]
-        count = int((kinds != Kind.NEUTRAL).sum()) if edited is None else len(edited)
+        count = int((kinds != Kind.NEUTRAL).sum()) if self._edited is None else len(self._edited)
         if not count:
             raise SourceError(f"{self.name}: expected a session, found no frame in it; record it again")
         if pictures and not KeptPictures.there(session.folder):
@@ -88,13 +89,9 @@ class SessionSource(Source[AnyFrame]):
 
     @property
     def sound(self) -> Sound | None:
-        """What was heard; None where edits have changed the times."""
-        if self._edited is not None and not np.array_equal(
-            self._edited.timestamps_s, self._session.motion.timestamps_s
-        ):
-            return None
-        sound, shift_s = self._session.sound, self._shift_s if self._realtime else 0.0
-        return None if sound is None or shift_s is None else Sound(sound.path, sound.begins_s + shift_s)
+        """What was heard; None where edits have changed its speed."""
+        shift_s = self._shift_s if self._realtime else 0.0
+        return None if self._sound is None or shift_s is None else self._sound.later(shift_s)
 
     @property
     def state(self) -> DeviceState:
