@@ -185,6 +185,7 @@ class Recorder:
             queue.end_soon()
         for queue in queues:
             queue.close()
+        self._sound.close()
         for failure in self._failures():
             if failure is not None and not isinstance(failure, RecordingError):
                 log.error("the recording broke off", exc_info=failure)

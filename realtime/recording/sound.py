@@ -1,6 +1,7 @@
-"""A sound, carried into a film; a clip's, kept beside the session that it drove."""
+"""A sound, carried into a film."""
 
 import logging
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.source import Sound
 from core.whole_file import whole_file
-from realtime.recording.sound_file import complete_wave, wave_head
 
 if TYPE_CHECKING:
     import av
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RATE_HZ = 48_000
+_LAYOUTS = {1: "mono", 2: "stereo"}
+_AHEAD_S = 1.0  # decoders need a few packets until they are in order
 _FADE = 240  # samples, 5 ms
 _LONGEST_S = 1e7  # in place of for ever
 
@@ -51,37 +53,6 @@ def add_sound(film: Path, film_begins_s: float, sound: Sound, *, container: str 
     return True
 
 
-def keep_sound(sound: Sound, begins_s: float, ends_s: float, path: Path) -> bool:
-    """Keep a clip's sound between two times of its clock as a WAV file.
-
-    Returns whether there was any. What goes wrong is logged, and there is no file then.
-    """
-    import av
-
-    from capture.recordings.video_file import open_container
-
-    try:
-        with open_container(sound.path) as clip:
-            if not clip.streams.audio:
-                return False
-            track = clip.streams.audio[0]
-            layout = "mono" if track.codec_context.channels == 1 else "stereo"
-            with whole_file(path) as partial, partial.open("wb") as file:
-                frames = 0
-                file.write(wave_head(RATE_HZ, 1 if layout == "mono" else 2, None))
-                for frame in _placed(clip, track, layout, sound, begins_s, ends_s - begins_s):
-                    heard = np.rint(frame.to_ndarray().T * 32767).clip(-32768, 32767).astype("<i2")
-                    file.write(heard.tobytes())
-                    frames += len(heard)
-                complete_wave(file, RATE_HZ, 1 if layout == "mono" else 2)
-    except (OSError, ValueError, av.error.FFmpegError, InputError) as error:
-        log.warning("%s: the session stays without the sound of %s (%s)", path.parent, sound.path, error)
-        return False
-    if not frames:
-        path.unlink(missing_ok=True)
-    return frames > 0
-
-
 def _join(
     out: "av.container.OutputContainer",
     pictures: "InputContainer",
@@ -93,10 +64,11 @@ def _join(
     """Pictures as they are and the clip's sound, one beside the other in time."""
     source, track = pictures.streams.video[0], clip.streams.audio[0]
     film = out.add_stream_from_template(source)
-    layout = "mono" if track.codec_context.channels == 1 else "stereo"
+    channels = min(track.codec_context.channels, 2)
+    layout = _LAYOUTS[channels]
     spoken = cast("AudioStream", out.add_stream(codec, rate=RATE_HZ, layout=layout))
     ends_s = (pictures.duration or 0) / 1e6
-    frames = _placed(clip, track, layout, sound, film_begins_s, ends_s)
+    frames = decoded_sound(clip, track, channels, sound, film_begins_s, ends_s=ends_s)
     ahead = next(frames, None)
     for packet in pictures.demux(source):
         if packet.dts is None:
@@ -113,34 +85,49 @@ def _join(
     out.mux(spoken.encode(None))
 
 
-def _placed(
-    clip: "InputContainer", track: "AudioStream", layout: str, sound: Sound, film_begins_s: float, ends_s: float
+def decoded_sound(
+    clip: "InputContainer",
+    track: "AudioStream",
+    channels: int,
+    sound: Sound,
+    film_begins_s: float,
+    *,
+    begin: int = 0,
+    ends_s: float = math.inf,
 ) -> Iterator["av.AudioFrame"]:
     """The clip's sound in frames whose times are the film's, silent before it begins, and between pieces where nothing
-    is heard; none after the film's end."""
-    at = 0  # samples of the film that have their sound
-    for begins, samples in _cut(_decoded(clip, track, layout, sound.begins_s - film_begins_s), sound, film_begins_s):
-        if begins + samples.shape[1] <= 0:
+    is heard; none after the film's end.
+
+    Args:
+        begin: number of the first sample of the film that is wanted.
+    """
+    at, layout = begin, _LAYOUTS[channels]
+    decoded = _decoded(clip, track, layout, sound.begins_s - film_begins_s, begin if sound.pieces is None else 0)
+    for begins, samples in _cut(decoded, sound, film_begins_s):
+        if begins + samples.shape[1] <= begin:
             continue
         if max(at, begins) / RATE_HZ >= ends_s:
             return
         if begins > at:
             yield _frame(np.zeros((samples.shape[0], begins - at), np.float32), layout, at)
             at = begins
-        heard = samples[:, max(0, -begins) :]
+        heard = samples[:, max(0, begin - begins) :]
         yield _frame(heard, layout, at)
         at += heard.shape[1]
 
 
 def _decoded(
-    clip: "InputContainer", track: "AudioStream", layout: str, shift_s: float
+    clip: "InputContainer", track: "AudioStream", layout: str, shift_s: float, begin: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """All of the clip's sound, [channels, n], and the number of its first sample after the film's begin."""
+    """The clip's sound, [channels, n], from a little before sample `begin` of the film on, and the number of its first
+    sample after the film's begin."""
     import av
 
     shown = next(iter(clip.streams.video), None)
     zero_s = 0.0 if shown is None else float((shown.start_time or 0) * (shown.time_base or Fraction(0)))
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=RATE_HZ)
+    if (from_s := begin / RATE_HZ - shift_s + zero_s - _AHEAD_S) > 0:
+        clip.seek(round(from_s / (track.time_base or Fraction(1, RATE_HZ))), stream=track)
     for packet in clip.demux(track):
         for decoded in packet.decode():
             if decoded.time is None:

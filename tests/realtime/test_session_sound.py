@@ -1,5 +1,6 @@
 """Sound of a session: what drove is kept, found again, put into films."""
 
+import time
 import wave
 from dataclasses import replace
 
@@ -14,10 +15,11 @@ from realtime.editing.edits import BlendGaps, Cut, GaussianFilter, Mirror, Retim
 from realtime.export.films import save_film
 from realtime.export.take import open_take
 from realtime.live.driving import open_driving
+from realtime.recording.clip_sound import ClipSound
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorded_sound import RecordedSound
 from realtime.recording.session_writer import SessionWriter
-from realtime.recording.sound import keep_sound
+from realtime.recording.sound_file import finish_sound
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
 from realtime.session.sealing import seal
@@ -128,7 +130,10 @@ def test_pieces_do_not_click_where_they_meet(tmp_path, clip):
         out.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
         out.writeframes((20000 * np.ones(2 * RATE)).astype("<i2").tobytes())
     pieces = (SoundPiece(0.0, 0.5, 0.0), SoundPiece(0.5, 1.0, 1.2))
-    assert keep_sound(Sound(loud, 0.0, pieces), 0.0, 3.0, tmp_path / "out.wav")
+    copied = ClipSound(tmp_path / "out.wav", 0.0, lambda: Sound(loud, 0.0, pieces))
+    copied.until(3.0)
+    copied.close()
+    assert copied.kept
     with wave.open(str(tmp_path / "out.wav")) as read:
         samples = np.frombuffer(read.readframes(read.getnframes()), "<i2").astype(int)
     assert len(samples) == RATE
@@ -143,6 +148,52 @@ def test_what_plays_faster_has_no_sound_and_that_is_told(tmp_path, clip, capsys,
     assert open_take(folder).sound is None
     assert any("exported without sound" in message for message in caplog.messages)
     assert open_driving(str(folder), realtime=False).sound is None
+
+
+def test_a_killed_session_keeps_its_clips_sound(tmp_path, clip):
+    """Of which nothing was copied before the end."""
+    (tmp_path / "killed").mkdir()
+    sound = RecordedSound(tmp_path, None, lambda: Sound(clip, 100.0))
+    for number in range(40):
+        sound.mark(100.2 + number / 30)
+    ends_s = time.monotonic() + 10
+    while sound.written_bytes < 2 * RATE and time.monotonic() < ends_s:
+        time.sleep(0.01)
+    content = (tmp_path / "sound.partial.wav").read_bytes()
+    (tmp_path / "killed" / "sound.partial.wav").write_bytes(content)
+    path = finish_sound(tmp_path / "killed")
+    assert path is not None
+    assert clicks(path) == pytest.approx([0.3], abs=0.005)
+    with wave.open(str(path)) as read:
+        assert read.getnframes() > RATE, "all but the last moments of 1.3 s"
+    sound.end()
+    assert sound.finished() is not None
+
+
+def test_a_clip_that_begins_anew_or_goes_on_late_is_heard_with_its_pictures(tmp_path, clip):
+    begins_s = 100.0
+    sound = ClipSound(tmp_path / "sound.wav", 100.0, lambda: Sound(clip, begins_s))
+    sound.until(100.9)
+    begins_s = 100.3  # it goes on late, by so much
+    sound.until(102.0)
+    begins_s = 102.5  # begins anew
+    sound.until(104.3)
+    sound.close()
+    assert clicks(tmp_path / "sound.wav") == pytest.approx([0.5, 1.8, 3.0, 4.0], abs=0.005)
+
+
+def test_a_clip_that_is_cut_off_leaves_what_was_heard(tmp_path, clip, caplog):
+    whole = clip.read_bytes()
+    sound = ClipSound(tmp_path / "sound.wav", 0.0, lambda: Sound(clip, 0.0))
+    sound.until(0.7)
+    clip.write_bytes(whole[: len(whole) // 4])
+    sound._sound = None
+    sound.until(2.0)
+    sound.until(3.0)
+    sound.close()
+    assert [message for message in caplog.messages if "cannot be read on" in message] == caplog.messages
+    assert len(caplog.messages) == 1
+    assert clicks(tmp_path / "sound.wav") == pytest.approx([0.5], abs=0.005)
 
 
 def test_a_clip_without_sound_leaves_no_file(tmp_path, clip):
