@@ -133,6 +133,11 @@ class Recorder:
         return self._session.disk_left_bytes
 
     @property
+    def trouble(self) -> str:
+        """Why it could not be finished as things are; empty while it could."""
+        return self._session.trouble
+
+    @property
     def problem(self) -> str | None:
         """Why nothing more is recorded, in one line; None while all is well."""
         failure = next((each for each in (*self._failures(), self._unsealed) if each is not None), None)
