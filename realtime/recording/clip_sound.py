@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import InputError
 from core.source import Sound
 from realtime.recording.recording_folder import RecordingError
-from realtime.recording.sound import RATE_HZ, decoded_sound
+from realtime.recording.sound import RATE_HZ, channels_of, decoded_sound
 from realtime.recording.sound_file import WaveFile
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ClipSound:
             self._broken = True
             return
         track = container.streams.audio[0]
-        self._channels = self._channels or min(track.codec_context.channels, 2)
+        self._channels = self._channels or channels_of(track)
         done = 0 if self._file is None else self._file.frames
         self._frames = decoded_sound(container, track, self._channels, sound, self._begins_s, begin=done)
 

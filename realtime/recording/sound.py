@@ -45,6 +45,8 @@ def add_sound(film: Path, film_begins_s: float, sound: Sound, *, container: str 
         with open_container(sound.path) as clip, av.open(str(film)) as pictures:
             if not clip.streams.audio:
                 return False
+            if not pictures.streams.video:
+                raise InputError("the film holds no pictures")
             with whole_file(film) as partial, av.open(str(partial), "w", format=container) as out:
                 _join(out, pictures, clip, sound, film_begins_s, codec)
     except (OSError, ValueError, av.error.FFmpegError, InputError) as error:
@@ -64,7 +66,7 @@ def _join(
     """Pictures as they are and the clip's sound, one beside the other in time."""
     source, track = pictures.streams.video[0], clip.streams.audio[0]
     film = out.add_stream_from_template(source)
-    channels = min(track.codec_context.channels, 2)
+    channels = channels_of(track)
     layout = _LAYOUTS[channels]
     spoken = cast("AudioStream", out.add_stream(codec, rate=RATE_HZ, layout=layout))
     ends_s = (pictures.duration or 0) / 1e6
@@ -83,6 +85,11 @@ def _join(
         out.mux(spoken.encode(ahead))
         ahead = next(frames, None)
     out.mux(spoken.encode(None))
+
+
+def channels_of(track: "AudioStream") -> int:
+    """How many are kept of it: one or two."""
+    return 1 if track.codec_context.channels == 1 else 2
 
 
 def decoded_sound(

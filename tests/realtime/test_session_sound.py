@@ -19,6 +19,7 @@ from realtime.recording.clip_sound import ClipSound
 from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorded_sound import RecordedSound
 from realtime.recording.session_writer import SessionWriter
+from realtime.recording.sound import add_sound
 from realtime.recording.sound_file import finish_sound
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
@@ -194,6 +195,20 @@ def test_a_clip_that_is_cut_off_leaves_what_was_heard(tmp_path, clip, caplog):
     assert [message for message in caplog.messages if "cannot be read on" in message] == caplog.messages
     assert len(caplog.messages) == 1
     assert clicks(tmp_path / "sound.wav") == pytest.approx([0.5], abs=0.005)
+
+
+def test_a_film_without_pictures_stays_as_it_is(tmp_path, clip, caplog):
+    """A damaged one, which ended a repair with a traceback."""
+    film = tmp_path / "film.mp4"
+    with av.open(str(film), "w") as out:
+        heard = out.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        out.mux([*heard.encode(frame), *heard.encode(None)])
+    before = film.read_bytes()
+    assert not add_sound(film, 0.0, Sound(clip, 0.0))
+    assert "the film holds no pictures" in caplog.text
+    assert film.read_bytes() == before
 
 
 def test_a_clip_without_sound_leaves_no_file(tmp_path, clip):
