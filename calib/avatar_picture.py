@@ -29,7 +29,7 @@ def check_picture(path: Path, option: str) -> None:
 
 
 def save_picture(avatar: Avatar, path: Path) -> None:
-    """Write the head from the front with its landmarks (green) and its controllers (orange).
+    """Write the head from the front with its landmarks (green) and, where there are none, its controllers (orange).
 
     Missing folders are made. Makes an OpenGL context: main thread only. Raises InputError where the picture cannot be
     written (see `check_picture`).
@@ -39,7 +39,7 @@ def save_picture(avatar: Avatar, path: Path) -> None:
         picture = np.ascontiguousarray(viewer.read_rgb()[..., ::-1])
         camera = viewer.intrinsics
     for points, color, radius in (
-        (avatar.controllers.rest, _CONTROLLER_BGR, 4),
+        (avatar.controllers.rest, _CONTROLLER_BGR, 1),  # small: they are many, and the skin has to be seen, too
         (avatar.landmarks, _LANDMARK_BGR, 2),
     ):
         pixels = camera.project(transform_points(look_at((0.0, 0.0, 8.0)), points.astype(np.float64)))

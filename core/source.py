@@ -28,12 +28,37 @@ class DeviceState(Enum):
 
 
 @dataclass(frozen=True)
+class SoundPiece:
+    """A part of a sound that was cut together with its pictures: what is heard from `begins_s` to `ends_s`, on the
+    clock of the frames, was heard from `from_s` on before the cut."""
+
+    begins_s: float
+    ends_s: float
+    from_s: float
+
+    def later(self, by_s: float) -> "SoundPiece":
+        """The same on a clock that shows so much more."""
+        return SoundPiece(self.begins_s + by_s, self.ends_s + by_s, self.from_s + by_s)
+
+
+@dataclass(frozen=True)
 class Sound:
-    """The sound that goes with a source's pictures: the file that holds it, and the timestamp, on the clock of the
-    frames, of that file's first picture."""
+    """The sound that goes with a source's pictures.
+
+    Attributes:
+        path: the file that holds it.
+        begins_s: timestamp of that file's first picture, on the clock of the frames before anything was cut out.
+        pieces: what of it is heard when, in order; None: all of it.
+    """
 
     path: Path
     begins_s: float
+    pieces: "tuple[SoundPiece, ...] | None" = None
+
+    def later(self, by_s: float) -> "Sound":
+        """The same on a clock that shows so much more."""
+        pieces = None if self.pieces is None else tuple(piece.later(by_s) for piece in self.pieces)
+        return Sound(self.path, self.begins_s + by_s, pieces)
 
 
 class Source(Protocol[Frame_co]):

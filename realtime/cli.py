@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from typing import Annotated, NoReturn
 
 import tyro
@@ -55,7 +56,12 @@ def main() -> None:
         "train": train,
     }
     description = f"Face animator tools. {_VERSION}"
-    _run(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description=description))
+
+    def run() -> None:
+        refuse_unknown(sys.argv[1:], commands)
+        tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description=description)
+
+    _run(run)
 
 
 def tell_version(program: str) -> NoReturn:
@@ -113,6 +119,29 @@ def _run(command: Callable[[], None]) -> NoReturn:
         logging.shutdown()
         os._exit(status)
     sys.exit(status)
+
+
+def refuse_unknown(words: list[str], commands: Collection[str]) -> None:
+    """Raises InputError where the words after `vfa` name a command, or a part of one, that is not there."""
+    from realtime.session_command import CHANGES, KINDS
+
+    _refuse_unknown(words, commands, "vfa")
+    if words[:1] == ["session"]:
+        _refuse_unknown(words[1:], KINDS, "vfa session")
+    if words[:2] == ["session", "edit"]:
+        _refuse_unknown(words[3:], CHANGES, f"vfa session edit {' '.join(words[2:3])}")
+
+
+def _refuse_unknown(words: list[str], known: Collection[str], before: str) -> None:
+    """Raises InputError where the first word names none of the commands that may follow those before."""
+    if not words or words[0].startswith("-") or words[0] in known:
+        return
+    near = get_close_matches(words[0], known, 1)
+    meant = f"{before} {near[0]}" if near else ""
+    if not near and before == "vfa" and os.path.exists(words[0]):
+        meant = f"vfa live {words[0]}"
+    hint = f"did you mean  {meant}" if meant else f"{before} --help  tells of each"
+    raise InputError(f"{before} {words[0]}: expected one of {', '.join(known)}; {hint}")
 
 
 def _refuse_empty(arguments: list[str]) -> None:

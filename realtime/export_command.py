@@ -42,6 +42,7 @@ _ENDINGS: Final[dict[Format, tuple[str, ...]]] = {
     "png": ("",),
 }  # fmt: skip
 _WITHOUT_HEAD: Final = ("csv", "live-link-csv", "bvh")
+_AT_OWN_TIMES: Final = ("csv", "glb")
 _AS_RECORDED_MM = 2.0
 _WORTH_CORRECTING_MM = 1.0
 _LOOKED_AT = 12
@@ -99,12 +100,14 @@ class TakeOptions(AvatarOptions):
 
 def export(options: Annotated[TakeOptions, tyro.conf.arg(name="")]) -> None:
     """Write a recording as a file that other programs open."""
-    from realtime.export.sampling import nominal_fps
+    from realtime.export.sampling import nominal_fps, usual
     from realtime.export.take import open_take
 
     take = open_take(options.take)
     _check_place(options)
     fps = options.fps or nominal_fps(take.times_s)
+    if options.fps is None and options.chosen not in _AT_OWN_TIMES and not usual(fps):
+        log.info("%s: has about %g frames a second, and so has the export; --fps 30 for another rate", take.name, fps)
     with progress_bar() as tell:
         if options.chosen in _WITHOUT_HEAD:
             told = _table(options, take, fps)

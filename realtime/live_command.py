@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from realtime.session.manifest import About
     from realtime.threads.trace import Trace
 
-EXIT_NOT_RECORDED = 1
+EXIT_NOT_RECORDED = EXIT_NOTHING_CAME = 1
 _OLD_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # as checkpoints before PyTorch 1.6 begin
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 def live(options: LiveOptions) -> None:
     """Drive a head live: capture, track, animate, show, record. `vfa-live clip.mp4` is short for --device clip.mp4.
 
-    Ends with status 1 where the recording that --record asked for broke off.
+    Ends with status 1 where the recording that --record asked for broke off, and where --seconds were over before
+    anything came.
     """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
@@ -56,6 +57,11 @@ def live(options: LiveOptions) -> None:
     stop = Stop()
     check_paths(options)
     source = _source(options)
+    if _runs_unseen(options, source):
+        log.info(
+            "headless: nothing is shown, recorded or sent, until Ctrl-C ends it; --record, --send, --virtual-camera or "
+            "--report give it a use, --seconds an end"
+        )
     person = (
         ReplayedPerson()
         if source.seen and options.person is None and not options.calibrate_range
@@ -150,6 +156,16 @@ def live(options: LiveOptions) -> None:
         raise InterruptedBySignalError(stop.signal)
     if record is not None and session.report().recording_problems:
         sys.exit(EXIT_NOT_RECORDED)
+    if session.nothing_came:
+        sys.exit(EXIT_NOTHING_CAME)
+
+
+def _runs_unseen(options: LiveOptions, source: "Source[AnyFrame]") -> bool:
+    """Whether it goes on until somebody ends it, and nobody gets to see what it does."""
+    endless = options.seconds is None and (source.frame_count is None or options.repeated)
+    kept = options.recording
+    used = kept.record or kept.report or options.trace_file or options.send
+    return endless and options.window.headless and not used and options.virtual_camera.virtual_camera is None
 
 
 def about_session(options: "LiveOptions | AnimateOptions", driving: str, raw: "RawName") -> "About":

@@ -207,7 +207,8 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     if options.picture:
         save_picture(avatar, options.picture)
         console.print(
-            f"picture: {options.picture} (green dots: landmarks; orange dots: controllers, which move the skin)"
+            f"picture: {options.picture} (green dots: landmarks; small orange ones between them: controllers, which "
+            "move the skin)"
         )
     if options.view_picture:
         _save_view(options.view_picture, avatar, options.view)

@@ -3,13 +3,13 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, subcommand
 
 from core.errors import InputError
 from realtime.editing.channels import Part
-from realtime.editing.edit_list import EDITS_NAME, applied, duration_s, read_edits, write_edits
+from realtime.editing.edit_list import EDITS_NAME, applied, duration_s, read_edits, with_edits, write_edits
 from realtime.editing.edits import BlendGaps, Cut, Edit, GaussianFilter, Mirror, OneEuroFilter, Retime, Trim
 from realtime.progress import console
 
@@ -17,6 +17,7 @@ EXIT_DAMAGED = 1
 
 if TYPE_CHECKING:
     from core.face_motion import MotionTrack
+    from core.source import Sound
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,14 @@ Which = (
 )
 
 
+def _names(union: object) -> tuple[str, ...]:
+    return tuple(each.__metadata__[0].name for each in get_args(union))
+
+
+KINDS, CHANGES = _names(Which), _names(Change)
+"""What may follow `vfa session` and `vfa session edit FOLDER`."""
+
+
 def session(which: OmitSubcommandPrefixes[OmitArgPrefixes[Which]]) -> None:
     """Look at a session, check or repair its files, edit its motion: cut, trim, retime, filter, mirror, blend, undo."""
     if isinstance(which, InfoOptions):
@@ -230,7 +239,7 @@ def _check(folder: Path) -> None:
 
 def _show_or_edit(which: ShowOptions | EditOptions) -> None:
     folder = which.session
-    track = _recorded(folder)
+    track, sound = _recorded(folder)
     clears = isinstance(which, EditOptions) and isinstance(which.change, ClearOptions)
     edits = () if clears else read_edits(folder, track)
     if isinstance(which, EditOptions):
@@ -242,10 +251,11 @@ def _show_or_edit(which: ShowOptions | EditOptions) -> None:
     for number, edit in enumerate(edits, 1):
         console.print(f"{number:3}  {edit.name}: {edit.told()}")
     if edits:
-        console.print(f"with its edits: {_size(after)}")
+        silent = sound is not None and with_edits(sound, folder, track) is None
+        console.print(f"with its edits: {_size(after)}" + ", without its sound, which plays at its own speed" * silent)
 
 
-def _recorded(folder: Path) -> "MotionTrack":
+def _recorded(folder: Path) -> "tuple[MotionTrack, Sound | None]":
     from realtime.export.take import open_recorded
 
     if not folder.is_dir():
@@ -256,7 +266,7 @@ def _recorded(folder: Path) -> "MotionTrack":
             f"{folder}: holds no units to edit (an earlier version recorded it, or an engine without units); drive the "
             "head anew with  vfa animate"
         )
-    return take.motion
+    return take.motion, take.sound
 
 
 def _changed(folder: Path, edits: tuple[Edit, ...], change: Change) -> tuple[Edit, ...]:

@@ -29,6 +29,7 @@ _BLOCK_S = 0.02
 _LATENCY_S = 0.2  # how much PortAudio may keep for us while the machine is busy; times are told apart from it
 _LONGEST_DELAY_S = 5.0  # of a block, as far as times of PortAudio are believed
 _LOOK_S = 0.25
+_RETRY_S = 2.0  # how often one that went away is looked for
 _JOIN_S = 2.0
 _HINT = "vfa devices lists microphones"
 
@@ -68,9 +69,7 @@ def list_microphones() -> list[MicrophoneRow]:
         if default < 0 and hosts:
             default = hosts[0]["default_input_device"]
         return [
-            MicrophoneRow(
-                number, " ".join(row["name"].split()), hosts[row["hostapi"]]["name"], channels, number == default
-            )
+            MicrophoneRow(number, _one_line(row["name"]), hosts[row["hostapi"]]["name"], channels, number == default)
             for number, row in enumerate(sd.query_devices())
             if (channels := int(row["max_input_channels"])) > 0
         ]
@@ -82,7 +81,8 @@ class Microphone:
     """Listens from `start` to `close`, so that its clock has settled when somebody begins to record.
 
     It is opened, watched and closed on a thread of its own. One that is missing, busy or goes away is one line for the
-    user (`take_notice`, and the log), and no exception.
+    user (`take_notice`, and the log), and no exception. One that was open and went away is opened again;
+    what was missed is a gap between its blocks.
 
     Args:
         name: a part of its name, or its number, as `list_microphones` gives it; empty: the default one.
@@ -106,8 +106,9 @@ class Microphone:
         self._recent: deque[SoundBlock] = deque()
         self._turn = threading.Lock()  # of whoever gives blocks to the listener
         self._stream: Any = None
-        self._rate_hz = RATE_HZ
+        self._rate_hz, self._channels = RATE_HZ, 0
         self._sound_clock = SoundClock(RATE_HZ)
+        self._returned = False  # and has not been heard since
         self._last_s = 0.0
         self._closing, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
@@ -162,36 +163,75 @@ class Microphone:
 
     def _run(self) -> None:
         try:
-            self._open()
-            while self._opened and not self.problem and not self._closing.wait(_LOOK_S):
-                if self._ended.is_set() or self._clock() - self._last_s > SILENT_S:
-                    self._fail("went away")
+            self._open_first()
+            self._watch()
+            while self._opened and not self._closing.wait(_RETRY_S):
+                if self._opened_again():
+                    self._watch()
         except Exception as error:  # host APIs raise whatever they like
-            self._fail(f"cannot be used ({_reason(error)})")
+            self._fail(f"cannot be used ({_reason(error)}); the show goes on without it ({_HINT})")
         finally:
             self._let_go()
 
-    def _open(self) -> None:
+    def _watch(self) -> None:
+        """Until it goes away, or nobody wants it any more."""
+        while not self._closing.wait(_LOOK_S):
+            if self._ended.is_set() or self._clock() - self._last_s > SILENT_S:
+                self._fail("went away; the show goes on without it, and it is taken up again once it is back")
+                return
+
+    def _open_first(self) -> None:
         about = self._sd.query_devices(self._asked, "input")
-        self.name = " ".join(str(about["name"]).split())
-        channels = max(min(int(about["max_input_channels"]), _MOST_CHANNELS), 1)
-        self._rate_hz = self._rate(about, channels)
+        self.name = _one_line(str(about["name"]))
+        self._channels = max(min(int(about["max_input_channels"]), _MOST_CHANNELS), 1)
+        self._rate_hz = self._rate(about, self._channels)
         self._sound_clock = SoundClock(self._rate_hz)
+        self._open(self._asked, about)
+        self._opened = True
+        self._notice = f"microphone: {self.name}"
+        log.info("%s, %d Hz", self._notice, self._rate_hz)
+
+    def _opened_again(self) -> bool:
+        """Look for the one that went away, by its name: its number may be another now. What is recorded goes on as it
+        began, so that it has to take the same rate and as many channels."""
+        self._let_go()
+        try:
+            self._sd._terminate()  # a list of devices is made once, when PortAudio begins
+            self._sd._initialize()
+            rows = enumerate(self._sd.query_devices())
+            back = next(
+                (
+                    (number, row)
+                    for number, row in rows
+                    if _one_line(row["name"]) == self.name and row["max_input_channels"] >= self._channels
+                ),
+                None,
+            )
+            if back is None:
+                return False
+            self._returned = True
+            self._open(*back)
+        except Exception as error:  # host APIs raise whatever they like
+            log.debug("microphone %s: %s", self.name, _reason(error))
+            return False
+        self.problem, self._notice = "", f"microphone: {self.name} is back"
+        log.info("%s", self._notice)
+        return True
+
+    def _open(self, device: int | str | None, about: dict[str, Any]) -> None:
         self._last_s = self._clock()
+        self._ended.clear()
         self._stream = self._sd.InputStream(
             samplerate=self._rate_hz,
             blocksize=round(_BLOCK_S * self._rate_hz),
-            device=self._asked,
-            channels=channels,
+            device=device,
+            channels=self._channels,
             dtype="int16",
             latency=max(float(about["default_high_input_latency"]), _LATENCY_S),
             callback=self._heard,
             finished_callback=self._ended.set,
         )
         self._stream.start()
-        self._opened = True
-        self._notice = f"microphone: {self.name}"
-        log.info("%s, %d Hz", self._notice, self._rate_hz)
 
     def _rate(self, about: dict[str, Any], channels: int) -> int:
         """48 kHz, or where it refuses that, what it does by itself."""
@@ -208,7 +248,8 @@ class Microphone:
         delay_s = stream_s - times.inputBufferAdcTime
         if not 0.0 <= delay_s <= _LONGEST_DELAY_S or not times.inputBufferAdcTime:  # hosts that do not know say 0
             delay_s = count / self._rate_hz
-        made = self._sound_clock.take(samples.copy(), now_s - delay_s, lost=bool(status.input_overflow))
+        lost, self._returned = bool(status.input_overflow) or self._returned, False
+        made = self._sound_clock.take(samples.copy(), now_s - delay_s, lost=lost)
         with self._turn:
             self._recent.extend(made)
             while self._recent and self._recent[-1].ends_s - self._recent[0].ends_s > _KEPT_S:
@@ -220,7 +261,7 @@ class Microphone:
     def _fail(self, what: str) -> None:
         if self._closing.is_set():
             return
-        self.problem = f"microphone {self.name}: {what}; the show goes on without it ({_HINT})"
+        self.problem = f"microphone {self.name}: {what}"
         log.error("%s", self.problem)
         self._notice = self.problem
 
@@ -234,4 +275,8 @@ class Microphone:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return _one_line(str(error)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

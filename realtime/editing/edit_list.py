@@ -4,16 +4,19 @@ files stay as they were recorded; undoing an edit brings them back."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from core.errors import InputError
 from core.face_motion import MotionTrack
+from core.source import Sound, SoundPiece
 from core.untrusted import read_json
 from core.whole_file import whole_file
 from core.writable import writing_to
-from realtime.editing.edits import Edit, of_content, to_content
+from realtime.editing.edits import BlendGaps, Cut, Edit, Kept, Retime, Trim, of_content, to_content
 from realtime.session.folder_names import EDITS_NAME as EDITS_NAME
 
 FORMAT: Final = "vfa edits"
@@ -95,3 +98,37 @@ def edited(folder: Path, track: MotionTrack) -> MotionTrack:
         return applied(track, edits)
     except InputError as error:
         raise InputError(f"{folder / EDITS_NAME}: {error}") from None
+
+
+def with_edits(sound: Sound, folder: Path, track: MotionTrack) -> Sound | None:
+    """The sound of the session in `folder`, cut as its motion is; None where its motion plays faster or slower.
+
+    Args:
+        sound: on the clock of `track`, which is as it was recorded.
+
+    Raises InputError.
+    """
+    edits = read_edits(folder, track)
+    if any(isinstance(edit, Retime) and edit.speed != 1 for edit in edits):
+        return None
+    first_s = float(track.timestamps_s[0]) if len(track) else 0.0
+    heard = [SoundPiece(0.0, math.inf, 0.0)]
+    for edit in edits:
+        if isinstance(edit, Trim | Cut):
+            heard = [piece for kept in edit.kept(track) for piece in _within(heard, kept)]
+        if isinstance(edit, Trim | Cut | Retime | BlendGaps):  # of the others every frame keeps its time
+            track = edit(track)
+    if heard == [SoundPiece(0.0, math.inf, 0.0)]:
+        return sound
+    return replace(sound, pieces=tuple(piece.later(first_s) for piece in heard))
+
+
+def _within(pieces: list[SoundPiece], kept: Kept) -> list[SoundPiece]:
+    """The parts of pieces that stay, where they are then."""
+    moved_s, found = kept.begins_s - kept.from_s, []
+    for piece in pieces:
+        begins_s, ends_s = max(piece.begins_s, kept.from_s), min(piece.ends_s, kept.to_s)
+        if begins_s < ends_s:
+            from_s = piece.from_s + begins_s - piece.begins_s
+            found.append(SoundPiece(begins_s + moved_s, ends_s + moved_s, from_s))
+    return found

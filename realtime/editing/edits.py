@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,14 @@ def _some(edit: Edit, track: MotionTrack) -> MotionTrack:
     return track
 
 
+class Kept(NamedTuple):
+    """A part of a track's time that stays: seconds since its beginning, and where the part begins afterwards."""
+
+    from_s: float
+    to_s: float
+    begins_s: float
+
+
 @dataclass(frozen=True)
 class Trim:
     """Keep the part between two times alone."""
@@ -72,6 +80,12 @@ class Trim:
         time_s = _since_start(track)
         kept = _some(self, channels.taken(track, (time_s >= self.from_s) & (time_s <= self.to_s)))
         return channels.retimed(kept, kept.timestamps_s - kept.timestamps_s[0] + track.timestamps_s[0])
+
+    def kept(self, track: MotionTrack) -> list[Kept]:
+        """What of the time stays."""
+        time_s = _since_start(track)
+        inside = time_s[(time_s >= self.from_s) & (time_s <= self.to_s)]
+        return [Kept(float(inside[0]), float(inside[-1]) + channels.step_s(track), 0.0)]
 
     def told(self) -> str:
         return f"keep {self.from_s:g} to {self.to_s:g} s alone"
@@ -111,6 +125,14 @@ class Cut:
             left = 1.0 - smoothstep((moved_s[first:] - moved_s[first - 1]) / self.blend_s)
             values[first:] += left[:, None] * (values[first - 1] - values[first])
         return channels.to_track(moved_s, kept.tracked, values)
+
+    def kept(self, track: MotionTrack) -> list[Kept]:
+        """What of the time stays."""
+        time_s = _since_start(track)
+        before, after = time_s[time_s < self.from_s], time_s[time_s > self.to_s]
+        joint_s = float(before[-1]) + channels.step_s(track) if len(before) else 0.0
+        stays = [Kept(0.0, joint_s, 0.0)] if len(before) else []
+        return [*stays, Kept(float(after[0]), math.inf, joint_s)] if len(after) else stays
 
     def told(self) -> str:
         return f"take out {self.from_s:g} to {self.to_s:g} s, blended over {self.blend_s:g} s"

@@ -34,6 +34,11 @@ def nominal_fps(times_s: Array) -> float:
     return float(np.clip(round(rate), _SLOWEST, _FASTEST))
 
 
+def usual(fps: float) -> bool:
+    """Whether other programs know this rate."""
+    return fps in _USUAL
+
+
 def steady(times_s: Array, fps: float) -> Array:
     """Times [N] a frame apart from the first of `times_s` to the last, or less than a frame after it.
 

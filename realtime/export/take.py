@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.face_motion import MotionTrack
 from core.source import Sound
 from core.untrusted import opened_zip, read_arrays
-from realtime.editing.edit_list import EDITS_NAME, edited
+from realtime.editing.edit_list import EDITS_NAME, edited, with_edits
 from realtime.export.sampling import Frame
 from realtime.recording.growing_npz import LARGEST_VERTEX_COUNT
 from realtime.recording.recording_folder import ANIMATION_NAME
@@ -86,7 +86,7 @@ class Take:
         tracked: [T] bool.
         motion: the same times in units, gaze and head pose; None where none was kept.
         recorded: vertices of the head that was shown; None where none were kept, or edits have changed the motion.
-        sound: what was heard; `begins_s` is on the clock of `times_s`.
+        sound: what was heard, cut as the motion; `begins_s` is on the clock of `times_s`.
     """
 
     path: Path
@@ -113,11 +113,10 @@ def open_take(path: Path) -> Take:
     motion = edited(folder, take.motion)
     if motion is take.motion:
         return take
-    same_times = np.array_equal(motion.timestamps_s, take.motion.timestamps_s)
-    if take.sound is not None and not same_times:
-        log.warning("%s: its edits change its times, it is exported without sound", folder)
     log.info("%s: with its edits (%s)", folder, EDITS_NAME)
-    sound = take.sound if same_times else None
+    sound = None if take.sound is None else with_edits(take.sound, folder, take.motion)
+    if take.sound is not None and sound is None:
+        log.warning("%s: its edits play it faster or slower, it is exported without sound", folder)
     return Take(path, motion.timestamps_s, motion.tracked, motion, None, sound)
 
 

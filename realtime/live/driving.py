@@ -12,8 +12,8 @@ from capture.open_source import Layout, Rotate
 from capture.recordings.playback import WHOLE, Excerpt
 from core.errors import InputError
 from core.face_motion import MotionTrack
-from core.source import AnyFrame, Source
-from realtime.editing.edit_list import EDITS_NAME, edited
+from core.source import AnyFrame, Sound, Source
+from realtime.editing.edit_list import EDITS_NAME, edited, with_edits
 from realtime.session.reader import SessionReader, is_session
 from realtime.session.retracked import session_clip
 from realtime.session.seen_frame import SeenTracker
@@ -66,15 +66,15 @@ def open_driving(
     return SessionSource(session, realtime=realtime, pictures=pictures, excerpt=excerpt, edited=motion)
 
 
-def _with_edits(folder: Path, session: SessionReader) -> MotionTrack | None:
-    """None where there are none: what the tracker saw is played then."""
+def _with_edits(folder: Path, session: SessionReader) -> tuple[MotionTrack, Sound | None] | None:
+    """The motion and what is heard with it; None where there are no edits: what the tracker saw is played then."""
     if not (folder / EDITS_NAME).exists():
         return None
     motion = edited(folder, session.motion)
     if motion is session.motion:
         return None
     log.info("%s: played with its edits (%s)", folder, EDITS_NAME)
-    return motion
+    return motion, None if session.sound is None else with_edits(session.sound, folder, session.motion)
 
 
 def tracker_for(source: Source[AnyFrame], make_tracker: Callable[[], FaceTracker]) -> FaceTracker | SeenTracker:

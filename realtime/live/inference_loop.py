@@ -2,9 +2,11 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import nullcontext
+from statistics import median
 
 from calib.avatar import Avatar
 from core.source import AnyFrame, DeviceState
@@ -18,6 +20,9 @@ from realtime.threads.worker import Stop
 
 EASE_STEP_S = 1 / 30
 EASED_AFTER_S = 2.0  # by then the avatar is at rest
+_USUAL_OF = 5  # frames whose distances in time are the usual ones
+_USUAL_TIMES = 3.0  # as long as this between two frames nobody speaks of silence
+_LONGEST_USUAL_S = 1.0  # whatever came before: a camera that is gone is noticed within this
 NO_FACE = "no face"
 
 
@@ -31,7 +36,8 @@ class InferenceLoop:
         avatar: comes from the main thread; cancelled where there will be none.
         person: takes the neutral and the gains from the frames.
         frames: to be answered; closed at their end.
-        silence_s: how long frames may be missing before the avatar eases to rest.
+        silence_s: how long frames of the source may be missing before the avatar eases to rest; longer where frames
+            come more slowly than the source promises, on a busy machine or from a webcam in the dark.
         publish: is given every answer, in the order of time.
         ready: set once frames are taken.
         states: is told whether there is a face.
@@ -74,6 +80,7 @@ class InferenceLoop:
         self._pipeline: FramePipeline | None = None
         self._paused = threading.Event()
         self._eased_until_s = float("-inf")
+        self._apart_s: deque[float] = deque(maxlen=_USUAL_OF)  # between the latest frames, as they arrived
         self.rate = Rate()
         self.overtaken = 0
         self.startup_s = self.startup_cpu_s = 0.0
@@ -125,7 +132,10 @@ class InferenceLoop:
             except SlotClosedError:
                 return
             if frame is not None:
-                last, arrived_s = frame, time.monotonic()
+                now_s = time.monotonic()
+                if last is not None:
+                    self._apart_s.append(now_s - arrived_s)
+                last, arrived_s = frame, now_s
             if self.paused:
                 continue
             if frame is not None and frame.timestamp_s <= self._eased_until_s:
@@ -137,7 +147,8 @@ class InferenceLoop:
 
     def _bridge(self, pipeline: FramePipeline, last: AnyFrame, silent_s: float) -> None:
         """Ease the avatar to rest while no frames come. The recording shows the gap as untracked poses."""
-        begins_s = self._silence_s()
+        usual_s = _USUAL_TIMES * median(self._apart_s) if self._apart_s else 0.0
+        begins_s = max(self._silence_s(), min(usual_s, _LONGEST_USUAL_S))
         until_s = last.timestamp_s + silent_s
         if begins_s < silent_s < begins_s + EASED_AFTER_S and until_s > self._eased_until_s:
             self._eased_until_s = until_s

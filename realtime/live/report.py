@@ -121,8 +121,9 @@ class LiveReport:
                 output.failed
             )
             console.print(Text.assemble((f"{output.to}: ", "red" if output.problem else ""), told))
-        if problem := self.virtual_camera.get("problem"):
-            console.print(Text.assemble(("virtual camera: ", "red"), str(problem).removeprefix("virtual camera: ")))
+        if self.virtual_camera.get("problem"):  # which was told when it happened
+            sent = self.virtual_camera["sent"]
+            console.print(Text.assemble(("virtual camera: ", "red"), f"failed after {sent} pictures, as told above"))
         for problem in self.recording_problems:
             console.print(Text.assemble(("not recorded: ", "red"), problem))
 

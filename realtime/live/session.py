@@ -18,7 +18,7 @@ from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import AnyPosed, Tracker
 from realtime.live.report import LiveReport, peak_rss_mb
 from realtime.live.show_loop import ShowLoop
-from realtime.live.time_limit import TimeLimit
+from realtime.live.time_limit import FIRST_MOTION_S, FIRST_POSE_S, TimeLimit
 from realtime.live.virtual_camera import VirtualCamera
 from realtime.outputs.output import Output
 from realtime.outputs.sender import MotionSender
@@ -62,6 +62,9 @@ class LiveSession:
         trace: is told of everything that happens.
         camera: is started with the others, offered every picture, and closed at the end.
         outputs: are sent every pose's motion, and closed at the end.
+
+    Attributes:
+        nothing_came: its time was over before there was a single frame.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class LiveSession:
         microphone: Microphone | None = None,
     ) -> None:
         self._stop = stop
-        self._limit = TimeLimit(seconds)
+        self._limit = TimeLimit(seconds, FIRST_MOTION_S if make_tracker is None else FIRST_POSE_S)
         self._person = person or PersonalCalibration()
         self._about, self._source = about or About(), source
         self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw, microphone)
@@ -116,7 +119,7 @@ class LiveSession:
         self._cpu_ms: dict[str, float] = {}
         self._lock_ms: dict[str, float] = {}
         self._picture: Viewer | None = None
-        self._said = ""
+        self._said, self.nothing_came = "", False
         self._switch_interval_s: float | None = None  # to put back
 
     def start(self) -> None:
@@ -167,7 +170,8 @@ class LiveSession:
         )
         try:
             if show.run() and not show.posed:
-                log.warning("%s: ended before any frame came (%s)", self._capture.name, self._status())
+                self.nothing_came = True
+                log.error("%s: ended before any frame came (%s)", self._capture.name, self._status())
             self._sum_up()
         except BaseException as error:
             self._stop.request(error)

@@ -66,6 +66,7 @@ def animate(
         session = SessionWriter(out, avatar, about)
         undo.push(_unless_interrupted(session.discard))
         sound = RecordedSound(out, None, lambda: source.sound)
+        undo.push(_unless_interrupted(sound.close))
         height = GRID_HEIGHT if panels.film == "grid" else None
         preview = PreviewWriter(out / PREVIEW_NAME, height, sound=lambda: sound.finished())
         undo.push(_unless_interrupted(preview.discard))
@@ -87,7 +88,7 @@ def animate(
         cut = ended is not None or stop.requested
         if session.frames or not cut:
             undo.pop_all()
-            kept, failure = _finished(session, preview, out)
+            kept, failure = _finished(session, preview, sound, out)
             ended = ended or failure
     for trouble, count in troubles.items():
         if trouble:
@@ -157,7 +158,9 @@ def _unless_interrupted(
     return leave
 
 
-def _finished(session: SessionWriter, preview: PreviewWriter, out: Path) -> tuple[str, InputError | None]:
+def _finished(
+    session: SessionWriter, preview: PreviewWriter, sound: RecordedSound, out: Path
+) -> tuple[str, InputError | None]:
     """Bring all files under their names, as much of them as the disk takes: which of the two that count are, and what
     failed."""
     kept: list[Path] = []
@@ -179,6 +182,9 @@ def _finished(session: SessionWriter, preview: PreviewWriter, out: Path) -> tupl
                 raise
             except InputError:  # too little for a film
                 partial_of(out / PREVIEW_NAME).unlink(missing_ok=True)
+    sound.close()
+    if isinstance(sound.failure, InputError):
+        failures.append(sound.failure)
     if preview.frames and (out / PREVIEW_NAME).exists():
         kept.append(out / PREVIEW_NAME)
     try:

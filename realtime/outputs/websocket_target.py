@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 _MOST_CLIENTS: Final = 16
 _LARGEST_MESSAGE: Final = 1024  # from a client; what it says is passed over
 _JOIN_S: Final = 2.0
+_GOODBYE_S: Final = 0.4  # for clients to hear of the end; who does not read, or never said a word, is cut off then
 _RETRY_S: Final = 2.0
 _LOCAL_PAGE: Final = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
@@ -40,6 +41,7 @@ class WebSocketTarget:
         self._host, self._port = host, port
         self._origins: list[Any] = [None, _LOCAL_PAGE, *([] if origin is None else [origin])]
         self._clients: set[asyncio.Event] = set()  # each is set when there is something newer
+        self._transports: set[asyncio.BaseTransport] = set()  # of all who connected, whatever became of them
         self._newest = ""
         self._trouble: OSError | None = None
         self._loop = asyncio.new_event_loop()
@@ -57,7 +59,7 @@ class WebSocketTarget:
         return True
 
     def close(self) -> None:
-        """As `Target`. Clients are told that it ends."""
+        """As `Target`. Clients are told that it ends; it takes half a second at most, whatever they do."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ending.set)
             self._thread.join(_JOIN_S)
@@ -74,7 +76,7 @@ class WebSocketTarget:
     async def _serve(self) -> None:
         while not self._ending.is_set():
             try:
-                async with self._server.serve(
+                server = await self._server.serve(
                     self._talk,
                     self._host,
                     self._port,
@@ -82,13 +84,24 @@ class WebSocketTarget:
                     compression=None,
                     max_size=_LARGEST_MESSAGE,
                     close_timeout=1,
-                ):
-                    self._trouble = None
-                    await self._ending.wait()
+                    create_connection=_connection_kept_in(self._transports),
+                )
             except OSError as error:
                 self._trouble = error
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._ending.wait(), _RETRY_S)
+                continue
+            self._trouble = None
+            await self._ending.wait()
+            await self._end(server)
+
+    async def _end(self, server: Any) -> None:
+        server.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.wait_closed(), _GOODBYE_S)
+        for transport in self._transports:
+            transport.abort()  # type: ignore[attr-defined]  # a socket's
+        await server.wait_closed()
 
     def _offer(self, text: str) -> None:
         self._newest = text
@@ -117,6 +130,22 @@ class WebSocketTarget:
         finally:
             self._clients.discard(newer)
             listening.cancel()
+
+
+def _connection_kept_in(transports: set[asyncio.BaseTransport]) -> Any:
+    """Connections of a server that note their transports, from the first byte on."""
+    from websockets.asyncio.server import ServerConnection
+
+    class Connection(ServerConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transports.add(transport)
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            transports.discard(self.transport)
+            super().connection_lost(exc)
+
+    return Connection
 
 
 async def _ignored(client: Any) -> None:

@@ -133,6 +133,11 @@ class Recorder:
         return self._session.disk_left_bytes
 
     @property
+    def trouble(self) -> str:
+        """Why it could not be finished as things are; empty while it could."""
+        return self._session.trouble
+
+    @property
     def problem(self) -> str | None:
         """Why nothing more is recorded, in one line; None while all is well."""
         failure = next((each for each in (*self._failures(), self._unsealed) if each is not None), None)
@@ -185,6 +190,7 @@ class Recorder:
             queue.end_soon()
         for queue in queues:
             queue.close()
+        self._sound.close()
         for failure in self._failures():
             if failure is not None and not isinstance(failure, RecordingError):
                 log.error("the recording broke off", exc_info=failure)

@@ -11,10 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from core.errors import InputError
 from core.writable import next_step, reason_of
+from realtime.session.folder_lock import LOCK_NAME as LOCK_NAME
+from realtime.session.folder_lock import locked
 from realtime.session.folder_names import ANIMATION_NAME as ANIMATION_NAME
 from realtime.session.folder_names import EVENTS_NAME, WHOLE_NAMES
 from realtime.session.folder_names import POSES_NAME as POSES_NAME
@@ -22,7 +24,6 @@ from realtime.session.folder_names import PREVIEW_NAME as PREVIEW_NAME
 from realtime.session.folder_names import SOUND_NAME as SOUND_NAME
 from realtime.session.folder_names import partial_of as partial_of
 
-LOCK_NAME = "recording.lock"
 NAMES = WHOLE_NAMES
 SYNC_S = 1.0  # a power cut loses no more than this
 
@@ -61,7 +62,7 @@ class RecordingFolder:
                 raise InputError(f"{path}: expected a folder to record into, found a file; name another")
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
-            lock = _locked(path)
+            lock = locked(path)
         except InputError:
             raise
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
@@ -102,7 +103,7 @@ class RecordingFolder:
         if not path.is_dir():
             raise InputError(f"{path}: expected the folder of a recording, found none; check the path")
         try:
-            return RecordingFolder(path, _locked(path), made=[])
+            return RecordingFolder(path, locked(path), made=[])
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({reason_of(error)}); check who may write there") from None
 
@@ -153,16 +154,6 @@ class RecordingFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def _locked(path: Path) -> FileLock:
-    """Raises InputError where another process holds the lock, OSError where it cannot be made."""
-    lock = FileLock(path / LOCK_NAME, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(f"{path}: a recording is being written here right now; wait for its end") from None
-    return lock
 
 
 class SyncedFile:

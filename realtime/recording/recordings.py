@@ -48,7 +48,7 @@ class Recordings:
         self._film, self._sound, self._about, self._raw = film, sound, about, raw
         self._microphone = microphone
         self._recorder: Recorder | None = None
-        self._began_s = 0.0
+        self._began_s, self._trouble = 0.0, ""
         self._closing: list[tuple[threading.Thread, Recorder]] = []
         self.lost: dict[str, int] = {}
         self.problems: list[str] = []
@@ -58,6 +58,8 @@ class Recordings:
         """For the line about the session: that it is recorded, what that takes, for how long the disk has room."""
         if (recorder := self._recorder) is None:
             return ""
+        if recorder.trouble:
+            return f"REC: {recorder.trouble}"
         passed_s = time.monotonic() - self._began_s
         return f"REC {told_meanwhile(recorder.written_bytes, passed_s, recorder.disk_left_bytes)}".rstrip()
 
@@ -99,6 +101,11 @@ class Recordings:
         if self._recorder is not None and (problem := self._recorder.problem) is not None:
             self.end()
             return self._went_wrong(problem)
+        if (trouble := "" if self._recorder is None else self._recorder.trouble) != self._trouble:
+            self._trouble = trouble
+            if trouble and self._recorder is not None:
+                log.warning("%s: %s", self._recorder.directory, trouble)
+                return trouble
         done = next((pair for pair in self._closing if not pair[0].is_alive()), None)
         return None if done is None else self._finished(*done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from realtime.session.manifest import About, AvatarNamed, Event, Manifest
 from realtime.session.observation_records import OBSERVATION, Kind
 
 LEAST_FREE_BYTES = 48 << 20  # left on the disk, so that what was written can be made whole
+READ_ONLY = "THE FOLDER HAS BECOME READ-ONLY: allow writing there, or it cannot be finished"
 _END_BYTES = 1024  # more than a frame takes once more when it is
 _LOOK_S = 1.0
 
@@ -46,10 +48,11 @@ class SessionWriter:
     Args:
         folder: of the session; what is left there of an earlier one is replaced.
         about: asked with the first pose for what the manifest says.
-        clock, free_bytes: for tests.
+        clock, free_bytes, writable: for tests.
 
     Attributes:
         disk_left_bytes: room on the disk when it was last looked at.
+        trouble: why the recording could not be finished as things are, though what comes is still written; or empty.
 
     Raises RecordingError, here and from every method, where the disk takes no more.
     """
@@ -62,10 +65,12 @@ class SessionWriter:
         *,
         clock: Callable[[], float] = time.monotonic,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        writable: Callable[[Path], bool] = lambda folder: os.access(folder, os.W_OK | os.X_OK),
     ) -> None:
         self._folder, self._avatar, self._about = folder, avatar, about
         self._clock, self._free_bytes, self._looked_s = clock, free_bytes, -np.inf
         self.disk_left_bytes: int | None = None
+        self._writable, self.trouble = writable, ""
         self._calibration = UNTOLD
         self._camera: tuple[Any, ...] | None = None
         self._waiting: list[Event] = []  # until there is a manifest
@@ -124,12 +129,14 @@ class SessionWriter:
             raise RecordingError.of(self._folder / EVENTS_NAME, error) from error
 
     def _check_room(self, frames: int) -> None:
-        """See that there is room to make whole so many. Looked at once a second."""
+        """See that there is room to make whole so many, and that names may be changed then. Looked at once a second."""
         if self._clock() - self._looked_s < _LOOK_S:
             return
         self._looked_s = self._clock()
         with suppress(OSError):  # a folder that is gone is told by its files
             free = self.disk_left_bytes = self._free_bytes(self._folder)
+            read_only = self._folder.is_dir() and not self._writable(self._folder)
+            self.trouble = READ_ONLY if read_only else ""
             if free < LEAST_FREE_BYTES + frames * _END_BYTES:
                 raise RecordingError(f"{self._folder}: the disk is nearly full ({free >> 20} MB are left); make room")
 

@@ -1,6 +1,7 @@
-"""A sound, carried into a film; a clip's, kept beside the session that it drove."""
+"""A sound, carried into a film."""
 
 import logging
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.source import Sound
 from core.whole_file import whole_file
-from realtime.recording.sound_file import complete_wave, wave_head
 
 if TYPE_CHECKING:
     import av
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RATE_HZ = 48_000
+_LAYOUTS = {1: "mono", 2: "stereo"}
+_AHEAD_S = 1.0  # decoders need a few packets until they are in order
+_FADE = 240  # samples, 5 ms
+_LONGEST_S = 1e7  # in place of for ever
 
 
 def add_sound(film: Path, film_begins_s: float, sound: Sound, *, container: str = "mp4", codec: str = "aac") -> bool:
@@ -41,55 +45,32 @@ def add_sound(film: Path, film_begins_s: float, sound: Sound, *, container: str 
         with open_container(sound.path) as clip, av.open(str(film)) as pictures:
             if not clip.streams.audio:
                 return False
+            if not pictures.streams.video:
+                raise InputError("the film holds no pictures")
             with whole_file(film) as partial, av.open(str(partial), "w", format=container) as out:
-                _join(out, pictures, clip, sound.begins_s - film_begins_s, codec)
+                _join(out, pictures, clip, sound, film_begins_s, codec)
     except (OSError, ValueError, av.error.FFmpegError, InputError) as error:
         log.warning("%s: stays without the sound of %s (%s)", film, sound.path, error)
         return False
     return True
 
 
-def keep_sound(sound: Sound, begins_s: float, ends_s: float, path: Path) -> bool:
-    """Keep a clip's sound between two times of its clock as a WAV file.
-
-    Returns whether there was any. What goes wrong is logged, and there is no file then.
-    """
-    import av
-
-    from capture.recordings.video_file import open_container
-
-    try:
-        with open_container(sound.path) as clip:
-            if not clip.streams.audio:
-                return False
-            track = clip.streams.audio[0]
-            layout = "mono" if track.codec_context.channels == 1 else "stereo"
-            with whole_file(path) as partial, partial.open("wb") as file:
-                frames = 0
-                file.write(wave_head(RATE_HZ, 1 if layout == "mono" else 2, None))
-                for frame in _placed(clip, track, layout, sound.begins_s - begins_s, ends_s - begins_s):
-                    heard = np.rint(frame.to_ndarray().T * 32767).clip(-32768, 32767).astype("<i2")
-                    file.write(heard.tobytes())
-                    frames += len(heard)
-                complete_wave(file, RATE_HZ, 1 if layout == "mono" else 2)
-    except (OSError, ValueError, av.error.FFmpegError, InputError) as error:
-        log.warning("%s: the session stays without the sound of %s (%s)", path.parent, sound.path, error)
-        return False
-    if not frames:
-        path.unlink(missing_ok=True)
-    return frames > 0
-
-
 def _join(
-    out: "av.container.OutputContainer", pictures: "InputContainer", clip: "InputContainer", shift_s: float, codec: str
+    out: "av.container.OutputContainer",
+    pictures: "InputContainer",
+    clip: "InputContainer",
+    sound: Sound,
+    film_begins_s: float,
+    codec: str,
 ) -> None:
-    """Pictures as they are and the clip's sound, `shift_s` later than in the clip, one beside the other in time."""
+    """Pictures as they are and the clip's sound, one beside the other in time."""
     source, track = pictures.streams.video[0], clip.streams.audio[0]
     film = out.add_stream_from_template(source)
-    layout = "mono" if track.codec_context.channels == 1 else "stereo"
+    channels = channels_of(track)
+    layout = _LAYOUTS[channels]
     spoken = cast("AudioStream", out.add_stream(codec, rate=RATE_HZ, layout=layout))
     ends_s = (pictures.duration or 0) / 1e6
-    frames = _placed(clip, track, layout, shift_s, ends_s)
+    frames = decoded_sound(clip, track, channels, sound, film_begins_s, ends_s=ends_s)
     ahead = next(frames, None)
     for packet in pictures.demux(source):
         if packet.dts is None:
@@ -106,34 +87,86 @@ def _join(
     out.mux(spoken.encode(None))
 
 
-def _placed(
-    clip: "InputContainer", track: "AudioStream", layout: str, shift_s: float, ends_s: float
+def channels_of(track: "AudioStream") -> int:
+    """How many are kept of it: one or two."""
+    return 1 if track.codec_context.channels == 1 else 2
+
+
+def decoded_sound(
+    clip: "InputContainer",
+    track: "AudioStream",
+    channels: int,
+    sound: Sound,
+    film_begins_s: float,
+    *,
+    begin: int = 0,
+    ends_s: float = math.inf,
 ) -> Iterator["av.AudioFrame"]:
-    """The clip's sound in frames whose times are the film's, silent before it begins; none after the film's end."""
+    """The clip's sound in frames whose times are the film's, silent before it begins, and between pieces where nothing
+    is heard; none after the film's end.
+
+    Args:
+        begin: number of the first sample of the film that is wanted.
+    """
+    at, layout = begin, _LAYOUTS[channels]
+    decoded = _decoded(clip, track, layout, sound.begins_s - film_begins_s, begin if sound.pieces is None else 0)
+    for begins, samples in _cut(decoded, sound, film_begins_s):
+        if begins + samples.shape[1] <= begin:
+            continue
+        if max(at, begins) / RATE_HZ >= ends_s:
+            return
+        if begins > at:
+            yield _frame(np.zeros((samples.shape[0], begins - at), np.float32), layout, at)
+            at = begins
+        heard = samples[:, max(0, begin - begins) :]
+        yield _frame(heard, layout, at)
+        at += heard.shape[1]
+
+
+def _decoded(
+    clip: "InputContainer", track: "AudioStream", layout: str, shift_s: float, begin: int
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The clip's sound, [channels, n], from a little before sample `begin` of the film on, and the number of its first
+    sample after the film's begin."""
     import av
 
     shown = next(iter(clip.streams.video), None)
     zero_s = 0.0 if shown is None else float((shown.start_time or 0) * (shown.time_base or Fraction(0)))
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=RATE_HZ)
-    at = 0  # samples of the film that have their sound
+    if (from_s := begin / RATE_HZ - shift_s + zero_s - _AHEAD_S) > 0:
+        clip.seek(round(from_s / (track.time_base or Fraction(1, RATE_HZ))), stream=track)
     for packet in clip.demux(track):
         for decoded in packet.decode():
             if decoded.time is None:
                 continue
             due = round((decoded.time - zero_s + shift_s) * RATE_HZ)
             for frame in resampler.resample(decoded):
-                due, begins = due + frame.samples, due
-                if due <= 0:
-                    continue
-                if at / RATE_HZ >= ends_s:
-                    return
-                if begins > at:
-                    silence = np.zeros((frame.to_ndarray().shape[0], begins - at), np.float32)
-                    yield _frame(silence, layout, at)
-                    at = begins
-                heard = frame.to_ndarray()[:, max(0, -begins) :]
-                yield _frame(heard, layout, at)
-                at += heard.shape[1]
+                yield due, frame.to_ndarray().astype(np.float32, copy=False)
+                due += frame.samples
+
+
+def _cut(
+    decoded: Iterator[tuple[int, NDArray[np.float32]]], sound: Sound, film_begins_s: float
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """What of it is in a piece, where that is heard. Pieces fade in and out, so that joints do not click."""
+    if sound.pieces is None:
+        yield from decoded
+        return
+    pieces = [piece.later(-film_begins_s) for piece in sound.pieces]
+    spans = [
+        (_sample(piece.begins_s), _sample(piece.ends_s), _sample(piece.from_s) - _sample(piece.begins_s))
+        for piece in pieces
+    ]
+    for due, samples in decoded:
+        for begins, ends, moved in spans:
+            numbers = np.arange(max(begins + moved, due), min(ends + moved, due + samples.shape[1]))
+            if len(numbers):
+                near = np.minimum(numbers - moved - begins, ends - 1 - (numbers - moved)) / _FADE
+                yield int(numbers[0] - moved), samples[:, numbers - due] * np.clip(near, 0, 1).astype(np.float32)
+
+
+def _sample(time_s: float) -> int:
+    return round(min(time_s, _LONGEST_S) * RATE_HZ)
 
 
 def _frame(samples: NDArray[Any], layout: str, pts: int) -> "av.AudioFrame":

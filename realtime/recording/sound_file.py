@@ -1,4 +1,4 @@
-"""`sound.wav`: what a microphone heard beside the pictures, on the disk within the second in which it was heard."""
+"""`sound.wav`: what was heard beside the pictures, on the disk within the second in which it was heard."""
 
 from __future__ import annotations
 
@@ -26,6 +26,56 @@ _UNKNOWN = 0xFFFFFFFF  # as a size: up to the end of the file
 _WAITING_S = 10.0  # of sound that is kept until the first picture comes
 
 
+class WaveFile:
+    """A WAV file (16 bit) that grows: `.partial` in its name until it is closed, and not there before the first sample.
+
+    Raises RecordingError, from every method, where the disk takes no more.
+
+    Attributes:
+        frames: samples of each channel so far.
+    """
+
+    def __init__(self, path: Path, rate_hz: int, channels: int) -> None:
+        self.path = path
+        self._form = rate_hz, channels
+        self._file: SyncedFile | None = None
+        self.frames = 0
+
+    @property
+    def written_bytes(self) -> int:
+        return 0 if self._file is None else self._file.written_bytes
+
+    def write(self, content: bytes) -> None:
+        """Add samples."""
+        if not content:
+            return
+        try:
+            if self._file is None:
+                self._file = SyncedFile(partial_of(self.path))
+                self._file.write(wave_head(*self._form, None))
+            self._file.write(content)
+        except OSError as error:
+            raise RecordingError.of(self.path, error) from error
+        self.frames += len(content) // (_SAMPLE_BYTES * self._form[1])
+
+    @property
+    def broken(self) -> bool:
+        """Whether something could not be written."""
+        return self._file is not None and self._file.error is not None
+
+    def close(self) -> None:
+        """Finish the file under its name, where there is one."""
+        if self._file is None:
+            return
+        try:
+            self._file.check_in_place()
+            _put_in_order(self._file.raw, self.path, *self._form)
+        except OSError as error:
+            raise RecordingError.of(self.path, error) from error
+        finally:
+            self._file.release()
+
+
 class SoundWriter:
     """Writes a microphone's blocks to a WAV file (16 bit) whose first sample was heard at `begins_s`.
 
@@ -44,10 +94,8 @@ class SoundWriter:
         self.path = path
         self.begins_s: float | None = None
         self.heard_s = 0.0
-        self._frames = 0
-        self._form = 0, 0  # rate, channels
         self._even: EvenSound | None = None
-        self._file: SyncedFile | None = None
+        self._file: WaveFile | None = None
         self._waiting: deque[SoundBlock] = deque()
         self._closed = False
 
@@ -62,24 +110,12 @@ class SoundWriter:
             while block.ends_s - self._waiting[0].ends_s > _WAITING_S:
                 self._waiting.popleft()
             return
-        if self._even is None:
-            self._form = block.rate_hz, block.samples.shape[1]
-            self._even = EvenSound(*self._form, self.begins_s)
+        if self._even is None or self._file is None:
+            form = block.rate_hz, block.samples.shape[1]
+            self._even, self._file = EvenSound(*form, self.begins_s), WaveFile(self.path, *form)
         while self._waiting:
-            self._write(self._even.take(self._waiting.popleft()).tobytes())
+            self._file.write(self._even.take(self._waiting.popleft()).tobytes())
         self.heard_s = block.ends_s
-
-    def _write(self, content: bytes) -> None:
-        if not content:
-            return
-        try:
-            if self._file is None:
-                self._file = SyncedFile(partial_of(self.path))
-                self._file.write(wave_head(*self._form, None))
-            self._file.write(content)
-        except OSError as error:
-            raise RecordingError.of(self.path, error) from error
-        self._frames += len(content) // (_SAMPLE_BYTES * self._form[1])
 
     def close(self) -> None:
         """Finish the file under its name. May be called twice."""
@@ -88,20 +124,15 @@ class SoundWriter:
         self._closed = True
         if self._file is None or self._even is None:
             return
-        try:
-            if self._file.error is None:
-                self._write(self._even.end().tobytes())
-            self._file.check_in_place()
-            _put_in_order(self._file.raw, self.path, *self._form)
-        except OSError as error:
-            raise RecordingError.of(self.path, error) from error
-        finally:
-            self._file.release()
+        if self._file.frames and not self._file.broken:
+            self._file.write(self._even.end().tobytes())
+        self._file.close()
 
     @property
     def sound(self) -> Sound | None:
         """For the film, once it is closed; None where nothing was heard."""
-        return Sound(self.path, self.begins_s) if self._closed and self._frames and self.begins_s is not None else None
+        heard = self._closed and self._file is not None and self._file.frames > 0
+        return Sound(self.path, self.begins_s) if heard and self.begins_s is not None else None
 
 
 def wave_head(rate_hz: int, channels: int, data_bytes: int | None) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from core.errors import InputError
 from core.untrusted import opened_zip
 from core.writable import reason_of
+from realtime.session.folder_lock import is_written
 from realtime.session.folder_names import (
     ANIMATION_NAME,
     COLOR_NAME,
@@ -28,6 +29,7 @@ from realtime.session.record_file import records_of
 from realtime.session.sealing import crc32_of, unfinished
 
 _CHUNK = 1 << 20
+_COPY = "bring it back from a copy"
 _WITH_MANIFEST = (OBSERVATIONS_NAME, PICTURES_NAME)  # earlier versions wrote none of them
 _FILMS = (PREVIEW_NAME, COLOR_NAME, DEPTH_NAME)
 
@@ -35,15 +37,19 @@ _FILMS = (PREVIEW_NAME, COLOR_NAME, DEPTH_NAME)
 def check(folder: Path) -> list[str]:
     """What is wrong with a session, a line each, the next step with it; empty where nothing is. Reads all of it.
 
+    Of one that is being recorded at this moment nothing is read.
+
     Raises InputError where there is no session, and no recording of an older version either.
     """
+    if is_written(folder):
+        return [f"{folder}: is being recorded at this moment; check it again once that has ended"]
     found = [f"{path.name}: is not complete; run  vfa session repair {folder}" for path in unfinished(folder)]
     manifest: Manifest | None = None
     if is_session(folder):
         try:
             manifest = read_manifest(folder)
         except InputError as error:
-            found.append(str(error))
+            found.append(_with_step(str(error)))
     elif not found and not (folder / ANIMATION_NAME).is_file():
         raise InputError(f"{folder}: expected the folder of a session, found none; check the path")
     elif any((folder / name).exists() for name in _WITH_MANIFEST):
@@ -59,20 +65,20 @@ def check(folder: Path) -> list[str]:
 def _wrong_with(path: Path, manifest: Manifest | None) -> list[str]:
     stated = {} if manifest is None else manifest.files.get(path.name, {})
     if not path.is_file():
-        return [f"{path.name}: is missing"] if stated else []
+        return [f"{path.name}: is missing; {_COPY}"] if stated else []
     if manifest is not None and manifest.complete and not stated:
-        return [f"{path.name}: the manifest does not know it; it is of another session"]
+        return [f"{path.name}: the manifest does not know it; it is of another session: move it elsewhere"]
     try:
         size = path.stat().st_size
         if stated and size != stated.get("bytes"):
-            return [f"{path.name}: has {size} bytes, expected {stated.get('bytes')}"]
+            return [f"{path.name}: has {size} bytes, expected {stated.get('bytes')}; {_COPY}"]
         if "crc32" in stated and crc32_of(path) != stated["crc32"]:
-            return [f"{path.name}: is damaged, its checksum is another"]
+            return [f"{path.name}: is damaged, its checksum is another; {_COPY}"]
         return _unreadable(path)
     except OSError as error:
-        return [f"{path.name}: cannot be read ({reason_of(error)})"]
+        return [f"{path.name}: cannot be read ({reason_of(error)}); see who may read it"]
     except InputError as error:
-        return [str(error)]
+        return [_with_step(str(error))]
 
 
 def _unreadable(path: Path) -> list[str]:
@@ -82,7 +88,7 @@ def _unreadable(path: Path) -> list[str]:
     elif path.name == OBSERVATIONS_NAME:
         records = records_of(path, OBSERVATION)
         if (sound := sound_count(records)) != len(records):
-            return [f"{path.name}: record {sound} of {len(records)} cannot be"]
+            return [f"{path.name}: record {sound} of {len(records)} cannot be; those before it are played, {_COPY}"]
     elif path.name in _FILMS:
         from capture.recordings.video_file import probe_video
 
@@ -111,12 +117,17 @@ def _disagreements(folder: Path, manifest: Manifest | None) -> list[str]:
         return []
     found = []
     if len(track) != manifest.frames:
-        found.append(f"{ANIMATION_NAME}: has {len(track)} frames, expected {manifest.frames}")
+        found.append(f"{ANIMATION_NAME}: has {len(track)} frames, expected {manifest.frames}; {_COPY}")
     if (path := folder / OBSERVATIONS_NAME).is_file():
         records = records_of(path, OBSERVATION)
         times = records["timestamp_s"][records["kind"] != Kind.NEUTRAL]
         if not np.isin(track.timestamps_s, times).all():
-            found.append(f"{OBSERVATIONS_NAME}: lacks frames of {ANIMATION_NAME}")
+            found.append(f"{OBSERVATIONS_NAME}: lacks frames of {ANIMATION_NAME}; {_COPY}")
     if (folder / COLOR_NAME).is_file() != (folder / PICTURES_NAME).is_file():
-        found.append(f"{COLOR_NAME}, {PICTURES_NAME}: expected both or none")
+        found.append(f"{COLOR_NAME}, {PICTURES_NAME}: expected both or none; {_COPY}")
     return found
+
+
+def _with_step(told: str) -> str:
+    """What a reader of files says, who knows of no copies."""
+    return told if ";" in told else f"{told}; {_COPY}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,13 @@ class SessionReader:
         return read_observations(self.folder)
 
     @cached_property
+    def faces_share(self) -> float:
+        """Of the source's frames, those with a face; silence, which is kept as poses many times a second, counts as
+        gaps. Raises InputError where there is neither frame nor pose."""
+        tracked = self.observations["tracked"][frames_in(self.observations)]
+        return float((tracked if len(tracked) else self.motion.tracked).mean())
+
+    @cached_property
     def sound(self) -> Sound | None:
         """What was heard, on the clock of the frames; None where nothing was."""
         path = there(self.folder / SOUND_NAME)
@@ -79,26 +87,42 @@ class SessionReader:
         return gaps_in(self.observations, self.manifest)
 
 
+def frames_in(observations: NDArray[Any]) -> NDArray[np.intp]:
+    """Which records answer a frame that the source brought: no neutral, and no silence."""
+    frames = np.flatnonzero(np.isin(observations["kind"], (Kind.FRAME, Kind.MOTION)))
+    new = np.diff(observations["index"][frames], prepend=-1) > 0  # a phone's silence repeats a frame
+    return frames[new]
+
+
 def gaps_in(observations: NDArray[Any], manifest: Manifest) -> tuple[Gap, ...]:
     """Where the source brought no frame for a while; frames that it brought and nobody had time for are none of it."""
-    frames = np.flatnonzero(np.isin(observations["kind"], (Kind.FRAME, Kind.MOTION)))
-    frames = frames[np.diff(observations["index"][frames], prepend=-1) > 0]  # a phone's silence repeats a frame
+    frames = frames_in(observations)
     frame_times_s, numbers = observations["timestamp_s"][frames], observations["index"][frames]
     fps = manifest.fps or _USUAL_FPS
     longest_s = max(_GAP_S, _FRAMES_MISSED / fps)
     passed_over_s = np.maximum(np.diff(numbers) - 1, 0) / fps
     ends = np.flatnonzero(np.diff(frame_times_s) - passed_over_s > longest_s)
+    states = _StatesTold(manifest.events)
     return tuple(
-        Gap(float(begins), float(ends), _state_between(float(begins), float(ends), manifest.events))
+        Gap(float(begins), float(ends), states.between(float(begins), float(ends)))
         for begins, ends in zip(frame_times_s[ends], frame_times_s[ends + 1], strict=True)
     )
 
 
-def _state_between(from_s: float, to_s: float, events: tuple[Event, ...]) -> str:
-    """The last thing a source is known to have done, or that the user paused."""
-    within = (event for event in events if from_s <= event.time_s <= to_s and event.what in ("state", "pause"))
-    states = [str(event.details.get("state", event.what))[:64] for event in within]
-    return next((state for state in reversed(states) if state != DeviceState.STREAMING.value), "")
+class _StatesTold:
+    """What a source is known to have done, or that the user paused, in the order of time."""
+
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self._events = sorted(
+            (event for event in events if event.what in ("state", "pause")), key=lambda event: event.time_s
+        )
+        self._times_s = [event.time_s for event in self._events]
+
+    def between(self, from_s: float, to_s: float) -> str:
+        """The last of it; empty where there was nothing but frames."""
+        within = slice(bisect_left(self._times_s, from_s), bisect_right(self._times_s, to_s))
+        states = (str(event.details.get("state", event.what))[:64] for event in reversed(self._events[within]))
+        return next((state for state in states if state != DeviceState.STREAMING.value), "")
 
 
 def is_session(path: Path) -> bool:

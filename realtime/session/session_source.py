@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -41,7 +42,7 @@ class SessionSource(Source[AnyFrame]):
             handed over at once, with the very timestamp it had.
         pictures: whether only frames with their picture are wanted.
         excerpt: the frames that are played.
-        edited: the session's motion with its edits, played in place of what the tracker saw.
+        edited: the session's motion with its edits, played in place of what the tracker saw, and with it what is heard.
         clock, sleep: for tests.
 
     Raises InputError where the session holds no frames, or no pictures though they are wanted.
@@ -54,7 +55,7 @@ class SessionSource(Source[AnyFrame]):
         realtime: bool,
         pictures: bool = False,
         excerpt: Excerpt = WHOLE,
-        edited: MotionTrack | None = None,
+        edited: tuple[MotionTrack, Sound | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -62,9 +63,10 @@ class SessionSource(Source[AnyFrame]):
         self.fps = _rate_of(session)
         self._session, self._excerpt, self._realtime, self._pictures = session, excerpt, realtime, pictures
         self._clock, self._sleep = clock, sleep
-        self._edited = edited
+        self._edited: MotionTrack | None
+        self._edited, self._sound = edited if edited is not None else (None, session.sound)
         kinds = session.observations["kind"]
-        count = int((kinds != Kind.NEUTRAL).sum()) if edited is None else len(edited)
+        count = int((kinds != Kind.NEUTRAL).sum()) if self._edited is None else len(self._edited)
         if not count:
             raise SourceError(f"{self.name}: expected a session, found no frame in it; record it again")
         if pictures and not KeptPictures.there(session.folder):
@@ -74,7 +76,7 @@ class SessionSource(Source[AnyFrame]):
             )
         self.frame_count: int | None = excerpt.of(count)
         self._states = [event for event in session.events if event.what == "state"]
-        self._cameras = [event for event in session.events if event.what == "camera"]
+        self._cameras = sorted((event for event in session.events if event.what == "camera"), key=_time_of)
         self._frames: Iterator[AnyFrame] | None = None
         self._next: AnyFrame | None = None
         self._shift_s: float | None = None  # from the session's clock to ours
@@ -89,13 +91,9 @@ class SessionSource(Source[AnyFrame]):
 
     @property
     def sound(self) -> Sound | None:
-        """What was heard; None where edits have changed the times."""
-        if self._edited is not None and not np.array_equal(
-            self._edited.timestamps_s, self._session.motion.timestamps_s
-        ):
-            return None
-        sound, shift_s = self._session.sound, self._shift_s if self._realtime else 0.0
-        return None if sound is None or shift_s is None else Sound(sound.path, sound.begins_s + shift_s)
+        """What was heard; None where edits have changed its speed."""
+        shift_s = self._shift_s if self._realtime else 0.0
+        return None if self._sound is None or shift_s is None else self._sound.later(shift_s)
 
     @property
     def state(self) -> DeviceState:
@@ -208,13 +206,17 @@ class SessionSource(Source[AnyFrame]):
 
     def _camera_at(self, time_s: float) -> tuple[Intrinsics, DepthAlignment | None]:
         """And how its depth was brought to its colour, where that was kept."""
-        held = [event for event in self._cameras if event.time_s <= time_s] or self._cameras[:1]
-        if not held:
+        if not self._cameras:
             return assumed_intrinsics(*_UNKNOWN_SIZE), None
-        event, camera = held[-1], camera_of(held[-1], self.name)
+        event = self._cameras[max(bisect_right(self._cameras, time_s, key=_time_of), 1) - 1]
+        camera = camera_of(event, self.name)
         if self._aligned is None or self._aligned[0] is not event:
             self._aligned = event, alignment_of(event, camera, self.name)
         return camera, self._aligned[1]
+
+
+def _time_of(event: Event) -> float:
+    return event.time_s
 
 
 def _rate_of(session: SessionReader) -> float:

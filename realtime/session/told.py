@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from realtime.session.folder_lock import is_written
 from realtime.session.folder_names import EDITS_NAME
 from realtime.session.reader import SessionReader
 
@@ -32,7 +33,7 @@ def _lines(session: SessionReader) -> Iterator[str]:
     if len(motion):
         lasted_s = float(motion.timestamps_s[-1] - motion.timestamps_s[0])
         rate = f", {size_mb / lasted_s * 60:.0f} MB a minute" if lasted_s > 0 else ""
-        yield f"began {manifest.began}, {lasted_s:.1f} s, {len(motion)} frames, a face in {motion.tracked.mean():.0%}"
+        yield f"began {manifest.began}, {lasted_s:.1f} s, {len(motion)} frames, a face in {session.faces_share:.0%}"
         yield f"{size_mb:.1f} MB{rate}; pictures of the driver: {manifest.raw}"
     else:
         yield f"began {manifest.began}, no frame is complete"
@@ -49,5 +50,7 @@ def _lines(session: SessionReader) -> Iterator[str]:
         yield "lost, the disk or an encoder was too slow: " + ", ".join(lost)
     if happened := Counter(event.what for event in session.events):
         yield "events: " + ", ".join(f"{count} {what}" for what, count in happened.items())
-    if not manifest.complete:
-        yield f"not complete: it goes on, or  vfa session repair {session.folder}  completes it"
+    if is_written(session.folder):
+        yield "not complete: it is being recorded at this moment"
+    elif not manifest.complete:
+        yield f"not complete:  vfa session repair {session.folder}  completes it"

@@ -36,6 +36,7 @@ def fake(library, monkeypatch):
         patched.setattr(ctypes.util, "find_library", lambda _: str(library))
         import sounddevice
     monkeypatch.setattr(sounddevice, "_lib", sounddevice._ffi.dlopen(str(library)))
+    sounddevice._lib.Pa_Initialize()
     opened = ctypes.CDLL(str(library))
     opened.fake_now.restype, opened.fake_advance.argtypes = ctypes.c_double, [ctypes.c_double]
 
@@ -94,6 +95,42 @@ class TestInStep:
         off_s, microphone = recorded(fake, tmp_path, "ppm=88435", 60)  # 44.1 kHz, called 48
         assert np.abs(off_s[1:]).max() < 0.020
         assert microphone.summary()["drift_ppm"] == pytest.approx(88435, abs=200)
+
+    @pytest.mark.parametrize("faults", ["ppm=200", "ppm=-200 late_ms=8", "rate=44100"])
+    def test_one_that_comes_back_is_in_step_after_a_silence(self, fake, tmp_path, monkeypatch, faults):
+        monkeypatch.setattr("capture.sound.microphone._RETRY_S", 0.05)
+        library = fake(f"manual click_s=5 unplug_s=61.3 {faults}")
+        microphone = Microphone(clock=library.fake_now)
+        writer = SoundWriter(tmp_path / "sound.wav")
+        microphone.listen(writer.append)
+        microphone.start()
+        until(lambda: microphone.active)
+        begun_s = writer.begins_s = library.fake_now()
+        for _ in range(62):
+            library.fake_advance(1.0)
+        until(lambda: microphone.problem)
+        assert "is taken up again once it is back" in microphone.problem
+        fake(f"manual click_s=5 gone {faults}")
+        library.fake_advance(20.0)
+        time.sleep(0.3)
+        assert not microphone.active, "another one is not taken for it"
+        fake(f"manual click_s=5 moved {faults}")
+        until(lambda: microphone.active)
+        back_s = library.fake_now() - begun_s
+        assert microphone.take_notice() == "microphone: Fake Microphone: USB Audio (hw:1,0) is back"
+        for _ in range(60):
+            library.fake_advance(1.0)
+        microphone.close()
+        writer.close()
+        content = (tmp_path / "sound.wav").read_bytes()
+        rate = int.from_bytes(content[24:28], "little")
+        at_s = np.flatnonzero(np.frombuffer(content[44:], "<i2") > 8000) / rate
+        assert not ((at_s > 61.5) & (at_s < back_s - 0.05)).any(), "the gap is silent"
+        clicks_s = at_s[np.diff(at_s, prepend=-1) > 0.1] + begun_s
+        assert len(clicks_s) >= 20
+        assert np.abs(clicks_s - np.rint(clicks_s / 5) * 5).max() < 0.020
+        assert microphone.summary()["lost_s"] == pytest.approx(back_s - 61.3, abs=0.1)
+        assert microphone.summary()["problem"] == ""
 
     def test_blocks_that_were_only_late_are_no_gap(self):
         clock = SoundClock(RATE)

@@ -4,6 +4,7 @@
 //   ppm: how slow its clock is                              late_ms: blocks come up to so much late, by chance
 //   wobble_ms: its times are off by up to so much           notime: it knows no times
 //   unplug_s, hang_s: when it goes, or says nothing more    lose_at_s, lose_s, told: loses sound, and says so
+//   gone, moved: it is not in the list, or at its end; as always, once PortAudio begins anew
 //   manual: time stands still but for fake_advance          click_s: clicks where time is a multiple of it
 #include <math.h>
 #include <pthread.h>
@@ -22,11 +23,13 @@ typedef int Callback(const void *, void *, unsigned long, const Times *, unsigne
 
 enum { UNAVAILABLE = -9985, BAD_RATE = -9997, BAD_DEVICE = -9996, OVERFLOWN = 2 };
 
-static const DeviceInfo devices[] = {
+static const DeviceInfo known[] = {
     {2, "Fake Speakers", 0, 0, 2, .01, .01, .03, .03, 48000},
     {2, "Fake Microphone:  USB Audio (hw:1,0)", 0, 1, 0, .01, .01, .03, .03, 44100},
     {2, "Fake Line", 0, 8, 0, .01, .01, .03, .03, 48000},
 };
+static DeviceInfo devices[3];
+static int device_count;
 static struct {
     Callback *heard; void *user; void (*finished)(void *);
     int channels, active, stopping; unsigned long frames; double rate, begun_s, at_s, lost_s; pthread_t thread; StreamInfo info;
@@ -100,11 +103,22 @@ static void *play(void *unused) {
 double fake_now(void) { return manual_s; }
 void fake_advance(double seconds) {
     double until_s = manual_s + seconds;
-    while (stream.active && hand_over(until_s)) {}
+    double unplug_s = option("unplug_s", INFINITY);
+    while (stream.active && stream.at_s - stream.begun_s < unplug_s && hand_over(until_s)) {}
+    if (stream.active && stream.at_s - stream.begun_s >= unplug_s) {
+        stream.active = 0;
+        if (stream.finished) stream.finished(stream.user);
+    }
     manual_s = fmax(manual_s, until_s);
 }
 
-int Pa_Initialize(void) { return 0; }
+int Pa_Initialize(void) {
+    int gone = option("gone", 0) != 0, moved = option("moved", 0) != 0;
+    device_count = 0;
+    for (int i = 0; i < 3; i++) if (i != 1 || !(gone || moved)) devices[device_count++] = known[i];
+    if (moved) devices[device_count++] = known[1];
+    return 0;
+}
 int Pa_Terminate(void) { return 0; }
 int Pa_GetVersion(void) { return 0x130600; }
 const char *Pa_GetVersionText(void) { return "a fake"; }
@@ -113,7 +127,7 @@ const char *Pa_GetErrorText(int error) {
 }
 int Pa_GetHostApiCount(void) { return 1; }
 int Pa_GetDefaultHostApi(void) { return 0; }
-int Pa_GetDeviceCount(void) { return option("none", 0) ? 0 : 3; }
+int Pa_GetDeviceCount(void) { return option("none", 0) ? 0 : device_count; }
 int Pa_GetDefaultInputDevice(void) { return option("none", 0) ? -1 : 1; }
 int Pa_GetDefaultOutputDevice(void) { return option("none", 0) ? -1 : 0; }
 const HostInfo *Pa_GetHostApiInfo(int host) {
@@ -133,6 +147,7 @@ int Pa_OpenStream(void **made, const Parameters *in, const Parameters *out, doub
                   unsigned long flags, Callback *heard, void *user) {
     int refused = Pa_IsFormatSupported(in, out, rate);
     (void)flags;
+    if (!refused && in->channels > devices[in->device].in) refused = BAD_DEVICE;
     if (refused) return refused;
     if (option("busy", 0)) return UNAVAILABLE;
     memset(&stream, 0, sizeof stream);

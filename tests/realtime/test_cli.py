@@ -1,6 +1,7 @@
 """The commands as a user runs them: what goes wrong ends in one line and exit status 2."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from core.errors import InputError
+from realtime.cli import refuse_unknown
 from tests.fakes.forked import run_python
 
 pytestmark = pytest.mark.usefixtures("lowpoly")  # that commands take from the cache
@@ -51,6 +54,30 @@ LIVE = ("--headless", "--avatar", "lowpoly", "--size", 160, 120, "--seconds", 2)
 
 def test_unknown_device() -> None:
     expect_one_line(call("vfa-live", "--device", "hologram", *LIVE), "hologram", "demo")
+
+
+def test_a_command_that_is_not_there_is_one_line() -> None:
+    result = call("vfa", "prepar")
+    expect_one_line(result, "vfa prepar: expected one of live, animate", "; did you mean  vfa prepare")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["qqq"], "; vfa --help  tells of each"),
+        ([__file__], f"; did you mean  vfa live {__file__}"),
+        (["session", "inof", "x"], "expected one of info, check, repair, edit, show; did you mean  vfa session info"),
+        (["session", "edit", "take/", "flip"], "expected one of trim, cut, retime, filter, mirror"),
+        (["session", "edit", "take/", "triim", "1"], "; did you mean  vfa session edit take/ trim"),
+    ],
+)
+def test_the_word_that_was_meant_is_named(words: list[str], told: str) -> None:
+    commands = ("live", "prepare", "session")
+    with pytest.raises(InputError, match=re.escape(told)):
+        refuse_unknown(words, commands)
+    for sound in (["prepare"], ["session", "edit", "take/", "trim"], ["session", "--help"], ["--help"], []):
+        refuse_unknown(sound, commands)
 
 
 def test_a_start_past_the_end_names_what_was_given(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -266,7 +267,11 @@ def test_the_picture_of_a_head_is_written_into_a_new_folder_unless_the_disk_is_f
         save_picture(lowpoly, path)
     assert list(path.parent.iterdir()) == []
     save_picture(lowpoly, path)
-    assert Image.open(path).size == (960, 960)
+    picture = np.asarray(Image.open(path), np.float64)
+    assert picture.shape == (960, 960, 3)
+    green, orange = (int((np.abs(picture - color).max(axis=2) < 12).sum()) for color in ((90, 220, 90), (255, 160, 60)))
+    assert green > 2000
+    assert 100 < orange < green / 2, "controllers leave landmarks to be seen"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -94,6 +95,26 @@ def test_a_table_as_the_phone_app_records_it(recorded: Path, tmp_path: Path) -> 
     assert float(last["MouthSmileLeft"]) == pytest.approx(0.8, abs=1e-5)
     assert float(last["MouthRight"]) == pytest.approx(0.3, abs=1e-5), "the app swaps the sides of mouth and jaw"
     assert float(last["HeadYaw"]) == pytest.approx(YAW, abs=1e-4), "as in the app's packets"
+
+
+@pytest.mark.parametrize(
+    ("rate", "options", "told"),
+    [
+        (27.3, {}, "has about 27 frames a second, and so has the export; --fps 30 for another rate"),
+        (27.3, {"fps": 30.0}, ""),
+        (27.3, {"format": "csv"}, ""),
+        (29.9, {}, ""),
+    ],
+)
+def test_a_rate_that_no_program_knows_is_told(
+    recorded: Path, tmp_path: Path, rate: float, options: dict[str, Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with np.load(recorded / "animation.npz", allow_pickle=False) as kept:
+        np.savez(tmp_path / "animation.npz", **{**kept, "timestamps_s": np.arange(FRAMES) / rate})
+    with caplog.at_level("INFO"):
+        exported(tmp_path, tmp_path / "l.csv", **{"format": "live-link-csv", **options})
+    said = [record.getMessage() for record in caplog.records if "--fps" in record.getMessage()]
+    assert said == ([f"{tmp_path.name}: {told}"] if told else [])
 
 
 def test_point_caches(recorded: Path, tmp_path: Path) -> None:

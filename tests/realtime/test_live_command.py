@@ -1,9 +1,11 @@
 """`vfa-live` in this process: what fails on a thread while the head is still being prepared."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from core.errors import InputError
 from core.source import SourceError
 from realtime import avatar_choice
 from realtime.config import LiveOptions, RecordingOptions, WindowOptions
-from realtime.live_command import live
+from realtime.live_command import _runs_unseen, live
 
 
 @pytest.fixture
@@ -65,3 +67,42 @@ def test_a_thread_that_fails_during_preparation_is_told(
     assert told.value is error
     assert json.loads(report.read_text())["frames"]["shown"] == 0
     assert not out.parent.exists(), "no folder is left of a recording that never began"
+
+
+@pytest.mark.usefixtures("lowpoly")
+def test_a_phone_that_never_sends_ends_in_time_with_a_message_and_a_status(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.live.session.FIRST_MOTION_S", 0.3)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = LiveOptions(
+        device=f"livelink:{port}",
+        avatar="lowpoly",
+        seconds=0.2,
+        window=WindowOptions(headless=True, size=(160, 120)),
+    )
+    with pytest.raises(SystemExit) as ended:
+        live(options)
+    assert ended.value.code == 1
+    (told,) = [message for message in caplog.messages if "ended before any frame came" in message]
+    assert f"set the app's target to this machine and port {port}" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "frames", "unseen"),
+    [
+        ({}, None, True),
+        ({"loop": True}, 100, True),
+        ({}, 100, False),  # ends by itself
+        ({"seconds": 5.0}, None, False),
+        ({"send": ("osf://127.0.0.1:1",)}, None, False),
+        ({"recording": RecordingOptions(record=Path("take"))}, None, False),
+        ({"recording": RecordingOptions(report=Path("report.json"))}, None, False),
+        ({"window": WindowOptions()}, None, False),
+    ],
+)
+def test_what_runs_unseen_without_end_is_known(given: dict[str, Any], frames: int | None, unseen: bool) -> None:
+    options = LiveOptions(**{"window": WindowOptions(headless=True), **given})
+    assert _runs_unseen(options, SimpleNamespace(frame_count=frames)) is unseen  # type: ignore[arg-type]

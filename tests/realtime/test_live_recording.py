@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from realtime.recording import recorder
 from realtime.recording.film_file import FilmFile
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.recording.recordings import Recordings
+from realtime.recording.session_writer import READ_ONLY
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
 from tests.fakes.small_disk import files_no_larger_than
@@ -150,6 +152,37 @@ def test_a_folder_that_is_removed_is_told(tmp_path: Path, shown: list[str], monk
         yield from wait_for(lambda: any("moved or removed" in text for text in shown))
 
     assert "moved or removed" in run(plan, folder).recording_problems[0]
+
+
+def test_a_folder_that_becomes_read_only_is_told_while_it_is_recorded(
+    tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is open is still written, so that nothing fails before the end."""
+    monkeypatch.setattr("realtime.recording.session_writer._LOOK_S", 0.05)
+    folder, asked = tmp_path / "take", os.access
+    read_only = False  # root may write where nobody else may, so that no mode would do
+
+    def access(path: Any, mode: int) -> bool:
+        return not (read_only and Path(path) == folder) and asked(path, mode)
+
+    monkeypatch.setattr(os, "access", access)
+    lines: list[str] = []
+    show = Viewer.show
+    monkeypatch.setattr(Viewer, "show", lambda self, *given: (lines.append(given[-1]), show(self, *given))[1])
+
+    def plan(_: Viewer) -> Iterator[object]:
+        nonlocal read_only
+        yield from wait_for(lambda: (folder / "session.json").exists())
+        assert not any("READ-ONLY" in text for text in (*shown, *lines))
+        read_only = True
+        yield from wait_for(lambda: f"REC: {READ_ONLY}" in lines[-1])
+        assert shown.count(READ_ONLY) == 1
+        read_only = False
+        yield from wait_for(lambda: "REC " in lines[-1])
+
+    report = run(plan, folder)
+    assert report.recording_problems == []
+    assert (folder / "animation.npz").exists()
 
 
 def test_keys_in_a_place_that_cannot_be_written(

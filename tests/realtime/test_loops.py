@@ -2,20 +2,22 @@
 
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from core.frame import FaceObservation, RgbdFrame
 from core.source import DeviceState
 from engine.motion.protocol import AvatarPose
 from realtime.live.capture_loop import SILENCE_S, SILENT_FRAMES, CaptureLoop
-from realtime.live.inference_loop import InferenceLoop
+from realtime.live.inference_loop import EASED_AFTER_S, InferenceLoop
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import PosedFrame
-from realtime.threads.latest_slot import LatestSlot
+from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import SectionTimes, StateClock
 from realtime.threads.worker import Stop
 from tests.realtime.test_live_recording import AVATAR, INTRINSICS, Engine, Tracker
@@ -49,14 +51,14 @@ class Inference:
         self.ready, self.states = threading.Event(), StateClock()
         self.loop = self.made()
 
-    def made(self, engine: Any = None) -> InferenceLoop:
+    def made(self, engine: Any = None, silence_s: float = 1e9) -> InferenceLoop:
         return InferenceLoop(
             lambda: self.tracker,  # type: ignore[arg-type,return-value]
             lambda _: engine or Engine(),  # type: ignore[arg-type,return-value]
             self.avatar,
             PersonalCalibration(),
             frames=self.frames,
-            silence_s=lambda: 1e9,
+            silence_s=lambda: silence_s,
             publish=self.answers.append,
             ready=self.ready,
             states=self.states,
@@ -120,6 +122,54 @@ def test_while_paused_frames_go_by_unanswered() -> None:
     assert own.answers == []
     own.loop.toggle_pause()
     assert not own.loop.paused
+
+
+class SlowFrames(LatestSlot[RgbdFrame]):
+    """Frames that come at given times of a clock of its own, which stands still while they are answered."""
+
+    def __init__(self, times_s: list[float]) -> None:
+        super().__init__()
+        self.now_s, self._due_s = 0.0, deque(times_s)
+
+    def take(self, timeout_s: float) -> RgbdFrame | None:
+        if not self._due_s:
+            raise SlotClosedError
+        if self._due_s[0] > self.now_s + timeout_s:
+            self.now_s += timeout_s
+            return None
+        self.now_s = self._due_s.popleft()
+        return replace(frame(0), timestamp_s=self.now_s, index=round(self.now_s * 1000))
+
+
+def silent_times_s(times_s: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When the avatar eases to rest, between frames that come at these times."""
+    own, frames = Inference(), SlowFrames(times_s)
+    own.frames = frames
+    monkeypatch.setattr("realtime.live.inference_loop.time.monotonic", lambda: frames.now_s)
+    own.made(silence_s=SILENCE_S).run()
+    assert sum(not answer.silence for answer in own.answers) == len(times_s), "a frame was overtaken by the easing"
+    return [answer.pose.timestamp_s for answer in own.answers if answer.silence]
+
+
+def test_frames_that_come_slowly_are_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes five to ten of thirty frames a second: between them the face is not lost."""
+    steps_s = np.tile([0.2, 0.12, 0.31, 0.17], 10)
+    silent_s = silent_times_s([1.0, *(1.0 + np.cumsum(steps_s))], monkeypatch)
+    assert all(time_s < 2.0 for time_s in silent_s), "only until it is known how they come"
+    assert len(silent_s) <= 3
+
+
+def test_a_slow_camera_that_is_gone_is_noticed_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_s = [*np.arange(1.0, 5.0, 0.6), 10.0]
+    silent_s = [time_s for time_s in silent_times_s(slow_s, monkeypatch) if time_s > 4.6]
+    assert 5.5 < silent_s[0] < 5.7
+    assert silent_s[-1] == pytest.approx(4.6 + 1.0 + EASED_AFTER_S, abs=0.2)
+
+
+def test_one_gap_does_not_make_the_next_one_longer_to_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast_s = np.arange(0, 1.0, 1 / 30)
+    silent_s = silent_times_s([*fast_s, *(4.0 + fast_s), 8.0], monkeypatch)
+    assert next(time_s for time_s in silent_s if time_s > 4.5) < 5.0 + SILENCE_S + 0.04
 
 
 class Camera:

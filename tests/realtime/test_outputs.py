@@ -426,6 +426,40 @@ def test_pages_of_other_sites_read_no_face_and_clients_end_with_the_server() -> 
             client.recv(5)
 
 
+@pytest.mark.parametrize("greets", [True, False], ids=["never read", "never say anything"])
+def test_clients_that_hang_do_not_hold_up_the_end(greets: bool) -> None:
+    """They kept the server's thread for eleven seconds and more."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    target = WebSocketTarget(JsonEncoder(), *address)
+    wish = (
+        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with contextlib.ExitStack() as open_sockets:
+        for _ in range(40):
+            client = open_sockets.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            for _ in range(100):
+                if client.connect_ex(address) == 0:
+                    break
+                time.sleep(0.1)
+            if greets:
+                client.sendall(wish.encode())
+        for _ in range(100):
+            if len(target._clients) == 16 * greets:
+                break
+            time.sleep(0.1)
+        for number in range(1500):
+            target.deliver(Moment(motion(jawOpen=0.5), number / 60, tracked=True))
+            time.sleep(0.001)
+        assert len(target._clients) == 16 * greets
+        target.close()
+        assert not target._thread.is_alive()
+        assert not target._transports
+
+
 def heard(protocol: str, packets: list[bytes]) -> list[str]:
     """What `vfa listen` tells of packets that came within a second."""
     read, second = listen_command._reader(protocol), listen_command.Heard()

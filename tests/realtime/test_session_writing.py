@@ -19,7 +19,7 @@ from realtime.recording.animation_file import finish_animation
 from realtime.recording.disk_use import told_meanwhile
 from realtime.recording.fragments import whole_clusters
 from realtime.recording.raw_writer import RawWriter
-from realtime.recording.recording_folder import RecordingError
+from realtime.recording.recording_folder import RecordingError, RecordingFolder
 from realtime.recording.repair import repair
 from realtime.recording.session_writer import LEAST_FREE_BYTES, SessionWriter
 from realtime.session.check import check
@@ -28,7 +28,7 @@ from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
 from realtime.session.sealing import seal
 from realtime.session.told import told
-from realtime.session_command import InfoOptions, finish_recording, session
+from realtime.session_command import CheckOptions, InfoOptions, finish_recording, session
 from tests.realtime.test_live_recording import AVATAR, VERTICES
 
 CAMERA = Intrinsics(60, 60, 32, 24, 64, 48)
@@ -96,6 +96,25 @@ def test_a_killed_session_is_read_as_it_lies_there_and_completed(tmp_path: Path)
     assert session.manifest.complete
     assert session.manifest.frames == 40
     assert session.events == before.events
+
+
+def test_silence_does_not_count_as_frames_without_a_face(tmp_path: Path) -> None:
+    """It is eased through thirty times a second, however few frames a busy machine takes."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    writer = SessionWriter(folder, AVATAR, lambda: About("test", 30.0))  # type: ignore[arg-type]
+    for number in range(40):
+        each = posed(number)
+        if number % 10 > 3:
+            each = replace(each, pose=replace(each.pose, tracked=False), silence=True)
+        elif number == 0:
+            each = replace(each, observation=replace(each.observation, tracked=False))
+        writer.append(each)
+    writer.close()
+    seal(folder)
+    assert "40 frames, a face in 94%" in told(folder)  # 15 of 16
+    (folder / "observations.npy").unlink()
+    assert "a face in 40%" in told(folder), "of the poses, where nothing else is known"
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])
@@ -192,15 +211,30 @@ def test_damage_of_any_file_is_found(tmp_path: Path, name: str) -> None:
         assert found, f"{len(damaged)} bytes"
         assert any(name in line for line in found)
         assert not any("\n" in line for line in found)
+        assert all("; " in line for line in found), "no next step"
     (folder / name).unlink()
     if name != "session.json":
-        assert check(folder) == [f"{name}: is missing"]
+        assert check(folder) == [f"{name}: is missing; bring it back from a copy"]
+
+
+def test_a_recording_that_goes_on_is_no_damaged_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = killed(tmp_path / "s")
+    with RecordingFolder.reopen(folder):
+        (line,) = check(folder)
+        assert line == f"{folder}: is being recorded at this moment; check it again once that has ended"
+        assert "is being recorded at this moment" in told(folder)
+        assert "repair" not in told(folder)
+        with pytest.raises(SystemExit, match="1"):
+            session(CheckOptions(session=folder))
+        assert "is being recorded" in capsys.readouterr().err
+    assert any("session repair" in each for each in check(folder)), "its process has ended"
+    assert "session repair" in told(folder)
 
 
 def test_a_file_of_another_session_is_found(tmp_path: Path) -> None:
     one, other = whole(tmp_path / "one"), whole(tmp_path / "other", raw="colour")
     shutil.copy(one / "depth.mkv", other / "depth.mkv")
-    assert check(other) == ["depth.mkv: the manifest does not know it; it is of another session"]
+    assert check(other) == ["depth.mkv: the manifest does not know it; it is of another session: move it elsewhere"]
     assert check(one) == []
 
 

@@ -6,7 +6,7 @@ from calib.avatar import Avatar, prepare_avatar
 from capture.synthetic import builtin_avatar_path
 from core.frame import RgbdFrame
 from realtime.live import session as live
-from realtime.live.time_limit import FIRST_POSE_S, TimeLimit
+from realtime.live.time_limit import FIRST_MOTION_S, FIRST_POSE_S, TimeLimit
 from tests.fakes.scripted_device import Clock
 from tests.realtime.test_live_session import ScriptedSource, run
 
@@ -27,6 +27,14 @@ def test_it_ends_after_the_first_pose_or_a_fixed_wait(ready_s: float, posed_s: f
         now_s += 0.5
         assert now_s < 1000
     assert now_s == ends_s
+
+
+def test_a_phone_that_never_sends_is_not_waited_for_as_long_as_a_camera() -> None:
+    limit = TimeLimit(1.0, FIRST_MOTION_S)
+    assert not limit.is_over(100.0, ready=True, posed=False)
+    assert not limit.is_over(100.9 + FIRST_MOTION_S, ready=True, posed=False)
+    assert limit.is_over(101.0 + FIRST_MOTION_S, ready=True, posed=False)
+    assert FIRST_MOTION_S <= 5
 
 
 def test_without_a_limit_it_never_ends() -> None:

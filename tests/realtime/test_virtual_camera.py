@@ -1,5 +1,6 @@
 """The virtual camera: what pyvirtualcam is given, at which rate, and what happens where it cannot be had."""
 
+import io
 import logging
 import os
 import shutil
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from core.errors import InputError, MissingExtraError
+from realtime.live.report import LiveReport
 from realtime.live.virtual_camera import VirtualCamera
 from realtime.view_options import VirtualCameraOptions, WindowOptions
 from render.gl.background import plain
@@ -200,6 +203,14 @@ def test_a_camera_that_goes_away_is_one_line(backend, monkeypatch, caplog):
         "the show goes on without it"
     ]
     assert backend.opened[0].closed
+    said = io.StringIO()
+    counted = dict.fromkeys(("captured", "processed", "shown", "dropped", "skipped"), 0)
+    report = LiveReport(
+        counted, {"shown": 0.0}, {}, {}, {}, 0, 0, 0, "test", "test", {}, {}, [], {}, [], camera.summary()
+    )
+    report.print(Console(file=said, width=300))
+    assert "virtual camera: failed after 3 pictures, as told above" in said.getvalue()
+    assert "unplugged for good" not in said.getvalue(), "told once"
     camera.close()
 
 

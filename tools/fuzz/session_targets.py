@@ -1,5 +1,7 @@
-"""Sessions, damaged: read, checked, told of, played, and completed."""
+"""Sessions, damaged: read, checked, told of, played, heard, and completed."""
 
+import wave
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,15 +9,22 @@ from typing import Any
 import numpy as np
 
 from core.camera import Intrinsics
+from core.errors import InputError
 from core.face_motion import FaceMotion, MotionFrame
 from core.frame import FaceObservation, RgbdFrame
-from core.source import frames_of
+from core.source import Sound, SoundPiece, frames_of
 from engine.motion.posed_frame import Calibration, FollowedFrame, PosedFrame
 from engine.motion.protocol import AvatarPose
 from realtime.live.driving import open_driving
+from realtime.recording.clip_sound import ClipSound
+from realtime.recording.film_file import FilmFile
+from realtime.recording.preview import PreviewWriter
 from realtime.recording.raw_writer import RawWriter
+from realtime.recording.recording_folder import PREVIEW_NAME, SOUND_NAME, partial_of
 from realtime.recording.repair import repair
 from realtime.recording.session_writer import SessionWriter
+from realtime.recording.sound import RATE_HZ, add_sound
+from realtime.recording.sound_file import WaveFile, finish_sound, wave_head
 from realtime.session.check import check
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
@@ -26,6 +35,8 @@ from tools.fuzz.target import Target
 
 _CAMERA = Intrinsics(60, 60, 16, 16, 32, 32)
 _MOST_FRAMES = 200
+_RATE_HZ = 48_000
+_LONGEST_SOUND_S = 5.0
 
 
 def _avatar() -> Any:
@@ -107,4 +118,44 @@ def _complete(folder: Path) -> None:
     _use(folder)
 
 
-TARGETS = [Target("session", _whole, _use), Target("killed session", _unfinished, _complete)]
+def _with_sound(folder: Path) -> list[Path]:
+    """A whole sound beside its film, and one that a killed process left."""
+    whole, killed = folder / "whole", folder / "killed"
+    samples = (10_000 * np.sin(np.arange(_RATE_HZ) / 20)).astype("<i2")
+    for place in (whole, killed):
+        place.mkdir()
+        film = PreviewWriter(place / PREVIEW_NAME, height=32, film=FilmFile)
+        for number in range(30):
+            film.append(np.full((32, 32, 3), number, np.uint8), np.zeros((32, 32, 3), np.uint8), number / 30)
+        film.close()
+    sound = WaveFile(whole / SOUND_NAME, _RATE_HZ, 1)
+    sound.write(samples.tobytes())
+    sound.close()
+    partial_of(killed / SOUND_NAME).write_bytes(wave_head(_RATE_HZ, 2, None) + samples.tobytes())
+    return [whole, killed]
+
+
+def _hear(folder: Path) -> None:
+    """Completed as repair does, put into its film, and copied as if it drove another session."""
+    finish_sound(folder)
+    if finish_sound(folder) is not None:
+        raise AssertionError("a second repair found something to do")
+    heard = Sound(folder / SOUND_NAME, 0.25, (SoundPiece(0.0, 0.5, 0.3), SoundPiece(0.5, 0.7, 0.9)))
+    if not heard.path.is_file():
+        raise InputError("no sound")
+    add_sound(folder / PREVIEW_NAME, 0.0, heard)
+    for name, sound in (("cut.wav", heard), ("copied.wav", replace(heard, pieces=None))):
+        copied = ClipSound(folder / name, 0.0, lambda sound=sound: sound)  # type: ignore[misc]
+        copied.until(_LONGEST_SOUND_S)
+        copied.close()
+        if copied.kept:
+            with wave.open(str(folder / name)) as read:
+                assert read.getnframes() > 0
+                assert read.getnframes() < 2 * _LONGEST_SOUND_S * RATE_HZ
+
+
+TARGETS = [
+    Target("session", _whole, _use),
+    Target("killed session", _unfinished, _complete),
+    Target("sound of a session", _with_sound, _hear),
+]
