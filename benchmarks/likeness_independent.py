@@ -69,6 +69,7 @@ QUICK_DRIVERS = ("ict:1", "valid:X_MENA_F_1")
 QUICK_AVATARS = ("ict:9", "valid:White_M_1", "valid:X_AIAN_F_1")
 """Of ICT's, heads on which its blink, the same for all of them, shuts the eyes."""
 COLUMNS = ("explained", *REGIONS, "amplitude", "error_mm")
+_KNOWN = ("neither", "driver", "avatar", "both")
 
 
 @dataclass(frozen=True)
@@ -248,18 +249,24 @@ def over(results: Iterable[dict[str, Any]], *by: str) -> dict[tuple[Any, ...], d
 
 
 def tables(results: Sequence[dict[str, Any]]) -> list[Table]:
-    """For the terminal: by row; by expression and by head, of what is independent."""
+    """For the terminal: by row; by expression and by head, of what is most independent in each row."""
     first = Table("", "artist known", "pairs", *COLUMNS, title="independent artists, skin only", title_justify="left")
     means = over(results, "known", "row")
-    for known in ("neither", "driver", "avatar", "both"):
+    for known in _KNOWN:
         for row in _rows(results):
             if (known, row) in means:
                 figures = means[known, row]
                 first.add_row(row, known, str(figures["pairs"]), *(_figure(figures[column]) for column in COLUMNS))
-    own = [each for each in results if each["known"] == "neither"] or list(results)
+    own = [each for each in results if each["known"] == _least_known(results, each["row"])]
     second = _by_row(own, "expression", [name for name in EXPRESSIONS if any(e["expression"] == name for e in own)])
     third = _by_row(own, "head", list(dict.fromkeys(each["head"] for each in own)))
     return [first, second, third]
+
+
+def _least_known(results: Sequence[dict[str, Any]], row: str) -> str:
+    """The first of _KNOWN for which there are results of this row."""
+    there = {each["known"] for each in results if each["row"] == row}
+    return next(known for known in _KNOWN if known in there)
 
 
 def _by_row(results: Sequence[dict[str, Any]], by: str, values: Sequence[str]) -> Table:

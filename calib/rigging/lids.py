@@ -22,10 +22,10 @@ from core.face_regions import BROWS, eye_corners
 
 Points = NDArray[np.float64]
 
-_HIGH, _MEET = (0.7, 1.2), (0.14, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
-_PLATEAU = 0.04  # in widths: skin so near to a rim goes along fully
-_TO_BROW = 0.8  # of the way from the rim to the brow the upper lid reaches
-_LEAST_SPAN, _MOST_SPAN = 1.2, 1.3  # of the aperture and of the width: bounds of that
+_HIGH, _MEET = (0.7, 1.2), (0.05, 0.42)  # apertures over an eye's width, and the share of them at which lids meet
+_PLATEAU = 0.01  # in widths: skin so near to a rim goes along fully
+_TO_CREASE = 0.9  # of the aperture: so far over its rim skin comes down with the upper lid, up to the crease
+_LEAST_SPAN, _TO_BROW = 0.28, 0.8  # of the width; of the way from the rim to the brow: bounds of that
 _LOWER_SPAN = 0.55  # in widths
 _RIM_REACH, _RIM_TRUST = 0.25, 0.15  # in widths: how far from its traced line the rim of the mesh is looked for
 _MOST_CORNER, _MEETING_CORNER = 0.3, 0.09  # in widths: how far a corner may lie beyond the rims; so near, it ends them
@@ -57,27 +57,28 @@ def make_lids(work: WorkMesh, survey: HeadSurvey, eye: int, shape: EyeShape) -> 
     aperture = max(float(opening.gap().max()), 0.3 * opening.width)
     spans = _upper_span(survey, eye, aperture), _LOWER_SPAN * opening.width
     reach = _NEAR * opening.width + (aperture if shape.shut else 0.0)  # a lid that is shut in the file is all rim
-    for share, own, rim, span in zip(
-        (upper, lower), (lies_above, ~lies_above), (opening.upper, opening.lower), spans, strict=True
+    corners, turned = _corners(survey, eye), _Turned(opening, shape.ball.centre)
+    pairs = zip(sides, (True, False), strict=True)
+    rims = [_rim(points, faces[side], opening, turned, is_upper, corners) for side, is_upper in pairs]
+    for share, own, traced, (ends, between), span in zip(
+        (upper, lower), (lies_above, ~lies_above), (opening.upper, opening.lower), rims, spans, strict=True
     ):
         chosen = np.flatnonzero(reached & own)
-        distance = _line_distance(points[chosen], rim)
+        found = points[ends[:, 0]] + between[:, None] * (points[ends[:, 1]] - points[ends[:, 0]])
+        distance = np.minimum(_line_distance(points[chosen], traced), _line_distance(points[chosen], found))
+        distance[np.isin(chosen, ends)] = 0.0
         share[chosen] = _falloff(distance, _PLATEAU * opening.width, span)
         near_rim[chosen] = _falloff(distance, _PLATEAU * opening.width, reach)
     hidden = np.ones(len(points), dtype=bool)
     hidden[faces[seen]] = False
-    corners = _corners(survey, eye)
     beyond, above_corner = _beside_corners(opening, points, hidden, corners)
     upper *= 1 - beyond * (1 - above_corner)
     lower *= 1 - beyond * above_corner
     meet = 0.0 if shape.shut else float(np.interp(aperture / opening.width, _HIGH, _MEET))
-    turned = _Turned(opening, shape.ball.centre)
     if opening.painted_high:
         _squash(upper, lower, points, opening, turned, meet)
     vertex = np.zeros(work.point_count, dtype=np.int64)
     vertex[work.point[::-1]] = np.arange(len(work.point))[::-1]
-    pairs = zip(sides, (True, False), strict=True)
-    rims = [_rim(points, faces[side], opening, turned, is_upper, corners) for side, is_upper in pairs]
     rims.append(_line(points, faces[seen], opening, turned, opening.lower - _CHEEK * opening.width * opening.frame[1]))
     moving = np.flatnonzero(((upper > 0) | (lower > 0))[work.point])
     of = work.point[moving]
@@ -127,16 +128,12 @@ def _corners(survey: HeadSurvey, eye: int) -> NDArray[np.float64]:
 
 
 def _upper_span(survey: HeadSurvey, eye: int, aperture: float) -> float:
-    """How far up the skin goes along with the upper lid: nearly to the brow.
-
-    Three artists (ICT, VALID, MPFB2) end it at the crease: half a blink is left at 0.13 of the eye's width over the rim
-    and none at 0.3. Carried onto other heads that folds skin into a ridge, and draws single vertices to spikes.
-    """
+    """How far up the skin goes along with the upper lid: to the crease, and where eyes are tall as far as they are."""
     opening = survey.eyes[eye]
     brow = opening.flat(survey.landmarks[list(BROWS[eye])])
     over = np.sort(brow[:, 1] - opening.rims_at(brow[:, 0])[0][:, 1])[: len(brow) // 2]
-    span = _TO_BROW * float(np.median(over)) * opening.width
-    return float(np.clip(span, _LEAST_SPAN * aperture, max(_MOST_SPAN * opening.width, _LEAST_SPAN * aperture)))
+    to_brow = _TO_BROW * float(np.median(over)) * opening.width
+    return max(min(_TO_CREASE * aperture, to_brow), _LEAST_SPAN * opening.width)
 
 
 def _falloff(distance: NDArray[np.float64], plateau: float, span: float) -> NDArray[np.float64]:

@@ -20,8 +20,9 @@ WEIGHT_RANGE: Final = (-0.3, 1.5)
 LID_RANGE: Final = (-0.3, 1.0)
 """Wide open … shut."""
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
-_SNAP = (0.7, 0.9)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
+_SNAP = (0.6, 0.86)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
+_WIDER = 0.5  # share of the opening by which eyes that are as wide as they get stand wider
 _LOOKS = [number for number, name in enumerate(UNIT_NAMES) if name.startswith("eyeLook")]
 _LOOKS_FARTHER = 1.2  # than the prior says, who errs on the side of the middle
 _LIPS_SHUT, _LIPS_OPEN = 0.02, 0.05  # mouth widths: seen apart by so little they are shut, by so much as the prior says
@@ -34,6 +35,7 @@ def _rows(*names: str) -> list[int]:
 BLINKS: Final = _rows("eyeBlinkRight", "eyeBlinkLeft")
 """Picture-left eye first."""
 _LOOKS_DOWN = _rows("eyeLookDownRight", "eyeLookDownLeft")
+_WIDE = _rows("eyeWideRight", "eyeWideLeft")
 _PARTS_LIPS = _rows("mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthFunnel")
 _JAW_OPEN, _MOUTH_CLOSE = _rows("jawOpen", "mouthClose")
 
@@ -57,12 +59,14 @@ class SeenUnits:
         """[52] weights, in the order of `UNIT_NAMES`.
 
         Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
-        follow a gaze downwards are not on their way to shut: the avatar's follow its own.
+        follow a gaze downwards are not on their way to shut: the avatar's follow its own. Eyes that are named wide are
+        not opened a second time because they are measured so.
         """
         units = self.gains * self._prior.estimate(observation, neutral, motion)
         units[_LOOKS] *= _LOOKS_FARTHER
         units = np.clip(units, *WEIGHT_RANGE)
         measured, named = np.clip(1 - motion.lids[:, 0], *LID_RANGE), units[BLINKS]
+        measured = np.where(measured < 0, np.minimum(measured + _WIDER * np.clip(units[_WIDE], 0, 1), 0), measured)
         measured -= _LOOKING_DOWN * np.clip(units[_LOOKS_DOWN], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
         _shut_lips(units, float(1 - smoothstep((motion.lips_apart - _LIPS_SHUT) / (_LIPS_OPEN - _LIPS_SHUT))))

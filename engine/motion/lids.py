@@ -18,6 +18,7 @@ from calib.rig.lid_rig import RIM_COLUMNS, LidRig
 
 _OVERLAP = 0.012  # of the eye's width: the upper lid goes so far over the lower one, so that no slit stays between
 _OVER_LOWER = 1.012  # of the lower rim's distance: where the upper lid lies upon it
+_STEEPEST = 0.03  # change of that from column to column, and into the corners: what is steeper was traced wrongly there
 _FINISHED = 0.88  # closed so far, lids are on their way to shut: trackers leave a rest of an eye open
 _MOST_SQUASHED = 0.93  # of an eye that is painted on the skin: a line of it stays
 _MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's own motion; wide open eyes
@@ -31,6 +32,7 @@ _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye
 _CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
 _OVER = 0.065  # radians for every column that it lies farther: how much more a lid may overlap the other there
+_APART = np.abs(np.subtract.outer(np.arange(RIM_COLUMNS + 2), np.arange(RIM_COLUMNS + 2)))  # columns from each other
 
 Array = NDArray[np.floating]
 
@@ -181,7 +183,7 @@ class Lids:
         line = lower + step_lower
         step_upper = line + (1 - closing) * gap - self._overlap * shut**8 - upper
         steps = np.stack([step_upper, step_lower])
-        growth = shut * np.maximum(_OVER_LOWER * radius[1] / radius[0] - 1, 0.0)
+        growth = shut * _gentle(np.maximum(_OVER_LOWER * radius[1] / radius[0] - 1, 0.0))
         return steps, growth
 
     def _rim(self, vertices: NDArray[np.float32]) -> Array:
@@ -267,6 +269,13 @@ def _average(along: Array, weight: Array) -> sparse.csr_matrix:
 def _blur(columns: int, sigma: float, edge: Literal["constant", "nearest"]) -> Array:
     """[columns, columns] matrix that evens out what is known in each column."""
     return np.asarray(gaussian_filter1d(np.eye(columns, dtype=np.float32), sigma, axis=0, mode=edge))
+
+
+def _gentle(growth: Array) -> Array:
+    """[33] the most, nowhere more than `growth` [33], that changes by at most `_STEEPEST` a column and ends
+    in the corners: there flesh is taken for a rim, and what hangs on it would be drawn out to a spike."""
+    ended = np.concatenate([[0.0], growth, [0.0]])
+    return np.asarray((ended + _STEEPEST * _APART).min(axis=1)[1:-1])
 
 
 def _slope(rim: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.leave_out import without
-from benchmarks.likeness_independent import AVATARS, DRIVERS, Independent, judged, over
+from benchmarks.likeness_independent import AVATARS, COLUMNS, DRIVERS, OURS, TRUE, Independent, judged, over, tables
 from benchmarks.rig import unit_figures
 from benchmarks.rig_heads import REGIONS, face_regions, without_shapes, write_hidden
 from benchmarks.rig_performers import EXPRESSIONS, HOLDS, NEUTRAL_FRAME, RESTS, SCORED, playable, timeline
@@ -146,3 +146,13 @@ def test_a_vertex_belongs_to_the_region_of_the_nearest_landmark() -> None:
     assert regions["brows"][[105, 334, 10]].all()
     assert regions["jaw"][[152, 199]].all()
     assert regions["cheeks, nose"][[4, 50, 280]].all()
+
+
+def test_the_table_by_expression_shows_what_a_user_gets_beside_the_transfer_alone() -> None:
+    """A prior that has seen both artists must not empty the columns of all rows but the transfer's."""
+    figures = dict.fromkeys(COLUMNS, 0.25)
+    result = {"driver": "d", "head": "h", "expression": "blink", "loose": False} | figures
+    results = [result | {"row": row, "known": who} for row, who in ((TRUE, "neither"), (OURS, "both"))]
+    by_expression = tables(results)[1]
+    cells = {str(column.header): list(column.cells) for column in by_expression.columns}
+    assert cells[OURS] == cells[TRUE] == ["0.25"]

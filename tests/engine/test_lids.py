@@ -12,7 +12,7 @@ from calib.rig.lid_rig import RIM_COLUMNS, LidRig
 from capture.synthetic import builtin_avatar_path
 from engine.expression.expression_engine import ExpressionEngine
 from engine.motion.driver_face import DriverMotion
-from engine.motion.lids import Lids, finished
+from engine.motion.lids import Lids, _gentle, finished
 
 WIDTH, RADIUS = 0.2, 0.1
 ROWS = 41
@@ -246,6 +246,34 @@ def test_no_edge_around_the_eyes_grows_beyond_measure(builtin: Avatar, state: st
     before, after = (np.linalg.norm(v[edges[near, 0]] - v[edges[near, 1]], axis=1) for v in (rig.rest, vertices))
     real = before > 0.04 * rig.eyes[0].width  # about a pixel of a live picture
     assert (after / before)[real].max() < 4
+
+
+def test_the_edge_on_which_a_rim_lies_goes_along_fully(builtin: Avatar) -> None:
+    """Where it lags behind, its neighbours are turned farther to close the slit, and one of them becomes a spike."""
+    for lids in builtin.rig.lids:
+        share = dict(zip(lids.vertices.tolist(), lids.upper.tolist(), strict=True))
+        middle = lids.rims[0][6:-6]
+        assert min(share[vertex] for vertex in middle.ravel().tolist()) > 0.95
+
+
+def test_skin_above_the_crease_stays_while_an_eye_shuts(builtin: Avatar) -> None:
+    """Three artists leave half of a blink 0.13 of the eye's width above the rim, and nothing at 0.3."""
+    for eye, lids in zip(builtin.rig.eyes, builtin.rig.lids, strict=True):
+        at = (builtin.rig.rest[lids.vertices] - eye.upper[0]) @ eye.frame.T / eye.width
+        rim = (eye.upper - eye.upper[0]) @ eye.frame.T / eye.width
+        over = at[:, 1] - np.interp(at[:, 0], rim[:, 0], rim[:, 1])
+        tallest = float(eye.aperture.max()) / eye.width
+        assert lids.upper[over > max(tallest, 0.3)].max(initial=0.0) < 0.05
+
+
+def test_a_rim_traced_wrongly_in_a_corner_draws_no_skin_out() -> None:
+    growth = np.full(RIM_COLUMNS, 0.1)
+    growth[[0, 1, -1]] = 0.93, 0.5, 0.4
+    gentle = _gentle(growth)
+    assert gentle[[0, -1]] == pytest.approx(0.03)
+    assert gentle[16] == pytest.approx(0.1)
+    assert (gentle <= growth).all()
+    assert np.abs(np.diff(gentle)).max() < 0.0301
 
 
 def test_lash_roots_keep_to_the_edge_of_their_lids() -> None:

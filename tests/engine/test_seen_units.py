@@ -1,0 +1,42 @@
+"""What counts where the prior and what is measured between the lids say different things."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from core.expression_units import UNIT_NAMES
+from core.frame import FaceObservation
+from engine.expression.expression_features import ExpressionNeutral
+from engine.expression.expression_prior import ExpressionPrior
+from engine.expression.seen_units import BLINKS, SeenUnits
+from engine.motion.driver_face import DriverMotion
+
+
+def blinks_of(named: dict[str, float], aperture: float) -> np.ndarray:
+    """[2] blinks where the prior names these units and both lids are seen so many times as far open as at rest."""
+    units = np.array([named.get(name, 0.0) for name in UNIT_NAMES])
+    prior = cast(ExpressionPrior, SimpleNamespace(estimate=lambda *_: units))
+    motion = cast(DriverMotion, SimpleNamespace(lids=np.array([[aperture, 0.0]] * 2), lips_apart=0.0))
+    nobody = cast(FaceObservation, None), cast(ExpressionNeutral, None)
+    return SeenUnits(prior)(*nobody, motion)[BLINKS]
+
+
+def test_wide_eyes_are_not_opened_twice() -> None:
+    """The unit opens them; that they are measured open says the same once more."""
+    wide = {"eyeWideLeft": 1.0, "eyeWideRight": 1.0}
+    assert blinks_of(wide, 1.25) == pytest.approx(0.0)
+    assert blinks_of({}, 1.25) == pytest.approx(-0.125)
+
+
+def test_what_is_measured_beyond_named_wideness_counts() -> None:
+    half_wide = {"eyeWideLeft": 0.2, "eyeWideRight": 0.2}
+    assert (blinks_of(half_wide, 1.25) < -0.05).all()
+
+
+def test_lids_on_their_way_to_shut_are_shut_and_half_shut_ones_are_left() -> None:
+    shut = {"eyeBlinkLeft": 0.88, "eyeBlinkRight": 0.88}
+    half = {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5}
+    assert blinks_of(shut, 0.12) == pytest.approx(1.0)
+    assert blinks_of(half, 0.5) == pytest.approx(0.5)
