@@ -29,8 +29,8 @@ from calib.avatar import Avatar
 from calib.framing import avatar_view
 from core.camera import PUBLISHED_EYE
 from realtime.api import prepare_avatar
+from realtime.editing.channels import resampled
 from realtime.export.posed import PosedAvatar
-from realtime.export.sampling import resampled
 from realtime.export.take import Take, open_take
 from realtime.rig.head_shapes import UNITS_PER_METRE
 from realtime.rig.rigged_gltf import GLTF

@@ -82,6 +82,16 @@ for name in {names!r}:
     assert result.returncode == 0, result.stderr
 
 
+def test_every_benchmark_finds_what_it_measures() -> None:
+    """They run seldom, and none of the checks of types reads them."""
+    names = [f"benchmarks.{path.stem}" for path in sorted((ROOT / "benchmarks").glob("*.py"))]
+    code = f"import importlib\nfor name in {names!r}:\n    importlib.import_module(name)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_packages_are_listed_for_the_wheel() -> None:
     import tomllib
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import nullcontext
-from statistics import median
 
 from calib.avatar import Avatar
 from core.source import AnyFrame, DeviceState
@@ -20,7 +19,7 @@ from realtime.threads.worker import Stop
 
 EASE_STEP_S = 1 / 30
 EASED_AFTER_S = 2.0  # by then the avatar is at rest
-_USUAL_OF = 5  # frames whose distances in time are the usual ones
+_USUAL_OF = 5  # frames: the second shortest of their distances in time is the usual one, whatever gaps were among them
 _USUAL_TIMES = 3.0  # as long as this between two frames nobody speaks of silence
 _LONGEST_USUAL_S = 1.0  # whatever came before: a camera that is gone is noticed within this
 NO_FACE = "no face"
@@ -147,7 +146,7 @@ class InferenceLoop:
 
     def _bridge(self, pipeline: FramePipeline, last: AnyFrame, silent_s: float) -> None:
         """Ease the avatar to rest while no frames come. The recording shows the gap as untracked poses."""
-        usual_s = _USUAL_TIMES * median(self._apart_s) if self._apart_s else 0.0
+        usual_s = _USUAL_TIMES * sorted(self._apart_s)[len(self._apart_s) // 4] if self._apart_s else 0.0
         begins_s = max(self._silence_s(), min(usual_s, _LONGEST_USUAL_S))
         until_s = last.timestamp_s + silent_s
         if begins_s < silent_s < begins_s + EASED_AFTER_S and until_s > self._eased_until_s:
