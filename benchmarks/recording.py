@@ -3,7 +3,7 @@
     python -m benchmarks.recording --seconds 20 --rounds 2 --json recording.json
 
 The camera sends 1280x720 JPEG and 640x576 depth of a talking face at 30 frames a second; each session (capture,
-tracking, expression engine, `lowpoly` drawn without a window) has a process of its own. Compared are no recording,
+tracking, expression engine, the head `realistic` drawn without a window) has a process of its own. Compared are no recording,
 recording as it is unless said otherwise, and with colour, and with colour and depth as well. Written are medians over
 the rounds: pictures shown a second, the 95th percentile of milliseconds from the camera to the screen, processor time
 for a picture, megabytes a minute, and what the encoders had no time for. Needs `.venv-kinect`, which
@@ -39,7 +39,7 @@ class RecordingOptions:
     rounds: int = 2
     """How often each way is measured."""
 
-    avatar: str = "lowpoly"
+    avatar: str = "realistic"
     """Which built-in head; a larger one writes more."""
 
     ways: tuple[Way, ...] = WAYS

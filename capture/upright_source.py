@@ -134,4 +134,4 @@ def turned(frame: RgbdFrame, quarter_turns: int) -> RgbdFrame:
         return frame
     rgb = np.asarray(cv2.rotate(frame.rgb, turn), np.uint8)
     depth_m = None if frame.depth_m is None else np.asarray(cv2.rotate(frame.depth_m, turn), np.float32)
-    return replace(frame, rgb=rgb, depth_m=depth_m, intrinsics=frame.intrinsics.turned(quarter_turns))
+    return replace(frame, rgb=rgb, depth_m=depth_m, intrinsics=frame.intrinsics.turned(quarter_turns), sensed=None)

@@ -1,6 +1,8 @@
 """What a camera hands over, and what face tracking makes of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,19 @@ def check_picture_size(width: int, height: int, name: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class SensedDepth:
+    """Depth as its own camera saw it, before it was brought to the colour's.
+
+    Attributes:
+        millimetres: [h, w] uint16, 0 where there is no reading.
+        alignment: how it is brought there, bit for bit: see `capture.cameras.depth_alignment.DepthAlignment.of`.
+    """
+
+    millimetres: NDArray[np.uint16]
+    alignment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class RgbdFrame:
     """One picture with depth, as every source delivers it.
 
@@ -33,6 +48,7 @@ class RgbdFrame:
         intrinsics: pinhole camera of `rgb`, in pixels of this image.
         timestamp_s: time of capture on the machine's monotonic clock (live) or since the recording's start (offline).
         index: number of the frame within its source, counted from 0 as captured, so that gaps show dropped frames.
+        sensed: what `depth_m` was made of, where that is known.
     """
 
     rgb: NDArray[np.uint8]
@@ -40,6 +56,7 @@ class RgbdFrame:
     intrinsics: Intrinsics
     timestamp_s: float
     index: int
+    sensed: SensedDepth | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         height, width = self.intrinsics.height, self.intrinsics.width
@@ -63,7 +80,11 @@ class RgbdFrame:
         """The same camera, time and number with black pixels of no memory, and with depth where there was some."""
         nothing = np.broadcast_to(np.zeros(1, np.uint8), self.rgb.shape)
         no_depth = None if self.depth_m is None else np.broadcast_to(np.zeros(1, np.float32), self.depth_m.shape)
-        return replace(self, rgb=nothing, depth_m=no_depth)
+        sensed = self.sensed
+        if sensed is not None:
+            unread = np.broadcast_to(np.zeros(1, np.uint16), sensed.millimetres.shape)
+            sensed = SensedDepth(unread, sensed.alignment)
+        return replace(self, rgb=nothing, depth_m=no_depth, sensed=sensed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from capture.cameras.reconnecting import ReconnectingSource
 from capture.cameras.registration import LensCamera, RgbdCalibration
 from core.camera import Intrinsics
 from core.errors import InputError, MissingExtraError
-from core.frame import RgbdFrame
+from core.frame import RgbdFrame, SensedDepth
 from core.source import SourceError
 
 FIRST_FRAME_S = 6.0  # starting the laser and the exposure control takes about two
@@ -190,7 +190,8 @@ class KinectDevice:
         if decoder is None:
             raise DamagedPictureError("a picture of a camera that was never opened")
         rgb, depth_m = decoder(picture)
-        return RgbdFrame(rgb, depth_m, decoder.intrinsics, picture.timestamp_s, index)
+        sensed = SensedDepth(picture.depth_mm, decoder.alignment.told)
+        return RgbdFrame(rgb, depth_m, decoder.intrinsics, picture.timestamp_s, index, sensed=sensed)
 
     def close(self) -> None:
         camera, self._camera = self._camera, None

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.cameras.depth_cleaning import DepthCleaner
+from capture.cameras.depth_alignment import DepthAlignment
+from capture.cameras.depth_kernels import Straightener, compiled_kernels
 from capture.cameras.device import DamagedPictureError
-from capture.cameras.registration import DepthRegistration, RgbdCalibration
+from capture.cameras.registration import RgbdCalibration
 from core.camera import Intrinsics
 
 _JPEG_END = b"\xff\xd9"
@@ -35,30 +36,34 @@ class KinectDecoder:
     Args:
         calibration: of the modes the pictures were taken in.
         clean: take out flying pixels and noise.
+
+    Attributes:
+        intrinsics: of the frames.
+        alignment: of the depth.
     """
 
     def __init__(self, calibration: RgbdCalibration, *, clean: bool = True) -> None:
         self.intrinsics: Intrinsics = calibration.color.intrinsics
+        kernels = compiled_kernels()
         self._maps = calibration.color.undistortion_maps()
-        self._cleaner = DepthCleaner.for_kinect() if clean else None
-        self._registration = DepthRegistration(calibration)
-        self._depth_shape = (calibration.depth.intrinsics.height, calibration.depth.intrinsics.width)
+        self._straighten = None if kernels is None else Straightener(kernels, *self._maps)
+        self.alignment = DepthAlignment(calibration, clean=clean)
 
     def __call__(self, picture: KinectPicture) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """rgb [H, W, 3] and depth_m [H, W] of the colour camera as a pinhole. Raises DamagedPictureError."""
-        if picture.depth_mm.shape != self._depth_shape:
-            raise DamagedPictureError(
-                f"expected depth of {self._depth_shape} as calibrated, got {picture.depth_mm.shape}"
-            )
-        depth_m = np.multiply(picture.depth_mm, np.float32(0.001), dtype=np.float32)
-        cleaned = self._cleaner(depth_m) if self._cleaner is not None else depth_m
-        return self._rgb(picture.color), self._registration(cleaned)
+        try:
+            depth_m = self.alignment(picture.depth_mm)
+        except ValueError as error:
+            raise DamagedPictureError(str(error)) from None
+        return self._rgb(picture.color), depth_m
 
     def _rgb(self, color: NDArray[np.uint8]) -> NDArray[np.uint8]:
         expected = (self.intrinsics.height, self.intrinsics.width, 3)
         bgr = _decoded_jpeg(color, expected[:2]) if color.ndim == 1 else color[..., :3]
         if bgr.shape != expected:
             raise DamagedPictureError(f"expected color of {expected} as calibrated, got {bgr.shape}")
+        if self._straighten is not None:
+            return self._straighten(bgr)
         rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         straight = cv2.remap(rgb, *self._maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(straight, dtype=np.uint8)

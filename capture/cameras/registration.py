@@ -6,6 +6,7 @@ handful of array operations and one scatter.
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.cameras.depth_kernels import Scattering
 from core.camera import Intrinsics
 
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -82,9 +84,10 @@ class DepthRegistration:
         calibration: what the factory measured.
         lens: True for depth aligned to the colour picture as captured; False (what the live path uses) for depth
             aligned to the colour picture after `LensCamera.undistortion_maps`, which a pinhole describes exactly.
+        kernels: `depth_kernels.compiled_kernels`, which do the same in a third of the time, but for `lens`.
     """
 
-    def __init__(self, calibration: RgbdCalibration, *, lens: bool = False) -> None:
+    def __init__(self, calibration: RgbdCalibration, *, lens: bool = False, kernels: ctypes.CDLL | None = None) -> None:
         depth, color = calibration.depth, calibration.color
         self.intrinsics = color.intrinsics
         self._shape = (depth.intrinsics.height, depth.intrinsics.width)
@@ -100,6 +103,9 @@ class DepthRegistration:
         self._buffer = np.empty(self._padded[0] * self._padded[1], np.uint16)
         self._scratch = [np.empty(CHUNK, np.float32) for _ in range(3)]
         self._columns, self._rows = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
+        self._scatter: Scattering | None = None
+        if kernels is not None and not lens:
+            self._scatter = self._compiled(kernels)
 
     def __call__(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
         """[h, w] float32 metres (0 = no reading) → [H, W] float32 metres in the colour picture.
@@ -108,7 +114,18 @@ class DepthRegistration:
         """
         if depth_m.shape != self._shape or depth_m.dtype != np.float32:
             raise ValueError(f"expected {self._shape} float32 depth as calibrated, got {depth_m.shape} {depth_m.dtype}")
-        readings = self._ordered(depth_m)
+        ticks = self._scatter(depth_m) if self._scatter is not None else self._written(self._ordered(depth_m))
+        close_gaps(ticks)
+        return np.multiply(ticks, np.float32(1 / TICKS_PER_M), dtype=np.float32)
+
+    def _compiled(self, kernels: ctypes.CDLL) -> Scattering:
+        """The same rays in the depth camera's own order: the kernel compares what meets."""
+        rays = np.stack([self._unordered(ray) for ray in (self._ray_u, self._ray_v, self._ray_z)])
+        origin = np.array([self._origin_u, self._origin_v, self._origin_z], np.float32)
+        return Scattering(kernels, rays, origin, (self.intrinsics.width, self.intrinsics.height))
+
+    def _written(self, readings: NDArray[np.float32]) -> NDArray[np.uint16]:
+        """[n] metres → [H, W] ticks of the nearest reading in each pixel, 0 where there is none."""
         self._buffer.fill(0)
         unordered: list[tuple[NDArray[np.intp], NDArray[np.uint16]]] = []
         for start in range(0, readings.size, CHUNK):
@@ -123,14 +140,17 @@ class DepthRegistration:
             order = np.argsort(all_distances, kind="stable")[::-1]  # radix sort: three milliseconds
             self._buffer[all_targets[order]] = all_distances[order]
         self._buffer[self._missing] = 0
-        ticks = np.ascontiguousarray(self._buffer.reshape(self._padded)[1:-1, 1:-1])
-        close_gaps(ticks)
-        return np.multiply(ticks, np.float32(1 / TICKS_PER_M), dtype=np.float32)
+        return np.ascontiguousarray(self._buffer.reshape(self._padded)[1:-1, 1:-1])
 
     def _ordered(self, image: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
         """Flatten column by column, so that what comes later is nearer where two readings meet."""
         columns = image.T[::-1] if self._reverse_columns else image.T
         return np.ascontiguousarray(columns, dtype=np.float32).ravel()
+
+    def _unordered(self, readings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`_ordered` undone; row by row."""
+        columns = readings.reshape(self._shape[::-1])
+        return np.ascontiguousarray((columns[::-1] if self._reverse_columns else columns).T).ravel()
 
     def _project_rays(self) -> None:
         """Fold the colour camera's focal lengths and centre into the rays: u = (d·a + A) / (d·c + C), likewise v."""

@@ -13,6 +13,7 @@ import av
 import av.error
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -26,14 +27,11 @@ FILM_ERRORS: Final = (OSError, av.error.FFmpegError, RecordingError)
 
 @dataclass(frozen=True)
 class Coding:
-    """How pictures are kept: FFmpeg's names of the codec and of the formats given to it and kept by it."""
+    """How pictures are kept: FFmpeg's names of the codec and of the format that it is given and keeps."""
 
     codec: str
     options: dict[str, str]
-    given: str
-    kept: str
-    evenly: bool
-    """Whether sides are made even, as H.264's chroma needs them."""
+    pixels: str
 
 
 class FilmFile:
@@ -64,27 +62,24 @@ class FilmFile:
         return self._file.written_bytes
 
     def begin(self, size: tuple[int, int]) -> None:
-        """Say how large the pictures are, width and height, before the first."""
-        width, height = size
-        if self._coding.evenly:
-            width, height = width + width % 2, height + height % 2  # what is added is cut off again
+        """Say how large the pictures are, width and height, before the first. H.264 needs even ones."""
         stream = self._container.add_stream(self._coding.codec, rate=30, options=dict(self._coding.options))
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height = width, height
-        stream.pix_fmt = self._coding.kept
+        stream.width, stream.height = size
+        stream.pix_fmt = self._coding.pixels
         stream.thread_count = 1  # the live loop needs the other cores more
         stream.codec_context.time_base = TIME_BASE
         if self._coding.codec == "libx264":
             stream.codec_context.max_b_frames = 0
+            stream.codec_context.colorspace = Colorspace.ITU601  # `planes`; players guess by the size otherwise
+            stream.codec_context.color_range = ColorRange.MPEG
         self._stream = stream
 
     def add(self, pixels: NDArray[Any], pts: int) -> None:
-        """Add a picture of the size that was said, at a time that is later than all before, in units of TIME_BASE."""
+        """Add a picture of the size that was said, as FFmpeg lays out such pixels in one array, at a time that is
+        later than all before, in units of TIME_BASE."""
         assert self._stream is not None
-        missing = self._stream.height - pixels.shape[0], self._stream.width - pixels.shape[1]
-        if any(missing):
-            pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), *[(0, 0)] * (pixels.ndim - 2)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._coding.given)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._coding.pixels)
         frame.pts, frame.time_base = pts, TIME_BASE
         try:
             self._container.mux(self._stream.encode(frame))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 
 from realtime.recording.encoder_process import EncoderProcess
 from realtime.recording.film_file import Coding, FilmFile
+from realtime.recording.planes import planes_shape
 from realtime.recording.recording_folder import RecordingError
 
 
 class FilmProcess:
-    """As `film_file.FilmFile`, for pictures [h, w, 3] uint8. Owned by one thread. POSIX only."""
+    """As `film_file.FilmFile`, for pictures as `planes` makes them. Owned by one thread. POSIX only."""
 
     def __init__(self, path: Path, coding: Coding) -> None:
         self._encoder = EncoderProcess(path, "film", str(path), json.dumps(asdict(coding)))
@@ -28,7 +30,7 @@ class FilmProcess:
         return self._encoder.written_bytes
 
     def begin(self, size: tuple[int, int]) -> None:
-        self._encoder.begin(size[0] * size[1] * 3, size=size)
+        self._encoder.begin(math.prod(planes_shape(*size)), size=size)
 
     def add(self, pixels: NDArray[np.uint8], pts: int) -> None:
         self._encoder.put(pixels, pts=pts)
@@ -46,20 +48,20 @@ class FilmEncoder:
 
     def __init__(self, path: str, coding: str) -> None:
         self._film = FilmFile(Path(path), Coding(**json.loads(coding)))
-        self._size = (0, 0)
+        self._shape = (0, 0)
 
     @property
     def counts(self) -> tuple[int, int, int]:
         return self._film.frames, 0, self._film.written_bytes
 
     def begin(self, about: dict[str, Any]) -> None:
-        self._size = tuple(about["size"])
-        self._film.begin(self._size)
+        width, height = about["size"]
+        self._shape = planes_shape(width, height)
+        self._film.begin((width, height))
 
     def append(self, memory: mmap.mmap, at: int, job: dict[str, Any]) -> None:
-        width, height = self._size
-        pixels = np.frombuffer(memory, np.uint8, 3 * width * height, at).reshape(height, width, 3)
-        self._film.add(pixels, job["pts"])
+        pixels = np.frombuffer(memory, np.uint8, math.prod(self._shape), at)
+        self._film.add(pixels.reshape(self._shape), job["pts"])
 
     def close(self, *, keep: bool) -> None:
         if keep:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from core.source import Sound
 from realtime.recording.film_file import TIME_BASE, Coding, FilmFile
 from realtime.recording.fragments import finish_film
+from realtime.recording.planes import planes_of
 from realtime.recording.recording_folder import PREVIEW_NAME, RecordingError
 from realtime.recording.sound import add_sound
 
-CODING = Coding("libx264", {"preset": "superfast", "crf": "20", "g": "60"}, "rgb24", "yuv420p", evenly=True)
+CODING = Coding("libx264", {"preset": "superfast", "crf": "20", "g": "60"}, "yuv420p")
 WIDEST = 4  # times its height: a stranger picture is squeezed
 
 
@@ -85,7 +86,7 @@ class PreviewWriter:
         if pts <= self._last_pts:
             return
         self._last_pts = pts
-        self._film.add(picture[:, :width], pts)
+        self._film.add(planes_of(picture[:, :width]), pts)
         self.frames += 1
 
     @property
@@ -117,10 +118,13 @@ class PreviewWriter:
 
 def _fit_height(rgb: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
     width = min(max(2, round(rgb.shape[1] * height / rgb.shape[0] / 2) * 2), WIDEST * height)
+    while rgb.shape[0] >= 2 * height and rgb.shape[1] >= 2:  # halving is quick; between neighbours no pixel is left out
+        rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
+        half = rgb.shape[1] // 2, rgb.shape[0] // 2
+        rgb = np.asarray(cv2.resize(rgb, half, interpolation=cv2.INTER_AREA), np.uint8)
     if rgb.shape[:2] == (height, width):
         return rgb
-    method = cv2.INTER_AREA if height < rgb.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, (width, height), interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def finish_preview(folder: Path) -> bool:

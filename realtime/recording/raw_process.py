@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.camera import Intrinsics
 from core.frame import RgbdFrame
 from realtime.recording.encoder_process import EncoderProcess
-from realtime.recording.raw_writer import RawWriter
+from realtime.recording.planes import even, planes_shape
+from realtime.recording.raw_writer import RawPicture, RawWriter
 from realtime.session.folder_names import COLOR_NAME, RawName
-
-_PIXEL_BYTES = 3 + 4  # colour, and depth as it comes
 
 
 class RawProcess:
@@ -23,7 +22,7 @@ class RawProcess:
     def __init__(self, folder: Path, raw: RawName) -> None:
         self._with_depth = raw == "rgbd"
         self._encoder = EncoderProcess(folder / COLOR_NAME, "raw", str(folder), raw)
-        self._size: tuple[int, int] | None = None
+        self._shapes: tuple[tuple[int, ...] | None, ...] | None = None
         self._other_size = 0
 
     @property
@@ -40,17 +39,17 @@ class RawProcess:
 
     def append(self, frame: RgbdFrame) -> None:
         """Hand over a frame; waits for a free place. Raises RecordingError."""
-        height, width = size = frame.rgb.shape[:2]
-        if self._size is None:
-            self._size = size
-            self._encoder.begin(height * width * _PIXEL_BYTES, size=[width, height])
-        if size != self._size:
+        picture = RawPicture.of(frame, with_depth=self._with_depth)
+        depth = [] if picture.depth_mm is None else [picture.depth_mm]
+        if self._shapes is None:
+            self._shapes = picture.shapes
+            size, depth_shape = picture.shapes
+            room = picture.planes.nbytes + sum(each.nbytes for each in depth)
+            self._encoder.begin(room, size=size, depth=depth_shape)
+        if picture.shapes != self._shapes:
             self._other_size += 1
             return
-        depth = [frame.depth_m] if self._with_depth and frame.depth_m is not None else []
-        camera = [float(getattr(frame.intrinsics, name)) for name in ("fx", "fy", "cx", "cy")]
-        told = {"time_s": frame.timestamp_s, "index": frame.index, "camera": camera, "depth": bool(depth)}
-        self._encoder.put(frame.rgb, *depth, **told)
+        self._encoder.put(picture.planes, *depth, time_s=picture.timestamp_s, index=picture.index)
 
     def close(self) -> None:
         """Finish the files. May be called twice. Raises RecordingError."""
@@ -62,25 +61,25 @@ class RawEncoder:
 
     def __init__(self, folder: str, raw: str) -> None:
         self._writer = RawWriter(Path(folder), "rgbd" if raw == "rgbd" else "colour")
-        self._size = (0, 0)
+        self._size = self._planes = (0, 0)
+        self._depth: list[int] | None = None
 
     @property
     def counts(self) -> tuple[int, int, int]:
         return self._writer.frames, self._writer.refused, self._writer.written_bytes
 
     def begin(self, about: dict[str, Any]) -> None:
-        self._size = tuple(about["size"])
+        width, height = about["size"]
+        self._size, self._planes = (width, height), planes_shape(*even(width, height))
+        self._depth = about["depth"]
 
     def append(self, memory: mmap.mmap, at: int, job: dict[str, Any]) -> None:
-        width, height = self._size
-        count = width * height
-        rgb = np.frombuffer(memory, np.uint8, 3 * count, at).reshape(height, width, 3)
+        count = math.prod(self._planes)
+        planes = np.frombuffer(memory, np.uint8, count, at).reshape(self._planes)
         depth = None
-        if job["depth"]:
-            depth = np.frombuffer(memory, np.float32, count, at + 3 * count).reshape(height, width)
-        fx, fy, cx, cy = job["camera"]
-        camera = Intrinsics(fx, fy, cx, cy, width, height)
-        self._writer.append(RgbdFrame(rgb, depth, camera, job["time_s"], job["index"]))
+        if self._depth is not None:
+            depth = np.frombuffer(memory, np.uint16, math.prod(self._depth), at + count).reshape(self._depth)
+        self._writer.add(RawPicture(self._size, planes, depth, job["time_s"], job["index"]))
 
     def close(self, *, keep: bool) -> None:
         del keep  # a writer keeps what has a picture

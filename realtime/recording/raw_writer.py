@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,50 @@ from numpy.typing import NDArray
 
 from core.frame import RgbdFrame
 from realtime.recording.film_file import TIME_BASE, Coding, FilmFile
+from realtime.recording.planes import even, planes_of
 from realtime.recording.recording_folder import RecordingError, SyncedFile
 from realtime.session import record_file
 from realtime.session.folder_names import COLOR_NAME, DEPTH_NAME, PICTURES_NAME, RawName, partial_of
 from realtime.session.picture_records import PICTURE
 
 _QUICK = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20", "g": "60"}
-_COLOR = Coding("libx264", _QUICK, "rgb24", "yuv420p", evenly=True)
+_COLOR = Coding("libx264", _QUICK, "yuv420p")
 _LOSSLESS = {"level": "3", "coder": "0", "context": "0", "slices": "4", "slicecrc": "1", "g": "1"}
-_DEPTH = Coding("ffv1", _LOSSLESS, "gray16le", "gray16le", evenly=False)
+_DEPTH = Coding("ffv1", _LOSSLESS, "gray16le")
+
+
+@dataclass(frozen=True, eq=False)
+class RawPicture:
+    """A frame as it is kept.
+
+    Attributes:
+        size: width and height of the camera's picture.
+        planes: of its colour; see `planes.planes_of`.
+        depth_mm: [h, w] uint16 as its own camera saw it, where that is known, or [H, W] as aligned to the colour; 0
+            where there is no reading or one beyond 65 metres; None without depth.
+        timestamp_s, index: of the frame.
+    """
+
+    size: tuple[int, int]
+    planes: NDArray[np.uint8]
+    depth_mm: NDArray[np.uint16] | None
+    timestamp_s: float
+    index: int
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Of colour and depth."""
+        return self.size, None if self.depth_mm is None else self.depth_mm.shape
+
+    @staticmethod
+    def of(frame: RgbdFrame, *, with_depth: bool) -> RawPicture:
+        depth_mm = None
+        if with_depth and frame.sensed is not None:
+            depth_mm = frame.sensed.millimetres
+        elif with_depth and frame.depth_m is not None:
+            depth_mm = _millimetres(frame.depth_m)
+        size = frame.rgb.shape[1], frame.rgb.shape[0]
+        return RawPicture(size, planes_of(frame.rgb), depth_mm, frame.timestamp_s, frame.index)
 
 
 class RawWriter:
@@ -30,7 +66,7 @@ class RawWriter:
 
     Attributes:
         frames: so many are kept.
-        refused: frames of another size than the first, or older than the one before.
+        refused: frames of another size than the first, with another depth or none, or older than the one before.
 
     Raises RecordingError, here and from every method, where the disk takes no more.
     """
@@ -39,7 +75,7 @@ class RawWriter:
         self._folder, self._with_depth = folder, raw == "rgbd"
         self.frames = self.refused = 0
         self._films: list[FilmFile] = []
-        self._size: tuple[int, int] | None = None
+        self._shapes: tuple[tuple[int, ...] | None, ...] | None = None
         self._first_s, self._last_pts = 0.0, -1
         self._closed = False
         self._pictures: SyncedFile | None = None
@@ -51,35 +87,35 @@ class RawWriter:
 
     def append(self, frame: RgbdFrame) -> None:
         """Add a frame."""
+        self.add(RawPicture.of(frame, with_depth=self._with_depth))
+
+    def add(self, picture: RawPicture) -> None:
+        """Add a frame that was made ready."""
         try:
-            if self._size is None:
-                self._open(frame)
-            pts = round((frame.timestamp_s - self._first_s) / TIME_BASE)
-            size = frame.intrinsics.width, frame.intrinsics.height
-            if size != self._size or pts <= self._last_pts or (len(self._films) == 2) != self._wants_depth(frame):
+            if self._shapes is None:
+                self._open(picture)
+            pts = round((picture.timestamp_s - self._first_s) / TIME_BASE)
+            if picture.shapes != self._shapes or pts <= self._last_pts:
                 self.refused += 1
                 return
             self._last_pts = pts
-            self._films[0].add(frame.rgb, pts)
-            if frame.depth_m is not None and len(self._films) == 2:
-                self._films[1].add(_millimetres(frame.depth_m), pts)
+            self._films[0].add(picture.planes, pts)
+            if picture.depth_mm is not None:
+                self._films[1].add(picture.depth_mm, pts)
             assert self._pictures is not None
-            self._pictures.write(np.array((frame.index, frame.timestamp_s), PICTURE).tobytes())
+            self._pictures.write(np.array((picture.index, picture.timestamp_s), PICTURE).tobytes())
         except OSError as error:
             raise self._told(error) from error
         self.frames += 1
 
-    def _wants_depth(self, frame: RgbdFrame) -> bool:
-        return self._with_depth and frame.depth_m is not None
-
-    def _open(self, frame: RgbdFrame) -> None:
-        width, height = frame.intrinsics.width, frame.intrinsics.height
-        self._size, self._first_s = (width, height), frame.timestamp_s
+    def _open(self, picture: RawPicture) -> None:
+        self._shapes, self._first_s = picture.shapes, picture.timestamp_s
         self._films.append(FilmFile(self._folder / COLOR_NAME, _COLOR))
-        if self._wants_depth(frame):
+        self._films[0].begin(even(*picture.size))
+        if picture.depth_mm is not None:
             self._films.append(FilmFile(self._folder / DEPTH_NAME, _DEPTH))
-        for film in self._films:
-            film.begin(self._size)
+            height, width = picture.depth_mm.shape
+            self._films[1].begin((width, height))
         self._pictures = SyncedFile(partial_of(self._folder / PICTURES_NAME))
         self._pictures.write(record_file.head(PICTURE))
 

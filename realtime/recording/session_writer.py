@@ -71,7 +71,8 @@ class SessionWriter:
         self._clock, self._free_bytes, self._looked_s = clock, free_bytes, -np.inf
         self.disk_left_bytes: int | None = None
         self._writable, self.trouble = writable, ""
-        self._calibration, self._camera, self._depth = UNTOLD, (0, 0), False
+        self._calibration = UNTOLD
+        self._camera: tuple[Any, ...] | None = None
         self._waiting: list[Event] = []  # until there is a manifest
         self._begun = self._closed = False
         self._check_room(0)  # before anything of an earlier session goes
@@ -178,10 +179,12 @@ class SessionWriter:
 
     def _note_camera(self, frame: RgbdFrame) -> None:
         """Of a source that is plugged in again, or turned upright, the pictures may be others than before."""
-        size, depth = (frame.intrinsics.width, frame.intrinsics.height), frame.depth_m is not None
-        if (size, depth) != (self._camera, self._depth):
-            self._camera, self._depth = size, depth
-            self.note(Event(frame.timestamp_s, "camera", {**_plain(asdict(frame.intrinsics)), "depth": depth}))
+        alignment = None if frame.sensed is None else frame.sensed.alignment
+        camera = (frame.intrinsics.width, frame.intrinsics.height), frame.depth_m is not None, alignment
+        if camera != self._camera:
+            self._camera = camera
+            told = {**_plain(asdict(frame.intrinsics)), "depth": frame.depth_m is not None, **(alignment or {})}
+            self.note(Event(frame.timestamp_s, "camera", told))
 
     def _write_observation(self, posed: PosedFrame, kind: Kind, calibration: Calibration) -> None:
         record = observation_records.record_of(posed.observation, kind, calibration)

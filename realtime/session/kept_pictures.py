@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.cameras.depth_alignment import DepthAlignment
 from capture.recordings.video_file import DecodedFrame, decode_video
 from core.camera import Intrinsics
 from realtime.session.folder_names import COLOR_NAME, DEPTH_NAME, PICTURES_NAME, there
 from realtime.session.picture_records import PICTURE
 from realtime.session.record_file import records_of
+
+Pixels = tuple[NDArray[np.uint8], NDArray[np.float32] | None]  # rgb [H, W, 3], depth_m [H, W]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +26,12 @@ class KeptPicture:
     _color: DecodedFrame
     _depth: DecodedFrame | None
 
-    def pixels(self, camera: Intrinsics) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None] | None:
-        """rgb [H, W, 3] and depth_m [H, W], None without depth; None where they are of another camera."""
+    def pixels(self, camera: Intrinsics, align: DepthAlignment | None) -> Pixels | None:
+        """rgb [H, W, 3] and depth_m [H, W], None without depth; None where they are of another camera.
+
+        Args:
+            align: of depth that was kept as its own camera saw it.
+        """
         rgb = self._color.rgb()
         height, width = camera.height, camera.width
         if rgb.shape[:2] != (height + height % 2, width + width % 2):
@@ -32,6 +39,8 @@ class KeptPicture:
         if self._depth is None:
             return rgb[:height, :width], None
         depth_mm = self._depth.gray16()
+        if align is not None and depth_mm.shape == align.shape:
+            return rgb[:height, :width], align(depth_mm)
         if depth_mm.shape != (height, width):
             return None
         return rgb[:height, :width], np.multiply(depth_mm, np.float32(0.001), dtype=np.float32)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.cameras.depth_alignment import DepthAlignment
 from capture.recordings.playback import WHOLE, Excerpt, PastEndError
 from core.camera import Intrinsics, assumed_intrinsics
 from core.errors import InputError
@@ -19,7 +20,7 @@ from core.face_motion import MotionFrame, MotionTrack
 from core.picture_limits import check_picture_size, stated_intrinsics
 from core.source import AnyFrame, DeviceState, Sound, Source, SourceError
 from engine.motion.posed_frame import UNTOLD, Calibration
-from realtime.session.kept_pictures import KeptPicture, KeptPictures
+from realtime.session.kept_pictures import KeptPictures, Pixels
 from realtime.session.manifest import Event
 from realtime.session.observation_records import Kind, motion_of, observation_of
 from realtime.session.reader import SessionReader
@@ -81,6 +82,7 @@ class SessionSource(Source[AnyFrame]):
         self._shift_s: float | None = None  # from the session's clock to ours
         self._last_s = -math.inf
         self._ended = False
+        self._aligned: tuple[Event, DepthAlignment | None] | None = None
 
     @property
     def seen(self) -> bool:
@@ -177,7 +179,7 @@ class SessionSource(Source[AnyFrame]):
         try:
             for number in range(len(self._session.observations)):
                 record = np.array(self._session.observations[number])
-                camera = self._camera_at(float(record["timestamp_s"]))
+                camera, align = self._camera_at(float(record["timestamp_s"]))
                 if record["kind"] == Kind.NEUTRAL:
                     calibration = replace(calibration, neutral=_neutral(record, camera, black))
                     continue
@@ -196,16 +198,21 @@ class SessionSource(Source[AnyFrame]):
                 if index < self._excerpt.first or (self._pictures and last is None):
                     continue
                 calibration = _told(calibration, record)
-                yield _frame(record, index, camera, last, calibration, black)
+                pixels = None if last is None else last.pixels(camera, align)
+                yield _frame(record, index, camera, pixels, calibration, black)
         finally:
             if pictures is not None:
                 pictures.close()
 
-    def _camera_at(self, time_s: float) -> Intrinsics:
+    def _camera_at(self, time_s: float) -> tuple[Intrinsics, DepthAlignment | None]:
+        """And how its depth was brought to its colour, where that was kept."""
         if not self._cameras:
-            return assumed_intrinsics(*_UNKNOWN_SIZE)
-        begun = bisect_right(self._cameras, time_s, key=_time_of)
-        return camera_of(self._cameras[max(begun, 1) - 1], self.name)
+            return assumed_intrinsics(*_UNKNOWN_SIZE), None
+        event = self._cameras[max(bisect_right(self._cameras, time_s, key=_time_of), 1) - 1]
+        camera = camera_of(event, self.name)
+        if self._aligned is None or self._aligned[0] is not event:
+            self._aligned = event, alignment_of(event, camera, self.name)
+        return camera, self._aligned[1]
 
 
 def _time_of(event: Event) -> float:
@@ -235,6 +242,17 @@ def camera_of(event: Event, name: str) -> Intrinsics:
     return camera
 
 
+def alignment_of(event: Event, camera: Intrinsics, name: str) -> DepthAlignment | None:
+    """How depth that a camera beside this one saw is brought to its pictures; None where it came so. Raises
+    InputError."""
+    if "depth_kind" not in event.details:
+        return None
+    try:
+        return DepthAlignment.of(event.details, camera, name)
+    except ValueError as error:
+        raise InputError(f"{name}: tells of a depth camera that cannot be ({error}); record it again") from None
+
+
 def _told(before: Calibration, record: NDArray[Any]) -> Calibration:
     follows, gains = bool(record["head_follows"]), np.array(record["gains"])
     if follows == before.head_follows and gains.shape == before.gains.shape and (gains == before.gains).all():
@@ -251,12 +269,11 @@ def _frame(
     record: NDArray[Any],
     index: int,
     camera: Intrinsics,
-    picture: KeptPicture | None,
+    pixels: Pixels | None,
     calibration: Calibration,
     black: dict[tuple[int, int], NDArray[np.uint8]],
 ) -> SeenFrame:
     size = camera.height, camera.width
-    pixels = None if picture is None else picture.pixels(camera)
     if pixels is None and size not in black:
         black[size] = np.zeros((*size, 3), np.uint8)
     rgb, depth_m = (black[size], None) if pixels is None else pixels

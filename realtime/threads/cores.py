@@ -6,7 +6,7 @@
                                   beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
     film and picture encoders     a process each (`realtime.recording.encoder_process`), which give way to all others
-    writers                       one thread each, which give way, too
+    writers                       one thread each, no lower than the others: they hold Python's lock now and then
     flow engine                   all cores, eight at most (`engine.flow.backends.native_library`)
     training, preparing           as their own options and modules say
 

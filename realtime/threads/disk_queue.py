@@ -5,7 +5,6 @@ import queue
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from realtime.threads.cores import give_way
 from realtime.threads.worker import Stop, Worker
 
 T = TypeVar("T")
@@ -76,7 +75,6 @@ class DiskQueue(Generic[T]):
         return self._worker.join(timeout_s)
 
     def _drain(self) -> None:
-        give_way()
         while True:
             try:
                 item = self._items.get(timeout=POLL_S)

@@ -61,7 +61,7 @@ def test_the_other_process_writes_the_same_files(tmp_path: Path) -> None:
         frame = posed(number).frame
         kept = pictures.at(frame.timestamp_s)
         assert kept is not None, number
-        pixels = kept.pixels(CAMERA)
+        pixels = kept.pixels(CAMERA, None)
         assert pixels is not None
         np.testing.assert_allclose(pixels[1], frame.depth_m, atol=0.00051)  # whole millimetres
     pictures.close()

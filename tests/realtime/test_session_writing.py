@@ -171,7 +171,7 @@ def test_frames_of_another_size_or_out_of_time_are_left_out_whole(tmp_path: Path
     for number in (0, 2):
         kept = pictures.at(posed(number, odd).frame.timestamp_s)
         assert kept is not None
-        pixels = kept.pixels(odd)
+        pixels = kept.pixels(odd, None)
         assert pixels is not None
         assert pixels[0].shape == (47, 63, 3)
     pictures.close()
