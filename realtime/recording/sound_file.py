@@ -23,6 +23,7 @@ from realtime.recording.recording_folder import (
 _HEAD = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _SAMPLE_BYTES = 2
 _UNKNOWN = 0xFFFFFFFF  # as a size: up to the end of the file
+_FASTEST_HZ = 1_000_000
 _WAITING_S = 10.0  # of sound that is kept until the first picture comes
 
 
@@ -175,7 +176,8 @@ def finish_sound(folder: Path) -> Path | None:
         with partial.open("r+b") as file:
             head = file.read(_HEAD.size)
             channels, rate_hz = struct.unpack_from("<HI", head, 22) if len(head) == _HEAD.size else (0, 0)
-            if not 1 <= channels <= 2 or head != wave_head(rate_hz, channels, None):
+            sane = 1 <= channels <= 2 and 0 < rate_hz <= _FASTEST_HZ
+            if not sane or head != wave_head(rate_hz, channels, None):
                 raise InputError(
                     f"{partial}: expected an unfinished sound file, its head is another; it is left as it is"
                 )

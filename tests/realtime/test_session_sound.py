@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from core.errors import InputError
 from core.face_motion import FaceMotion
 from core.source import Sound, SoundPiece, frames_of
 from realtime.editing.edit_list import write_edits
@@ -20,7 +21,7 @@ from realtime.recording.preview import PreviewWriter
 from realtime.recording.recorded_sound import RecordedSound
 from realtime.recording.session_writer import SessionWriter
 from realtime.recording.sound import add_sound
-from realtime.recording.sound_file import finish_sound
+from realtime.recording.sound_file import finish_sound, wave_head
 from realtime.session.manifest import About, Event
 from realtime.session.reader import SessionReader
 from realtime.session.sealing import seal
@@ -195,6 +196,17 @@ def test_a_clip_that_is_cut_off_leaves_what_was_heard(tmp_path, clip, caplog):
     assert [message for message in caplog.messages if "cannot be read on" in message] == caplog.messages
     assert len(caplog.messages) == 1
     assert clicks(tmp_path / "sound.wav") == pytest.approx([0.5], abs=0.005)
+
+
+@pytest.mark.parametrize(("at", "damage"), [(27, b"\xff"), (24, bytes(4)), (22, b"\7"), (0, b"r")])
+def test_a_sound_with_a_damaged_head_is_one_line_and_stays(tmp_path, at, damage):
+    """A rate beyond all bounds was a traceback."""
+    content = bytearray(wave_head(RATE, 2, None) + bytes(4000))
+    content[at : at + len(damage)] = damage
+    (tmp_path / "sound.partial.wav").write_bytes(content)
+    with pytest.raises(InputError, match="its head is another; it is left as it is"):
+        finish_sound(tmp_path)
+    assert (tmp_path / "sound.partial.wav").read_bytes() == content
 
 
 def test_a_film_without_pictures_stays_as_it_is(tmp_path, clip, caplog):
