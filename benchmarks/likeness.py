@@ -52,7 +52,7 @@ from benchmarks.likeness_independent import (
     run_independent,
     tables,
 )
-from benchmarks.likeness_methods import Method, Poses, engine_names, flow_options, methods
+from benchmarks.likeness_methods import FLOW_CODES, Method, Poses, engine_names, flow_options, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
 from calib.avatar import Avatar
@@ -199,6 +199,9 @@ def main() -> None:
         "--engine", action="append", help="own judge: only this one (may be repeated); flow: independent judge, too"
     )
     parser.add_argument("--checkpoint", type=Path, help="a network of your own: more rows for the flow engine")
+    parser.add_argument(
+        "--code", choices=FLOW_CODES, nargs="+", default=FLOW_CODES, help="of the flow engine: only this"
+    )
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
     parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
@@ -223,7 +226,9 @@ def main() -> None:
             frozenset(options.prior_basis),
             transfer_only=options.only == "transfer",
             all_artists=options.all_artists,
-            flows=flow_options(options.checkpoint) if options.checkpoint or "flow" in (options.engine or []) else {},
+            flows=flow_options(options.checkpoint, options.code)
+            if options.checkpoint or "flow" in (options.engine or [])
+            else {},
         )
         results = run_independent(independent, options.cache)
         content["independent"] = _without_nan(results)
@@ -240,7 +245,13 @@ def _judge_on_own_heads(options: argparse.Namespace, settings: Settings, console
     """The judge that shares the engine's artist: prints its tables; what goes into the JSON."""
     book = PictureBook() if options.picture else None
     films = options.cache if options.keep_films else None
-    takes = run(settings, methods(options.engine or engine_names(), options.checkpoint), options.cache, films, book)
+    takes = run(
+        settings,
+        methods(options.engine or engine_names(), options.checkpoint, options.code),
+        options.cache,
+        films,
+        book,
+    )
     rows = summarise(takes, ("engine", "avatar_rig", "sensor", "turn_deg", "light"))
     console.print(table("own artist, per condition", rows, ("engine", "sensor", "turn_deg", "light")))
     console.print(table("per kind of head, all conditions", summarise(takes, ("engine", "kind")), ("engine", "kind")))

@@ -26,6 +26,7 @@ from realtime.engines import make_engine
 
 Motion = NDArray[np.float32]
 Poses = list[NDArray[np.float32]]
+FLOW_CODES = ("encoder", "prior")
 _GAZE_RAD = {"Up": 0.290, "Down": 0.339, "In": 0.454, "Out": 0.445}  # of the gaze units at weight 1
 
 
@@ -44,9 +45,9 @@ def engine_names() -> list[str]:
     return [name for name in get_args(EngineName) if name != "auto"]
 
 
-def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
+def methods(engines: Sequence[str], checkpoint: Path | None, codes: Sequence[str] = FLOW_CODES) -> list[Method]:
     """Those asked for, then what they are compared with."""
-    flows = flow_options(checkpoint) if "flow" in engines or checkpoint is not None else {}
+    flows = flow_options(checkpoint, codes) if "flow" in engines or checkpoint is not None else {}
     driven = {name: MotionOptions(engine=name) for name in engines if name != "flow"} | flows  # type: ignore[arg-type]
     return [
         *(Method(label, "none", _driven_by(options)) for label, options in driven.items()),
@@ -56,7 +57,7 @@ def methods(engines: Sequence[str], checkpoint: Path | None) -> list[Method]:
     ]
 
 
-def flow_options(checkpoint: Path | None) -> dict[str, MotionOptions]:
+def flow_options(checkpoint: Path | None, codes: Sequence[str] = FLOW_CODES) -> dict[str, MotionOptions]:
     """The flow engine by the shipped network, and by this one where there is one: with its encoder's code, and with the
     prior's."""
     networks = {"flow": None} | ({} if checkpoint is None else {f"flow {checkpoint.parent.name}": checkpoint})
@@ -68,7 +69,7 @@ def flow_options(checkpoint: Path | None) -> dict[str, MotionOptions]:
             flow=FlowOptions(code=code),  # type: ignore[arg-type]
         )
         for label, path in networks.items()
-        for code in ("encoder", "prior")
+        for code in codes
     }
 
 

@@ -20,6 +20,7 @@ SHORT = 0.001 * UNITS_PER_METRE
 """Avatar units, a millimetre of a head: shorter edges count as that long, since less cannot be seen."""
 _AT_MOST = 0.95 * TORN
 _ROUNDS = 40  # the first alone where nothing is torn
+_SUSPICIOUS = np.float32(1 - 1e-4)  # of the greatest length: how exact the squares are that all edges are measured by
 
 Points = NDArray[np.float32]
 
@@ -43,24 +44,46 @@ class EdgeLimit:
         watched = follows[edges].any(axis=1) & (stretch <= TORN)
         self._edges, self._most = edges[watched], np.float32(_AT_MOST) * rest[watched]
         self._rest = rig.rest.astype(np.float32)
+        self._ends = tuple(np.ascontiguousarray(end.astype(np.intp)) for end in self._edges.T)
+        self._suspicious = np.square(_SUSPICIOUS * self._most)
 
     def apply(self, vertices: Points) -> None:
         """Shorten what is too long in [R, 3], which is changed."""
+        watched = self._suspects(vertices)
         for _ in range(_ROUNDS):
-            length = _lengths(vertices, self._edges)
-            torn = np.flatnonzero(length > self._most)
+            length = _lengths(vertices, self._edges[watched])
+            too_long = length > self._most[watched]
+            torn, length = watched[too_long], length[too_long]
             if not len(torn):
                 return
             ends = self._edges[torn]
             way = vertices[ends[:, 0]] - vertices[ends[:, 1]]
-            way *= (0.5 * (1 - self._most[torn] / length[torn]))[:, None]
+            way *= (0.5 * (1 - self._most[torn] / length))[:, None]
             moved, share = np.unique(ends, return_counts=True)
             at = np.searchsorted(moved, ends)
             step = np.zeros((len(moved), 3), np.float32)
             np.add.at(step, at[:, 0], -way)
             np.add.at(step, at[:, 1], way)
             vertices[moved] += step / np.sqrt(share)[:, None].astype(np.float32)
+            watched = self._ending_at(moved, len(vertices))  # no other edge has changed
         vertices[:] = self._rest + self._share(vertices) * (vertices - self._rest)
+
+    def _suspects(self, vertices: Points) -> NDArray[np.intp]:
+        """Numbers of the edges that may be too long: a few where nothing is torn. One axis at a time, and no root."""
+        first, second = self._ends
+        square = np.zeros(len(first), np.float32)
+        for axis in np.ascontiguousarray(vertices.T):
+            apart = axis.take(first)
+            apart -= axis.take(second)
+            apart *= apart
+            square += apart
+        return np.flatnonzero(square > self._suspicious)
+
+    def _ending_at(self, moved: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+        """Numbers of the edges that end at these of `count` vertices."""
+        marked = np.zeros(count, bool)
+        marked[moved] = True
+        return np.flatnonzero(marked.take(self._ends[0]) | marked.take(self._ends[1]))
 
     def _share(self, vertices: Points) -> np.float32:
         """The largest share of all motion at which no edge is too long: |rest + share · way| = most, edge by edge."""

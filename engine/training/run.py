@@ -46,15 +46,21 @@ def train(options: TrainOptions, stop: Callable[[], bool] = lambda: False) -> Pa
         unseen = options.stage == "code" or not options.learning.weights.perceptual
         perceptual = None if unseen else PerceptualLoss(load_vgg(options.vgg))
         learning = replace(options.learning, freeze_lia=options.lia is not None)
-        model = StageModel(network, options.stage, learning, perceptual, _importance(options), _appearance(options))
+        appearance = _appearance(options)
+        model = StageModel(network, options.stage, learning, perceptual, _importance(options), appearance)
         if options.find_batch:
             find_batch(model.to(own.device), samples, options.plan.precision, own)
             return None
-        return _train(options, model, samples, own, stop)
+        return _train(options, model, appearance, samples, own, stop)
 
 
 def _train(
-    options: TrainOptions, model: StageModel, samples: Samples, own: Team, stop: Callable[[], bool]
+    options: TrainOptions,
+    model: StageModel,
+    appearance: Appearance | None,
+    samples: Samples,
+    own: Team,
+    stop: Callable[[], bool],
 ) -> Path | None:
     options.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(model, samples, options.plan, options.out, own, settings=asdict(options), stop=stop)
@@ -68,7 +74,7 @@ def _train(
     if trainer.average is not None:
         model.network.load_state_dict(trainer.average.values)
     path = options.out / NETWORK_NAME
-    save_checkpoint(path, model.network, step=done)
+    save_checkpoint(path, model.network, step=done, appearance=appearance)
     return path
 
 

@@ -12,15 +12,17 @@ import torch
 from torch.nn import functional as F
 
 from calib.avatar import Avatar
+from calib.close_up import network_picture
 from capture.face.head_crop import EMPTY, HeadCropper
 from core.camera import Intrinsics
 from core.errors import InputError
-from core.expression_units import UNIT_COUNT
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.frame import FaceObservation
 from core.rigid_motion import rotation_matrix
 from engine.flow.backends.backend import CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
 from engine.flow.backends.select import make_backend
+from engine.flow.flow_network import live_network
 from engine.flow.network.checkpoint import load_checkpoint, save_checkpoint
 from engine.flow.network.config import COMPACT
 from engine.flow.network.layers import identity_grid
@@ -81,6 +83,24 @@ def test_a_compiled_coded_graph_is_proven_too(network: FaceNetwork) -> None:
         assert proof.flow_px < 0.02
     with pytest.raises(BackendError, match="--backend native"):
         proven(make_backend("native"), CompileRequest(coded, "key", "avatar"))
+
+
+def test_the_shipped_network_runs_in_int8_where_the_prior_names_its_code(prepared: Avatar) -> None:
+    """What int8 rounds is measured on weights of units, and so is its error; 0.5 px would be refused."""
+    loaded = load_checkpoint(COMPACT_FILE)
+    live = live_network(network_picture(prepared, head_motion=False), loaded, coded=True)
+    request = CompileRequest(live, loaded.key, "avatar")
+    int8, proof = proven(make_backend("openvino-int8"), request)
+    assert 0 < proof.flow_px < 0.5, "and it is another precision"
+    exact = make_backend("eager").compile(request)
+    smile = np.zeros((1, UNIT_COUNT), np.float32)
+    smile[0, [UNIT_NAMES.index(f"mouthSmile{side}") for side in ("Left", "Right")]] = 1.0
+    nothing, still = np.zeros((1, 4, 1, 1), np.float32), np.zeros_like(smile)
+    way = [run(nothing, smile).flow.copy() - run(nothing, still).flow.copy() for run in (exact, int8)]
+    px = 128 * np.abs(way[1] - way[0])
+    assert 128 * np.abs(way[0]).max() > 3, "else this tests nothing"
+    assert px.mean() < 0.1
+    assert px.max() < 1.0
 
 
 @pytest.mark.parametrize("code", ["encoder", "prior", None])

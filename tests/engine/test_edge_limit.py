@@ -59,3 +59,18 @@ def test_the_rest_hardly_moves_where_little_is_torn(prepared: Avatar, limit: Edg
         limit.apply(after)
         moved.append(float((np.linalg.norm(after - shape, axis=1) > 1e-3).mean()))
     assert np.median(moved) < 0.05
+
+
+@pytest.mark.parametrize("length", [0.05, 0.2])
+def test_it_is_the_same_as_measuring_every_edge_in_every_round(
+    prepared: Avatar, limit: EdgeLimit, monkeypatch: pytest.MonkeyPatch, length: float
+) -> None:
+    shape = jumping_lips(prepared, 1, length)
+    quick, whole = shape.copy(), shape.copy()
+    limit.apply(quick)
+    every = np.arange(len(limit._edges))
+    monkeypatch.setattr(limit, "_suspects", lambda _: every)
+    monkeypatch.setattr(limit, "_ending_at", lambda *_: every)
+    limit.apply(whole)
+    assert np.array_equal(quick, whole)
+    assert not np.array_equal(quick, shape), "else this tests nothing"

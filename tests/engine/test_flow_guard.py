@@ -14,6 +14,7 @@ from calib.avatar import Avatar
 from calib.close_up import CloseUp, network_picture
 from capture.face.head_crop import EMPTY
 from core.errors import InputError
+from core.expression_units import UNIT_NAMES
 from core.frame import FaceObservation
 from engine.flow.backends.compiled import MotionFields
 from engine.flow.flow_guard import FlowGuard, controller_units
@@ -198,6 +199,30 @@ def test_small_motion_beyond_the_units_is_kept(guard: FlowGuard, units: Array) -
     given[152] = [0.008, 0.0, 0.0]
     moved = guard(given, np.ones(len(given), bool)).moved
     np.testing.assert_allclose(moved[152], given[152], atol=0.002)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_named_units_and_flow_are_heard_alike(guard: FlowGuard, units: Array, seed: int) -> None:
+    """Where both say the same, so does the result; where they differ, it lies between."""
+    true, rng = mixed(units, seed), np.random.default_rng(seed)
+    named = np.zeros(len(units))
+    named[rng.permutation(len(units))[:4]] = rng.uniform(0.3, 1.0, 4)
+    by_units = np.tensordot(named, units, axes=1)
+    alike = guard(by_units, np.ones(len(true), bool), named).moved
+    np.testing.assert_allclose(alike, by_units, atol=0.002)
+    between = guard(true, np.ones(len(true), bool), named)
+    np.testing.assert_allclose(between.moved, (true + by_units) / 2, atol=0.004)
+    assert between.share == guard(true, np.ones(len(true), bool)).share, "names say nothing of how far flow is trusted"
+
+
+def test_wild_flow_leaves_what_is_named(guard: FlowGuard, units: Array) -> None:
+    named = np.zeros(len(units))
+    named[UNIT_NAMES.index("jawOpen")] = 0.8
+    wrong = np.random.default_rng(3).normal(0, 0.3, units.shape[1:])
+    motion = guard(wrong, np.ones(len(wrong), bool), named)
+    off = np.linalg.norm(motion.moved - 0.8 * units[UNIT_NAMES.index("jawOpen")], axis=1)
+    assert motion.share < 0.2
+    assert np.median(off) < 0.05
 
 
 # --- the published chain ----------------------------------------------------------------------------------------------

@@ -131,12 +131,17 @@ def pixel_grid(size: int) -> Tensor:
 
 
 def sample_inputs(config: NetworkConfig, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """A smooth driving picture and an offset: what backends are compiled for and proven on."""
+    """A smooth driving picture and an offset: what backends are compiled for and proven on.
+
+    Codes of this project's networks are weights of units, few of them large; others' are any numbers.
+    """
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, config.input_channels, 8, 8, generator=generator)
     size = (config.picture_size, config.picture_size)
     driving = F.interpolate(coarse, size=size, mode="bilinear", align_corners=True).clamp(-1, 1)
-    return driving, torch.randn(1, config.motion_dim, generator=generator)
+    if config.head_motion:
+        return driving, torch.randn(1, config.motion_dim, generator=generator)
+    return driving, torch.rand(1, config.motion_dim, generator=generator) ** 4
 
 
 def _modulations(network: FaceNetwork) -> list[EqualLinear]:

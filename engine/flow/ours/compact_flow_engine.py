@@ -113,7 +113,8 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
         moved, known = self._follower.displacement(self._picture(coded))
         if self._guard is None:
             return moved, None
-        guarded = self._guard(moved, known & self._follower.steady)
+        named = None if coded.units is None else coded.offset[0]  # as the code has them: without blinks
+        guarded = self._guard(moved, known & self._follower.steady, named)
         return guarded.moved, guarded
 
     def _seen(

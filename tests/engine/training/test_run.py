@@ -15,6 +15,7 @@ from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.config import COMPACT
 from engine.flow.network.layers import identity_grid
 from engine.flow.network.network import FaceNetwork
+from engine.flow.ours.shipped import COMPACT_FILE
 from engine.training.find_batch import find_batch
 from engine.training.flow.clip_samples import ClipSamples
 from engine.training.flow.sample_options import SampleOptions
@@ -64,6 +65,18 @@ def test_both_stages_end_in_a_network(clip: Path, tmp_path: Path) -> None:
     changed = {name for name in own if not torch.equal(own[name], other[name])}
     assert changed
     assert all(name.startswith("student_dec.") for name in changed)
+
+
+def test_a_network_that_brought_avatars_back_knows_where_to(clip: Path, tmp_path: Path) -> None:
+    """A session brings them back to the same place, which the finished file must say."""
+    learning = replace(LEARNING, bring_back=True, freeze_encoder=True)
+    done = train(options("generator", clip, tmp_path / "out", steps=1, learning=learning, init=COMPACT_FILE))
+    assert done is not None
+    own, other = load_checkpoint(done).appearance, load_checkpoint(COMPACT_FILE).appearance
+    assert own is not None
+    assert other is not None
+    assert own.reach == other.reach
+    assert torch.equal(own.usual, other.usual)
 
 
 def test_a_run_is_not_overwritten_by_accident(clip: Path, tmp_path: Path) -> None:
