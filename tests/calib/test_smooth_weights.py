@@ -100,8 +100,8 @@ def test_two_sides_of_thin_flesh_move_alike(sheet: Mesh) -> None:
 
 
 def test_points_beyond_controllers_that_sit_in_one_place_are_not_thrown_about(sheet: Mesh) -> None:
-    """A field from 1 to 0 between two of them rises to a multiple of 1 beyond: skin, and what hangs on lips, would leave
-    the head by a motion of millimetres."""
+    """A field from 1 to 0 between two of them rises to a multiple of 1 beyond: skin, and what hangs on lips, would
+    leave the head by a motion of millimetres."""
     work = work_mesh(sheet)
     points, faces = work.points(), work.point_faces
     near = np.array([[-0.3, 0.2, 0.0], [0.0, 0.0, 0.0], [0.002, 0.0, 0.0], [0.0, 0.002, 0.0], [0.3, -0.2, 0.0]])
