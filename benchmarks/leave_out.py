@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calib.rig import template_units
-from capture.synthetic.head.head_data import load_head_data
-from capture.synthetic.studio.artists import OWN, load_artists
+from capture.synthetic.head.head_data import load_head_data, load_targets
+from capture.synthetic.studio.artists import OWN, load_artists, unit_size
+from core.expression_units import UNIT_NAMES
 from tools.assets.artist_units import with_parts
 from tools.assets.make_units import WITH_THE_JAW, consensus, write_units
 
@@ -38,3 +42,21 @@ def without(basis: str) -> Iterator[None]:
 def _use(path: Path) -> None:
     template_units.TEMPLATE_UNITS_FILE = path  # type: ignore[misc]
     template_units.template_data.cache_clear()
+
+
+def sizes_over_shipped() -> NDArray[np.float64]:
+    """[52] how many times as far as those in use now the shipped template's units go, in the order of UNIT_NAMES.
+
+    The prior answers in the shipped units: as many times more has to be asked of those in use for as much motion.
+    """
+    data = load_head_data()
+    shipped = load_targets(_SHIPPED, len(data.vertices))
+    scale = np.ones(len(UNIT_NAMES))
+    for number, name in enumerate(UNIT_NAMES):
+        if f"unit/{name}" in shipped:
+            indices, displacement = shipped[f"unit/{name}"]
+            whole = np.zeros_like(data.vertices)
+            whole[indices] = displacement
+            used = unit_size(template_units.template_data().dense(f"unit/{name}"), data)
+            scale[number] = unit_size(whole, data) / used if used > 0 else 1.0
+    return scale

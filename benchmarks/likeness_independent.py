@@ -5,7 +5,8 @@ Part of `python -m benchmarks.likeness`, which prints it first. Rigs: `tools.art
 both sides prove nothing. What the program has learned of artists is in two places:
 
 - its template's units are a consensus of several: for each head it is made anew without that head's artist
-  (`leave_out`), unless `all_artists` asks for what is shipped;
+  (`leave_out`), unless `all_artists` asks for what is shipped, and what the prior says in the shipped units is brought
+  to the size of these;
 - its prior has seen performers by the artists in PRIOR_BASES: pairs with one of these stand in rows of their own.
 
 Rows:
@@ -38,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.leave_out import ARTIST_OF, without
+from benchmarks.leave_out import ARTIST_OF, sizes_over_shipped, without
 from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, film, playable
@@ -145,13 +146,14 @@ def _transfer(head: RigHead, known: str, flows: Mapping[str, MotionOptions]) -> 
 
 def _pair(head: RigHead, driver: RigDriver, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
     engine = ExpressionEngine(head.avatar, "fixed")
+    engine.gains = scale = sizes_over_shipped()
     engine.calibrate(driver.observations[NEUTRAL_FRAME])
     order = [engine.unit_names.index(unit) for unit in UNIT_NAMES]
     estimated, moved = [], []
     kept = {int(frame) for frames in driver.held.values() for frame in frames}
     for number, observation in enumerate(driver.observations):
         pose = engine.animate(observation)
-        estimated.append(engine.unit_weights[order].copy())
+        estimated.append((engine.unit_weights / scale)[order])
         moved.append(head.moved_m(pose.vertices) if number in kept else None)
     scores = _scores(driver)
     others = {f"{label}, bare mesh": _played(head, driver, options, kept) for label, options in flows.items()}

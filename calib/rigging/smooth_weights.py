@@ -4,7 +4,8 @@ For each controller one smooth field is solved on the surface: the one that bend
 tension) while being 1 at that controller, 0 at the others and 0 far away from all of them. Weights of such fields have
 no bumps at the controllers, never jump across a cut, and add up to a smooth motion whatever the controllers do.
 The energy is discretised as in Jacobson et al., "Bounded biharmonic weights" (2011), with one factorisation for all
-controllers and without their bounds.
+controllers and without their bounds. On a coarse mesh such fields may rise without end beyond controllers that sit
+close together: points that would be thrown about go along with their neighbours instead.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from scipy.sparse.linalg import splu
 from threadpoolctl import threadpool_limits
 
 _FIT = 20.0  # strength of a controller's hold beside the bending energy at its own scale
+_MOST = 6.0  # sum of a point's weights without their signs: 2 is usual, dense heads have up to 5.5
 _MIN_COTAN, _MAX_COTAN = 1e-2, 20.0  # keeps needle triangles from dominating
 _SMALL = 3e-3  # weights below this are dropped, and the others scaled so that their sum stays
 _WALL_SCALE = 0.02  # avatar units: as a controller's scale
@@ -128,4 +130,20 @@ def solve_weights(
     left = np.asarray(kept.sum(axis=1)).reshape(-1)
     scale = np.where(np.abs(left) > 10 * _SMALL, total / np.where(left == 0, 1, left), 1.0).clip(0.8, 1.25)
     inner = (sparse.diags(scale) @ kept).tocoo()
-    return sparse.csr_matrix((inner.data, (index[inner.row], inner.col)), shape=(count, size), dtype=np.float32)
+    weights = sparse.csr_matrix((inner.data, (index[inner.row], inner.col)), shape=(count, size), dtype=np.float32)
+    return _tamed(weights, stiffness)
+
+
+def _tamed(weights: sparse.csr_matrix, stiffness: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Weights [N, K] in which points whose own come to more than `_MOST` have a blend of those around them, as even as
+    the surface's `stiffness` [N, N] makes it; all others stay as they are."""
+    wild = np.asarray(abs(weights).sum(axis=1)).reshape(-1) > _MOST
+    if not wild.any():
+        return weights
+    own = stiffness[wild]
+    among = own[:, wild] + sparse.diags(np.full(int(wild.sum()), 1e-9))  # a piece that is wild altogether stays
+    around = splu(among.tocsc()).solve(-(own[:, ~wild] @ weights[~wild]).toarray().astype(np.float64))
+    around[np.abs(around) < _SMALL] = 0.0
+    tamed = weights.tolil()
+    tamed[np.flatnonzero(wild)] = around.astype(np.float32)
+    return tamed.tocsr()

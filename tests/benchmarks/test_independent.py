@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.leave_out import without
+from benchmarks.leave_out import sizes_over_shipped, without
 from benchmarks.likeness_independent import AVATARS, COLUMNS, DRIVERS, OURS, TRUE, Independent, judged, over, tables
 from benchmarks.rig import unit_figures
 from benchmarks.rig_heads import REGIONS, face_regions, without_shapes, write_hidden
@@ -156,3 +156,13 @@ def test_the_table_by_expression_shows_what_a_user_gets_beside_the_transfer_alon
     by_expression = tables(results)[1]
     cells = {str(column.header): list(column.cells) for column in by_expression.columns}
     assert cells[OURS] == cells[TRUE] == ["0.25"]
+
+
+def test_what_the_prior_says_in_shipped_units_is_as_large_a_motion_in_those_without_an_artist() -> None:
+    """ICT made the largest sneer of four: without it the unit is small, and so much more of it has to be played."""
+    assert sizes_over_shipped() == pytest.approx(1.0)
+    sneer = UNIT_NAMES.index("noseSneerLeft")
+    with without("ict"):
+        assert sizes_over_shipped()[sneer] > 1.3
+        assert sizes_over_shipped()[UNIT_NAMES.index("eyeBlinkLeft")] == pytest.approx(1.0)
+    assert sizes_over_shipped() == pytest.approx(1.0)

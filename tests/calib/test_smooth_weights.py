@@ -1,5 +1,7 @@
 """Weights interpolate at controllers, carry constants, die away, and never cross a cut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,3 +97,16 @@ def test_two_sides_of_thin_flesh_move_alike(sheet: Mesh) -> None:
     free = np.ones(len(points), dtype=bool)
     weights = solve_weights(points, faces, anchors, free, np.full(len(points), 0.3), walls).toarray()
     np.testing.assert_allclose(weights[: len(front)], weights[len(front) :], atol=0.02)
+
+
+def test_points_beyond_controllers_that_sit_in_one_place_are_not_thrown_about(sheet: Mesh) -> None:
+    """A field from 1 to 0 between two of them rises to a multiple of 1 beyond: skin, and what hangs on lips, would
+    leave the head by a motion of millimetres."""
+    work = work_mesh(sheet)
+    points, faces = work.points(), work.point_faces
+    near = np.array([[-0.3, 0.2, 0.0], [0.0, 0.0, 0.0], [0.002, 0.0, 0.0], [0.0, 0.002, 0.0], [0.3, -0.2, 0.0]])
+    anchors = replace(anchored(near, points, faces), scale=np.full(5, 0.0003))
+    weights = solved(points, faces, anchors)
+    assert np.abs(weights).sum(axis=1).max() < 6.001
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=0.1)
+    np.testing.assert_allclose((anchors.matrix(faces, len(points)) @ weights)[[0, 4]], np.eye(5)[[0, 4]], atol=0.1)
