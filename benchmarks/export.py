@@ -122,7 +122,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "head.glb"
             found[shapes] = _exported(given.take, given.head, shapes, out)
-            points, pictures, info = _played(given, Path(folder), view, take.times_s[frames].tolist())
+            points, pictures, info = _played(
+                given, Path(folder), view, (take.times_s[frames] - take.times_s[0]).tolist()
+            )
         columns.append(pictures)
         off = [1000 * cKDTree(want).query(got)[0] for want, got in zip(wanted, points, strict=True)]
         found[shapes] |= info | {
@@ -140,12 +142,11 @@ def main() -> int:
 
 def _scene(avatar: Avatar, head: Path) -> tuple[np.ndarray, float]:
     """[4, 4] from avatar units to the scene that the file shows, and metres that one of its units is."""
-    metres = 1 / UNITS_PER_METRE
+    T = np.linalg.inv(avatar.T_world_file)
+    metres = float(np.cbrt(np.linalg.det(avatar.T_world_file[:3, :3]))) / UNITS_PER_METRE
     if head.suffix.lower() in (*GLTF, ""):  # edited in place; built-in heads are glTF, too
-        T = np.linalg.inv(avatar.T_world_file)
-        return T, metres * float(np.cbrt(np.linalg.det(avatar.T_world_file[:3, :3])))
-    T = np.eye(4) * [metres, metres, metres, 1.0]
-    T[:3, 3] = -metres * avatar.T_world_file[:3, 3]
+        return T, metres
+    T[:3] *= metres  # as the file stands, in metres
     return T, 1.0
 
 
