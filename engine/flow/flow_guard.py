@@ -42,11 +42,13 @@ class GuardedMotion:
         moved: [K, 3] displacement that the avatar's skin can do, avatar units.
         trust: [K] of each controller, 0 to 1.
         share: of the controllers that flow should tell of, how many are trusted.
+        named: [K, 3] what the named units do without any flow; None where nobody names them.
     """
 
     moved: Points
     trust: NDArray[np.float64]
     share: float
+    named: Points | None = None
 
 
 class FlowGuard:
@@ -92,11 +94,12 @@ class FlowGuard:
         around = self._spread @ np.concatenate([rest, trust[:, None]], axis=1)
         filled = around[:, :3] / np.maximum(around[:, 3:], _LEAST_HEARD)
         result = fit + rest + (1 - trust)[:, None] * filled
+        by_units = None
         if named is not None:
-            by_units = (self._units @ named[self._used].astype(np.float32)).reshape(-1, 3)
-            result = by_units + np.float32(_BY_FLOW) * (result - by_units)
+            by_units = (self._units @ named[self._used].astype(np.float32)).reshape(-1, 3).astype(np.float64)
+            result = by_units + _BY_FLOW * (result - by_units)
         share = float((trust[self._told] > 0.5).mean()) if self._told.any() else 0.0
-        return GuardedMotion(result.astype(np.float64), trust.astype(np.float64), share)
+        return GuardedMotion(result.astype(np.float64), trust.astype(np.float64), share, by_units)
 
     def _fit(self, given: NDArray[np.float32], trust: NDArray[np.float32]) -> NDArray[np.float32]:
         """[K, 3] the expression nearest to what is given, as far as that is trusted."""

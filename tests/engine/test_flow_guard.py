@@ -1,6 +1,7 @@
 """Wild flow neither tears a head nor goes unnoticed; what can be trusted gets through."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,8 @@ from calib.avatar import Avatar
 from calib.close_up import CloseUp, network_picture
 from capture.face.head_crop import EMPTY
 from core.errors import InputError
-from core.expression_units import UNIT_NAMES
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
+from core.face_regions import LOWER_LIP
 from core.frame import FaceObservation
 from engine.flow.backends.compiled import MotionFields
 from engine.flow.flow_guard import FlowGuard, controller_units
@@ -23,7 +25,7 @@ from engine.flow.network.appearance import Appearance
 from engine.flow.network.checkpoint import load_checkpoint, save_checkpoint
 from engine.flow.network.checkpoint_file import CheckpointError
 from engine.flow.network.motion_network import MotionNetwork
-from engine.flow.ours.compact_flow_engine import UNTRUSTED, CompactFlowEngine
+from engine.flow.ours.compact_flow_engine import BY_UNITS, UNTRUSTED, CompactFlowEngine
 from engine.flow.ours.flow_following import flesh_side
 from engine.flow.ours.shipped import COMPACT_FILE
 from engine.flow.published.flow_engine import FlowEngine
@@ -138,6 +140,28 @@ def test_where_nothing_is_trusted_the_face_eases_to_rest_and_that_is_told(
     back = [engine.animate(observe(face_points, time_s=1 + number / 30)) for number in range(50, 80)]
     assert back[-1].trouble == ""
     np.testing.assert_allclose(back[-1].vertices, shown[-1].vertices, atol=0.1 * moved)
+
+
+def test_where_nothing_is_trusted_named_units_go_on(
+    prepared: Avatar, network: Saying, observe: Observe, face_points: Array
+) -> None:
+    says = network.network(released=False)
+    coded = replace(says, source_alpha=np.zeros((1, UNIT_COUNT), np.float32), coded=True)
+    engine = CompactFlowEngine(prepared, coded)
+    engine.calibrate(observe(face_points))
+    still = played(engine, observe, face_points, 2)[-1]
+    network.way = wild(1, 40.0)
+    opened = face_points.copy()
+    jaw = [152, 148, 377, 176, 400, *LOWER_LIP[0][1:-1], *LOWER_LIP[-1][1:-1]]
+    opened[jaw, 1] -= 0.025
+    shown = [engine.animate(observe(opened, time_s=number / 30)) for number in range(3, 33)]
+    assert {pose.trouble for pose in shown} == {BY_UNITS}
+    chin = prepared.rig.rest[:, 1] < prepared.landmarks[LOWER_LIP[0][5], 1]
+    down = (still.vertices - shown[-1].vertices)[chin, 1]
+    assert np.quantile(down, 0.95) > 0.05, "its mouth opens"
+    assert largest_growth(prepared, shown) <= TORN
+    steps = [np.abs(b.vertices - a.vertices).max() for a, b in zip([still, *shown], shown, strict=False)]
+    assert max(steps) < 0.5 * down.max(), "no jump"
 
 
 def smile(size: int) -> Array:

@@ -39,6 +39,8 @@ _TRUSTED, _TRUSTED_AGAIN = 0.5, 0.6  # shares of the controllers
 _FADE_S = 0.3
 UNTRUSTED = "the network's flow does not fit this head: its expression is at rest"
 """What is told while too little of the flow is trusted; head, gaze and lids, which are the tracker's, go on."""
+BY_UNITS = "the network's flow does not fit this head: its units alone move it"
+"""The same where the prior names the code: what it names goes on, too."""
 
 
 class CompactFlowEngine(FaceEngine[MotionCode]):
@@ -130,15 +132,18 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
         return moved, np.stack([-shut, np.zeros(2)], axis=1)
 
     def _believed(self, motion: GuardedMotion, time_s: float) -> NDArray[np.float64]:
-        """[K, 3] what is shown of a guarded motion: where too little is trusted, the last trusted one fades away."""
+        """[K, 3] what is shown of a guarded motion: where too little is trusted, the last trusted one fades away, into
+        what the named units do, or into rest."""
         trusted = motion.share >= (_TRUSTED_AGAIN if self._trouble else _TRUSTED)
-        self._trouble = "" if trusted else UNTRUSTED
+        without = BY_UNITS if motion.named is not None else UNTRUSTED
+        self._trouble = "" if trusted else without
         step_s = min(max(time_s - self._believed_s, 0.0), _FADE_S)
         self._believed_s = time_s
         if trusted:
             self._trusted = motion.moved
         self._belief = float(np.clip(self._belief + (step_s if trusted else -step_s) / _FADE_S, 0.0, 1.0))
-        return self._belief * self._trusted
+        shown = self._belief * self._trusted
+        return shown if motion.named is None else shown + (1 - self._belief) * motion.named
 
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         vertices = self._followed(shown.face.copy(), shown)
