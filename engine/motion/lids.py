@@ -32,7 +32,9 @@ _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye
 _CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
 _OVER = 0.065  # radians for every column that it lies farther: how much more a lid may overlap the other there
-_APART = np.abs(np.subtract.outer(np.arange(RIM_COLUMNS + 2), np.arange(RIM_COLUMNS + 2)))  # columns from each other
+_COLUMNS = np.arange(RIM_COLUMNS)
+_ALLOWED = _STEEPEST * np.abs(_COLUMNS[:, None] - _COLUMNS)
+_ALLOWED_AT_ENDS = _STEEPEST * (1 + np.minimum(_COLUMNS, _COLUMNS[::-1]))
 
 Array = NDArray[np.floating]
 
@@ -179,7 +181,8 @@ class Lids:
         shut = min(max(closing, 0.0), 1.0)
         gap = np.maximum(upper - lower, 0.0) + self._opened
         step_lower = (1 - shut) * self._lower_rest + shut * self._lids.meet * gap
-        step_lower += float(np.clip(raised, *_MOST_RAISED)) * (1 - shut) * self._rest_gap
+        least, most = _MOST_RAISED
+        step_lower += min(max(raised, least), most) * (1 - shut) * self._rest_gap
         line = lower + step_lower
         step_upper = line + (1 - closing) * gap - self._overlap * shut**8 - upper
         steps = np.stack([step_upper, step_lower])
@@ -274,8 +277,7 @@ def _blur(columns: int, sigma: float, edge: Literal["constant", "nearest"]) -> A
 def _gentle(growth: Array) -> Array:
     """[33] the most, nowhere more than `growth` [33], that changes by at most `_STEEPEST` a column and ends
     in the corners: there flesh is taken for a rim, and what hangs on it would be drawn out to a spike."""
-    ended = np.concatenate([[0.0], growth, [0.0]])
-    return np.asarray((ended + _STEEPEST * _APART).min(axis=1)[1:-1])
+    return np.minimum(np.minimum.reduce(growth + _ALLOWED, axis=1), _ALLOWED_AT_ENDS)
 
 
 def _slope(rim: Array) -> Array:
