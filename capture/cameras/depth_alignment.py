@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from core.picture_limits import check_depth_size, stated_intrinsics
 _KINECT = "kinect"
 _PINHOLE = ("fx", "fy", "cx", "cy", "width", "height")
 _FARTHEST_M = 1.0  # between two cameras in one housing
+_MOST_PIXELS = 1 << 22  # of a depth camera: four times the largest mode; working out its rays takes 100 bytes a pixel
 
 
 class DepthAlignment:
@@ -25,15 +27,17 @@ class DepthAlignment:
     Args:
         calibration: of the two cameras.
         clean: take out flying pixels and noise first.
+        at_once: have everything worked out now. Otherwise it is with the first readings: what a file says of its camera
+            costs nothing then unless its pictures are of that camera.
 
     Attributes:
         shape: rows and columns of the depth camera's pictures.
         told: the same in words and lists of numbers that JSON can hold, but for the colour camera, for `of`.
     """
 
-    def __init__(self, calibration: RgbdCalibration, *, clean: bool = True) -> None:
+    def __init__(self, calibration: RgbdCalibration, *, clean: bool = True, at_once: bool = True) -> None:
+        self._calibration = calibration
         self._cleaner = DepthCleaner.for_kinect() if clean else None
-        self._registration = DepthRegistration(calibration, kernels=compiled_kernels())
         depth = calibration.depth
         self.shape = (depth.intrinsics.height, depth.intrinsics.width)
         self.told: dict[str, Any] = {
@@ -43,6 +47,12 @@ class DepthAlignment:
             "depth_lens": depth.distortion.tolist(),
             "T_color_depth": calibration.T_color_depth.ravel().tolist(),
         }
+        if at_once:
+            _ = self._registration
+
+    @cached_property
+    def _registration(self) -> DepthRegistration:
+        return DepthRegistration(self._calibration, kernels=compiled_kernels())
 
     def __call__(self, depth_mm: NDArray[np.uint16]) -> NDArray[np.float32]:
         """[h, w] uint16 as the depth camera sees it, 0 where there is no reading → depth_m [H, W] of the colour camera
@@ -60,13 +70,15 @@ class DepthAlignment:
             raise ValueError("expected the alignment of a Kinect's depth")
         depth = stated_intrinsics(*_numbers(told, "depth_pinhole", len(_PINHOLE)))
         check_depth_size(name, depth.width, depth.height)
+        if depth.width * depth.height > _MOST_PIXELS:
+            raise ValueError(f"depth of {depth.width}x{depth.height}, expected {_MOST_PIXELS} pixels at most")
         T_color_depth = _numbers(told, "T_color_depth", 16).reshape(4, 4)
         turn, offset_m = T_color_depth[:3, :3], T_color_depth[:3, 3]
         if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.abs(offset_m).max() > _FARTHEST_M:
             raise ValueError("T_color_depth: expected a rotation and less than a metre")
         lens = LensCamera(depth, _numbers(told, "depth_lens", 8))
         calibration = RgbdCalibration(lens, LensCamera(color, np.zeros(8)), T_color_depth)
-        return DepthAlignment(calibration, clean=bool(told.get("depth_cleaned")))
+        return DepthAlignment(calibration, clean=bool(told.get("depth_cleaned")), at_once=False)
 
 
 def _numbers(told: Mapping[str, Any], key: str, count: int) -> NDArray[np.float64]:

@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from capture.cameras import depth_alignment
 from capture.cameras.depth_alignment import DepthAlignment
-from capture.cameras.registration import LensCamera, RgbdCalibration
+from capture.cameras.registration import DepthRegistration, LensCamera, RgbdCalibration
 from capture.upright_source import turned
 from core.camera import Intrinsics
 from core.errors import InputError
@@ -92,6 +94,26 @@ def test_what_is_told_makes_the_same_alignment() -> None:
     np.testing.assert_array_equal(again(readings(1)), align(readings(1)))
 
 
+def test_a_camera_that_a_file_tells_of_is_worked_out_once_there_are_readings_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[RgbdCalibration] = []
+
+    def registration(calibration: RgbdCalibration, **options: Any) -> DepthRegistration:
+        made.append(calibration)
+        return DepthRegistration(calibration, **options)
+
+    told = alignment().told
+    monkeypatch.setattr(depth_alignment, "DepthRegistration", registration)
+    again = DepthAlignment.of(told, COLOR, "it")
+    with pytest.raises(ValueError, match="as calibrated"):
+        again(readings(1)[:40])
+    assert not made
+    again(readings(1))
+    again(readings(2))
+    assert len(made) == 1
+
+
 def test_of_a_frame_that_is_turned_or_emptied_no_reading_stays() -> None:
     frame = sensed(0, alignment()).frame
     assert turned(frame, 0).sensed is frame.sensed
@@ -130,6 +152,7 @@ def test_readings_of_another_size_are_left_out(tmp_path: Path) -> None:
         ("depth_pinhole", None),
         ("depth_pinhole", [40, 40, 25, 22, 50]),
         ("depth_pinhole", [40, 40, 25, 22, 1e9, 1e9]),
+        ("depth_pinhole", [4000, 4000, 2000, 2000, 4096, 4096]),
         ("depth_pinhole", ["x", 40, 25, 22, 50, 44]),
         ("depth_lens", [0] * 7),
         ("T_color_depth", [1, 0, 0, 1]),
