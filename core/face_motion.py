@@ -49,7 +49,8 @@ class FaceMotion:
         gaze: [2, 2] float64 yaw (to picture-right, the person's left) and pitch (up) of each eye in radians,
             picture-left eye (the person's right) first.
         T_neutral_head: [4, 4] float64 the head's rigid motion since the neutral, in the neutral head's own frame: x to
-            the person's left, y up, z out of the face; metres, about the origin of the canonical face.
+            the person's left, y up, z out of the face; metres, of a head of average size and proportions, about the
+            origin of the canonical face.
     """
 
     weights: Array

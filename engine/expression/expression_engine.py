@@ -1,7 +1,6 @@
 """The engine that understands the face: a learned prior names what the driver does, the avatar does the same."""
 
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +8,6 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
-from capture.face.face_model_file import find_face_model
-from core.canonical_face import load_canonical_face
 from core.expression_units import UNIT_COUNT
 from core.face_motion import FaceMotion, gaze_of, with_gaze
 from core.frame import FaceObservation
@@ -88,10 +85,6 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         live = self._state_of(motion, mapping) if tracked else self._easing.rest
         shown = self._easing.step(live, tracked, timestamp_s)
         return self._posed(shown, self._shown_weights(shown), mapping, timestamp_s, index, tracked)
-
-    @cached_property
-    def _average_driver(self) -> FaceMapping:
-        return FaceMapping(self._rig, load_canonical_face(find_face_model()).points)
 
     def _state_of(self, motion: FaceMotion, mapping: FaceMapping) -> FaceState:
         weights, T = with_gaze(np.clip(motion.weights, *WEIGHT_RANGE), motion.gaze), motion.T_neutral_head

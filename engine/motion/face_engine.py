@@ -9,12 +9,15 @@ from there to vertices.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.rig.face_rig import FaceRig
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import load_canonical_face
 from core.expression_units import UNIT_NAMES
 from core.face_motion import FaceMotion, with_gaze
 from core.frame import FaceObservation
@@ -150,11 +153,17 @@ class FaceEngine(MotionEngine, Generic[Own]):
         vertices, T = self._vertices(shown), self._head(shown, mapping)
         self._neck.apply(vertices, T)
         T_neutral_head = np.eye(4)
-        if mapping is not None and self.head_pose == "follow":
-            T_neutral_head[:3, :3] = mapping.rotation.T @ T[:3, :3] @ mapping.rotation
-            T_neutral_head[:3, 3] = shown.shift[0] @ mapping.rotation / mapping.scale
+        if mapping is not None and self.head_pose == "follow":  # told as of an average person, whom all programs know
+            average = self._average_driver
+            shift = T[:3, :3] @ average.origin + T[:3, 3] - average.origin
+            T_neutral_head[:3, :3] = average.rotation.T @ T[:3, :3] @ average.rotation
+            T_neutral_head[:3, 3] = shift @ average.rotation / average.scale
         motion = FaceMotion(with_gaze(weights, shown.gaze), shown.gaze.copy(), T_neutral_head)
         return AvatarPose(vertices, T, time_s, index, tracked, self._trouble if tracked else "", motion)
+
+    @cached_property
+    def _average_driver(self) -> FaceMapping:
+        return FaceMapping(self._rig, load_canonical_face(find_face_model()).points)
 
     def _named(self, observation: FaceObservation, shown: FaceState, tracked: bool) -> Array:
         """[52] what the face does in units, of which the gaze may be left out."""
