@@ -74,7 +74,7 @@ class PreviewWriter:
         """Add pictures that stand beside each other, [h, w, 3] uint8 each, of any size; the avatar's is the last. Times
         that do not advance are skipped."""
         height = self._size[1] if self._size is not None else self._height or pictures[-1].shape[0]
-        height -= height % 2
+        height = max(height - height % 2, 2)
         picture = np.hstack([_fit_height(rgb, height) for rgb in pictures])
         if self._size is None:
             self._size, self._first_s = (picture.shape[1], height), timestamp_s

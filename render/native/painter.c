@@ -537,10 +537,14 @@ static void paint(const Scene *s, const View *v, Work *w, const int32_t box[4], 
                 memcpy(&light[k], w->row + (long)k * w->stride + x, sizeof(f8));
                 light[k] = develop(light[k]);
             }
-            memcpy(&old, to + x, sizeof old), memcpy(&who, seen + x, sizeof who);
+            const int here = x + LANES <= v->width ? LANES : v->width - x; // the next row may be another thread's
+            old = (u8)alli(0);
+            if (here == LANES) memcpy(&old, to + x, sizeof old);
+            else memcpy(&old, to + x, sizeof *to * here);
+            memcpy(&who, seen + x, sizeof who);
             old = (u8)pick((who != -1) & (LANE < all((float)(last - x))), (f8)packed(light), (f8)old);
-            if (x + LANES <= v->width) memcpy(to + x, &old, sizeof old);
-            else memcpy(to + x, &old, sizeof *to * (v->width - x)); // the next row may be another thread's
+            if (here == LANES) memcpy(to + x, &old, sizeof old);
+            else memcpy(to + x, &old, sizeof *to * here);
         }
     }
 }
@@ -722,6 +726,7 @@ static int has_helper(void) {
     if (helper_of == getpid()) return 1;
     sigset_t all_signals, before; // those are for Python's threads
     pthread_t thread;
+    told = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; // the helper of before a fork may have held it
     posted = finished = (pthread_cond_t)PTHREAD_COND_INITIALIZER, posted_job = NULL, taken = 0;
     sigfillset(&all_signals);
     pthread_sigmask(SIG_SETMASK, &all_signals, &before);

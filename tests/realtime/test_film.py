@@ -123,3 +123,14 @@ def test_two_recordings_of_one_second_get_a_folder_each(tmp_path: Path) -> None:
     for folder in folders:
         folder.release()
     assert not list((tmp_path / "recordings").iterdir())
+
+
+def test_a_picture_of_one_pixel_makes_a_film_of_two_rows(tmp_path: Path) -> None:
+    film = PreviewWriter(tmp_path / "preview.mp4", None)
+    for number in range(3):
+        film.append(None, np.full((1, 1, 3), 180, np.uint8), number / 30)
+    film.close()
+    with av.open(str(tmp_path / "preview.mp4")) as made:
+        shown = [picture.to_ndarray(format="rgb24") for picture in made.decode(video=0)]
+    assert [picture.shape for picture in shown] == [(2, 2, 3)] * 3
+    assert all(np.abs(picture.astype(int) - 180).max() <= 3 for picture in shown)
