@@ -1,6 +1,7 @@
 """The parts of a depth camera's frame that cost most, compiled on the user's machine: `depth_kernels.c`.
 
-Where there is no compiler, OpenCV and NumPy do the same in `lens` and `registration`, in three times as long.
+Where there is no compiler, OpenCV and NumPy do the same in `kinect_picture` and `registration`, in two to three times
+as long.
 """
 
 from __future__ import annotations

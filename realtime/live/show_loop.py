@@ -154,17 +154,25 @@ class ShowLoop:
 
     def _draw(self, posed: AnyPosed) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
-            self._viewer.show(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed), self._status)
-        self._drawn_status = self._status
+            self._picture(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed))
         self._offer()
 
     def _redraw(self) -> None:
         if self._latest is not None:
             self._draw(self._latest)
         else:  # at rest, while the engine is being made
-            self._viewer.show(self._avatar.display_mesh.vertices, np.eye(4), None, self._status)
-            self._drawn_status = self._status
+            self._picture(self._avatar.display_mesh.vertices, np.eye(4), None)
             self._offer()
+
+    def _picture(
+        self,
+        vertices: NDArray[np.float32],
+        T_world_head: NDArray[np.float64],
+        driver_rgb: NDArray[np.uint8] | None,
+    ) -> None:
+        """Draw a pose with the words of now."""
+        self._viewer.show(vertices, T_world_head, driver_rgb, self._status)
+        self._drawn_status = self._status
 
     def _offer(self) -> None:
         if self._camera is not None:

@@ -54,14 +54,20 @@ def until(true, limit_s=10.0):
         time.sleep(0.01)
 
 
-def recorded(fake, tmp_path, faults, seconds):
-    """Clicks of `seconds` of sound, [n] seconds off from when they were made; and the microphone."""
-    library = fake(f"manual click_s=5 {faults}")
+def listening(library, tmp_path):
+    """A microphone that hears something, and who writes it down."""
     microphone = Microphone(clock=library.fake_now)
     writer = SoundWriter(tmp_path / "sound.wav")
     microphone.listen(writer.append)
     microphone.start()
     until(lambda: microphone.active)
+    return microphone, writer
+
+
+def recorded(fake, tmp_path, faults, seconds):
+    """Clicks of `seconds` of sound, [n] seconds off from when they were made; and the microphone."""
+    library = fake(f"manual click_s=5 {faults}")
+    microphone, writer = listening(library, tmp_path)
     begins_s = writer.begins_s = library.fake_now() + 0.3
     for _ in range(int(seconds)):
         library.fake_advance(1.0)
@@ -100,11 +106,7 @@ class TestInStep:
     def test_one_that_comes_back_is_in_step_after_a_silence(self, fake, tmp_path, monkeypatch, faults):
         monkeypatch.setattr("capture.sound.microphone._RETRY_S", 0.05)
         library = fake(f"manual click_s=5 unplug_s=61.3 {faults}")
-        microphone = Microphone(clock=library.fake_now)
-        writer = SoundWriter(tmp_path / "sound.wav")
-        microphone.listen(writer.append)
-        microphone.start()
-        until(lambda: microphone.active)
+        microphone, writer = listening(library, tmp_path)
         begun_s = writer.begins_s = library.fake_now()
         for _ in range(62):
             library.fake_advance(1.0)
