@@ -140,7 +140,7 @@ class Phone:
     def close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait(5)
+        self._process.wait(60)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
