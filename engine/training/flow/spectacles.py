@@ -122,7 +122,7 @@ def _eyes(mesh: Mesh, finder: FaceFinder, rng: np.random.Generator) -> tuple[Poi
     depth = picture.depth[row, column].astype(np.float64)
     if not (depth > 0).all():
         raise ValueError("the corners of the avatar's eyes were found where it has no surface")
-    points = CLOSE_UP.intrinsics.unproject(corners, depth)
+    points = np.asarray(CLOSE_UP.intrinsics.unproject(corners, depth), np.float64)
     eyes = transform_points(np.linalg.inv(T_CAMERA_WORLD @ T), points).reshape(2, 2, 3).mean(axis=1)
     forward = np.linalg.inv(T)[:3, 2]
     across = (eyes[1] - eyes[0]) / np.linalg.norm(eyes[1] - eyes[0])
