@@ -122,8 +122,9 @@ def _eyes(mesh: Mesh, finder: FaceFinder, rng: np.random.Generator) -> tuple[Poi
     depth = picture.depth[row, column].astype(np.float64)
     if not (depth > 0).all():
         raise ValueError("the corners of the avatar's eyes were found where it has no surface")
-    points = np.asarray(CLOSE_UP.intrinsics.unproject(corners, depth), np.float64)
-    eyes = transform_points(np.linalg.inv(T_CAMERA_WORLD @ T), points).reshape(2, 2, 3).mean(axis=1)
+    points = CLOSE_UP.intrinsics.unproject(corners, depth)
+    T_mesh_camera = np.asarray(np.linalg.inv(T_CAMERA_WORLD @ T), np.float64)
+    eyes = transform_points(T_mesh_camera, points).reshape(2, 2, 3).mean(axis=1)
     forward = np.linalg.inv(T)[:3, 2]
     across = (eyes[1] - eyes[0]) / np.linalg.norm(eyes[1] - eyes[0])
     forward = forward - across * (forward @ across)
