@@ -132,8 +132,9 @@ class LiveReport:
 
 def seconds_since_process_start() -> float:
     """To a hundredth on Linux; elsewhere as psutil has it."""
-    if sys.platform == "linux":  # where psutil counts from a start of the machine that is told in whole seconds
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_STARTED])
+    stat = Path("/proc/self/stat")
+    if stat.exists():  # Linux: psutil counts from a start of the machine that is told in whole seconds
+        ticks = int(stat.read_text().rpartition(")")[2].split()[_STARTED])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - psutil.Process().create_time()
 
