@@ -2,7 +2,7 @@
 
     capture, inference, main      a thread each (`realtime.live.session`)
     BLAS, OpenCV                  one: inside the thread that calls them
-    the tracker's networks        the inference thread itself (`capture.face.networks.openvino`); with MediaPipe one
+    the tracker's networks        the inference thread itself (`capture.face.networks`); with MediaPipe one
                                   beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
     the painter                   the main thread, and one that helps it where a core is free (`render.native`)
