@@ -16,9 +16,18 @@ class InputError(ValueError):
 
     What it quotes from a file may hold line breaks, escape sequences or megabytes: it stays one line that any terminal
     can print.
+
+    Args:
+        message: all of it, or all but the next step.
+        next_step: follows the message; apart from it for those who may have something better to say, see `next_step`.
+
+    Attributes:
+        next_step: as it was given; empty where the message says it by itself or nobody knew one.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, next_step: str = "") -> None:
+        self.next_step = next_step
+        message = f"{message}; {next_step}" if next_step else message
         line = message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
         super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
 

@@ -53,11 +53,11 @@ def read_bytes(path: Path, largest: int) -> bytes:
                 raise InputError(f"{path}: has {size} bytes, expected {largest} at most")
             return file.read(largest)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path") from None
+        raise InputError(f"{path}: there is no such file", "check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read ({_reason(error)}); check the path") from None
+        raise InputError(f"{path}: cannot be read ({_reason(error)})", "check the path") from None
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
