@@ -76,7 +76,12 @@ class Output:
             self._failed_s = now_s
             return self._went_wrong(_told(error))
         if delivered:
-            self._count(now_s)
+            if self._sent:
+                self._intervals.add(now_s - self._last_s)
+            else:
+                self._first_s = now_s
+            self._last_s = now_s
+            self._sent += 1
         if self._problem and now_s - self._failed_s > _SOUND_S:
             self._problem = ""
             return f"--send {self.name}: well again"
@@ -95,14 +100,6 @@ class Output:
             interval_ms=self._intervals.summary_ms(),
             problem=self._problem,
         )
-
-    def _count(self, now_s: float) -> None:
-        if self._sent:
-            self._intervals.add(now_s - self._last_s)
-        else:
-            self._first_s = now_s
-        self._last_s = now_s
-        self._sent += 1
 
     def _went_wrong(self, problem: str) -> str | None:
         if problem == self._problem:
