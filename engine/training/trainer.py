@@ -165,7 +165,9 @@ class Trainer:
 
     def save(self) -> Path:
         path = checkpoint_path(self.out, self.step)
-        save_training(path, self.network, self.optimizer, self.average, self.step, self._settings)
+        save_training(
+            path, self.network, self.optimizer, self.average, self.step, self._settings, self.model.appearance
+        )
         prune(self.out, self.plan.keep)
         return path
 
