@@ -79,8 +79,7 @@ def batch(options: Annotated[BatchOptions, tyro.conf.arg(name="")]) -> None:
     Ends with status 1 where a job failed; the others are done all the same.
     """
     jobs = read_list(options.list, option_kinds(), BUILTIN_AVATARS)
-    parsed: dict[str, AnimateOptions] = {}
-    planned = [_plan(job, options, parsed) for job in jobs]
+    planned = _planned(jobs, options)
     if options.dry_run:
         for plan, _ in planned:
             standing = plan.refused or ("done before" if plan.done else "to do")
@@ -112,6 +111,12 @@ def _kinds(options: Any) -> Iterator[tuple[str, Kind]]:
             choices = [given, *typing.get_args(given)]
             many = any(typing.get_origin(choice) is tuple for choice in choices)
             yield each.name.replace("_", "-"), Kind(flag=given is bool, path=Path in choices, many=many)
+
+
+def _planned(jobs: Sequence[Job], options: BatchOptions) -> list[tuple[Plan, AnimateOptions]]:
+    """Raises InputError for settings that `vfa animate` would not take: before anything begins."""
+    parsed: dict[str, AnimateOptions] = {}
+    return [_plan(job, options, parsed) for job in jobs]
 
 
 def _plan(job: Job, options: BatchOptions, parsed: dict[str, AnimateOptions]) -> tuple[Plan, AnimateOptions]:
