@@ -36,6 +36,17 @@ class SourceError(InputError):
     """A source of frames cannot be opened or read; names it, what was expected and the next step."""
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, or its kind, in 200 letters at most: names in a file may hold anything."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def last_line(error: Exception) -> str:
+    """What a library's message of many lines comes down to."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
 def install_line(extra: str, *options: str) -> str:
     """The command that adds an extra to the environment that is running, from the folder where it runs from one."""
     from_folder = (_ROOT / "pyproject.toml").is_file()

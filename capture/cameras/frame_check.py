@@ -47,12 +47,9 @@ class FrameCheck:
         focal = least <= min(it.fx, it.fy) and max(it.fx, it.fy) <= most
         if not focal or max(abs(it.cx), abs(it.cy)) > CENTRE_SIDES * side:
             raise DamagedPictureError(f"expected the focal length and centre of a camera, got {it}")
-        return self._mended(frame)
-
-    def _mended(self, frame: RgbdFrame) -> RgbdFrame:
-        """One reading that is no distance is no reason to lose the picture: it is no reading."""
-        # As bits, floats from 0 on are in the order of their values, and negative numbers, infinity and NaN come after
-        # all of those: one pass, twice as quick as comparing floats.
+        # One reading that is no distance is no reason to lose the picture: it is no reading. As bits, floats from 0 on
+        # are in the order of their values, and negative numbers, infinity and NaN come after all of those: one pass,
+        # twice as quick as comparing floats.
         if frame.depth_m is None or frame.depth_m.view(np.uint32).max() <= _FARTHEST_BITS:
             return frame
         with np.errstate(invalid="ignore"):

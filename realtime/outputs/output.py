@@ -74,7 +74,11 @@ class Output:
         except OSError as error:
             self._failed += 1
             self._failed_s = now_s
-            return self._went_wrong(_told(error))
+            problem = _told(error)
+            if problem == self._problem:
+                return None
+            self._problem = problem
+            return f"--send {self.name}: {problem}; it is tried again, all else goes on"
         if delivered:
             if self._sent:
                 self._intervals.add(now_s - self._last_s)
@@ -100,12 +104,6 @@ class Output:
             interval_ms=self._intervals.summary_ms(),
             problem=self._problem,
         )
-
-    def _went_wrong(self, problem: str) -> str | None:
-        if problem == self._problem:
-            return None
-        self._problem = problem
-        return f"--send {self.name}: {problem}; it is tried again, all else goes on"
 
 
 def open_output(address: Address, face_model: Path | None = None) -> Output:
