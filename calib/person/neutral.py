@@ -168,18 +168,15 @@ class NeutralPicker:
         self._best = min(self._best, score)
         self._estimates += due
         if due and waited_s >= _SETTLE_S:
-            self._judge()
+            reason = self._estimate.poor_because
+            if reason and not self._warned:
+                self._warned = True
+                self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
         neutral, given = self._estimate.neutral(), self._given
         if neutral is None or (not better and given is not None and _farthest_m(neutral, given) < _NEWS_M):
             return None
         self._given = neutral
         return neutral
-
-    def _judge(self) -> None:
-        reason = self._estimate.poor_because
-        if reason and not self._warned:
-            self._warned = True
-            self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
 
     def _take_requested(self, observation: FaceObservation) -> FaceObservation | None:
         """This face, steadied by the frames just before it that are like it; its lids may be blinking."""

@@ -3,6 +3,9 @@
 Vertices are clustered along the surface, so that lips and lids that touch stay apart, each cluster becomes one vertex,
 and triangles whose corners lie in three clusters stay (the dual of a Voronoi diagram on the surface; Valette and
 Chassery, "Approximated centroidal Voronoi diagrams for uniform polygonal mesh coarsening", 2004, without their energy).
+
+Collapses one edge after the other, as in `render.mesh.mesh_simplify`, would take minutes for millions of triangles, and
+leave no even sizes for weights to be solved on.
 """
 
 from dataclasses import dataclass, replace

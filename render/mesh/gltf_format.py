@@ -63,22 +63,18 @@ def load_gltf(path: Path) -> Mesh:
     """Read a .gltf, .glb or .vrm file. Raises InputError, among others where compressed geometry needs a package."""
     with damage_told(path, "its glTF structure is"):
         gltf = read_gltf_file(path)
-        _check_extensions(gltf)
+        required = set(gltf.json.get("extensionsRequired", []))
+        for name in sorted(required - _UNDERSTOOD):
+            if not name.startswith("KHR_materials_") and not name.startswith("KHR_lights"):
+                raise InputError(
+                    f"{gltf.path}: it requires the glTF extension {name}, which is not supported; export without"
+                )
         gathered = _Gathered()
         world = world_matrices(gltf)
         for node in visible_nodes(gltf):
             if "mesh" in gltf.entry("nodes", node):
                 _gather_node(gltf, node, world, gathered)
         return _to_mesh(gltf, gathered)
-
-
-def _check_extensions(gltf: GltfFile) -> None:
-    required = set(gltf.json.get("extensionsRequired", []))
-    for name in sorted(required - _UNDERSTOOD):
-        if not name.startswith("KHR_materials_") and not name.startswith("KHR_lights"):
-            raise InputError(
-                f"{gltf.path}: it requires the glTF extension {name}, which is not supported; export without"
-            )
 
 
 def _gather_node(gltf: GltfFile, index: int, world: dict[int, NDArray[np.float64]], into: _Gathered) -> None:

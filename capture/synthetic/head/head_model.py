@@ -193,12 +193,7 @@ class HeadModel:
         """The base mesh, changed in place, with lips that meet and teeth and tongue where they belong; between its eyes
         lies the origin."""
         self._lips.seal(base)
-        self._settle_mouth(base)
-        eyes = [fit_sphere(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]
-        return np.asarray(base - np.mean(eyes, axis=0))
-
-    def _settle_mouth(self, base: Points) -> None:
-        """Lower the teeth to where they show in a smile, and lay the tongue on the floor of the mouth, in place."""
+        # Teeth come down to where they show in a smile, and the tongue lies on the floor of the mouth.
         for part, offset in TEETH_OFFSETS_M.items():
             base[self.data.part_vertices(part)] += offset
         tongue = self.data.part_vertices("tongue")
@@ -207,6 +202,8 @@ class HeadModel:
         base[tongue, 1] -= TONGUE_ROOT_DROP * (template[:, 2].max() - template[:, 2])
         base[tongue, 2] -= TONGUE_BACK_M
         base[tongue, 0] *= TONGUE_NARROWED
+        eyes = [fit_sphere(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]
+        return np.asarray(base - np.mean(eyes, axis=0))
 
     def _fitted_units(self, bend: Bend | None) -> Points:
         """[52, V, 3] unit targets, as large as this face is, whose blinks just close these eyes and whose lips meet."""

@@ -223,7 +223,11 @@ def make_dataset(options: DatasetOptions) -> None:
     """Shoot and track what is not there yet, in `options.workers` processes."""
     folder = options.out / options.split
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = [seed for seed in _seeds(options) if not _file(folder, seed).exists()]
+    seeds = [
+        seed
+        for seed in range(options.first_seed, options.first_seed + options.clips)
+        if not _file(folder, seed).exists()
+    ]
     shares = [seeds[worker :: options.workers] for worker in range(options.workers)]
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_work, args=(options, share)) for share in shares if share]
@@ -233,10 +237,6 @@ def make_dataset(options: DatasetOptions) -> None:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise InputError(f"{folder}: a worker failed, see its message above; run the same command again to go on")
-
-
-def _seeds(options: DatasetOptions) -> range:
-    return range(options.first_seed, options.first_seed + options.clips)
 
 
 def _file(folder: Path, seed: int) -> Path:
