@@ -151,6 +151,8 @@ class LiveSession:
         if self._said:
             viewer.notify(self._said)
         self._picture = viewer
+        if viewer.takes_poses:
+            self._inference.leave_vertices_out()
         show = ShowLoop(
             viewer,
             avatar,

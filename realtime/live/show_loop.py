@@ -27,6 +27,7 @@ from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes
 from realtime.threads.worker import Stop
+from render.skin.moving_skin import SkinPose
 from render.window.viewer import Viewer, ViewerCommand
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,9 @@ class ShowLoop:
 
     def _draw(self, posed: AnyPosed) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
-            self._picture(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed))
+            pose = posed.pose
+            shape = pose.skin if pose.skin is not None and self._viewer.takes_poses else pose.vertices
+            self._picture(shape, pose.T_world_head, _driver_rgb(posed))
         self._offer()
 
     def _redraw(self) -> None:
@@ -166,12 +169,12 @@ class ShowLoop:
 
     def _picture(
         self,
-        vertices: NDArray[np.float32],
+        shape: NDArray[np.float32] | SkinPose,
         T_world_head: NDArray[np.float64],
         driver_rgb: NDArray[np.uint8] | None,
     ) -> None:
         """Draw a pose with the words of now."""
-        self._viewer.show(vertices, T_world_head, driver_rgb, self._status)
+        self._viewer.show(shape, T_world_head, driver_rgb, self._status)
         self._drawn_status = self._status
 
     def _offer(self) -> None:

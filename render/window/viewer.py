@@ -23,6 +23,7 @@ from render.gl.render_target import RenderTarget
 from render.gl.window_style import WindowStyle
 from render.mesh.looks import PartLook
 from render.native.painter import compiled_painter
+from render.skin.moving_skin import SkinPose
 from render.window.hud import Hud
 from render.window.side_picture import SidePicture
 from render.window.viewer_controls import KEY_HELP, ViewerCommand, ViewerControls
@@ -167,9 +168,14 @@ class Viewer(Closeable):
         """Whether camera, size or overlays changed since the last `show`."""
         return self.controls.changed or self._pixels() != self._scene.size or self._hud.notice_is_over
 
+    @property
+    def takes_poses(self) -> bool:
+        """Whether `show` takes a `SkinPose`: where a graphics card draws, with samples."""
+        return not self._software and self._samples > 0
+
     def show(
         self,
-        vertices: NDArray[np.float32],
+        shape: NDArray[np.float32] | SkinPose,
         T_world_head: NDArray[np.float64],
         driver_rgb: NDArray[np.uint8] | None,
         status: str,
@@ -177,7 +183,8 @@ class Viewer(Closeable):
         """Draw a pose.
 
         Args:
-            vertices: [V, 3] float32, avatar units, before the head pose.
+            shape: vertices [V, 3] float32, avatar units, before the head pose; or, with `takes_poses`, a pose of whose
+                vertices the graphics card knows: their numbers alone go there.
             T_world_head: [4, 4] float64 rigid motion of the whole head.
             driver_rgb: [h, w, 3] uint8 picture of the driver for the corner, or None.
             status: words for the line at the bottom, separated by middle dots.
@@ -188,7 +195,10 @@ class Viewer(Closeable):
             raise ValueError("expected a mesh before the first pose: call set_mesh")
         self._make_current()
         with span("upload"):
-            self._renderer.set_vertices(vertices)
+            if isinstance(shape, SkinPose):
+                self._renderer.set_pose(shape)
+            else:
+                self._renderer.set_vertices(shape)
         self._T_world_head = T_world_head
         self._hud.end_notices()  # here: without a window nothing draws them
         self._hud.set_driver(driver_rgb)
