@@ -25,6 +25,7 @@ from render.mesh.looks import PartLook
 from render.native.painter import compiled_painter
 from render.skin.moving_skin import SkinPose
 from render.window.hud import Hud
+from render.window.reduced_picture import ReducedPicture, scales_for
 from render.window.side_picture import SidePicture
 from render.window.viewer_controls import KEY_HELP, ViewerCommand, ViewerControls
 from render.window.window_input import connect_input
@@ -53,6 +54,10 @@ class Viewer(Closeable):
         style: of the window. One without borders shows no overlays but keys and prompts until key I is pressed.
         vsync: let the window wait for the screen.
         otherwise: see `GlWindow`.
+
+    Attributes:
+        scale: share of its width and height that the picture is drawn in from the next `show` on, one of `scales`; it
+            is enlarged to its size then. What is drawn a second time, and `read_still`, are always drawn in full.
 
     Raises InputError where there is no display (or, headless, no OpenGL).
     """
@@ -94,6 +99,8 @@ class Viewer(Closeable):
             self._renderer: MeshRenderer | None = None
             self._background, self._backdrop = background, Backdrop(self._ctx, background)
             self._sides: dict[Background | None, SidePicture] = {}
+            self._reduced = ReducedPicture(self._ctx, background, self._samples, software=self._software)
+            self.scale = 1.0
             self._hud = Hud(self._ctx)
             self._scene = self._make_target(self._pixels())
             self._screen: moderngl.Framebuffer | None = None
@@ -146,6 +153,11 @@ class Viewer(Closeable):
     def intrinsics(self) -> Intrinsics:
         """The camera of the picture last shown."""
         return self._framing.fitted(*self._scene.size)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """What `scale` may be, the whole first: as long as a smaller picture still shows a face well."""
+        return scales_for(self._scene.size)
 
     @property
     def graphics(self) -> str:
@@ -227,16 +239,22 @@ class Viewer(Closeable):
         if size != self._scene.size:
             self._scene.release()
             self._scene = self._make_target(size)
-        self._render(self._scene, self._backdrop)
+        if self.scale < 1.0 and self._renderer is not None:
+            self._reduced.draw(self.scale, self._scene, self._render_reduced)
+        else:
+            self._render(self._scene, self._backdrop)
 
-    def _render(self, target: RenderTarget, backdrop: Backdrop) -> None:
+    def _render_reduced(self, target: RenderTarget, backdrop: Backdrop) -> None:
+        self._render(target, backdrop, self.intrinsics.resized(*target.size))
+
+    def _render(self, target: RenderTarget, backdrop: Backdrop, camera: Intrinsics | None = None) -> None:
         """The pose last shown, as large as the target, whose frame shows all that the window's does."""
         if self._renderer is None:
             target.begin(backdrop)
             target.finish()
             return
-        view, camera = self.controls.camera.T_camera_world(), self._framing.fitted(*target.size)
-        self._renderer.render(target, view, camera, self._T_world_head, backdrop)
+        view = self.controls.camera.T_camera_world()
+        self._renderer.render(target, view, camera or self._framing.fitted(*target.size), self._T_world_head, backdrop)
 
     def _draw_overlays(self, onto: moderngl.Framebuffer) -> None:
         hud, controls = self._hud, self.controls
@@ -305,6 +323,10 @@ class Viewer(Closeable):
 
     def read_still(self) -> NDArray[np.uint8]:
         """What a picture file of it holds: `read_rgba` where the window is see-through, `read_rgb` otherwise."""
+        if self.scale < 1.0:
+            self._make_current()
+            again = self._drawn_again(self._background, self._scene.size)
+            return again.rgba() if self._background is TRANSPARENT else again.rgb()
         return self.read_rgba() if self._background is TRANSPARENT else self.read_rgb()
 
     def read_other_rgb(self, background: Background | None, size: tuple[int, int]) -> NDArray[np.uint8]:
