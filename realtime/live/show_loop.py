@@ -28,6 +28,7 @@ from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes
 from realtime.threads.worker import Stop
+from render.native.spare_core import SpareCore
 from render.skin.moving_skin import SkinPose
 from render.window.viewer import Viewer, ViewerCommand
 
@@ -92,7 +93,7 @@ class ShowLoop:
         self._times = times
         self._stop = stop
         self._camera, self._sender, self._microphone = camera, sender, microphone
-        self._giving_way, self._offered, self._drawing_s = giving_way, offered, 0.0
+        self._giving_way, self._offered, self._core_free = giving_way, offered, SpareCore()
         self._latest: AnyPosed | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
@@ -155,19 +156,19 @@ class ShowLoop:
             self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
             self._rate.tick(now_s)
             if self._giving_way is not None:
-                done = self._offered(), self._rate.count, self._drawing_s
-                self._viewer.scale = self._giving_way(now_s, *done, self._viewer.scales)
+                done = self._offered(), self._rate.count, self._times.wall_s("upload", "draw")
+                self._viewer.scale = self._giving_way(
+                    now_s, *done, core_free=self._core_free(), scales=self._viewer.scales
+                )
         if self._recordings.active:
             with self._times.section("record", posed.pose.index):
                 self._recordings.add_picture(_driver_rgb(posed), self._viewer.read_rgb(), posed.frame.timestamp_s)
 
     def _draw(self, posed: AnyPosed) -> None:
-        started_s = time.monotonic()
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
             pose = posed.pose
             shape = pose.skin if pose.skin is not None and self._viewer.takes_poses else pose.vertices
             self._picture(shape, pose.T_world_head, _driver_rgb(posed))
-        self._drawing_s += time.monotonic() - started_s
         self._offer()
 
     def _redraw(self) -> None:
