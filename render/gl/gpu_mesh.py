@@ -140,6 +140,12 @@ class GpuMesh:
             self._openness.write(self.openness().take(self.layout.vertex_of).data)
         self._normals.write(normals.data)
 
+    def posed_vertices(self) -> NDArray[np.float32]:
+        """[V, 3] where the graphics side has the vertices of the pose last set, read back: for comparisons."""
+        if self._posing is None:
+            raise ValueError("expected a pose to be set first")
+        return self._posing.vertices()
+
     def openness(self) -> NDArray[np.float32]:
         """[V] share of its surroundings that each vertex sees now."""
         if len(self._eye_rows):

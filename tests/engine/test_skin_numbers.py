@@ -79,8 +79,7 @@ def test_the_graphics_side_puts_vertices_where_the_engine_does(avatar: Avatar, c
     for pose in poses(engine_of(avatar)):
         assert pose.skin is not None
         mesh.set_pose(pose.skin)
-        assert mesh._posing is not None
-        found = mesh._posing.vertices()
+        found = mesh.posed_vertices()
         assert np.linalg.norm(found - pose.vertices, axis=1).max() < ALLOWED
         moved = max(moved, float(np.abs(found - avatar.display_mesh.vertices).max()))
         crossing += pose.skin.points is not None
