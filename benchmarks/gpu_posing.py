@@ -1,8 +1,8 @@
 """Poses that go to the graphics card as numbers, beside the same as vertices.
 
 Found are the milliseconds of a picture until it is drawn and read back, and those of the engine, the bytes of both, and
-how far apart vertices and pictures are. Without a graphics card the processor does what one would, which says nothing of
-speed.
+how far apart vertices and pictures are. Without a graphics card the processor does what one would, which says nothing
+of speed.
 """
 
 from __future__ import annotations
