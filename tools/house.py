@@ -25,6 +25,7 @@ ROOMS = (
     "render.mesh",
     "render.mesh.export",
     "render.native",
+    "render.skin",
     "render.gl",
     "render.window",
     "capture.face.networks",

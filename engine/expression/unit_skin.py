@@ -6,6 +6,7 @@ matrices; here that way is multiplied out once. The skin is cut into patches of 
 that move it, so that the product is a few dense ones that stay in the processor's caches.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,6 +40,23 @@ class Units(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Told:
+    """What units and gaze come to.
+
+    Attributes:
+        features: [F] float32: 1, the units [U], how the template's lips part [P] and the avatar's part more than that
+            [24], the jaw's turn less the identity [9] and its shift [3], and where controllers of eyes go that are in
+            one piece with the skin [3E].
+        jaw: of teeth and tongue.
+        lids: [N, 3] float32 displacement of points of lids; None where none would cross.
+    """
+
+    features: Array
+    jaw: JawMotion
+    lids: Array | None
+
+
+@dataclass(frozen=True, eq=False)
 class _Patch:
     """A run of moving vertices, the features that move them [F], and how: [F, 3 · vertices]."""
 
@@ -48,24 +66,31 @@ class _Patch:
 
 
 class UnitSkin:
-    """The skin of one avatar. Owned by one thread.
+    """The skin of one avatar. Any thread may ask for vertices.
 
     What it returns differs from what `Retargeter.vertices` makes of the same units by less than 1e-4 of the head.
 
     Args:
         lips: whose corrections the skin follows.
         retargeter: of the same rig, for all that is not skin.
+
+    Attributes:
+        complete: its units shut eyes and move teeth themselves: lids need no evening out, teeth no placing.
+        counts: of the features, in the order of `Told`, without the first: of units, lips, avatar's lips, jaw and eyes.
     """
 
     def __init__(self, rig: FaceRig, units: Units, lips: LipClosing, retargeter: Retargeter) -> None:
         self._summed, self._lips, self._retargeter = units.summed, lips, retargeter
-        self._complete = units.complete  # their lids need no evening out, their teeth no placing
+        self._lock = threading.Lock()  # of what is reused from frame to frame
+        self.complete = units.complete
         self._evening = () if units.complete else tuple(retargeter.lids)
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
         fields = units.fields()
         self._parting = fields.parting
+        skin_units, lips_parted = fields.units[0].shape[1] // 3, fields.lips[0].shape[1]
+        self.counts = (skin_units, lips_parted, len(self._unparted), 12, 3 * len(self._eyes))
         self._controllers = _by_feature(fields.units[1].reshape(len(rig.controllers.rest), -1, 3))
         self._controllers_of_lips, self._controllers_of_lids = fields.lips[1], fields.lids[1]
         skin, lids = self._multiplied_out(rig, fields)
@@ -119,7 +144,7 @@ class UnitSkin:
         along = (skin > small) | (skin < -small)
         moves = along[:, 0::3] | along[:, 1::3] | along[:, 2::3]
         placed = self._retargeter.placed
-        placed = np.setdiff1d(placed, rig.jaw.vertices) if self._complete else placed
+        placed = np.setdiff1d(placed, rig.jaw.vertices) if self.complete else placed
         moves[placed] = False
         moving = moves.any(axis=1) | (np.diff(led.indptr) > 0)
         moving[placed] = False
@@ -150,20 +175,41 @@ class UnitSkin:
         self, weights: NDArray[np.float64], gaze: NDArray[np.float64], lids: NDArray[np.float64] | None
     ) -> NDArray[np.float32]:
         """[R, 3] avatar units, for weights [52]; gaze and lids as `Retargeter.vertices` takes them."""
+        told = self.told(weights, gaze)
+        with self._lock:
+            flat = self._moved.reshape(-1)
+            for patch in self._patches:
+                np.dot(told.features[patch.features], patch.field, out=flat[patch.where])
+            if told.lids is not None:
+                self._moved[self._near_lids] += self._lids @ told.lids
+            vertices = self._moved.take(self._place, axis=0)
+        self._retargeter.finish(vertices, told.jaw, gaze, lids, evened=True, teeth_placed=self.complete)
+        return vertices
+
+    def told(self, weights: NDArray[np.float64], gaze: NDArray[np.float64]) -> "Told":
+        """What weights [52] and gaze [2, 2] come to, before any vertex is moved."""
         units = self._summed(weights)
         of_units = self._moved_controllers(units)
         moved = of_units.astype(np.float64)
         change = self._lips.apply(moved)
         jaw = self._retargeter.jaw_and_eyes(moved, gaze)
-        features = self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes])
-        flat = self._moved.reshape(-1)
+        return Told(self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes]), jaw, units.lids)
+
+    def follows(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+        """How vertices go along with the features, entry by entry: which vertex [n], which feature [n], how far [n, 3].
+        The first feature, which is the rest, is left out; so are points of lids."""
+        order = np.argsort(self._place)
+        rows, features, fields = [], [], []
         for patch in self._patches:
-            np.dot(features[patch.features], patch.field, out=flat[patch.where])
-        if units.lids is not None:
-            self._moved[self._near_lids] += self._lids @ units.lids
-        vertices = self._moved.take(self._place, axis=0)
-        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True, teeth_placed=self._complete)
-        return vertices
+            own = order[patch.where.start // 3 : patch.where.stop // 3]
+            rows.append(np.tile(own, len(patch.features) - 1))
+            features.append(np.repeat(patch.features[1:], len(own)))
+            fields.append(patch.field[1:].reshape(-1, 3))
+        return np.concatenate(rows), np.concatenate(features), np.concatenate(fields)
+
+    def follows_lids(self) -> tuple[NDArray[np.intp], sparse.csr_matrix]:
+        """[n] vertices near the lids, and [n, N] how far they go along with the points of lids (`Told.lids`)."""
+        return np.argsort(self._place)[self._near_lids], self._lids
 
     def _moved_controllers(self, units: UnitSum) -> Array:
         """[K, 3] where units take the controllers."""
@@ -177,8 +223,7 @@ class UnitSkin:
     def _features(
         self, units: UnitSum, change: NDArray[np.float64] | None, jaw: JawMotion, eyes: NDArray[np.floating]
     ) -> Array:
-        """All features: 1, the units, how the template's lips part and how the avatar's part more than that, the jaw's
-        turn and shift less the identity, and where the controllers of eyes go that are in one piece with the skin."""
+        """See `Told`."""
         parted = self._unparted if change is None else change
         turn = (jaw.rotation.T - np.eye(3)).ravel()
         return np.concatenate([[1.0], units.units, units.lips, parted, turn, jaw.shift, eyes.ravel()], dtype=np.float32)

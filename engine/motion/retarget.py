@@ -47,7 +47,7 @@ class Retargeter:
 
     Attributes:
         placed: numbers of the vertices that `finish` puts where they belong, wherever they were before.
-        lids: of both eyes.
+        lids, eyeballs: of both eyes.
     """
 
     def __init__(self, rig: FaceRig) -> None:
@@ -56,7 +56,7 @@ class Retargeter:
         self._jaw = rig.controllers.of(Role.JAW)
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
-        self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
+        self.eyeballs = [Eyeball(rig, eye) for eye in range(2)]
         self.lids = [Lids(rig, eye) for eye in range(2)]
         self._rest_jaw = rig.rest[rig.jaw.vertices]
         placed = [rig.jaw.vertices, *(eye.ball for eye in rig.eyes), *(lids.lashes for lids in rig.lids)]
@@ -139,7 +139,7 @@ class Retargeter:
         if lids is not None:
             for lid, (closing, raised) in zip(self.lids, lids.tolist(), strict=True):
                 lid.apply(vertices, closing, raised, evened=evened)
-        for eyeball, lid, angles in zip(self._eyeballs, self.lids, gaze, strict=True):
+        for eyeball, lid, angles in zip(self.eyeballs, self.lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
             lid.place_lashes(vertices)
 
@@ -201,7 +201,7 @@ class _EyeBetweenLids:
         moved[self._iris] = reach * (np.sin(gaze[0]) * along + np.sin(gaze[1]) * up)
 
 
-class _Eyeball:
+class Eyeball:
     """Turns one eyeball, and keeps the skin over it in front of it."""
 
     def __init__(self, rig: FaceRig, eye: int) -> None:
@@ -218,8 +218,17 @@ class _Eyeball:
         self._profile = own.profile[::-1] * (1 + _CLEARANCE)
         self._farthest = float(self._profile.max(initial=0.0)) ** 2
 
+    @property
+    def profile(self) -> NDArray[np.float64]:
+        """[16] how far skin stays from the middle, from straight back to straight ahead; 0 where there is no ball."""
+        return self._profile
+
+    def turned(self, gaze: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[2] how far the ball turns for a gaze."""
+        return np.asarray(self._turns * gaze)
+
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
-        gaze = self._turns * gaze  # [2]
+        gaze = self.turned(gaze)
         rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
         if len(self._ball):
             vertices[self._ball] = self._rest_ball @ rotation.T + self._centre

@@ -57,6 +57,7 @@ class LiveReport:
         outputs: of each --send how it fared, see `OutputReport`; empty without one.
         virtual_camera: its device, pictures sent, and problem ("" while there is none); empty without one.
         microphone: of --audio, see `Microphone.summary`; empty without one.
+        reduced_s: seconds in which the picture was drawn smaller than shown, see `realtime.live.giving_way`.
     """
 
     frames: dict[str, int]
@@ -76,6 +77,7 @@ class LiveReport:
     outputs: list[OutputReport]
     virtual_camera: dict[str, str | int]
     microphone: dict[str, str | float] = field(default_factory=dict)
+    reduced_s: float = 0.0
 
     def write(self, path: Path) -> None:
         """Write as JSON; the file is replaced in one step. Raises InputError where it cannot be written."""
@@ -108,6 +110,8 @@ class LiveReport:
             parts = ", ".join(f"{name} {ms:.1f}" for name, ms in self.cpu_ms_per_frame.items() if name != "process")
             total = self.cpu_ms_per_frame["process"]
             console.print(f"Milliseconds of processor time for each picture: {total:.1f} ({parts})")
+        if self.reduced_s:
+            console.print(f"For {self.reduced_s:.0f} s the picture was drawn smaller and enlarged, to keep up.")
         states = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.device_states.items())
         console.print(f"The source was: {states}")
         faults = [f"{count:.0f} {name}" for name, count in self.device.items() if count and name != "latency_ms"]

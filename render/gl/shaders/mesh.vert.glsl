@@ -6,9 +6,11 @@ in vec2 in_uv;
 in vec3 in_color; // sRGB
 in float in_open; // how much of its surroundings the vertex sees
 
-uniform mat4 clip_from_head;
-uniform mat4 camera_from_head;
-uniform mat3 light_from_head; // rotation into the axes the lights stand in
+layout(std140) uniform View { // the same for all that is drawn of a picture
+    mat4 clip_from_head;
+    vec4 depth_from_head;
+    mat3 light_from_head; // rotation into the axes the lights stand in
+};
 
 out vec2 uv;
 #ifdef LIT_VERTICES // light worked out here: where triangles are a few pixels small it looks the same and costs less
@@ -42,7 +44,7 @@ void main() {
     color = in_color;
     open = in_open;
 #endif
-    depth = (camera_from_head * vec4(in_position, 1.0)).z;
+    depth = dot(depth_from_head, vec4(in_position, 1.0));
 #ifdef FACETED
     position = light_from_head * in_position;
 #endif
