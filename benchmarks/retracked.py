@@ -4,13 +4,16 @@
 
 No truth is known of real clips. So the avatar is drawn from the front, its head held still, the same tracker looks at
 it, and the apertures of mouth and eyelids of both faces are correlated over time. The driver's are the tracker's, too:
-what it cannot see in the driver (the lids of a face turned away) no avatar can be asked to show.
+what it cannot see in the driver (the lids of a face turned away) no avatar can be asked to show. What the second
+tracking loses is told apart: `lids_surface_r` correlates the driver's lids with the rims of the avatar's own, which
+nobody has to track.
 
-JSON: `rows` of {clip, avatar, engine, frames, mouth_r, lids_r}.
+JSON: `rows` of {clip, avatar, engine, frames, mouth_r, lids_r, lids_surface_r}.
 """
 
 import argparse
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.rig.face_rig import FaceRig
+from calib.rig.lid_rig import RIM_COLUMNS
 from capture.face.face_tracker import FaceTracker
 from capture.open_source import open_source
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
@@ -35,6 +40,7 @@ from render.window.viewer import Viewer
 PICTURE = 512
 MOUTH, MOUTH_CORNERS = (13, 14), (61, 291)
 LIDS, EYE_CORNERS = ((159, 145), (386, 374)), ((33, 133), (362, 263))
+_MIDDLE = slice(RIM_COLUMNS // 4, RIM_COLUMNS - RIM_COLUMNS // 4)
 PLOT = (1500, 150)  # pixels of one strip
 DRIVER_COLOR, AVATAR_COLOR, INK = (60, 60, 60), (30, 110, 220), (120, 120, 120)
 
@@ -57,6 +63,7 @@ class Comparison:
     avatar: str
     driver: Curves
     shown: Curves
+    surface_lids: Curve
 
     def row(self, engine: str) -> dict[str, object]:
         return {
@@ -66,6 +73,7 @@ class Comparison:
             "frames": len(self.driver.mouth),
             "mouth_r": _correlation(self.driver.mouth, self.shown.mouth),
             "lids_r": _correlation(self.driver.lids, self.shown.lids),
+            "lids_surface_r": _correlation(self.driver.lids, self.surface_lids),
         }
 
 
@@ -82,21 +90,34 @@ def apertures(observations: list[FaceObservation]) -> Curves:
     return Curves(mouth, lids)
 
 
+def rim_aperture(rig: FaceRig, vertices: NDArray[np.floating]) -> float:
+    """Aperture of the lids over the eyes' width, mean of both eyes and of the middle half of each, of an avatar whose
+    vertices [R, 3] stand like this; NaN where it has no lids."""
+    apertures = []
+    for eye, lid in zip(rig.eyes, rig.lids, strict=True):
+        if len(lid.vertices):
+            one, other = vertices[lid.rims[:2, _MIDDLE]].astype(np.float64).transpose(2, 0, 1, 3)
+            upper, lower = one + lid.rim_share[:2, _MIDDLE, None] * (other - one)
+            apertures.append(((upper - lower) @ eye.frame[1]).mean() / eye.width)
+    return float(np.mean(apertures)) if apertures else math.nan
+
+
 def compare(clip: Path, observations: list[FaceObservation], avatar: Avatar, engine: EngineName) -> Comparison:
     """Drive the avatar with a tracked clip and track the pictures of it."""
     moved = make_engine(MotionOptions(engine=engine, head_pose="fixed"), avatar)
     neutral = find_neutral(lambda _: open_source(str(clip), realtime=False), FaceTracker, "auto", lambda *_: None)
     moved.calibrate(neutral)
-    shown = []
+    shown, surface_lids = [], []
     with (
         Viewer(avatar.display_mesh, (PICTURE, PICTURE), headless=True, intrinsics=AVATAR_VIEW) as viewer,
         FaceTracker() as eye,
     ):
         for seen in observations:
             pose = moved.animate(seen)
+            surface_lids.append(rim_aperture(avatar.rig, pose.vertices))
             viewer.show(pose.vertices, pose.T_world_head, None, "")
             shown.append(eye.track(_frame(viewer.read_rgb(), seen)))
-    return Comparison(clip.stem, avatar.name, apertures(observations), apertures(shown))
+    return Comparison(clip.stem, avatar.name, apertures(observations), apertures(shown), np.array(surface_lids))
 
 
 def plot(comparisons: list[Comparison]) -> NDArray[np.uint8]:

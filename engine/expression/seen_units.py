@@ -21,6 +21,7 @@ LID_RANGE: Final = (-0.3, 1.0)
 """Wide open … shut."""
 _DISAGREEMENT = 0.15  # by which the one that says less is heard
 _SNAP = (0.6, 0.86)  # trackers miss the last of a quick blink: lids so far down are on their way to shut
+_WINKING, _APART = 0.2, 0.35  # by which eyes differ that wink, and share of what is more that the tracker evens out
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
 _WIDER = 0.5  # share of the opening by which eyes that are as wide as they get stand wider
 _LOOKS = [number for number, name in enumerate(UNIT_NAMES) if name.startswith("eyeLook")]
@@ -60,12 +61,13 @@ class SeenUnits:
 
         Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
         follow a gaze downwards are not on their way to shut: the avatar's follow its own. Eyes that are named wide are
-        not opened a second time because they are measured so.
+        not opened a second time because they are measured so. Trackers think that eyes do alike: of a wink they show
+        three quarters, and a quarter of it in the other eye.
         """
         units = self.gains * self._prior.estimate(observation, neutral, motion)
         units[_LOOKS] *= _LOOKS_FARTHER
         units = np.clip(units, *WEIGHT_RANGE)
-        measured, named = np.clip(1 - motion.lids[:, 0], *LID_RANGE), units[BLINKS]
+        measured, named = np.clip(_apart(1 - motion.lids[:, 0]), *LID_RANGE), units[BLINKS]
         measured = np.where(measured < 0, np.minimum(measured + _WIDER * np.clip(units[_WIDE], 0, 1), 0), measured)
         measured -= _LOOKING_DOWN * np.clip(units[_LOOKS_DOWN], 0, 1) * (1 - measured)
         shut = _shut(measured, named)
@@ -81,6 +83,12 @@ def _shut_lips(units: Array, shut: float) -> None:
     units[_PARTS_LIPS] *= 1 - shut * (units[_PARTS_LIPS] > 0)
     opened = max(float(units[_JAW_OPEN]), 0.0)
     units[_MOUTH_CLOSE] += shut * max(opened - float(units[_MOUTH_CLOSE]), 0.0)
+
+
+def _apart(closed: Array) -> Array:
+    """[2] how far lids are closed, of what is measured of both eyes [2] that a tracker draws together."""
+    beyond = closed - closed[::-1]
+    return closed + _APART * np.sign(beyond) * np.maximum(np.abs(beyond) - _WINKING, 0)
 
 
 def _shut(measured: Array, named: Array) -> Array:

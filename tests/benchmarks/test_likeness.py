@@ -19,6 +19,11 @@ from benchmarks.likeness_metrics import (
     likeness,
     lip_gaps,
 )
+from benchmarks.retracked import rim_aperture
+from calib.avatar import prepare_avatar
+from capture.synthetic import builtin_avatar_path
+from core.expression_units import UNIT_NAMES
+from engine.expression.expression_engine import ExpressionEngine
 from render.mesh.mesh_io import load_mesh
 from render.mesh.mesh_save import save_ply
 
@@ -196,3 +201,16 @@ def test_the_warp_is_smooth_and_not_linear() -> None:
     assert stretch.min() > 0.5
     assert stretch.max() < 1.7
     assert stretch.std() > 0.02
+
+
+def test_the_aperture_of_an_avatars_own_rims_closes_with_its_lids() -> None:
+    avatar = prepare_avatar(builtin_avatar_path("lowpoly"))
+    engine = ExpressionEngine(avatar, "fixed")
+    blink = np.zeros(len(UNIT_NAMES))
+    apertures = []
+    for weight in (0.0, 0.5, 1.0):
+        blink[[UNIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]] = weight
+        apertures.append(rim_aperture(avatar.rig, engine.posed(blink, np.zeros((2, 2)))))
+    assert apertures[0] > 0.1
+    assert apertures[1] == pytest.approx(apertures[0] / 2, rel=0.15)
+    assert apertures[2] < 0.1 * apertures[0]

@@ -14,11 +14,14 @@ from engine.expression.seen_units import BLINKS, SeenUnits
 from engine.motion.driver_face import DriverMotion
 
 
-def blinks_of(named: dict[str, float], aperture: float) -> np.ndarray:
-    """[2] blinks where the prior names these units and both lids are seen so many times as far open as at rest."""
+def blinks_of(named: dict[str, float], *aperture: float) -> np.ndarray:
+    """[2] blinks where the prior names these units and lids are seen so many times as far open as at rest: one number
+    for both eyes, or those of the eyes at picture left and right."""
     units = np.array([named.get(name, 0.0) for name in UNIT_NAMES])
     prior = cast(ExpressionPrior, SimpleNamespace(estimate=lambda *_: units))
-    motion = cast(DriverMotion, SimpleNamespace(lids=np.array([[aperture, 0.0]] * 2), lips_apart=0.0))
+    motion = cast(
+        DriverMotion, SimpleNamespace(lids=np.array([[each, 0.0] for each in (aperture * 2)[:2]]), lips_apart=0.0)
+    )
     nobody = cast(FaceObservation, None), cast(ExpressionNeutral, None)
     return SeenUnits(prior)(*nobody, motion)[BLINKS]
 
@@ -40,3 +43,15 @@ def test_lids_on_their_way_to_shut_are_shut_and_half_shut_ones_are_left() -> Non
     half = {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5}
     assert blinks_of(shut, 0.12) == pytest.approx(1.0)
     assert blinks_of(half, 0.5) == pytest.approx(0.5)
+
+
+def test_a_wink_is_shut_and_its_other_eye_open() -> None:
+    """The face landmarker shows three quarters of a wink, and a quarter of it in the other eye."""
+    shut, open_ = blinks_of({"eyeBlinkRight": 0.72}, 0.30, 0.80)
+    assert shut > 0.9
+    assert abs(open_) < 0.05
+    assert blinks_of({"eyeBlinkLeft": 0.72}, 0.80, 0.30) == pytest.approx([open_, shut])
+
+
+def test_eyes_that_hardly_differ_are_left_as_they_are_measured() -> None:
+    assert blinks_of({}, 0.9, 0.75) == pytest.approx([0.05, 0.125])

@@ -34,6 +34,7 @@ from engine.motion.smoothing import OneEuro
 log = logging.getLogger(__name__)
 
 _CONTROLLER_FILTER = (4.0, 30.0)  # hertz at rest, hertz per avatar unit a second
+_CODED_FILTER = (30.0, 30.0)  # where the code has been smoothed
 _SHUT_RANGE = (-0.3, 1.0)  # wide open … shut
 _TRUSTED, _TRUSTED_AGAIN = 0.5, 0.6  # shares of the controllers
 _FADE_S = 0.3
@@ -77,7 +78,7 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
             avatar.rig,
             head_pose,
             np.zeros(avatar.rig.controllers.rest.shape),
-            OneEuro(*_CONTROLLER_FILTER),
+            OneEuro(*(_CODED_FILTER if network.coded else _CONTROLLER_FILTER)),
             LipClosing(avatar.rig),
         )
 

@@ -4,7 +4,7 @@ Either way the driver's neutral has the code of the avatar's picture, and a driv
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,9 @@ from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.seen_units import BLINKS, SeenUnits
 from engine.flow.flow_network import FlowNetwork
 from engine.motion.driver_face import DriverMotion
+from engine.motion.smoothing import OneEuro
 
+UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second: as the expression engine smooths units
 _PLAYED = (-0.1, 1.2)  # units as the network's training had them, and a little more
 
 Units = NDArray[np.float64]
@@ -29,8 +31,8 @@ class CodedFrame:
     Attributes:
         driving: [1, 4, N, N] the driver's cut; empty for graphs that look at none.
         offset: [1, M] of the motion code.
-        units: [52] weights that somebody named, None where the encoder alone saw the driver. Blinks among them are not
-            in the code: lids are shut on the avatar's own eyeballs, which flow does not know.
+        units: [52] weights as somebody named them (the code is smoothed), None where the encoder alone saw the driver.
+            Blinks among them are not in the code: lids are shut on the avatar's own eyeballs, which flow does not know.
     """
 
     driving: NDArray[np.float32]
@@ -99,8 +101,14 @@ class SeenByPrior:
 
 
 class _OfPrior:
+    """What follows from the code alone is as calm as the code is: so this is smoothed, and not what it moves. A lid
+    that sinks with the gaze goes a hundredth of an avatar unit, too slow for a filter of controllers to open up."""
+
     def __init__(self, prior: SeenByPrior, neutral: ExpressionNeutral) -> None:
         self._prior, self._neutral, self.at_rest = prior, neutral, prior.at_rest
+        self._smooth = OneEuro(*UNIT_FILTER)
 
     def __call__(self, observation: FaceObservation, motion: DriverMotion) -> CodedFrame:
-        return self._prior.frame(self._prior.units(observation, self._neutral, motion))
+        named = self._prior.units(observation, self._neutral, motion)
+        calm = self._smooth(named[:, None], observation.timestamp_s)[:, 0]
+        return replace(self._prior.frame(calm), units=named)
