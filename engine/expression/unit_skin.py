@@ -16,13 +16,17 @@ from scipy import sparse
 
 from calib.rig.controllers import Role
 from calib.rig.expression_basis import UnitFields, UnitSum
-from calib.rig.face_rig import FaceRig
+from calib.rig.face_rig import FaceRig, JawRig
+from core.expression_units import UNIT_NAMES
 from engine.motion.closing import LipClosing
+from engine.motion.contact import smoothstep
 from engine.motion.lids import Lids
 from engine.motion.retarget import JawMotion, Retargeter
 
 _PATCH = 1024  # vertices: with fewer, calls cost more than the units they leave out
 _SMALL = 5e-7  # of the head's size: what a unit moves less, stays; all 52 together then err by less than 1e-4
+_TONGUE_OUT = UNIT_NAMES.index("tongueOut")
+_TONGUE_HEIGHT = 0.16  # of the mouth's width: lips so far apart let all of the tongue out, shut ones none
 _EYES = (Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 
 Array = NDArray[np.float32]
@@ -34,6 +38,8 @@ class Units(Protocol):
     @property
     def complete(self) -> bool: ...
     def fields(self) -> UnitFields: ...
+
+    def tongue(self, jaw: JawRig) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum: ...
 
@@ -64,6 +70,8 @@ class UnitSkin:
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
+        self._tongue, out = units.tongue(rig.jaw)
+        self._tongue_out, self._tongue_height = out.astype(np.float32), _TONGUE_HEIGHT * rig.mouth.width
         fields = units.fields()
         self._parting = fields.parting
         self._controllers = _by_feature(fields.units[1].reshape(len(rig.controllers.rest), -1, 3))
@@ -163,7 +171,16 @@ class UnitSkin:
             self._moved[self._near_lids] += self._lids @ units.lids
         vertices = self._moved.take(self._place, axis=0)
         self._retargeter.finish(vertices, jaw, gaze, lids, evened=True, teeth_placed=self._complete)
+        if len(self._tongue) and weights[_TONGUE_OUT] > 0:
+            share = float(weights[_TONGUE_OUT]) * self._lets_out(moved)
+            vertices[self._tongue] += self._tongue_out @ (share * jaw.rotation.T).astype(np.float32)
         return vertices
+
+    def _lets_out(self, moved: NDArray[np.float64]) -> float:
+        """Share of a tongue's way that lips whose controllers are displaced by `moved` leave free."""
+        opening = self._lips.opening(moved)
+        middle = opening[len(opening) // 3 : -len(opening) // 3]
+        return float(smoothstep(middle.mean() / self._tongue_height))
 
     def _moved_controllers(self, units: UnitSum) -> Array:
         """[K, 3] where units take the controllers."""
