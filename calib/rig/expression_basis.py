@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
 from core.array_checks import expect
 from core.sparse_arrays import csr_from_arrays, csr_to_arrays
+
+if TYPE_CHECKING:
+    from calib.rig.face_rig import JawRig
 
 Points = NDArray[np.float64]
 
@@ -141,6 +144,11 @@ class ExpressionUnits:
             self._linear[1],
             ((both[0] @ lids).tocsr(), (both[1] @ lids).tocsr()),
         )
+
+    def tongue(self, jaw: "JawRig") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The tongue's vertices [T], and their displacement [T, 3] in avatar units where it is out, as the jaw is at
+        rest."""
+        return jaw.tongue, jaw.tongue_out
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`."""

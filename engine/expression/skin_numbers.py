@@ -48,7 +48,8 @@ class SkinNumbers:
         self._lids, self._eyeballs, self._neck = retargeter.lids, retargeter.eyeballs, neck
         units, lips, parted, jaw, eyes = skin.counts
         self._yielding = OWN_NUMBERS + units + jaw + eyes  # the first number of how teeth give way
-        exact = self._yielding + 3
+        self._tongue = self._yielding + 3
+        exact = self._tongue + 9
         self._of_lids = exact + lips + parted
         after_units = OWN_NUMBERS + units
         parts = ((OWN_NUMBERS, units), (exact, lips), (exact + lips, parted), (after_units, jaw + eyes))
@@ -94,6 +95,10 @@ class SkinNumbers:
             for axis in range(3):
                 there = np.full(len(upper), self._yielding + axis)
                 found.append((upper, there, np.tile(np.eye(3)[axis], (len(upper), 1))))
+        tongue, out = skin.tongue
+        for number, (from_axis, along) in enumerate(np.ndindex(3, 3)):
+            there = np.full(len(tongue), self._tongue + number)
+            found.append((tongue, there, out[:, from_axis, None] * np.eye(3)[along]))
         return Follows.of(found, len(rig.rest))
 
     def _following(self, count: int) -> Follows:
@@ -122,6 +127,8 @@ class SkinNumbers:
         numbers[GAZE] = np.concatenate(turned)
         numbers[self._slots] = told.features[1:]
         numbers[self._yielding : self._yielding + 3] = told.jaw.yielding
+        if told.tongue is not None:
+            numbers[self._tongue : self._tongue + 9] = told.tongue.ravel()
         if lids is not None:
             self._close(numbers, told.lids, lids)
         return SkinPose(self._skin, numbers, told.lids)

@@ -17,13 +17,17 @@ from scipy import sparse
 
 from calib.rig.controllers import Role
 from calib.rig.expression_basis import UnitFields, UnitSum
-from calib.rig.face_rig import FaceRig
+from calib.rig.face_rig import FaceRig, JawRig
+from core.expression_units import UNIT_NAMES
 from engine.motion.closing import LipClosing
+from engine.motion.contact import smoothstep
 from engine.motion.lids import Lids
 from engine.motion.retarget import JawMotion, Retargeter
 
 _PATCH = 1024  # vertices: with fewer, calls cost more than the units they leave out
 _SMALL = 5e-7  # of the head's size: what a unit moves less, stays; all 52 together then err by less than 1e-4
+_TONGUE_OUT = UNIT_NAMES.index("tongueOut")
+_TONGUE_HEIGHT = 0.16  # of the mouth's width: lips so far apart let all of the tongue out, shut ones none
 _EYES = (Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 
 Array = NDArray[np.float32]
@@ -35,6 +39,8 @@ class Units(Protocol):
     @property
     def complete(self) -> bool: ...
     def fields(self) -> UnitFields: ...
+
+    def tongue(self, jaw: JawRig) -> tuple[NDArray[np.int64], NDArray[np.float64]]: ...
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum: ...
 
@@ -49,11 +55,14 @@ class Told:
             one piece with the skin [3E].
         jaw: of teeth and tongue.
         lids: [N, 3] float32 displacement of points of lids; None where none would cross.
+        tongue: [3, 3] float32 from a tongue's whole way out to how far it goes, in the head's frame; None where it
+            stays in.
     """
 
     features: Array
     jaw: JawMotion
     lids: Array | None
+    tongue: Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +96,9 @@ class UnitSkin:
         self._jaw = rig.controllers.of(Role.JAW)
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
+        tongue, out = units.tongue(rig.jaw)
+        self.tongue = tongue, out.astype(np.float32)  # vertices [n], their whole way out [n, 3]
+        self._tongue_height = _TONGUE_HEIGHT * rig.mouth.width
         fields = units.fields()
         self._parting = fields.parting
         skin_units, lips_parted = fields.units[0].shape[1] // 3, fields.lips[0].shape[1]
@@ -184,6 +196,9 @@ class UnitSkin:
                 self._moved[self._near_lids] += self._lids @ told.lids
             vertices = self._moved.take(self._place, axis=0)
         self._retargeter.finish(vertices, told.jaw, gaze, lids, evened=True, teeth_placed=self.complete)
+        if told.tongue is not None:
+            tongue, out = self.tongue
+            vertices[tongue] += out @ told.tongue
         return vertices
 
     def told(self, weights: NDArray[np.float64], gaze: NDArray[np.float64]) -> "Told":
@@ -193,7 +208,10 @@ class UnitSkin:
         moved = of_units.astype(np.float64)
         change = self._lips.apply(moved)
         jaw = self._retargeter.jaw_and_eyes(moved, gaze)
-        return Told(self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes]), jaw, units.lids)
+        features = self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes])
+        out = float(weights[_TONGUE_OUT]) if len(self.tongue[0]) else 0.0
+        tongue = (out * self._lets_out(moved) * jaw.rotation.T).astype(np.float32) if out > 0 else None
+        return Told(features, jaw, units.lids, tongue)
 
     def follows(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
         """How vertices go along with the features, entry by entry: which vertex [n], which feature [n], how far [n, 3].
@@ -210,6 +228,12 @@ class UnitSkin:
     def follows_lids(self) -> tuple[NDArray[np.intp], sparse.csr_matrix]:
         """[n] vertices near the lids, and [n, N] how far they go along with the points of lids (`Told.lids`)."""
         return np.argsort(self._place)[self._near_lids], self._lids
+
+    def _lets_out(self, moved: NDArray[np.float64]) -> float:
+        """Share of a tongue's way that lips whose controllers are displaced by `moved` leave free."""
+        opening = self._lips.opening(moved)
+        middle = opening[len(opening) // 3 : -len(opening) // 3]
+        return float(smoothstep(middle.mean() / self._tongue_height))
 
     def _moved_controllers(self, units: UnitSum) -> Array:
         """[K, 3] where units take the controllers."""

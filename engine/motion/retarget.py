@@ -201,6 +201,13 @@ class _EyeBetweenLids:
         moved[self._iris] = reach * (np.sin(gaze[0]) * along + np.sin(gaze[1]) * up)
 
 
+def turned_share(rig: FaceRig, eye: int) -> float:
+    """Share of a gaze's angle by which an eyeball turns: all of it, except for irises that slide on shallow whites."""
+    own = rig.eyes[eye]
+    far = float(np.median(np.linalg.norm(rig.rest[own.ball] - own.centre, axis=1))) if len(own.ball) else 0.0
+    return _FLAT_IRIS_REACH * own.width / far if far > _SHALLOW * own.width else 1.0
+
+
 class Eyeball:
     """Turns one eyeball, and keeps the skin over it in front of it."""
 
@@ -209,9 +216,7 @@ class Eyeball:
         self._ball, self._cover = own.ball, own.cover
         self._centre = own.centre.astype(np.float32)
         self._rest_ball = rig.rest[own.ball] - self._centre
-        far = float(np.median(np.linalg.norm(self._rest_ball, axis=1))) if len(own.ball) else 0.0
-        shallow = far > _SHALLOW * own.width
-        self._turns = _FLAT_IRIS_REACH * own.width / far if shallow else 1.0
+        self._turns = turned_share(rig, eye)
         self._rest_cover = rig.rest[own.cover]
         self._rest_distance = np.linalg.norm(self._rest_cover - self._centre, axis=1)
         self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
