@@ -49,11 +49,13 @@ class Told:
             one piece with the skin [3E].
         jaw: of teeth and tongue.
         lids: [N, 3] float32 displacement of points of lids; None where none would cross.
+        overlaps: see `UnitSum`.
     """
 
     features: Array
     jaw: JawMotion
     lids: Array | None
+    overlaps: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,7 @@ class UnitSkin:
 
     Attributes:
         complete: its units shut eyes and move teeth themselves: lids need no evening out, teeth no placing.
+        lid_points, to_avatar: see `UnitFields`.
         counts: of the features, in the order of `Told`, without the first: of units, lips, avatar's lips, jaw and eyes.
     """
 
@@ -88,7 +91,7 @@ class UnitSkin:
         self._eyes = np.flatnonzero(np.isin(rig.controllers.role, _EYES))
         self._unparted = np.zeros(lips.spread.shape[1])
         fields = units.fields()
-        self._parting = fields.parting
+        self._parting, self.lid_points, self.to_avatar = fields.parting, fields.lid_points, fields.to_avatar
         skin_units, lips_parted = fields.units[0].shape[1] // 3, fields.lips[0].shape[1]
         self.counts = (skin_units, lips_parted, len(self._unparted), 12, 3 * len(self._eyes))
         self._controllers = _by_feature(fields.units[1].reshape(len(rig.controllers.rest), -1, 3))
@@ -193,7 +196,12 @@ class UnitSkin:
         moved = of_units.astype(np.float64)
         change = self._lips.apply(moved)
         jaw = self._retargeter.jaw_and_eyes(moved, gaze)
-        return Told(self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes]), jaw, units.lids)
+        return Told(
+            self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes]),
+            jaw,
+            units.lids,
+            units.overlaps,
+        )
 
     def follows(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
         """How vertices go along with the features, entry by entry: which vertex [n], which feature [n], how far [n, 3].
