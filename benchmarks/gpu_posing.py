@@ -49,7 +49,7 @@ def compare_posing(observations: list[FaceObservation], size: tuple[int, int], t
         apart = max(apart, float(np.linalg.norm(mesh.posed_vertices() - pose.vertices, axis=1).max()))
     mesh.release()
     release_context(context)
-    tell(vertices_apart=apart, allowed_vertices_apart=_VERTEX, pose_bytes=pairs[0][1].skin.pose_bytes())  # type: ignore[union-attr]
+    tell(vertices_apart=apart, allowed_vertices_apart=_VERTEX, pose_bytes=pairs[0][1].skin.pose_bytes)  # type: ignore[union-attr]
     tell(vertices_bytes=avatar.display_mesh.vertices.nbytes)
     with (
         patch("render.window.viewer.is_software", lambda _: False),

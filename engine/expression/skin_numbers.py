@@ -26,11 +26,13 @@ from render.skin.moving_skin import (
     SKIN,
     Entries,
     Follows,
+    LidMargins,
     MovingEye,
     MovingSkin,
     SkinPose,
 )
 
+_OVERLAPS = 28  # columns of both eyes in which margins may cross
 _PER_EYE = 3 * RIM_COLUMNS  # turns of two rims, growth of one
 
 
@@ -54,20 +56,22 @@ class SkinNumbers:
         after_units = OWN_NUMBERS + units
         parts = ((OWN_NUMBERS, units), (exact, lips), (exact + lips, parted), (after_units, jaw + eyes))
         self._slots = np.concatenate([np.arange(first, first + count) for first, count in parts])
-        count = self._of_lids + 2 * _PER_EYE
+        self._overlaps = slice(self._of_lids + 2 * _PER_EYE, self._of_lids + 2 * _PER_EYE + _OVERLAPS)
+        count = self._overlaps.stop
         kind, eye = _kinds(rig, retargeter)
         follows = self._follows(rig, skin, after_units)
         near_lids, with_points = skin.follows_lids()
         entries = sparse.coo_matrix(with_points)
-        of_points: Entries = (near_lids[entries.row], entries.col, entries.data[:, None])
-        follows_points = Follows.of([of_points], len(rig.rest))
+        of_margins: Entries = (near_lids[entries.row], entries.col, entries.data[:, None])
+        follows_margins = Follows.of([of_margins], len(rig.rest))
         self._skin = MovingSkin(
             rest=rig.rest.astype(np.float32),
             count=count,
             exact=exact,
             follows=follows,
-            points=with_points.shape[1],
-            follows_points=follows_points,
+            margins=self._margins(skin),
+            follows_margins=follows_margins,
+            overlaps=self._overlaps,
             lids=self._following(len(rig.rest)),
             kind=kind,
             eye=eye,
@@ -77,7 +81,7 @@ class SkinNumbers:
         )
         self._rims = np.unique(np.concatenate([lids.rim_vertices for lids in self._lids]))
         self._rim_moves = follows.matrix(self._rims, count)
-        self._rim_points = follows_points.matrix(self._rims, with_points.shape[1])
+        self._rim_points = follows_margins.matrix(self._rims, with_points.shape[1])
         self._points = self._skin.rest.copy()
 
     def _moving_eye(self, number: int) -> MovingEye:
@@ -100,6 +104,22 @@ class SkinNumbers:
             there = np.full(len(tongue), self._tongue + number)
             found.append((tongue, there, out[:, from_axis, None] * np.eye(3)[along]))
         return Follows.of(found, len(rig.rest))
+
+    def _margins(self, skin: UnitSkin) -> LidMargins | None:
+        points = skin.lid_points
+        if points is None:
+            return None
+        units, count, _ = points.units.shape
+        unit, point = (each.ravel() for each in np.indices((units, count)))
+        moved: Entries = (point, OWN_NUMBERS + unit, points.units.reshape(-1, 3))
+        return LidMargins(
+            points.base.astype(np.float32),
+            Follows.of([moved], count),
+            points.centre.astype(np.float32),
+            (self._overlaps.start + points.column).astype(np.int32),
+            points.share.astype(np.float32),
+            skin.to_avatar,
+        )
 
     def _following(self, count: int) -> Follows:
         """How lids follow the turns of their rims, and the growth."""
@@ -131,7 +151,8 @@ class SkinNumbers:
             numbers[self._tongue : self._tongue + 9] = told.tongue.ravel()
         if lids is not None:
             self._close(numbers, told.lids, lids)
-        return SkinPose(self._skin, numbers, told.lids)
+        numbers[self._overlaps] = told.overlaps
+        return SkinPose(self._skin, numbers)
 
     def _close(
         self, numbers: NDArray[np.float32], points: NDArray[np.float32] | None, lids: NDArray[np.float64]

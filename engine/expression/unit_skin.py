@@ -57,12 +57,14 @@ class Told:
         lids: [N, 3] float32 displacement of points of lids; None where none would cross.
         tongue: [3, 3] float32 from a tongue's whole way out to how far it goes, in the head's frame; None where it
             stays in.
+        overlaps: see `UnitSum`.
     """
 
     features: Array
     jaw: JawMotion
     lids: Array | None
     tongue: Array | None
+    overlaps: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,7 @@ class UnitSkin:
 
     Attributes:
         complete: its units shut eyes and move teeth themselves: lids need no evening out, teeth no placing.
+        lid_points, to_avatar: see `UnitFields`.
         counts: of the features, in the order of `Told`, without the first: of units, lips, avatar's lips, jaw and eyes.
     """
 
@@ -100,7 +103,7 @@ class UnitSkin:
         self.tongue = tongue, out.astype(np.float32)  # vertices [n], their whole way out [n, 3]
         self._tongue_height = _TONGUE_HEIGHT * rig.mouth.width
         fields = units.fields()
-        self._parting = fields.parting
+        self._parting, self.lid_points, self.to_avatar = fields.parting, fields.lid_points, fields.to_avatar
         skin_units, lips_parted = fields.units[0].shape[1] // 3, fields.lips[0].shape[1]
         self.counts = (skin_units, lips_parted, len(self._unparted), 12, 3 * len(self._eyes))
         self._controllers = _by_feature(fields.units[1].reshape(len(rig.controllers.rest), -1, 3))
@@ -211,7 +214,7 @@ class UnitSkin:
         features = self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes])
         out = float(weights[_TONGUE_OUT]) if len(self.tongue[0]) else 0.0
         tongue = (out * self._lets_out(moved) * jaw.rotation.T).astype(np.float32) if out > 0 else None
-        return Told(features, jaw, units.lids, tongue)
+        return Told(features, jaw, units.lids, tongue, units.overlaps)
 
     def follows(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
         """How vertices go along with the features, entry by entry: which vertex [n], which feature [n], how far [n, 3].

@@ -6,8 +6,7 @@
 3. Recordings: pictures of the film first, poses last (`realtime.threads.disk_queue`).
 
 Never: smooth edges, lips and lids that close, the 52 coefficients at the rate of the frames, the newest pose's latency.
-Edges cost a tenth of drawing, and a picture without them looks broken, not soft; coefficients cost less than a
-millisecond.
+A picture without smooth edges looks broken, not soft; coefficients cost less than a millisecond.
 """
 
 import logging

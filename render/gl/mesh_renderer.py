@@ -201,7 +201,9 @@ class MeshRenderer:
             cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
             program = self._gpu.program("flat", group, frozenset(), alpha=cut > 0)
             base_color, first_face = group.material.base_color, float(group.first)
-            set_uniforms(program, base_color=base_color, first_face=first_face, alpha_from=cut)
+            set_uniforms(
+                program, base_color=base_color, first_face=first_face, alpha_from=cut, depth_from_head=view.depth_row
+            )
             self._gpu.draw(program, group)
         target.finish()
         return self._gpu.layout.order

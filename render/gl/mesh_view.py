@@ -9,7 +9,7 @@ from core.camera import Intrinsics, gl_projection
 from render.gl.render_target import RenderTarget
 from render.mesh.openings import Box
 
-VIEW_BYTES = 128  # of `MeshView.block`
+VIEW_BYTES = 112  # of `MeshView.block`
 _TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
 _OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
 _MARGIN_PX = 4  # outlines and lashes are drawn a little wider than the mesh
@@ -22,6 +22,7 @@ class MeshView:
     Attributes:
         clip: [4, 4] from the head's frame to clip space.
         block: `View` of shaders/mesh.vert.glsl, as the std140 layout has it.
+        depth_row: [4] float32 from the head's frame to depth along the view.
         eye_in_head: [3] the camera's position in the head's frame.
         lights: [3, 3] rotation from the head's frame into the axes the lights stand in.
         pixels_per_unit: size of one unit at the mesh's centre.
@@ -53,7 +54,8 @@ class MeshView:
         self.lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
         lights = np.zeros((4, 3))  # a column of three numbers takes the place of four
         lights[:3] = self.lights
-        self.block = self.clip_bytes + T_camera_head[2].astype(np.float32).tobytes() + _column_major(lights)
+        self.block = self.clip_bytes + _column_major(lights)
+        self.depth_row = T_camera_head[2].astype(np.float32).tobytes()
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
         self.pixels_per_unit = intrinsics.fx / self._centre_z
 

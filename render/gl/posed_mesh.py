@@ -1,8 +1,9 @@
 """A head that is posed on the graphics side: per frame, a pose's numbers go up, and all else is worked out there.
 
-    numbers ─▶ places of skin, teeth, eyeballs ─▶ places of lashes ─▶ normals and soft shadow of what is drawn
+    numbers ─▶ margins of lids that would cross ─▶ places of skin, teeth, eyeballs ─▶ places of lashes
+        ─▶ normals and soft shadow of what is drawn
 
-Three passes of vertex shaders whose results are kept (transform feedback), each of which reads what the one before
+Passes of vertex shaders whose results are kept (transform feedback), each of which reads what the one before
 wrote: OpenGL 3.3 has no storage buffers, so lists are textures, and what a pass wrote is copied into one for the next.
 """
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from render.gl.eyeballs import SHADE_RIM, Eyeballs
 from render.gl.shader_programs import make_transform, set_uniforms
-from render.skin.moving_skin import LASH, Follows, MovingSkin, SkinPose
+from render.skin.moving_skin import LASH, Follows, LidMargins, MovingSkin, SkinPose
 
 if TYPE_CHECKING:
     import moderngl
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 Kept = TypeVar("Kept")
 
 _WIDE = 1024  # of lists as textures: OpenGL 3.3 promises no more
-_EXACT, _ROUNDED, _FOLLOWS, _LIDS, _PLACES, _RIMS, _LASHES, _FACES, _SHADE, _POINTS, _FOLLOWS_POINTS = range(
-    1, 12
-)  # texture units
+_TEXTURES = (
+    *("exact", "rounded", "follows", "lids", "places", "rims", "lashes"),
+    *("faces", "shade", "margins", "follows_margins", "follows_units"),
+)  # in the order of their units, from 1 on: materials use 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ class PosedMesh:
         self._places = self._keep(ctx.texture((_WIDE, rows + self._lash_rows), 4, dtype="f4"))
         # without a display there is no framebuffer of the context's own, and OpenGL refuses to work without one
         self._nowhere = self._keep(ctx.framebuffer([self._keep(ctx.renderbuffer((1, 1)))]))
-        self._points = self._keep(ctx.texture((max(skin.points, 1), 1), 3, dtype="f2"))
-        self._lists = {_POINTS: self._points, _EXACT: self._exact, _ROUNDED: self._rounded, _PLACES: self._places}
+        self._textures = {"exact": self._exact, "rounded": self._rounded, "places": self._places}
+        self._margin_pass = None if skin.margins is None else self._make_margin_pass(skin.margins)
         self._skin_pass, self._skin_places = self._make_skin_pass(skin)
         self._lash_pass = self._make_lash_pass(skin, len(lashes))
         self._shown_pass, self.shown = self._make_shown_pass(drawn)
@@ -83,6 +85,21 @@ class PosedMesh:
         self._made.append(made)
         return made
 
+    def _make_margin_pass(self, margins: LidMargins) -> tuple[moderngl.VertexArray, moderngl.Buffer]:
+        program = self._program("pose_margins", ("at",))
+        set_uniforms(program, to_skin=np.ascontiguousarray(margins.to_skin, np.float32).tobytes())
+        self._list("follows_units", np.column_stack([margins.follows.number, margins.follows.amount]))
+        rows = -(-len(margins.base) // _WIDE)
+        self._textures["margins"] = self._keep(self._ctx.texture((_WIDE, rows), 4, dtype="f4"))
+        floats = np.column_stack([margins.base, margins.centre, margins.share]).astype(np.float32)
+        whole = np.column_stack([_runs(margins.follows), margins.number]).astype(np.int32)
+        content = [
+            (self._buffer(floats), "3f 3f 1f", "in_base", "in_centre", "in_share"),
+            (self._buffer(whole), "2i 1i", "in_follows", "in_overlap"),
+        ]
+        array = self._keep(self._ctx.vertex_array(program, content))
+        return array, self._keep(self._ctx.buffer(reserve=16 * _WIDE * rows))
+
     def _make_skin_pass(self, skin: MovingSkin) -> tuple[moderngl.VertexArray, moderngl.Buffer]:
         program = self._program("pose_skin", ("at",))
         set_uniforms(
@@ -90,15 +107,15 @@ class PosedMesh:
             profile=np.concatenate([eye.profile for eye in skin.eyes]).astype(np.float32).tobytes(),
             neck_base=tuple(skin.neck_base.tolist()),
         )
-        self._list(_FOLLOWS, np.column_stack([skin.follows.number, skin.follows.amount]))
-        self._list(_FOLLOWS_POINTS, np.column_stack([skin.follows_points.number, skin.follows_points.amount]))
-        self._list(_LIDS, np.column_stack([skin.lids.number, skin.lids.amount]))
+        self._list("follows", np.column_stack([skin.follows.number, skin.follows.amount]))
+        self._list("follows_margins", np.column_stack([skin.follows_margins.number, skin.follows_margins.amount]))
+        self._list("lids", np.column_stack([skin.lids.number, skin.lids.amount]))
         floats = np.column_stack([skin.rest, skin.neck_share]).astype(np.float32)
-        runs = [_runs(each) for each in (skin.follows, skin.follows_points, skin.lids)]
+        runs = [_runs(each) for each in (skin.follows, skin.follows_margins, skin.lids)]
         whole = np.column_stack([*runs, skin.kind, skin.eye]).astype(np.int32)
         content = [
             (self._buffer(floats), "3f 1f", "in_rest", "in_share"),
-            (self._buffer(whole), "2i 2i 2i 2i", "in_follows", "in_points", "in_lids", "in_kind"),
+            (self._buffer(whole), "2i 2i 2i 2i", "in_follows", "in_margins", "in_lids", "in_kind"),
         ]
         array = self._keep(self._ctx.vertex_array(program, content))
         return array, self._keep(self._ctx.buffer(reserve=16 * _WIDE * self._rows))
@@ -111,7 +128,7 @@ class PosedMesh:
         between = [
             np.dstack([self._place[eye.rims], eye.rim_share[..., None], eye.rest_angle[..., None]]) for eye in skin.eyes
         ]
-        self._table(_RIMS, np.concatenate(between))
+        self._table("rims", np.concatenate(between))
         tables = []
         for eye in skin.eyes:
             table = np.zeros((len(eye.lashes), 11, 4), dtype=np.float32)
@@ -119,7 +136,7 @@ class PosedMesh:
             table[:, 1, :3] = eye.lash_offset
             table[:, 2:].reshape(len(table), -1)[:, :33] = eye.lash_weights
             tables.append(table)
-        self._table(_LASHES, np.concatenate(tables))
+        self._table("lashes", np.concatenate(tables))
         which = np.repeat(np.arange(2), [len(table) for table in tables])
         rows = self._buffer(np.column_stack([np.arange(count), which]).astype(np.int32))
         array = self._keep(self._ctx.vertex_array(program, [(rows, "2i", "in_lash")]))
@@ -129,10 +146,10 @@ class PosedMesh:
         program = self._program("pose_shown", ("shown", "normal"))
         set_uniforms(program, shade_rim=SHADE_RIM)
         corners = self._place[drawn.faces[drawn.around.indices]]
-        self._list(_FACES, np.column_stack([corners, drawn.around.data]))
+        self._list("faces", np.column_stack([corners, drawn.around.data]))
         shade = drawn.shade if len(drawn.shade) else np.ones((1, 1, 1), np.float32)
         picture = np.ascontiguousarray(shade.reshape(-1, shade.shape[2]), dtype=np.float32)
-        self._lists[_SHADE] = self._keep(self._ctx.texture(picture.shape[::-1], 1, picture.tobytes(), dtype="f4"))
+        self._textures["shade"] = self._keep(self._ctx.texture(picture.shape[::-1], 1, picture.tobytes(), dtype="f4"))
         ball = np.zeros((len(drawn.openness), 4), dtype=np.float32)
         ball[:, 3] = -1
         balls = drawn.eyeballs
@@ -151,12 +168,9 @@ class PosedMesh:
         """A pass, with what never changes set."""
         program = self._keep(make_transform(self._ctx, name, results))
         eyes = self.skin.eyes
-        units = {"exact": _EXACT, "rounded": _ROUNDED, "follows": _FOLLOWS, "lids": _LIDS, "places": _PLACES}
-        units |= {"points": _POINTS, "follows_points": _FOLLOWS_POINTS}
-        units |= {"rims": _RIMS, "lashes": _LASHES, "faces": _FACES, "shade": _SHADE}
         set_uniforms(
             program,
-            **units,
+            **{name: unit for unit, name in enumerate(_TEXTURES, 1)},
             exact_count=self.skin.exact,
             frame=np.stack([eye.frame for eye in eyes]).astype(np.float32).tobytes(),
             centre=np.stack([eye.centre for eye in eyes]).astype(np.float32).tobytes(),
@@ -166,17 +180,17 @@ class PosedMesh:
     def _buffer(self, content: NDArray[Any]) -> moderngl.Buffer:
         return self._keep(self._ctx.buffer(np.ascontiguousarray(content).tobytes()))
 
-    def _list(self, unit: int, entries: NDArray[Any]) -> None:
+    def _list(self, name: str, entries: NDArray[Any]) -> None:
         """Entries [n, 4 at most] to be read one by one."""
         rows = max(-(-len(entries) // _WIDE), 1)
         table = np.zeros((rows * _WIDE, 4), dtype=np.float32)
         table[: len(entries), : entries.shape[1]] = entries
-        self._table(unit, table.reshape(rows, _WIDE, 4))
+        self._table(name, table.reshape(rows, _WIDE, 4))
 
-    def _table(self, unit: int, table: NDArray[Any]) -> None:
+    def _table(self, name: str, table: NDArray[Any]) -> None:
         """[rows, columns, 4] to be read by column and row."""
         content = np.ascontiguousarray(table, dtype=np.float32)
-        self._lists[unit] = self._keep(self._ctx.texture(content.shape[1::-1], 4, content.tobytes(), dtype="f4"))
+        self._textures[name] = self._keep(self._ctx.texture(content.shape[1::-1], 4, content.tobytes(), dtype="f4"))
 
     def pose(self, pose: SkinPose) -> None:
         """Take the numbers of a pose of this skin."""
@@ -184,11 +198,13 @@ class PosedMesh:
         self._exact.write(pose.numbers[:exact].tobytes())
         if exact < self.skin.count:
             self._rounded.write(pose.numbers[exact:].astype(np.float16).tobytes())
-        if pose.points is not None:
-            self._points.write(pose.points.astype(np.float16).tobytes())
-        set_uniforms(self._skin_pass.program, crossing=int(pose.points is not None))
         self._balls = None
         self._begin()
+        set_uniforms(self._skin_pass.program, crossing=int(pose.crossing))
+        if self._margin_pass is not None and pose.crossing:
+            margin_pass, turned = self._margin_pass
+            margin_pass.transform(turned, self._ctx.POINTS)
+            self._textures["margins"].write(turned)
         self._skin_pass.transform(self._skin_places, self._ctx.POINTS)
         self._places.write(self._skin_places, viewport=(0, 0, _WIDE, self._rows))
         if self._lash_pass is not None:
@@ -198,8 +214,8 @@ class PosedMesh:
 
     def _begin(self) -> None:
         self._nowhere.use()
-        for unit, texture in self._lists.items():
-            texture.use(unit)
+        for name, texture in self._textures.items():
+            texture.use(1 + _TEXTURES.index(name))
 
     def make_shown(self, *, balls: bool) -> None:
         """Fill `shown`, to be lit with eyeballs as `balls`, or every face as the mesh has it."""

@@ -3,7 +3,7 @@
 For vertex i and the numbers n of a pose, in this order:
 
     p = rest[i] + Σ follows · n, for units, lips, jaw and teeth: linear blend shapes
-    lids that units alone would make cross are parted: p goes along with some points of them
+    lids that units alone would make cross are parted, and p goes along with points of them
     lids are turned about the axis along the eye by Σ n, and moved away from it by a factor of 1 + Σ n
     eyeballs are turned by the gaze, skin over them is kept outside of their profile
     lashes are set onto the rims of lids as those are by now, and turned with them
@@ -99,6 +99,26 @@ class MovingEye:
 
 
 @dataclass(frozen=True, eq=False)
+class LidMargins:
+    """N points of lids that units move, and that turn upwards about the middle of an eyeball where margins would cross;
+    other vertices go along with how far they are turned. Lengths are metres, on the head that the units were made for.
+
+    Attributes:
+        base: [N, 3] float32; follows: three amounts for each number.
+        centre: [N, 3] float32 what they turn about.
+        number: [N] int32 which number says how far; share: [N] float32 of it.
+        to_skin: [3, 3] float32 what displacements are multiplied by from the right: metres there to avatar units here.
+    """
+
+    base: NDArray[np.float32]
+    follows: Follows
+    centre: NDArray[np.float32]
+    number: NDArray[np.int32]
+    share: NDArray[np.float32]
+    to_skin: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class MovingSkin:
     """A head of R vertices as a function of `count` numbers.
 
@@ -108,8 +128,8 @@ class MovingSkin:
         exact: so many of them, the first, are needed in single precision; for the others half precision will do (2^-11
             of a lid's turn of one radian are six thousandths of a millimetre on its rim).
         follows: three amounts for each number: along x, y and z.
-        points: so many points tell how lids are parted that units make cross; follows_points: one amount for each of
-            them, along all axes.
+        margins: points of lids that units may make cross; None: there are none. follows_margins: one amount for each of
+            them, along all axes. overlaps: which numbers say that some cross.
         lids: two amounts: of the turn, and of the growth.
         kind: [R] int32 `SKIN`, `COVER`, `BALL` or `LASH`; eye: [R] int32 of which eye, 0 where of none.
         eyes: both.
@@ -120,8 +140,9 @@ class MovingSkin:
     count: int
     exact: int
     follows: Follows
-    points: int
-    follows_points: Follows
+    margins: LidMargins | None
+    follows_margins: Follows
+    overlaps: slice
     lids: Follows
     kind: NDArray[np.int32]
     eye: NDArray[np.int32]
@@ -129,9 +150,10 @@ class MovingSkin:
     neck_base: NDArray[np.float32]
     neck_share: NDArray[np.float32]
 
-    def pose_bytes(self, *, crossing: bool = False) -> int:
-        """Bytes of one pose as it goes to the graphics card, with or without points of lids that would cross."""
-        return 4 * self.exact + 2 * (self.count - self.exact) + 6 * self.points * crossing
+    @property
+    def pose_bytes(self) -> int:
+        """Bytes of one pose as it goes to the graphics card."""
+        return 4 * self.exact + 2 * (self.count - self.exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,18 +163,17 @@ class SkinPose:
     Attributes:
         skin: what it is a pose of.
         numbers: [skin.count] float32.
-        points: [skin.points, 3] float32 how lids are parted that the units would make cross; None where they do not.
     """
 
     skin: MovingSkin
     numbers: NDArray[np.float32]
-    points: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.numbers.shape != (self.skin.count,) or self.numbers.dtype != np.float32:
             given = f"{self.numbers.dtype} {self.numbers.shape}"
             raise ValueError(f"expected {self.skin.count} numbers in float32 as the skin has them, got {given}")
-        if self.points is not None and self.points.shape != (self.skin.points, 3):
-            raise ValueError(
-                f"expected {self.skin.points} points of lids as the skin has them, got {self.points.shape}"
-            )
+
+    @property
+    def crossing(self) -> bool:
+        """Whether units alone would make margins of lids cross."""
+        return bool(self.numbers[self.skin.overlaps].any())

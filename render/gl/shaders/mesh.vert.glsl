@@ -8,9 +8,9 @@ in float in_open; // how much of its surroundings the vertex sees
 
 layout(std140) uniform View { // the same for all that is drawn of a picture
     mat4 clip_from_head;
-    vec4 depth_from_head;
     mat3 light_from_head; // rotation into the axes the lights stand in
 };
+uniform vec4 depth_from_head; // along the view
 
 out vec2 uv;
 #ifdef LIT_VERTICES // light worked out here: where triangles are a few pixels small it looks the same and costs less

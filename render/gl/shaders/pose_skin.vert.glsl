@@ -3,15 +3,15 @@
 in vec3 in_rest;
 in float in_share;   // how far it goes along with the head
 in ivec2 in_follows; // its first entry, and how many
-in ivec2 in_points;
+in ivec2 in_margins;
 in ivec2 in_lids;
 in ivec2 in_kind;    // and of which eye
-uniform sampler2D follows;        // number, amounts along x, y, z
-uniform sampler2D follows_points; // point, amount
-uniform sampler2D points;
-uniform int crossing;             // whether there are any
-uniform sampler2D lids;           // number, turn, growth
-uniform float profile[32];        // of both eyeballs, from behind to the front
+uniform sampler2D follows;         // number, amounts along x, y, z
+uniform sampler2D follows_margins; // point, amount
+uniform sampler2D margins;         // how points of lids are turned
+uniform int crossing;              // whether there are any
+uniform sampler2D lids;            // number, turn, growth
+uniform float profile[32];         // of both eyeballs, from behind to the front
 uniform vec3 neck_base;
 out vec4 at;
 
@@ -62,9 +62,9 @@ void main() {
         vec4 along = entry(follows, i);
         p += number(int(along.x)) * along.yzw;
     }
-    for (int i = in_points.x; i < in_points.x + in_points.y * crossing; ++i) {
-        vec4 along = entry(follows_points, i);
-        p += along.y * texelFetch(points, ivec2(int(along.x), 0), 0).xyz;
+    for (int i = in_margins.x; i < in_margins.x + in_margins.y * crossing; ++i) {
+        vec4 along = entry(follows_margins, i);
+        p += along.y * entry(margins, int(along.x)).xyz;
     }
     if (in_lids.y > 0) {
         vec2 lid = vec2(0.0);
