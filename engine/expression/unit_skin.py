@@ -19,9 +19,13 @@ from calib.rig.expression_basis import UnitFields, UnitSum
 from calib.rig.face_rig import FaceRig
 from engine.motion.closing import LipClosing
 from engine.motion.lids import Lids
+from engine.motion.motion_kernels import MOST_FEATURES, FieldSum, compiled_kernels
 from engine.motion.retarget import JawMotion, Retargeter
 
-_PATCH = 1024  # vertices: with fewer, calls cost more than the units they leave out
+_PATCH, _SMALL_PATCH = (
+    1024,
+    128,
+)  # vertices: with fewer, calls cost more than the units they leave out; compiled, few do
 _SMALL = 5e-7  # of the head's size: what a unit moves less, stays; all 52 together then err by less than 1e-4
 _EYES = (Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 
@@ -124,7 +128,9 @@ class UnitSkin:
         moving = moves.any(axis=1) | (np.diff(led.indptr) > 0)
         moving[placed] = False
         near_lids, elsewhere = moving & (np.diff(lids.indptr) > 0), moving & (np.diff(lids.indptr) == 0)
-        patches = [*_patches(np.flatnonzero(near_lids), rig.rest), *_patches(np.flatnonzero(elsewhere), rig.rest)]
+        kernels = compiled_kernels()
+        most = _PATCH if kernels is None else _SMALL_PATCH
+        patches = [part for where in (near_lids, elsewhere) for part in _patches(np.flatnonzero(where), rig.rest, most)]
         self._patches, start = [], 0
         for rows in patches:
             units, own = np.flatnonzero(moves[rows].any(axis=0)), led[rows].toarray()
@@ -143,6 +149,11 @@ class UnitSkin:
         self._near_lids = slice(int(near_lids.sum()))
         self._lids = lids[order[self._near_lids]]
         self._moved = np.concatenate([rig.rest[order], rig.rest[still]])
+        self._sum: FieldSum | None = None
+        if kernels is not None and max((len(each.features) for each in self._patches), default=0) <= MOST_FEATURES:
+            parts = [(each.where, each.features, each.field) for each in self._patches]
+            self._sum = FieldSum(kernels, parts, self._moved.reshape(-1))
+            self._patches = []
         self._place = np.empty(count, np.intp)
         self._place[np.concatenate([order, still])] = np.arange(count)
 
@@ -156,9 +167,12 @@ class UnitSkin:
         change = self._lips.apply(moved)
         jaw = self._retargeter.jaw_and_eyes(moved, gaze)
         features = self._features(units, change, jaw, moved[self._eyes] - of_units[self._eyes])
-        flat = self._moved.reshape(-1)
-        for patch in self._patches:
-            np.dot(features[patch.features], patch.field, out=flat[patch.where])
+        if self._sum is not None:
+            self._sum(features)
+        else:
+            flat = self._moved.reshape(-1)
+            for patch in self._patches:
+                np.dot(features[patch.features], patch.field, out=flat[patch.where])
         if units.lids is not None:
             self._moved[self._near_lids] += self._lids @ units.lids
         vertices = self._moved.take(self._place, axis=0)
@@ -195,14 +209,14 @@ def _by_feature(field: Array) -> Array:
     return np.ascontiguousarray(field.transpose(1, 0, 2)).reshape(field.shape[1], 3 * len(field))
 
 
-def _patches(rows: NDArray[np.intp], points: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:
-    """Neighbours among the `rows` of points [R, 3], at most `_PATCH` each: halved along their longest side."""
-    if len(rows) <= _PATCH:
+def _patches(rows: NDArray[np.intp], points: NDArray[np.float32], most: int) -> Iterator[NDArray[np.intp]]:
+    """Neighbours among the `rows` of points [R, 3], at most so many each: halved along their longest side."""
+    if len(rows) <= most:
         if len(rows):
             yield rows
         return
     own = points[rows]
     sorted_ = rows[np.argsort(own[:, np.ptp(own, axis=0).argmax()], kind="stable")]
     half = len(rows) // 2
-    yield from _patches(sorted_[:half], points)
-    yield from _patches(sorted_[half:], points)
+    yield from _patches(sorted_[:half], points, most)
+    yield from _patches(sorted_[half:], points, most)
