@@ -97,7 +97,7 @@ def measured(device: str, pictures: int) -> dict[str, Any]:
     ):
         for index, frame in enumerate(islice(frames_of(open_source(device, realtime=False)), pictures)):
             rgb, at_ms = frame.rgb, (index + 1) * STEP_MS
-expected = timed("mediapipe", partial(bare.run, rgb, at_ms))
+            expected = timed("mediapipe", partial(bare.run, rgb, at_ms))
             found = timed("native", partial(own.run, rgb, at_ms))
             timed("openvino", partial(compiled.run, rgb, at_ms))
             timed("track", partial(tracker.track, frame))
