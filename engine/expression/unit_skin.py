@@ -22,9 +22,11 @@ from core.expression_units import UNIT_NAMES
 from engine.motion.closing import LipClosing
 from engine.motion.contact import smoothstep
 from engine.motion.lids import Lids
+from engine.motion.motion_kernels import MOST_FEATURES, FieldSum, compiled_kernels
 from engine.motion.retarget import JawMotion, Retargeter
 
 _PATCH = 1024  # vertices: with fewer, calls cost more than the units they leave out
+_SMALL_PATCH = 128  # where compiled kernels sum them, whose calls cost little
 _SMALL = 5e-7  # of the head's size: what a unit moves less, stays; all 52 together then err by less than 1e-4
 _TONGUE_OUT = UNIT_NAMES.index("tongueOut")
 _TONGUE_HEIGHT = 0.16  # of the mouth's width: lips so far apart let all of the tongue out, shut ones none
@@ -164,7 +166,9 @@ class UnitSkin:
         moving = moves.any(axis=1) | (np.diff(led.indptr) > 0)
         moving[placed] = False
         near_lids, elsewhere = moving & (np.diff(lids.indptr) > 0), moving & (np.diff(lids.indptr) == 0)
-        patches = [*_patches(np.flatnonzero(near_lids), rig.rest), *_patches(np.flatnonzero(elsewhere), rig.rest)]
+        kernels = compiled_kernels()
+        most = _PATCH if kernels is None else _SMALL_PATCH
+        patches = [part for where in (near_lids, elsewhere) for part in _patches(np.flatnonzero(where), rig.rest, most)]
         self._patches, start = [], 0
         for rows in patches:
             units, own = np.flatnonzero(moves[rows].any(axis=0)), led[rows].toarray()
@@ -183,6 +187,11 @@ class UnitSkin:
         self._near_lids = slice(int(near_lids.sum()))
         self._lids = lids[order[self._near_lids]]
         self._moved = np.concatenate([rig.rest[order], rig.rest[still]])
+        self._sum: FieldSum | None = None
+        if kernels is not None and max((len(each.features) for each in self._patches), default=0) <= MOST_FEATURES:
+            parts = [(each.where, each.features, each.field) for each in self._patches]
+            self._sum = FieldSum(kernels, parts, self._moved.reshape(-1))
+            self._patches = []
         self._place = np.empty(count, np.intp)
         self._place[np.concatenate([order, still])] = np.arange(count)
 
@@ -192,9 +201,12 @@ class UnitSkin:
         """[R, 3] avatar units, for weights [52]; gaze and lids as `Retargeter.vertices` takes them."""
         told = self.told(weights, gaze)
         with self._lock:
-            flat = self._moved.reshape(-1)
-            for patch in self._patches:
-                np.dot(told.features[patch.features], patch.field, out=flat[patch.where])
+            if self._sum is not None:
+                self._sum(told.features)
+            else:
+                flat = self._moved.reshape(-1)
+                for patch in self._patches:
+                    np.dot(told.features[patch.features], patch.field, out=flat[patch.where])
             if told.lids is not None:
                 self._moved[self._near_lids] += self._lids @ told.lids
             vertices = self._moved.take(self._place, axis=0)
@@ -220,13 +232,14 @@ class UnitSkin:
         """How vertices go along with the features, entry by entry: which vertex [n], which feature [n], how far [n, 3].
         The first feature, which is the rest, is left out; so are points of lids."""
         order = np.argsort(self._place)
-        rows, features, fields = [], [], []
-        for patch in self._patches:
-            own = order[patch.where.start // 3 : patch.where.stop // 3]
-            rows.append(np.tile(own, len(patch.features) - 1))
-            features.append(np.repeat(patch.features[1:], len(own)))
-            fields.append(patch.field[1:].reshape(-1, 3))
-        return np.concatenate(rows), np.concatenate(features), np.concatenate(fields)
+        rows, numbers, amounts = [], [], []
+        patches = ((each.where, each.features[1:], each.field[1:]) for each in self._patches)
+        for where, features, field in patches if self._sum is None else self._sum.fields():
+            own = order[where.start // 3 : where.stop // 3]
+            rows.append(np.tile(own, len(features)))
+            numbers.append(np.repeat(features, len(own)))
+            amounts.append(field.reshape(-1, 3))
+        return np.concatenate(rows), np.concatenate(numbers), np.concatenate(amounts)
 
     def follows_lids(self) -> tuple[NDArray[np.intp], sparse.csr_matrix]:
         """[n] vertices near the lids, and [n, N] how far they go along with the points of lids (`Told.lids`)."""
@@ -267,14 +280,14 @@ def _by_feature(field: Array) -> Array:
     return np.ascontiguousarray(field.transpose(1, 0, 2)).reshape(field.shape[1], 3 * len(field))
 
 
-def _patches(rows: NDArray[np.intp], points: NDArray[np.float32]) -> Iterator[NDArray[np.intp]]:
-    """Neighbours among the `rows` of points [R, 3], at most `_PATCH` each: halved along their longest side."""
-    if len(rows) <= _PATCH:
+def _patches(rows: NDArray[np.intp], points: NDArray[np.float32], most: int) -> Iterator[NDArray[np.intp]]:
+    """Neighbours among the `rows` of points [R, 3], at most so many each: halved along their longest side."""
+    if len(rows) <= most:
         if len(rows):
             yield rows
         return
     own = points[rows]
     sorted_ = rows[np.argsort(own[:, np.ptp(own, axis=0).argmax()], kind="stable")]
     half = len(rows) // 2
-    yield from _patches(sorted_[:half], points)
-    yield from _patches(sorted_[half:], points)
+    yield from _patches(sorted_[:half], points, most)
+    yield from _patches(sorted_[half:], points, most)

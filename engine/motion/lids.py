@@ -12,6 +12,7 @@ from scipy import sparse
 from calib.rig.face_rig import EyeRig, FaceRig
 from calib.rig.lid_rig import RIM_COLUMNS
 from engine.motion.lid_columns import BESIDE, Corner, RimColumns, average, blur, near_first, turning
+from engine.motion.motion_kernels import LidTurn, compiled_kernels
 from render.skin.moving_skin import MovingEye
 
 _OVERLAP = 0.012  # of the eye's width: the upper lid goes so far over the lower one, so that no slit stays between
@@ -46,6 +47,11 @@ class Lids:
         self._near_columns = RimColumns(lids.along[near])
         self._sharp = lids.near[near].astype(np.float32)[:, None]
         self._turning, self._growing = turning(lids), RimColumns(lids.along).matrix(lids.upper)
+        kernels = compiled_kernels()
+        self._compiled = None
+        if kernels is not None:
+            frame, centre = self._frame, self._centre
+            self._compiled = LidTurn(kernels, lids.vertices, frame, centre, self._turning, self._growing)
         self._corners = [Corner(float(beyond) * (RIM_COLUMNS - 1)) for beyond in lids.corners]
         self._rest = rig.rest[lids.vertices[near]]
         self._own_rim = np.where(lids.upper >= lids.lower, 0, RIM_COLUMNS)[near]
@@ -109,14 +115,16 @@ class Lids:
         if not self._present:
             return
         lids = self._lids
-        even = vertices[lids.vertices]
         if not evened:
-            even[self._near] += self.unevenness(even[self._near] - self._rest)
-            vertices[self.near] = even[self._near]
+            near = vertices[self.near]
+            vertices[self.near] = near + self.unevenness(near - self._rest)
         steps, growth = self.motion(vertices, closing, raised)
         if not steps.any():
             return
-        local = self._frame @ (even - self._centre).T
+        if self._compiled is not None:
+            self._compiled(vertices, self._turns(steps), growth if growth.any() else None)
+            return
+        local = self._frame @ (vertices[lids.vertices] - self._centre).T
         _turn(local, self._turning @ self._turns(steps))
         if growth.any():
             local[1:] *= 1 + self._growing @ growth

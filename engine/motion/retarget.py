@@ -1,5 +1,6 @@
 """From controllers to vertices: one sparse product, then what moves as one piece, then the skin over the eyes."""
 
+import ctypes
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from core.face_regions import (
     upper_lip_mask,
 )
 from engine.motion.lids import Lids
+from engine.motion.motion_kernels import EyeballTurn, compiled_kernels
 
 _MAX_JAW_RAD = 0.7
 _STEEPEST = 0.97  # sine of how far below the hinge a chin turns: nearer to 1 the angle would jump with its height
@@ -222,6 +224,21 @@ class Eyeball:
         self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
         self._profile = own.profile[::-1] * (1 + _CLEARANCE)
         self._farthest = float(self._profile.max(initial=0.0)) ** 2
+        kernels = compiled_kernels()
+        self._compiled = None if kernels is None else self._turn(kernels)
+
+    def _turn(self, library: ctypes.CDLL) -> EyeballTurn:
+        return EyeballTurn(
+            library,
+            centre=self._centre,
+            ball=self._ball,
+            cover=self._cover,
+            rest_ball=self._rest_ball,
+            rest_cover=self._rest_cover,
+            rest_distance=self._rest_distance,
+            cosines=self._cosines,
+            profile=self._profile,
+        )
 
     @property
     def profile(self) -> NDArray[np.float64]:
@@ -235,6 +252,9 @@ class Eyeball:
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
         gaze = self.turned(gaze)
         rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
+        if self._compiled is not None:
+            self._compiled(vertices, rotation)
+            return
         if len(self._ball):
             vertices[self._ball] = self._rest_ball @ rotation.T + self._centre
         if len(self._cover):
