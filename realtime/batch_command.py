@@ -125,7 +125,9 @@ def _plan(job: Job, options: BatchOptions, parsed: dict[str, AnimateOptions]) ->
         parsed[alike] = _parsed(job)
     given = replace(parsed[alike], driving=job.driving, avatar=job.avatar)
     folder = options.out / job.name
-    inputs = [job.driving, *_paths(job)]
+    kinds = option_kinds()
+    named = [Path(word) for name, words in job.settings.items() if kinds[name].path for word in words]
+    inputs = [job.driving, *named]
     if job.avatar not in BUILTIN_AVATARS:
         inputs.append(Path(job.avatar))
     plan = Plan(job, folder, made_of({"driving": str(job.driving), "avatar": job.avatar, **job.settings}, inputs))
@@ -138,12 +140,6 @@ def _plan(job: Job, options: BatchOptions, parsed: dict[str, AnimateOptions]) ->
         why = f"{folder}: holds a recording that is not of a batch; name another --out, or pass --overwrite"
         plan = replace(plan, refused=why)
     return plan, given
-
-
-def _paths(job: Job) -> list[Path]:
-    """Files that its settings name."""
-    kinds = option_kinds()
-    return [Path(word) for name, words in job.settings.items() if kinds[name].path for word in words]
 
 
 def _arguments(job: Job) -> list[str]:

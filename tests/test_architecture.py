@@ -137,7 +137,7 @@ def test_making_an_engine_can_be_read_downwards(engine: EngineName, lowpoly: Ava
 
 
 def test_the_page_on_the_house_names_what_is_there() -> None:
-    """Files stand in full, or beside one before them in the same line; classes are classes."""
+    """Files stand in full, or beside one before them in the same line or a room above it; classes are classes."""
     text = re.sub(r"```.*?```", "", (ROOT / "docs/architecture.md").read_text(), flags=re.DOTALL)
     defined = {
         node.name
@@ -152,7 +152,8 @@ def test_the_page_on_the_house_names_what_is_there() -> None:
             if "/" in word or word.endswith(".py"):
                 paths = [path for folder in folders for name in (word, f"{word}.py") for path in folder.glob(name)]
                 found += bool(paths)
-                folders += [path if path.is_dir() else path.parent for path in paths[:1]]
+                rooms = [path if path.is_dir() else path.parent for path in paths[:1]]
+                folders += [*rooms, *(room.parent for room in rooms)]
                 if not paths and word != "__init__.py":
                     lost.append(word)
             elif re.fullmatch(r"[A-Z][a-z]+([A-Z][a-z]+)+", word) and word not in defined:

@@ -142,7 +142,9 @@ class NeutralPicker:
         self._recent.append(_sight(observation, before))
         if self._requested:
             return self._take_requested(observation)
-        if self._fixed or (self._started_s is not None and self._expired(observation.timestamp_s)):
+        patience_s = _SETTLE_S if self._best < GOOD else _PATIENCE_S
+        waited_s = 0.0 if self._started_s is None else observation.timestamp_s - self._started_s
+        if self._fixed or waited_s > patience_s:
             return None
         if self._started_s is None:
             if observation.confidence <= 0:
@@ -195,11 +197,6 @@ class NeutralPicker:
         if reason := poor_because(alike):
             self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
         return estimate_neutral(alike, observation)
-
-    def _expired(self, time_s: float) -> bool:
-        assert self._started_s is not None
-        waited = time_s - self._started_s
-        return waited > (_SETTLE_S if self._best < GOOD else _PATIENCE_S)
 
 
 def _shakiness(landmarks: NDArray[np.float64], observation: FaceObservation, before: FaceObservation | None) -> float:

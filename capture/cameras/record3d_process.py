@@ -71,7 +71,7 @@ class SlotWriter:
 
 
 def main() -> None:
-    # what a library prints to standard output goes to standard error from now on; the news go to the one from before
+    # What a library prints to standard output goes to standard error from now on; our news go where it led before.
     private = os.dup(1)
     os.dup2(2, 1)
     news = os.fdopen(private, "w")

@@ -137,8 +137,8 @@ class SoundClock:
                 self._late.popleft()
             error_s = _punctual([late for late, _ in self._late])
             omega = 2 * np.pi * _BANDWIDTH_HZ * length_s
-            wide = omega if self._blocks >= _SETTLED else max(omega, 1.0 / (self._blocks + 2))
-            pull_s = min(np.sqrt(2) * wide, 1.0) * error_s
+            angle = omega if self._blocks >= _SETTLED else max(omega, 1.0 / (self._blocks + 2))  # wide while it is new
+            pull_s = min(np.sqrt(2) * angle, 1.0) * error_s
             if self._blocks >= _SETTLED:
                 step = omega * omega * error_s / length_s * self._sample_s
                 low, high = (self._nominal_s * (1 + side * self._most_drift) for side in (-1, 1))

@@ -44,7 +44,7 @@ class Encoder(Protocol):
 
 def main() -> None:
     """The other process."""
-    # Nothing is written any more once the process that started us is gone
+    # Nothing is written any more once the process that started us is gone.
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)

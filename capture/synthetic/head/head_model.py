@@ -218,11 +218,7 @@ class HeadModel:
         out = units[self.unit_names.index("tongueOut")]
         out[:, 1] += TONGUE_OUT_RISE * out[:, 2]
         out[:, 2] *= TONGUE_OUT_REACH
-        self._keep_lips_closed(units)
-        return units
-
-    def _keep_lips_closed(self, units: Points) -> None:
-        """Units that leave the mouth shut must do so on this head, too, and `mouthClose` must shut an open jaw."""
+        # Units that leave the mouth shut must do so on this head, too, and `mouthClose` must shut an open jaw.
         jaw_open = units[self.unit_names.index("jawOpen")]
         for row, name in enumerate(self.unit_names):
             if name.startswith("mouth") and not name.startswith(OPENING_UNITS):
@@ -230,6 +226,7 @@ class HeadModel:
                 moved = rest + units[row]
                 self._lips.close(moved)
                 units[row] = moved - rest
+        return units
 
     def _gaze_matrix(self, side: str) -> Points:
         matrix = np.zeros((len(self.unit_names), 3))

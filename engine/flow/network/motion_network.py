@@ -66,7 +66,10 @@ class MotionNetwork(nn.Module):
             self.heads = nn.ModuleList([LiveHeads(network, i, f, last=i == last) for i, f in enumerate(features)])
             self.student = LiveStudent(network)
             modulations = _modulations(network)
-            matrix, bias = _styles_of_alpha(modulations, dec.direction.basis(), h[0])
+            # All styles as one affine map of the motion code.
+            weight = torch.cat([m.weight * m.scale for m in modulations]).double()
+            matrix = (weight @ dec.direction.basis().double()).float()
+            bias = (weight @ h[0].double() + torch.cat([m.bias for m in modulations]).double()).float()
             self.style_widths = [len(m.bias) for m in modulations]
             self.register_buffer("source_alpha", alpha.clone())
             self.register_buffer("home", pixel_grid(self.config.picture_size) if self.pixel_scale > 1 else None)
@@ -146,10 +149,3 @@ def _modulations(network: FaceNetwork) -> list[EqualLinear]:
     for flow, motion in zip(dec.to_flows, dec.motion_in_depths, strict=True):
         layers += [cast(FlowHead, flow).conv.modulation, cast(DepthMotion, motion).conv.modulation]
     return [*layers, network.student_dec.style_conv.modulation]
-
-
-def _styles_of_alpha(modulations: list[EqualLinear], basis: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """All styles as one affine map of the motion code: [sum C, M] and [sum C]."""
-    weight = torch.cat([m.weight * m.scale for m in modulations]).double()
-    bias = torch.cat([m.bias for m in modulations]).double()
-    return (weight @ basis.double()).float(), (weight @ h.double() + bias).float()

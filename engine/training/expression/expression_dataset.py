@@ -146,7 +146,9 @@ def make_plan(
     plan = plan_clip(seed, options, person=person)
     weights = plan.weights.copy()
     names = plan.person.unit_names
-    closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
+    # The share of an open jaw that the lips make good: chewing and humming faces keep them together.
+    together = np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0)
+    closed = weights[:, names.index("jawOpen")] * together
     if rng.random() < acted_share:
         acting = ClipOptions(split=split, kind="performance", frames=frames, fps=_STILLS_FPS)
         acted = plan_clip(seed, acting, person=plan.person)
@@ -155,11 +157,6 @@ def make_plan(
         weights[:, names.index("mouthClose")] = closed
     weights[::_RESTS] = 0
     return replace(plan, weights=weights)
-
-
-def _closed_lips(rng: np.random.Generator, frames: int) -> Array:
-    """[frames] share of an open jaw that the lips make good; chewing and humming faces keep them together."""
-    return np.asarray(np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0))
 
 
 def record_clip(frames: Iterator[ClipFrame], tracker: StillTracker, labels: Array, sensor: str) -> ClipRecord | None:
