@@ -13,11 +13,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
@@ -32,17 +34,23 @@ from capture.face.networks.select import face_networks
 from capture.open_source import open_source
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from core.canonical_face import load_canonical_face
+from core.expression_units import UNIT_COUNT
 from core.frame import FaceObservation, RgbdFrame
 from core.source import frames_of
 from engine.expression.expression_engine import ExpressionEngine
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
 from engine.expression.unit_skin import UnitSkin
+from engine.flow.network.config import COMPACT
+from engine.flow.ours.compact_flow_engine import CompactFlowEngine
+from engine.flow.published.flow_options import FlowOptions
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.closing import LipClosing
 from engine.motion.driver_face import make_neutral, measure
 from engine.motion.neck_bend import NeckBend
 from engine.motion.retarget import Retargeter
+from realtime.config import MotionOptions
+from realtime.engines import make_engine
 
 LANDMARKER = "MediaPipe's landmarker"
 Part = Callable[[int], Any]
@@ -62,6 +70,29 @@ def lifting(frames: list[RgbdFrame]) -> Part:
             lifter.lift(seen, frame.intrinsics, frame.depth_m)
 
     return lift
+
+
+def flow_engines(avatar: Avatar, seen: list[FaceObservation]) -> dict[str, Part]:
+    """The flow engine by the compact network, for either source of its motion code: as a whole, and its network."""
+    parts: dict[str, Part] = {}
+    pictures = {"prior": (1, 4, 1, 1), "encoder": (1, 4, COMPACT.picture_size, COMPACT.picture_size)}
+    for code, shape in pictures.items():
+        options = MotionOptions(engine="flow", flow=FlowOptions(code=code))  # type: ignore[arg-type]
+        engine = make_engine(options, avatar)
+        assert isinstance(engine, CompactFlowEngine)
+        engine.calibrate(seen[0])
+        given = np.zeros(shape, np.float32), np.zeros((1, UNIT_COUNT), np.float32)
+        parts[f"flow engine, code by the {code}"] = partial(_animate, engine, seen)
+        parts[f"· its network, code by the {code}"] = partial(_run, engine, given)
+    return parts
+
+
+def _animate(engine: CompactFlowEngine, seen: list[FaceObservation], number: int) -> None:
+    engine.animate(seen[number])
+
+
+def _run(engine: CompactFlowEngine, given: tuple[NDArray[np.float32], NDArray[np.float32]], _number: int) -> None:
+    engine.backend.run(*given)
 
 
 def engines(avatar: Avatar, seen: list[FaceObservation]) -> dict[str, Part]:
@@ -139,6 +170,7 @@ def main() -> None:
         frames, seen = [frame for frame, _ in pairs], [each for _, each in pairs]
         with bare_landmarker(frames) as landmarker:
             parts = {LANDMARKER: landmarker, "lifting": lifting(frames), **engines(avatar, seen)}
+            parts |= flow_engines(avatar, seen)
             ms = measured(parts, len(frames), options.rounds)
     depth = frames[0].depth_m is not None
     rows = {name: {"ms": round(each, 3), "of_mediapipe": round(each / ms[LANDMARKER], 3)} for name, each in ms.items()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 
-GRAPH_VERSION = "2"
+GRAPH_VERSION = "3"
 """Part of every cache key: to be raised whenever the live graph computes in another way."""
 
 

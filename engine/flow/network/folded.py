@@ -176,17 +176,25 @@ class LiveHeads(nn.Module):
         self, x: Tensor, flow_style: Tensor, motion_style: Tensor, previous: tuple[Tensor, Tensor, Tensor] | None
     ) -> tuple[Tensor | None, tuple[Tensor, Tensor, Tensor]]:
         """x [1, C, H, W] -> (blended, (flow logits [1, 3, ..], depth motion logits [1, D, ..], depth [1, 1, ..]))."""
-        flow = _project(x, self.flow_weight * flow_style.flatten(1)) + self.flow_bias
+        flow_weight, motion_weight = (
+            self.flow_weight * flow_style.flatten(1),
+            self.motion_weight * motion_style.flatten(1),
+        )
+        if self.last:  # the widest picture is read once
+            both = _project(x, torch.cat((flow_weight, motion_weight)))
+            flow, moved = torch.tensor_split(both, (len(flow_weight),), dim=1)
+        else:
+            flow = _project(x, flow_weight)
+        flow = flow + self.flow_bias
         if previous is not None:
             flow = flow + upsample(previous[0])
         grid = self.grid[None] + torch.tanh(flow[:, :2]).permute(0, 2, 3, 1)
         mask = torch.sigmoid(flow[:, 2:])
-        motion_weight = self.motion_weight * motion_style.flatten(1)  # [D, C]
         blended: Tensor | None = None
         if self.last:
             shown = torch.cat((_project(self.feature, motion_weight), self.depth_feature), dim=1)
             shown = sample(shown, grid) * mask  # a linear head commutes with warping: 6 channels instead of 64
-            motion = shown[:, :-1] + _project(x, motion_weight) * (1.0 - mask)
+            motion = shown[:, :-1] + moved * (1.0 - mask)
             depth = shown[:, -1:]
         else:
             warped = sample(self.feature, grid) * mask
@@ -233,7 +241,7 @@ def _head_weight(conv: ModulatedConv2d) -> Tensor:
 
 def _project(x: Tensor, weight: Tensor) -> Tensor:
     """1x1 convolution with weights that may change every frame: x [1, C, H, W], weight [n, C] -> [1, n, H, W]."""
-    return F.linear(x.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)  # channels last, as convolutions keep them
+    return torch.matmul(weight, x.flatten(2)).unflatten(2, x.shape[2:])
 
 
 def _folded_linear(layers: list[EqualLinear]) -> tuple[Tensor, Tensor]:
