@@ -50,9 +50,9 @@ class SkinNumbers:
         self._lids, self._eyeballs, self._neck = retargeter.lids, retargeter.eyeballs, neck
         units, lips, parted, jaw, eyes = skin.counts
         self._yielding = OWN_NUMBERS + units + jaw + eyes  # the first number of how teeth give way
-        self._tongue = self._yielding + 3
-        exact = self._tongue + 9
-        self._of_lids = exact + lips + parted
+        exact = self._yielding + 3
+        self._tongue = exact + lips + parted
+        self._of_lids = self._tongue + 9
         after_units = OWN_NUMBERS + units
         parts = ((OWN_NUMBERS, units), (exact, lips), (exact + lips, parted), (after_units, jaw + eyes))
         self._slots = np.concatenate([np.arange(first, first + count) for first, count in parts])

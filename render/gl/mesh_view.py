@@ -9,7 +9,7 @@ from core.camera import Intrinsics, gl_projection
 from render.gl.render_target import RenderTarget
 from render.mesh.openings import Box
 
-VIEW_BYTES = 112  # of `MeshView.block`
+VIEW_BYTES = 96  # of `MeshView.block`
 _TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
 _OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
 _MARGIN_PX = 4  # outlines and lashes are drawn a little wider than the mesh
@@ -52,8 +52,8 @@ class MeshView:
         self.clip = _TOP_ROW_FIRST @ gl_projection(intrinsics, self._near, self._far) @ T_camera_head
         self.clip_bytes = _column_major(self.clip)
         self.lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
-        lights = np.zeros((4, 3))  # a column of three numbers takes the place of four
-        lights[:3] = self.lights
+        lights = np.zeros((4, 2))  # a column of three numbers takes the place of four; the third follows from two
+        lights[:3] = self.lights[:, :2]
         self.block = self.clip_bytes + _column_major(lights)
         self.depth_row = T_camera_head[2].astype(np.float32).tobytes()
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]

@@ -84,7 +84,8 @@ def test_the_graphics_side_puts_vertices_where_the_engine_does(avatar: Avatar, c
         moved = max(moved, float(np.abs(found - avatar.display_mesh.vertices).max()))
         crossing += pose.skin.crossing
     assert moved > 0.2, "faces that hardly move would show nothing"
-    assert crossing, "among them should be one whose lids the units make cross"
+    if not avatar.name.startswith("stylized"):  # whose lids have room enough
+        assert crossing, "among them should be one whose lids the units make cross"
     mesh.release()
 
 
