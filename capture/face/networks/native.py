@@ -50,13 +50,13 @@ def native_networks(model_path: Path, cache_dir: Path | None = None) -> Compiled
 def _networks(model_path: Path, cache_dir: Path, *_changes: int) -> CompiledNetworks:
     library = loaded(SOURCE, cache_dir, "run_mixer")
     with opened_zip(model_path) as bundle:
-        members = {name: zip_entry(bundle, f"{name}.tflite", str(model_path), _LARGEST_MEMBER) for name in _MAKERS}
+        members = {name: zip_entry(bundle, f"{name}.tflite", str(model_path), _LARGEST_MEMBER) for name in MAKERS}
     graphs = {name: read_graph(content, f"{model_path}: {name}") for name, content in members.items()}
 
     def request(name: NetworkName) -> Request:
-        return _MAKERS[name](library, graphs[name], f"{model_path}: {name}")
+        return MAKERS[name](library, graphs[name], f"{model_path}: {name}")
 
-    for name in _MAKERS:
+    for name in MAKERS:
         request(name)  # raises for those of another kind
     return CompiledNetworks(request, "native", "native fp32", lambda: NativeSampler(library, LANDMARKS_PX))
 
@@ -133,11 +133,12 @@ def _expect(
         )
 
 
-_MAKERS: dict[NetworkName, Callable[[ctypes.CDLL, Graph, str], Request]] = {
+MAKERS: dict[NetworkName, Callable[[ctypes.CDLL, Graph, str], Request]] = {
     "face_detector": _Detector,
     "face_landmarks_detector": _Landmarks,
     "face_blendshapes": _Coefficients,
 }
+"""Makes each network of a model file ready to be run, from its graph and its name for errors. Raises InputError."""
 
 
 class NativeSampler:

@@ -92,9 +92,9 @@ class Program:
         self._graph, self._name, self._scale = graph, name, scale
         self._held: list[Array] = []
         self._free: list[Array] = []
-        self._maps = {graph.inputs[0]: self._map(graph.inputs[0], filled=False)}
-        self.given = self._maps[graph.inputs[0]].inside
         try:
+            self._maps = {graph.inputs[0]: self._map(graph.inputs[0], filled=False)}
+            self.given = self._maps[graph.inputs[0]].inside
             blocks = blocks_of(graph, asked, name)
             last = {tensor: number for number, block in enumerate(blocks) for tensor in (block.seen, block.added)}
             steps = []

@@ -15,6 +15,7 @@ from capture.face.networks.native import native_networks
 from capture.face.networks.openvino import compiled_networks
 from capture.face.networks.proof import measured, reference
 from core.errors import InputError
+from core.native.compiled_library import NativeError
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ def face_networks(model_path: Path, tracker: TrackerName = "auto") -> FaceNetwor
         try:
             return _proven(model_path, name, "; ".join(["the fastest one" if not reasons else "a fast one", *reasons]))
         except InputError as error:
-            log.warning("the tracker does without %s: %s", name, error)
+            quiet = isinstance(error, NativeError)  # no compiler: the answer is the same
+            log.log(logging.INFO if quiet else logging.WARNING, "the tracker does without %s: %s", name, error)
             reasons.append(str(error))
     return MediaPipeNetworks(model_path, f"mediapipe: {'; '.join(reasons)}")
 
