@@ -42,7 +42,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.artists_known import NETWORK_BASES, PRIOR_BASES, TEMPLATE_BASES, Learned
-from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, kept_film
+from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, filmed
 from benchmarks.likeness_heads import Head, make_heads
 from benchmarks.likeness_independent import (
     AVATARS,
@@ -104,7 +104,7 @@ def run(
     heads = list(_prepared(settings.heads, cache))
     for number, condition in settings.clips():
         started = time.perf_counter()
-        driver = kept_film(number, round(settings.seconds * FPS), condition, ClipStudio, films)
+        driver = filmed(number, round(settings.seconds * FPS), condition, ClipStudio, films)
         tracked = float(np.mean([each.tracked for each in driver.observations]))
         seconds = time.perf_counter() - started
         print(f"{driver.name}, {condition.label()}: tracked {tracked:.1%}, {seconds:.0f} s", file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import capture
+from benchmarks.kept_films import keep_film, kept_film
 from capture.face.face_tracker import FaceTracker
 from capture.synthetic.studio.clip_options import ClipOptions, LightName, SensorName
 from capture.synthetic.studio.clip_plan import ClipPlan, plan_clip
@@ -57,7 +57,7 @@ class Driver:
     observations: list[FaceObservation]
 
 
-def kept_film(
+def filmed(
     number: int, frames: int, condition: Condition, make_studio: Callable[[], ClipStudio], folder: Path | None
 ) -> Driver:
     """`film`, or what was kept of it in `folder` while nothing in capture/ has changed since."""
@@ -67,13 +67,14 @@ def kept_film(
     digest = hashlib.blake2b(repr((number, frames, condition, PICTURE, PACE, REST_S)).encode(), digest_size=12)
     for path in sorted(Path(capture.__path__[0]).rglob("*.py")):
         digest.update(path.read_bytes())
-    place = folder / f"film-{digest.hexdigest()}.pickle"
-    if place.is_file():
-        kept: Driver = pickle.loads(place.read_bytes())
-        return kept
-    driver = kept_film(number, frames, condition, make_studio, None)
-    folder.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(pickle.dumps(driver, protocol=5))
+    place = folder / f"film-{digest.hexdigest()}.npz"
+    if (kept := kept_film(place)) is not None:
+        observations, arrays = kept
+        name = random_person(FIRST_DRIVER + number, "test", bent=number % 2 == 1).name
+        return Driver(name, condition, arrays["weights"], arrays["times_s"], observations)
+    with make_studio() as studio:
+        driver = film(number, frames, condition, studio)
+    keep_film(place, driver.observations, weights=driver.weights, times_s=driver.times_s)
     return driver
 
 

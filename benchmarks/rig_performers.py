@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import capture
+from benchmarks.kept_films import keep_film, kept_film
 from benchmarks.rig_heads import weight_row
 from capture.face.face_tracker import FaceTracker
 from core.camera import Intrinsics, look_at
@@ -99,19 +99,18 @@ def film(rig: ArtistRig, *, plain: bool = False, seed: int = 0, cache: Path | No
 
     `plain`: without texture and paint, like a scan. Makes an OpenGL context.
     """
-    place = None if cache is None else cache / f"performer-{_digest(rig, plain, seed)}.pickle"
-    if place is not None and place.is_file():
-        kept: RigDriver = pickle.loads(place.read_bytes())
-        return kept
+    place = None if cache is None else cache / f"performer-{_digest(rig, plain, seed)}.npz"
     weights, held = timeline(playable(rig.units))
-    with FaceTracker() as tracker:
-        observations = [tracker.track(frame) for frame in _frames(rig, weights, plain, seed)]
-    slim = [replace(each, frame=replace(each.frame, depth_m=None)) for each in observations]
-    driver = RigDriver(f"{rig.name}{', plain' if plain else ''}", rig.basis, weights, held, slim)
-    if place is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(pickle.dumps(driver, protocol=5))
-    return driver
+    kept = None if place is None else kept_film(place)
+    if kept is not None:
+        slim, _ = kept
+    else:
+        with FaceTracker() as tracker:
+            observations = [tracker.track(frame) for frame in _frames(rig, weights, plain, seed)]
+        slim = [replace(each, frame=replace(each.frame, depth_m=None)) for each in observations]
+        if place is not None:
+            keep_film(place, slim)
+    return RigDriver(f"{rig.name}{', plain' if plain else ''}", rig.basis, weights, held, slim)
 
 
 def _digest(rig: ArtistRig, plain: bool, seed: int) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import MissingExtraError
+from core.errors import MissingExtraError, one_line
 from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.worker import Stop, Worker
@@ -119,7 +119,7 @@ class VirtualCamera:
         try:
             camera = pyvirtualcam.Camera(*self._size, 1.0 / self._period_s, device=self._name or None)
         except Exception as error:  # backends raise whatever they like
-            self._fail(f"cannot be opened ({_one_line(error)}); {_INSTALL.get(sys.platform, _INSTALL['linux'])}")
+            self._fail(f"cannot be opened ({one_line(error)}); {_INSTALL.get(sys.platform, _INSTALL['linux'])}")
             return
         with camera:
             self.device = camera.device
@@ -130,7 +130,7 @@ class VirtualCamera:
             except SlotClosedError:
                 return
             except Exception as error:
-                self._fail(f"went away ({_one_line(error)}); start again once it is back")
+                self._fail(f"went away ({one_line(error)}); start again once it is back")
 
     def _send(self, camera: "pyvirtualcam.Camera") -> None:
         """Until the slot is closed, which is raised."""
@@ -159,7 +159,3 @@ class VirtualCamera:
         problem = f"virtual camera{' ' * bool(name)}{name}: {what}; the show goes on without it"
         log.error("%s", problem)
         self._notice = self.problem = problem
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
