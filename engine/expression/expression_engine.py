@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
-from core.expression_units import UNIT_COUNT
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.face_motion import FaceMotion, gaze_of, with_gaze
 from core.frame import FaceObservation
 from core.rigid_motion import rotation_vector
@@ -24,6 +24,10 @@ from engine.motion.lids import finished
 from engine.motion.protocol import AvatarPose, HeadPose
 from engine.motion.smoothing import OneEuro
 
+_HIDES = 0.85  # closed so far, lids hide an eye, which then looks ahead: corneas that look down bulge through thin lids
+_LOOKS = np.array(
+    [[UNIT_NAMES.index(f"eyeLook{way}{side}") for way in ("Up", "Down", "In", "Out")] for side in ("Right", "Left")]
+)  # [2, 4], picture-left eye first
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
 
 
@@ -119,7 +123,12 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
-        return self._skin.vertices(weights, shown.gaze, self._closing(shown))
+        closing, gaze = self._closing(shown), shown.gaze
+        if closing is not None:
+            seen = 1 - np.clip((closing[:, :1] - _HIDES) / (1 - _HIDES), 0, 1)
+            weights[_LOOKS] *= seen
+            gaze = gaze * seen
+        return self._skin.vertices(weights, gaze, closing)
 
     def _closing(self, shown: FaceState) -> NDArray[np.float64] | None:
         """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished, those

@@ -24,6 +24,9 @@ _SNAP = (0.6, 0.86)  # trackers miss the last of a quick blink: lids so far down
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
 _WIDER = 0.5  # share of the opening by which eyes that are as wide as they get stand wider
 _LOOKS = [number for number, name in enumerate(UNIT_NAMES) if name.startswith("eyeLook")]
+_ONE_WAY = [k for k, name in enumerate(UNIT_NAMES) if not name.startswith(("eyeLook", "eyeBlink"))]
+_LEAST = 0.1  # of a full unit: what the prior says of units that rest stays below that, and jaws would wander with it
+_FAINT = [k for k in _ONE_WAY if not UNIT_NAMES[k].startswith("eye")]
 _LOOKS_FARTHER = 1.2  # than the prior says, who errs on the side of the middle
 _LIPS_SHUT, _LIPS_OPEN = 0.02, 0.05  # mouth widths: seen apart by so little they are shut, by so much as the prior says
 
@@ -58,6 +61,7 @@ class SeenUnits:
     def __call__(self, observation: FaceObservation, neutral: ExpressionNeutral, motion: DriverMotion) -> Array:
         """[52] weights, in the order of `UNIT_NAMES`.
 
+        Units go one way, and what is named faintly is left out: no face does all of them a little.
         Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
         follow a gaze downwards are not on their way to shut: the avatar's follow its own. Eyes that are named wide are
         not opened a second time because they are measured so.
@@ -65,6 +69,8 @@ class SeenUnits:
         units = self.gains * self._prior.estimate(observation, neutral, motion)
         units[_LOOKS] *= _LOOKS_FARTHER
         units = np.clip(units, *WEIGHT_RANGE)
+        units[_ONE_WAY] = np.maximum(units[_ONE_WAY], 0.0)
+        units[_FAINT] *= smoothstep(units[_FAINT] / _LEAST)
         measured, named = np.clip(1 - motion.lids[:, 0], *LID_RANGE), units[BLINKS]
         measured = np.where(measured < 0, np.minimum(measured + _WIDER * np.clip(units[_WIDE], 0, 1), 0), measured)
         measured -= _LOOKING_DOWN * np.clip(units[_LOOKS_DOWN], 0, 1) * (1 - measured)

@@ -170,7 +170,8 @@ class UnitSkin:
         if units.lids is not None:
             self._moved[self._near_lids] += self._lids @ units.lids
         vertices = self._moved.take(self._place, axis=0)
-        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True, teeth_placed=self._complete)
+        done = self._complete
+        self._retargeter.finish(vertices, jaw, gaze, lids, evened=True, teeth_placed=done, lids_follow=True)
         if len(self._tongue) and weights[_TONGUE_OUT] > 0:
             share = float(weights[_TONGUE_OUT]) * self._lets_out(moved)
             vertices[self._tongue] += self._tongue_out @ (share * jaw.rotation.T).astype(np.float32)

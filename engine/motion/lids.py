@@ -24,6 +24,7 @@ _MOST_SQUASHED = 0.93  # of an eye that is painted on the skin: a line of it sta
 _MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's own motion; wide open eyes
 _BESIDE = 13  # columns beyond each corner in which skin still goes along
 _SOFT = 4.5  # columns over which skin away from the rim evens out what the rim does
+_FOLLOWS_GAZE, _MOST_FOLLOWED = 0.8, 0.6  # of the eyeball's turn downwards; of what stands open: how far lids follow
 _SLIT, _TRIES = 0.005, 3  # radians; rounds of closing slits
 _FOLLOWS = 0.5  # of the upper lid's turn: what goes along less is left behind
 _EVEN_LASHES = 4.0  # columns over which the turn of lashes is evened out, so that those in the corners turn, too
@@ -33,6 +34,7 @@ _CORNER = 4  # columns from an end of the rims: from there lids close evenly to 
 _LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
 _OVER = 0.065  # radians for every column that it lies farther: how much more a lid may overlap the other there
 _COLUMNS = np.arange(RIM_COLUMNS)
+_MIDDLE = np.sin(np.pi * _COLUMNS / (RIM_COLUMNS - 1)).clip(0) ** 0.5  # 1 in an eye's middle, 0 in its corners
 _ALLOWED = _STEEPEST * np.abs(_COLUMNS[:, None] - _COLUMNS)
 _ALLOWED_AT_ENDS = _STEEPEST * (1 + np.minimum(_COLUMNS, _COLUMNS[::-1]))
 
@@ -104,7 +106,13 @@ class Lids:
         return np.asarray(left)
 
     def apply(
-        self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0, *, evened: bool = False
+        self,
+        vertices: NDArray[np.float32],
+        closing: float,
+        raised: float = 0.0,
+        *,
+        evened: bool = False,
+        looks_down: float = 0.0,
     ) -> None:
         """Even out and close the lids in `vertices` [R, 3].
 
@@ -112,6 +120,7 @@ class Lids:
             closing: share of what stands open now that is closed: 1 shut, below 0 wider.
             raised: how far the lower lid is raised, in apertures.
             evened: they are even already: `unevenness` was added to all that moves them.
+            looks_down: radians by which the eyeball looks down: the upper lid follows at least so far as people's do.
         """
         if not self._present:
             return
@@ -120,7 +129,7 @@ class Lids:
         if not evened:
             even[self._near] += self.unevenness(even[self._near] - self._rest)
             vertices[self.near] = even[self._near]
-        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
+        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised, looks_down)
         if not steps.any():
             return
         local = self._frame @ (even - self._centre).T
@@ -169,7 +178,9 @@ class Lids:
         """[M] or [M, 3] of values [2 or 3 rims, 33] or [2 or 3 rims, 33, 3] at the roots of lashes."""
         return self._lash_columns.of(values.reshape(-1, *values.shape[2:]), self._lash_rim * RIM_COLUMNS)
 
-    def _steps(self, polar: tuple[Array, Array], closing: float, raised: float) -> tuple[Array, Array]:
+    def _steps(
+        self, polar: tuple[Array, Array], closing: float, raised: float, looks_down: float
+    ) -> tuple[Array, Array]:
         """Radians [2, 33] that the upper and the lower rim have to turn, and [33] how far the upper one has to grow."""
         (upper, lower, _), radius = polar
         closing = max(closing, _MOST_OPEN)
@@ -180,6 +191,9 @@ class Lids:
             closing = min(closing, _MOST_SQUASHED)
         shut = min(max(closing, 0.0), 1.0)
         gap = np.maximum(upper - lower, 0.0) + self._opened
+        if looks_down > 0:
+            behind = _FOLLOWS_GAZE * looks_down * _MIDDLE - (self._rest_angle[0] - upper)
+            gap = gap - np.clip(behind, 0.0, _MOST_FOLLOWED * gap)
         step_lower = (1 - shut) * self._lower_rest + shut * self._lids.meet * gap
         least, most = _MOST_RAISED
         step_lower += min(max(raised, least), most) * (1 - shut) * self._rest_gap

@@ -90,7 +90,7 @@ class Retargeter:
                 others are worked out here and written into it.
             gaze: [2, 2] yaw and pitch of each eye in radians.
             units: see `calib.rig.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved`
-                differs from that, the others nothing.
+                differs from that, the others nothing. The tongue stays in.
             lids: [2, 2] for each eye how far it is closed, of what `moved` leaves open, and how far the lower lid is
                 raised; see `engine.motion.lids`. None: lids stay as `moved` and the file have them.
 
@@ -103,7 +103,7 @@ class Retargeter:
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
         for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
             vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
-        self.finish(vertices, jaw, gaze, lids)
+        self.finish(vertices, jaw, gaze, lids, lids_follow=units is not None)
         return vertices
 
     def jaw_and_eyes(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> JawMotion:
@@ -126,9 +126,11 @@ class Retargeter:
         *,
         evened: bool = False,
         teeth_placed: bool = False,
+        lids_follow: bool = False,
     ) -> None:
         """Place what moves as one piece, and close the lids, in `vertices` [R, 3] whose skin is where it belongs, and
-        whose teeth and tongue are if they are `teeth_placed`."""
+        whose teeth and tongue are if they are `teeth_placed`. `lids_follow`: upper lids follow a gaze downwards; lids
+        that were measured on a driver do that already."""
         rig = self._rig
         if len(self._rest_jaw) and not teeth_placed:
             vertices[rig.jaw.vertices] = self._rest_jaw @ jaw.rotation.T.astype(np.float32) + jaw.shift.astype(
@@ -137,8 +139,11 @@ class Retargeter:
         if len(rig.jaw.upper) and jaw.yielding.any() and not teeth_placed:
             vertices[rig.jaw.upper] += jaw.yielding.astype(np.float32)
         if lids is not None:
-            for lid, (closing, raised) in zip(self.lids, lids.tolist(), strict=True):
-                lid.apply(vertices, closing, raised, evened=evened)
+            for lid, eyeball, (closing, raised), pitch in zip(
+                self.lids, self._eyeballs, lids.tolist(), gaze[:, 1].tolist(), strict=True
+            ):
+                down = max(-pitch * eyeball.turns, 0.0) if lids_follow else 0.0
+                lid.apply(vertices, closing, raised, evened=evened, looks_down=down)
         for eyeball, lid, angles in zip(self._eyeballs, self.lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
             lid.place_lashes(vertices)
@@ -216,7 +221,7 @@ class _Eyeball:
         self._ball, self._cover = own.ball, own.cover
         self._centre = own.centre.astype(np.float32)
         self._rest_ball = rig.rest[own.ball] - self._centre
-        self._turns = turned_share(rig, eye)
+        self.turns = turned_share(rig, eye)
         self._rest_cover = rig.rest[own.cover]
         self._rest_distance = np.linalg.norm(self._rest_cover - self._centre, axis=1)
         self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
@@ -224,7 +229,7 @@ class _Eyeball:
         self._farthest = float(self._profile.max(initial=0.0)) ** 2
 
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
-        gaze = self._turns * gaze  # [2]
+        gaze = self.turns * gaze  # [2]
         rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
         if len(self._ball):
             vertices[self._ball] = self._rest_ball @ rotation.T + self._centre
