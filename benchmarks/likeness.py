@@ -7,7 +7,8 @@ Two judges, of which the first counts:
 *Independent artists* (`likeness_independent`): performers and avatars by different artists, of neither of whom the
 program has learned anything. Needs their rigs (`tools.artist_rigs`). `--only transfer` judges the units' way onto these
 heads alone: true weights, no video, a few seconds once the heads are prepared. `--performers` and `--avatars` name
-others; `--prior-basis cc0 ict` says by whose performers the prior under test was trained; `--all-artists` takes the
+others; `--prior-basis cc0 ict` says by whose performers the prior under test was trained, `--network-basis cc0 ict` by
+whose people the network of `--checkpoint` was; `--all-artists` takes the
 template as it is shipped, instead of one made without the avatar's artist.
 
 *Own* (`--only own`): test people of the CC0 head, whose artist is the engine's, none of whom any model was trained on,
@@ -40,12 +41,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.artists_known import NETWORK_BASES, PRIOR_BASES, TEMPLATE_BASES, Learned
 from benchmarks.likeness_cases import FPS, REST_S, Condition, Driver, kept_film
 from benchmarks.likeness_heads import Head, make_heads
 from benchmarks.likeness_independent import (
     AVATARS,
     DRIVERS,
-    PRIOR_BASES,
     QUICK_AVATARS,
     QUICK_DRIVERS,
     Independent,
@@ -190,6 +191,7 @@ def main() -> None:
     parser.add_argument("--performers", nargs="+", metavar="RIG", help="independent drivers; RIG:plain without paint")
     parser.add_argument("--avatars", nargs="+", metavar="RIG", help="independent heads")
     parser.add_argument("--prior-basis", nargs="+", choices=BASES, default=sorted(PRIOR_BASES), metavar="BASIS")
+    parser.add_argument("--network-basis", nargs="+", choices=BASES, default=sorted(NETWORK_BASES), metavar="BASIS")
     parser.add_argument("--all-artists", action="store_true", help="the shipped template, the avatar's artist in it")
     parser.add_argument("--heads", type=int, help=f"number of avatars (default {HEADS})")
     parser.add_argument("--drivers", type=int, help="number of drivers before the Kinect (default 4)")
@@ -218,12 +220,17 @@ def main() -> None:
     if settings.seconds < REST_S + 2:
         parser.error(f"--seconds {settings.seconds:g}: expected {REST_S + 2:g} or more")
     started = time.perf_counter()
-    console, content = Console(width=260), {"settings": vars(options) | {"seconds": settings.seconds}}
+    console = Console(width=260)
+    content: dict[str, Any] = {"settings": vars(options) | {"seconds": settings.seconds}}
     if options.only != "own":
         independent = Independent(
             tuple(options.performers or (QUICK_DRIVERS if quick else DRIVERS)),
             tuple(options.avatars or (QUICK_AVATARS if quick else AVATARS)),
-            frozenset(options.prior_basis),
+            Learned(
+                frozenset(options.prior_basis),
+                own_network=frozenset(options.network_basis),
+                template=TEMPLATE_BASES if options.all_artists else frozenset(),
+            ),
             transfer_only=options.only == "transfer",
             all_artists=options.all_artists,
             flows=flow_options(options.checkpoint, options.code)

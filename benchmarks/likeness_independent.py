@@ -7,7 +7,8 @@ both sides prove nothing. What the program has learned of artists is in two plac
 - its template's units are a consensus of several: for each head it is made anew without that head's artist
   (`leave_out`), unless `all_artists` asks for what is shipped, and what the prior says in the shipped units is brought
   to the size of these;
-- its prior has seen performers by the artists in PRIOR_BASES: pairs with one of these stand in rows of their own.
+- its prior has seen performers by the artists in PRIOR_BASES, its flow network people of those in NETWORK_BASES: pairs
+  with one of these stand in rows of their own (`artists_known`).
 
 Rows:
 
@@ -39,7 +40,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.leave_out import ARTIST_OF, sizes_over_shipped, without
+from benchmarks.artists_known import KNOWN, Learned
+from benchmarks.leave_out import sizes_over_shipped, without
 from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, film, playable
@@ -50,12 +52,6 @@ from engine.flow.ours.compact_flow_engine import CompactFlowEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from tools.artist_rigs import load_rig
-
-PRIOR_BASES = frozenset({"cc0", "ict", "mpfb2", "valid"})
-"""By whose performers the shipped prior was trained. Whoever trains it anew changes this, too."""
-
-TEMPLATE_BASES = frozenset(ARTIST_OF)
-"""Whose units the shipped template is a consensus of."""
 
 TRACKER, ESTIMATE, OURS, TRUE = (
     "tracker's coefficients, own rig", "our estimate, own rig", "ours, bare mesh", "true units, bare mesh",
@@ -70,7 +66,6 @@ QUICK_DRIVERS = ("ict:1", "valid:X_MENA_F_1")
 QUICK_AVATARS = ("ict:9", "valid:White_M_1", "valid:X_AIAN_F_1")
 """Of ICT's, heads on which its blink, the same for all of them, shuts the eyes."""
 COLUMNS = ("explained", *REGIONS, "amplitude", "error_mm")
-_KNOWN = ("neither", "driver", "avatar", "both")
 
 
 @dataclass(frozen=True)
@@ -79,17 +74,10 @@ class Independent:
 
     drivers: tuple[str, ...]
     avatars: tuple[str, ...]
-    prior_bases: frozenset[str] = PRIOR_BASES
+    learned: Learned = field(default_factory=Learned)
     transfer_only: bool = False
     all_artists: bool = False
     flows: Mapping[str, MotionOptions] = field(default_factory=dict)
-
-    def known(self, driver: str, avatar: str) -> str:
-        """Of which of these two bases the prior, or with `all_artists` the template, has learned: "neither", "driver",
-        "avatar" or "both"."""
-        avatars = self.prior_bases | (TEMPLATE_BASES if self.all_artists else frozenset())
-        who = [name for name, yes in (("driver", driver in self.prior_bases), ("avatar", avatar in avatars)) if yes]
-        return ("neither", who[0] if who else "", "both")[len(who)]
 
     def template(self, avatar: str) -> AbstractContextManager[None]:
         """The template that an avatar of this basis is judged with."""
@@ -110,10 +98,10 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
                 continue
             basis = head.rig.basis
             with settings.template(basis):
-                results += _transfer(head, "avatar" if settings.all_artists else "neither", settings.flows)
+                results += _transfer(head, settings.learned, settings.flows)
                 for driver in drivers:
                     if driver.basis != basis:
-                        results += _pair(head, driver, settings.known(driver.basis, basis), settings.flows)
+                        results += _pair(head, driver, settings.learned, settings.flows)
             print(f"{name}: {time.process_time() - started:.0f} s of processor time", file=sys.stderr)
     return results
 
@@ -127,24 +115,28 @@ def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:
         yield driver
 
 
-def _transfer(head: RigHead, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
+def _transfer(head: RigHead, learned: Learned, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
     """True weights through the engine's units, and through flow networks that take units as their code: no video, no
     time."""
     engines: dict[str, ExpressionEngine | CompactFlowEngine] = {TRUE: ExpressionEngine(head.avatar, "fixed")}
+    known = {TRUE: learned.units_on(head.rig.basis)}
     for label, options in flows.items():
         if options.flow.code == "prior":
             engine = make_engine(options, head.avatar)
             assert isinstance(engine, CompactFlowEngine)
             engines[f"{label}: {TRUE}"] = engine
+            known[f"{label}: {TRUE}"] = learned.units_on(head.rig.basis, options)
     for name in playable(head.rig.units):
         weights = weight_row(EXPRESSIONS[name])
         true = head.truth_m(weights)[None]
         for row, engine in engines.items():
             predicted = head.moved_m(engine.posed(weights, np.zeros((2, 2))))[None]
-            yield _labels(head, "", row, name, known) | judged(true, predicted, head.regions)
+            yield _labels(head, "", row, name, known[row]) | judged(true, predicted, head.regions)
 
 
-def _pair(head: RigHead, driver: RigDriver, known: str, flows: Mapping[str, MotionOptions]) -> Iterator[dict[str, Any]]:
+def _pair(
+    head: RigHead, driver: RigDriver, learned: Learned, flows: Mapping[str, MotionOptions]
+) -> Iterator[dict[str, Any]]:
     engine = ExpressionEngine(head.avatar, "fixed")
     engine.gains = scale = sizes_over_shipped()
     engine.calibrate(driver.observations[NEUTRAL_FRAME])
@@ -157,6 +149,8 @@ def _pair(head: RigHead, driver: RigDriver, known: str, flows: Mapping[str, Moti
         moved.append(head.moved_m(pose.vertices) if number in kept else None)
     scores = _scores(driver)
     others = {f"{label}, bare mesh": _played(head, driver, options, kept) for label, options in flows.items()}
+    known = dict.fromkeys(ROWS, learned.pair(driver.basis, head.rig.basis))
+    known |= {f"{label}, bare mesh": learned.pair(driver.basis, head.rig.basis, flows[label]) for label in flows}
     for name in playable(head.rig.units):
         if name not in driver.held:
             continue
@@ -171,7 +165,7 @@ def _pair(head: RigHead, driver: RigDriver, known: str, flows: Mapping[str, Moti
         for row, predicted in answers.items():
             weights = _strongest(estimated, frames) if row == ESTIMATE else []
             yield (
-                _labels(head, driver.name, row, name, known)
+                _labels(head, driver.name, row, name, known[row])
                 | judged(true, predicted, head.regions)
                 | {"weights": weights}
             )
@@ -194,7 +188,7 @@ def _scores(driver: RigDriver) -> NDArray[np.float64]:
     """[T, 52] the tracker's coefficients above those at rest, in the order of UNIT_NAMES."""
     columns = [SCORE_NAMES.index(unit) if unit in SCORE_NAMES else -1 for unit in UNIT_NAMES]
     scores = np.stack([np.append(each.scores, 0.0)[columns] for each in driver.observations]).astype(np.float64)
-    return np.clip(scores - scores[NEUTRAL_FRAME], 0, 1)
+    return np.asarray(np.clip(scores - scores[NEUTRAL_FRAME], 0, 1), np.float64)
 
 
 def _labels(head: RigHead, driver: str, row: str, expression: str, known: str) -> dict[str, Any]:
@@ -254,7 +248,7 @@ def tables(results: Sequence[dict[str, Any]]) -> list[Table]:
     """For the terminal: by row; by expression and by head, of what is most independent in each row."""
     first = Table("", "artist known", "pairs", *COLUMNS, title="independent artists, skin only", title_justify="left")
     means = over(results, "known", "row")
-    for known in _KNOWN:
+    for known in KNOWN:
         for row in _rows(results):
             if (known, row) in means:
                 figures = means[known, row]
@@ -266,9 +260,9 @@ def tables(results: Sequence[dict[str, Any]]) -> list[Table]:
 
 
 def _least_known(results: Sequence[dict[str, Any]], row: str) -> str:
-    """The first of _KNOWN for which there are results of this row."""
+    """The first of KNOWN for which there are results of this row."""
     there = {each["known"] for each in results if each["row"] == row}
-    return next(known for known in _KNOWN if known in there)
+    return next(known for known in KNOWN if known in there)
 
 
 def _by_row(results: Sequence[dict[str, Any]], by: str, values: Sequence[str]) -> Table:

@@ -21,9 +21,10 @@ from calib.survey.face_finder import FaceFinder
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from core.mesh import Material, Mesh
-from engine.training.flow.avatar_shots import AvatarStage, as_prepared
+from engine.training.flow.avatar_shots import Actor, AvatarStage, as_prepared
 from engine.training.flow.make_pairs import acted, shoot_all
 from engine.training.flow.pairs import PairFolder
+from engine.training.flow.spectacles import with_spectacles
 from tools.artist_rigs import ArtistRig, load_rig, rigs_folder
 
 APART = (
@@ -32,7 +33,8 @@ APART = (
     "valid:Hispanic_F_3", "valid:NHPI_M_2", "valid:White_F_3",
 )  # fmt: skip
 """Whom the judge shows (`benchmarks.likeness_independent`), and three more people for looking at."""
-_FIRST_ICT = 100  # the judge's are below
+FIRST_ICT = 100
+"""Heads of ICT below are for judging."""
 _PLAIN_SHARE = 0.2
 _PROPORTIONS = 0.07  # standard deviation of the logarithm of width, height and depth
 _SIZE = 128
@@ -70,12 +72,16 @@ class RigActor:
         return np.asarray(self.shown.vertices + moved * self.stretch)
 
 
-def wanted(ict: int, valid: int) -> Iterator[tuple[int, str]]:
-    """Number and rig of every avatar: heads of ICT, then each of VALID's in this many looks, in turns."""
+def wanted(ict: int, valid: int, first: int = FIRST_ICT, first_look: int = 1) -> Iterator[tuple[int, str]]:
+    """Number and rig of every avatar: heads of ICT from the `first` on, each of VALID's in so many looks, in turns."""
     names = [f"valid:{path.stem}" for path in sorted((rigs_folder() / "valid").glob("*.glb"))]
     names = [name for name in names if name not in APART]
-    heads = [(seed, f"ict:{seed}") for seed in range(_FIRST_ICT, _FIRST_ICT + ict)]
-    looks = [(10_000 * (1 + look) + number, name) for look in range(valid) for number, name in enumerate(names)]
+    heads = [(seed, f"ict:{seed}") for seed in range(first, first + ict)]
+    looks = [
+        (10_000 * look + number, name)
+        for look in range(first_look, first_look + valid)
+        for number, name in enumerate(names)
+    ]
     places = [*np.linspace(0, 1, len(heads)), *np.linspace(0, 1, len(looks))]
     both = [*heads, *looks]
     yield from (both[at] for at in np.argsort(places, kind="stable"))
@@ -86,13 +92,16 @@ def apart() -> Iterator[tuple[int, str]]:
     yield from ((900_000 + number, name) for number, name in enumerate(APART))
 
 
-def make_avatar(folder: Path, number: int, name: str, frames: int, finder: FaceFinder) -> bool:
+def make_avatar(
+    folder: Path, number: int, name: str, frames: int, finder: FaceFinder, *, spectacled: bool = False
+) -> bool:
     """Write one. False where no face was found."""
     rng = np.random.default_rng([number, 23])
-    actor = RigActor.drawn(load_rig(name), rng)
-    has = np.array([unit in actor.rig.units for unit in UNIT_NAMES])
+    drawn = RigActor.drawn(load_rig(name), rng)
+    has = np.array([unit in drawn.rig.units for unit in UNIT_NAMES])
     weights = acted(number, "train", frames) * has
     try:
+        actor: Actor = with_spectacles(drawn, finder, rng) if spectacled else drawn
         with AvatarStage(actor, as_prepared(finder, rng), _SIZE) as stage:
             arrays = shoot_all(stage, weights)
     except ValueError:
@@ -107,16 +116,22 @@ def main() -> None:
     parser.add_argument("--ict", type=int, default=120, help="heads of ICT")
     parser.add_argument("--valid", type=int, default=4, help="looks of each head of VALID")
     parser.add_argument("--apart", action="store_true", help="those that are never drawn, to see how far training got")
+    parser.add_argument("--first", type=int, default=FIRST_ICT, help="number of ICT's first head")
+    parser.add_argument("--first-look", type=int, default=1, help="number of the first look of VALID's heads")
+    parser.add_argument("--spectacles", action="store_true", help="all of them wear some")
     parser.add_argument("--frames", type=int, default=16, help="expressions of each, the first one neutral")
     arguments = parser.parse_args()
     if not rigs_folder().is_dir():
         raise InputError(f"{rigs_folder()}: no rigs there; name the folder that holds them with VFA_RIGS")
+    if arguments.first < FIRST_ICT or arguments.first_look < 1:
+        parser.error(f"--first begins at {FIRST_ICT}, --first-look at 1: what is below is for judging")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    drawn = wanted(arguments.ict, arguments.valid, arguments.first, arguments.first_look)
     with FaceFinder() as finder:
-        for number, name in apart() if arguments.apart else wanted(arguments.ict, arguments.valid):
+        for number, name in apart() if arguments.apart else drawn:
             folder = arguments.out / f"{name.replace(':', '-')}-{number:06d}"
             if not folder.exists():
-                made = make_avatar(folder, number, name, arguments.frames, finder)
+                made = make_avatar(folder, number, name, arguments.frames, finder, spectacled=arguments.spectacles)
                 print(f"{folder.name}: {'written' if made else 'no face found, left out'}", flush=True)
 
 

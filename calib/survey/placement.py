@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.survey.face_finder import FaceFinder, FaceLookedFor, Finder, NoFaceError, PatientFinder
+from calib.survey.face_fit import FaceFound, find_face
 from calib.survey.views import View, front_camera
 from core.camera import Intrinsics
 from core.errors import InputError
-from core.face_regions import FACE_LANDMARKS, FACE_OVAL, STABLE
-from core.rigid_motion import fit_similarity
+from core.face_regions import FACE_LANDMARKS, FACE_OVAL
 
 FACE_HEIGHT = 1.27  # avatar units from brow line of the hair to chin: 62 % of the published picture
 SEARCH_PIXELS = 320
 PLACE_PIXELS = 512
 STRAIGHTEN_RAD = np.radians(6.0)  # a head that stands more crooked is straightened, unless its axes are stated
 _DOUBT_RAD = np.radians(350)  # per misfit: the pose of a face of unusual proportions cannot be told so well
-MIN_RELIEF = 0.55
-MAX_MISFIT = 0.13  # of the face's height
 _CLEARLY_A_FACE = 0.65  # score from which no other view is looked at; scans and modelled heads reach 0.7 to 0.9
 _TRIES = 4
 _FLAT = 1e-6  # of the greatest extent
@@ -34,36 +32,6 @@ _COMMON = (("y", "z"), ("z", "-y"), ("y", "-z"), ("z", "y"), ("y", "x"), ("y", "
 
 Look = Callable[[NDArray[np.float64], NDArray[np.float64], Intrinsics], View]
 """Renders the head: (T_world_file, T_camera_world, intrinsics) → View."""
-
-
-@dataclass(frozen=True, eq=False)
-class FaceFound:
-    """A face in one view of the head.
-
-    Attributes:
-        landmarks: [478, 3] on the surface, in the world the view was made in.
-        rotation: [3, 3] from the canonical face's axes to that world.
-        misfit: RMS distance from a scaled canonical face, as a fraction of the face's height.
-        relief: correlation of its depth with the canonical face's.
-    """
-
-    landmarks: NDArray[np.float64]
-    rotation: NDArray[np.float64]
-    misfit: float
-    relief: float
-
-    @property
-    def angle(self) -> float:
-        """Rotation in radians between the face and the view's axes."""
-        return float(np.arccos(np.clip((np.trace(self.rotation) - 1) / 2, -1, 1)))
-
-    @property
-    def plausible(self) -> bool:
-        return self.relief > MIN_RELIEF and self.misfit < MAX_MISFIT and self.angle < np.radians(40)
-
-    @property
-    def score(self) -> float:
-        return self.relief - 3 * self.misfit - 0.8 * self.angle
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,24 +75,6 @@ def check_axes(up: str | None, front: str | None) -> None:
             raise InputError(f"{option} {name}: expected one of {', '.join(AXES)}")
     if up is not None and front is not None and up[-1] == front[-1]:
         raise InputError(f"--up {up} --front {front}: expected two different axes; the face cannot look along up")
-
-
-def find_face(view: View, finder: Finder) -> FaceFound | None:
-    """The face in a view of a head, lifted to its surface and held against the canonical face."""
-    found = finder.find(view.rgb)
-    if found is None:
-        return None
-    landmarks, _ = view.lift(found[:, :2])
-    chosen = np.unique([*STABLE, *FACE_OVAL, 1, 4, 61, 291, 0, 17, 50, 280, 205, 425])
-    canonical = finder.canonical.points
-    scale, rotation, shift = fit_similarity(canonical[chosen], landmarks[chosen])
-    fitted = scale * canonical[:FACE_LANDMARKS] @ rotation.T + shift
-    residual = landmarks[:FACE_LANDMARKS] - fitted
-    height = np.ptp(fitted[list(FACE_OVAL), 1])
-    misfit = float(np.sqrt(np.median((residual**2).sum(axis=1))) / max(height, 1e-12))
-    depth = np.stack([landmarks[:FACE_LANDMARKS, 2], fitted[:, 2]])
-    relief = float(np.asarray(np.corrcoef(depth))[0, 1]) if depth.std(axis=1).min() > 1e-9 * height else 0.0
-    return FaceFound(landmarks, rotation, misfit, relief)
 
 
 def place(

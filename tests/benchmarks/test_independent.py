@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.artists_known import TEMPLATE_BASES, Learned
 from benchmarks.leave_out import sizes_over_shipped, without
-from benchmarks.likeness_independent import AVATARS, COLUMNS, DRIVERS, OURS, TRUE, Independent, judged, over, tables
+from benchmarks.likeness_independent import AVATARS, COLUMNS, DRIVERS, OURS, TRUE, judged, over, tables
+from benchmarks.likeness_methods import flow_options
 from benchmarks.rig import unit_figures
 from benchmarks.rig_heads import REGIONS, face_regions, without_shapes, write_hidden
 from benchmarks.rig_performers import EXPRESSIONS, HOLDS, NEUTRAL_FRAME, RESTS, SCORED, playable, timeline
@@ -72,16 +74,30 @@ def test_every_expression_is_of_known_units_and_who_lacks_one_does_not_play_it()
 
 
 def test_it_is_told_whose_shapes_the_program_knows() -> None:
-    settings = Independent(DRIVERS, AVATARS, frozenset({"cc0"}))
+    blind, shipped = Learned(frozenset({"cc0"})), Learned()
     for driver in DRIVERS:
         for avatar in AVATARS:
             bases = driver.partition(":")[0], avatar.partition(":")[0]
-            assert settings.known(*bases) == "neither"
-            assert Independent(DRIVERS, AVATARS).known(*bases) == "both"  # the shipped prior has seen them all
-    assert settings.known("cc0", "valid") == "driver"
-    assert settings.known("ict", "cc0") == "avatar"
-    assert Independent((), (), frozenset({"cc0", "ict"})).known("ict", "cc0") == "both"
-    assert Independent((), (), frozenset({"cc0"}), all_artists=True).known("ict", "valid") == "avatar"
+            assert blind.pair(*bases) == "neither"
+            assert shipped.pair(*bases) == "both"  # the shipped prior has seen them all
+    assert blind.pair("cc0", "valid") == "driver"
+    assert blind.pair("ict", "cc0") == "avatar"
+    assert Learned(frozenset({"cc0", "ict"})).pair("ict", "cc0") == "both"
+    assert Learned(frozenset({"cc0"}), template=TEMPLATE_BASES).pair("ict", "valid") == "avatar"
+
+
+def test_it_is_told_whose_people_trained_the_flow_network() -> None:
+    learned = Learned(frozenset({"cc0"}), network=frozenset({"cc0"}), own_network=frozenset({"cc0", "ict"}))
+    by_prior, by_encoder = flow_options(Path("own/network.pt")), flow_options(None)
+    shipped, own = by_prior["flow, prior"], by_prior["flow own, prior"]
+    assert learned.pair("valid", "ict") == learned.pair("valid", "ict", shipped) == "neither"
+    assert learned.pair("valid", "ict", own) == "avatar"
+    assert learned.pair("ict", "valid", own) == "neither"  # the prior names the code, and has not seen ICT
+    assert learned.pair("ict", "valid", by_prior["flow own, encoder"]) == "driver"
+    assert Learned().pair("ict", "valid", by_encoder["flow, encoder"]) == "neither"  # whatever the prior has seen
+    assert learned.units_on("ict") == learned.units_on("ict", shipped) == "neither"
+    assert learned.units_on("ict", own) == "avatar"
+    assert Learned(template=TEMPLATE_BASES).units_on("ict") == "avatar"
 
 
 def test_an_artist_that_is_left_out_moves_no_avatar() -> None:

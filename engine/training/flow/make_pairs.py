@@ -24,8 +24,9 @@ from capture.synthetic.studio.clip_studio import ClipStudio
 from capture.synthetic.studio.people import random_person
 from core.frame import FaceObservation
 from engine.training.expression.expression_dataset import StillTracker, describing_units, make_plan
-from engine.training.flow.avatar_shots import AvatarStage, as_prepared, averaged
+from engine.training.flow.avatar_shots import Actor, AvatarStage, as_prepared, averaged
 from engine.training.flow.pairs import PairFolder, to_bytes, to_words
+from engine.training.flow.spectacles import with_spectacles
 
 _SIZE = 128
 AVATARS_FROM = 500_000  # seeds: nobody is driver and avatar
@@ -112,24 +113,38 @@ def acted(number: int, split: Split, frames: int) -> NDArray[np.float64]:
 
 
 def make_avatar(
-    folder: Path, number: int, frames: int, split: Split, finder: FaceFinder, artists: tuple[str, ...]
+    folder: Path,
+    number: int,
+    frames: int,
+    split: Split,
+    finder: FaceFinder,
+    artists: tuple[str, ...],
+    *,
+    spectacled: bool = False,
 ) -> bool:
     """An avatar whom nobody drives. False where no face is found on it."""
     weights = acted(number, split, frames)
-    arrays = shoot_avatar(number, split, weights, finder, artists)
+    arrays = shoot_avatar(number, split, weights, finder, artists, spectacled=spectacled)
     if arrays is not None:
         PairFolder.write(folder, weights=weights.astype(np.float32), **arrays)
     return arrays is not None
 
 
 def shoot_avatar(
-    number: int, split: Split, weights: NDArray[np.float64], finder: FaceFinder, artists: tuple[str, ...] = ()
+    number: int,
+    split: Split,
+    weights: NDArray[np.float64],
+    finder: FaceFinder,
+    artists: tuple[str, ...] = (),
+    *,
+    spectacled: bool = False,
 ) -> dict[str, NDArray[Any]] | None:
     """A random avatar with unit weights [T, 52]; None where no face is found on it."""
     rng = np.random.default_rng([number, 11])
     person = random_person(AVATARS_FROM + number, split, float(rng.choice([1.0, 1.6])), bust=True, artists=artists)
     try:
-        with AvatarStage(person, as_prepared(finder, rng), _SIZE) as stage:
+        actor: Actor = with_spectacles(person, finder, rng) if spectacled else person
+        with AvatarStage(actor, as_prepared(finder, rng), _SIZE) as stage:
             return shoot_all(stage, weights)
     except ValueError:
         return None
@@ -162,6 +177,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=30, help="expressions of each person, the first one neutral")
     parser.add_argument("--drivers", action="store_true", help="drivers only, without avatars: for stage code")
     parser.add_argument("--avatars", action="store_true", help="avatars only: for stages moved by the true code")
+    parser.add_argument("--spectacles", action="store_true", help="avatars wear some; with --avatars")
     parser.add_argument("--artists", nargs="+", choices=ARTISTS, default=[], help="move as one or a mixture of these")
     parser.add_argument("--split", choices=["train", "test"], default="train")
     parser.add_argument("--part", type=int, default=0, help="of several processes, this one's number from 0")
@@ -169,12 +185,23 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.drivers and arguments.avatars:
         parser.error("--drivers and --avatars leave nothing to make; leave out one or both")
+    if arguments.spectacles and not arguments.avatars:
+        parser.error("--spectacles are worn by avatars whom nobody drives; give --avatars, too")
     arguments.out.mkdir(parents=True, exist_ok=True)
     artists = tuple(arguments.artists)
     if arguments.avatars:
         with FaceFinder() as finder:
             for number, folder in wanted(arguments):
-                _say(folder, make_avatar(folder, number, arguments.frames, arguments.split, finder, artists))
+                made = make_avatar(
+                    folder,
+                    number,
+                    arguments.frames,
+                    arguments.split,
+                    finder,
+                    artists,
+                    spectacled=arguments.spectacles,
+                )
+                _say(folder, made)
         return
     with ClipStudio() as studio, StillTracker() as tracker, FaceFinder() as finder:
         workshop = Workshop(studio, tracker, finder)

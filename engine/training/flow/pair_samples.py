@@ -11,7 +11,7 @@ from capture.synthetic.head.head_data import load_head_data
 from core.errors import InputError
 from engine.training.flow.pairs import PairFolder, from_bytes, from_words, pair_folders
 from engine.training.flow.sample_options import SampleOptions
-from engine.training.loop.jitter import Jitter, Picture, draw_jitter, mirrored
+from engine.training.loop.jitter import Jitter, Picture, draw_jitter, mirrored, softened
 from engine.training.loop.names import StageName
 
 FRAMES_OF_ONE = 4  # in a sample of the code stage
@@ -110,6 +110,7 @@ class PairSamples:
             source, target = (
                 mirrored(still.apply(picture, rng, empty_depth=EMPTY), flip) for picture in (source, target)
             )
+            source = softened(source, rng)
             shown = shown[:, ::-1] if flip else shown
             offset = offset[:, ::-1] * np.array([-1, 1], np.float32) if flip else offset
         return source, target, np.ascontiguousarray(offset), np.ascontiguousarray(shown, dtype=np.float32)

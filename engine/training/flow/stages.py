@@ -66,7 +66,7 @@ class StageModel(nn.Module):
         if perceptual is None:  # colour heads that nothing judges are not trained
             options = replace(options, weights=replace(options.weights, perceptual=0.0))
         self.network, self.stage, self.options, self.perceptual = network, stage, options, perceptual
-        self._appearance = appearance
+        self.appearance = appearance
         alike = torch.ones(network.config.motion_dim)
         self.register_buffer("importance", alike if importance is None else importance)
         for name, parameter in network.named_parameters():
@@ -119,8 +119,8 @@ class StageModel(nn.Module):
         network, options = self.network, self.options
         with torch.set_grad_enabled(torch.is_grad_enabled() and not options.freeze_encoder):
             h, alpha, features = network.enc(batch["source"])
-            if self._appearance is not None:
-                h = self._appearance.brought_back(h)
+            if self.appearance is not None:
+                h = self.appearance.brought_back(h)
                 alpha = network.enc.fc(h)
         if options.truth_code:
             code = None

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from core.whole_file import remove_left_behind, whole_file
+from engine.flow.network.appearance import Appearance
 from engine.flow.network.checkpoint import FORMAT_NAME, FORMAT_VERSION, check_layout, stored_weights
 from engine.flow.network.checkpoint_file import CheckpointError, one_line, read_checkpoint
 from engine.flow.network.network import FaceNetwork
@@ -77,11 +78,17 @@ def save_training(
     average: MovingAverage | None,
     step: int,
     settings: Mapping[str, Any],
+    appearance: Appearance | None = None,
 ) -> None:
-    """Write it beside, make sure it is on disk, then give it its name: a killed run leaves no half-written file."""
+    """Write it beside, make sure it is on disk, then give it its name: a killed run leaves no half-written file.
+
+    `appearance`: to which the run brings avatars back, for whoever uses the weights before it has ended.
+    """
     raw = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     content: dict[str, Any] = {"format": FORMAT_NAME, "version": FORMAT_VERSION, "config": network.config.to_dict()}
     content |= {"gen": raw, "g_optim": optimizer.state_dict(), "args": dict(settings), "step": step}
+    if appearance is not None:
+        content["appearance"] = appearance.to_content()
     if average is not None:
         content |= {"gen": {name: value.cpu() for name, value in average.values.items()}, "raw": raw}
     with whole_file(path) as partial, partial.open("wb") as file:

@@ -21,6 +21,7 @@ from engine.training.flow.clip_samples import ClipSamples
 from engine.training.flow.sample_options import SampleOptions
 from engine.training.flow.stage_options import LossWeights, StageOptions
 from engine.training.flow.stages import StageModel, offset_of
+from engine.training.loop.checkpointing import latest_checkpoint
 from engine.training.loop.distributed import Team
 from engine.training.loop.plan import TrainingPlan
 from engine.training.options import TrainOptions
@@ -68,15 +69,19 @@ def test_both_stages_end_in_a_network(clip: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_that_brought_avatars_back_knows_where_to(clip: Path, tmp_path: Path) -> None:
-    """A session brings them back to the same place, which the finished file must say."""
+    """A session brings them back to the same place, which the finished file must say, and any on the way to it."""
     learning = replace(LEARNING, bring_back=True, freeze_encoder=True)
     done = train(options("generator", clip, tmp_path / "out", steps=1, learning=learning, init=COMPACT_FILE))
     assert done is not None
-    own, other = load_checkpoint(done).appearance, load_checkpoint(COMPACT_FILE).appearance
-    assert own is not None
+    on_the_way = latest_checkpoint(tmp_path / "out")
+    assert on_the_way is not None
+    other = load_checkpoint(COMPACT_FILE).appearance
     assert other is not None
-    assert own.reach == other.reach
-    assert torch.equal(own.usual, other.usual)
+    for path in (done, on_the_way):
+        own = load_checkpoint(path).appearance
+        assert own is not None
+        assert own.reach == other.reach
+        assert torch.equal(own.usual, other.usual)
 
 
 def test_a_run_is_not_overwritten_by_accident(clip: Path, tmp_path: Path) -> None:
