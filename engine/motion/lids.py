@@ -25,6 +25,7 @@ _MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's
 _BESIDE = 13  # columns beyond each corner in which skin still goes along
 _SOFT = 4.5  # columns over which skin away from the rim evens out what the rim does
 _FOLLOWS_GAZE, _MOST_FOLLOWED = 0.8, 0.6  # of the eyeball's turn downwards; of what stands open: how far lids follow
+_SURELY_DOWN = 0.3  # radians: squints and smiles are taken for a gaze a little downwards
 _SLIT, _TRIES = 0.005, 3  # radians; rounds of closing slits
 _FOLLOWS = 0.5  # of the upper lid's turn: what goes along less is left behind
 _EVEN_LASHES = 4.0  # columns over which the turn of lashes is evened out, so that those in the corners turn, too
@@ -192,7 +193,9 @@ class Lids:
         shut = min(max(closing, 0.0), 1.0)
         gap = np.maximum(upper - lower, 0.0) + self._opened
         if looks_down > 0:
-            behind = _FOLLOWS_GAZE * looks_down * _MIDDLE - (self._rest_angle[0] - upper)
+            sure = min(looks_down / _SURELY_DOWN, 1.0)
+            follows = _FOLLOWS_GAZE * looks_down * sure * sure * (3 - 2 * sure)
+            behind = follows * _MIDDLE - np.maximum(self._rest_angle[0] - upper, 0.0)  # wide eyes follow from there
             gap = gap - np.clip(behind, 0.0, _MOST_FOLLOWED * gap)
         step_lower = (1 - shut) * self._lower_rest + shut * self._lids.meet * gap
         least, most = _MOST_RAISED
