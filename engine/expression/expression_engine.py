@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rigging.morphs import MorphUnits
-from core.expression_units import UNIT_COUNT
+from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.face_motion import FaceMotion, gaze_of, with_gaze
 from core.frame import FaceObservation
 from core.rigid_motion import rotation_vector
@@ -30,6 +30,10 @@ from render.skin.moving_skin import SkinPose
 
 log = logging.getLogger(__name__)
 
+_HIDES = 0.85  # closed so far, lids hide an eye, which then looks ahead: corneas that look down bulge through thin lids
+_LOOKS = np.array(
+    [[UNIT_NAMES.index(f"eyeLook{way}{side}") for way in ("Up", "Down", "In", "Out")] for side in ("Right", "Left")]
+)  # [2, 4], picture-left eye first
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
 
 
@@ -122,18 +126,24 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         return gaze_of(face[:, 0])
 
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
-        return self._skin.vertices(self._of_skin(shown), shown.gaze, self._closing(shown))
+        return self._skin.vertices(*self._of_skin(shown))
 
-    def _of_skin(self, shown: FaceState) -> NDArray[np.float64]:
-        """[52] without blinks where these are another head's."""
+    def _of_skin(self, shown: FaceState) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Weights [52], without blinks where these are another head's; gaze [2, 2] and lids as `UnitSkin.vertices` takes
+        them. Behind lids that are shut, eyes look ahead."""
         weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
-        return weights
+        closing, gaze = self._closing(shown), shown.gaze
+        if closing is not None:
+            seen = 1 - np.clip((closing[:, :1] - _HIDES) / (1 - _HIDES), 0, 1)
+            weights[_LOOKS] *= seen
+            gaze = gaze * seen
+        return weights, gaze, closing
 
     def _skin_pose(self, shown: FaceState, T: NDArray[np.float64]) -> SkinPose | None:
         numbers = self._numbers
-        return None if numbers is None else numbers.pose(self._of_skin(shown), shown.gaze, self._closing(shown), T)
+        return None if numbers is None else numbers.pose(*self._of_skin(shown), T)
 
     @cached_property
     def _numbers(self) -> SkinNumbers | None:

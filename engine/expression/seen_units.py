@@ -25,6 +25,9 @@ _WINKING, _APART = 0.2, 0.35  # by which eyes differ that wink, and share of wha
 _LOOKING_DOWN = 0.4  # by which lids of eyes that look fully down seem closed
 _WIDER = 0.5  # share of the opening by which eyes that are as wide as they get stand wider
 _LOOKS = [number for number, name in enumerate(UNIT_NAMES) if name.startswith("eyeLook")]
+_ONE_WAY = [k for k, name in enumerate(UNIT_NAMES) if not name.startswith(("eyeLook", "eyeBlink"))]
+_LEAST = 0.1  # of a full unit: what the prior says of units that rest stays below that, and jaws would wander with it
+_FAINT = [k for k in _ONE_WAY if not UNIT_NAMES[k].startswith("eye")]
 _LOOKS_FARTHER = 1.2  # than the prior says, who errs on the side of the middle
 _LIPS_SHUT, _LIPS_OPEN = 0.02, 0.05  # mouth widths: seen apart by so little they are shut, by so much as the prior says
 
@@ -59,6 +62,7 @@ class SeenUnits:
     def __call__(self, observation: FaceObservation, neutral: ExpressionNeutral, motion: DriverMotion) -> Array:
         """[52] weights, in the order of `UNIT_NAMES`.
 
+        Units go one way, and what is named faintly is left out: no face does all of them a little.
         Eyelids are measured as well as named by the prior: what both say counts, and blinks are finished. Lids that
         follow a gaze downwards are not on their way to shut: the avatar's follow its own. Eyes that are named wide are
         not opened a second time because they are measured so. Trackers think that eyes do alike: of a wink they show
@@ -67,6 +71,8 @@ class SeenUnits:
         units = self.gains * self._prior.estimate(observation, neutral, motion)
         units[_LOOKS] *= _LOOKS_FARTHER
         units = np.clip(units, *WEIGHT_RANGE)
+        units[_ONE_WAY] = np.maximum(units[_ONE_WAY], 0.0)
+        units[_FAINT] *= smoothstep(units[_FAINT] / _LEAST)
         measured, named = np.clip(_apart(1 - motion.lids[:, 0]), *LID_RANGE), units[BLINKS]
         measured = np.where(measured < 0, np.minimum(measured + _WIDER * np.clip(units[_WIDE], 0, 1), 0), measured)
         measured -= _LOOKING_DOWN * np.clip(units[_LOOKS_DOWN], 0, 1) * (1 - measured)

@@ -150,21 +150,26 @@ class SkinNumbers:
         if told.tongue is not None:
             numbers[self._tongue : self._tongue + 9] = told.tongue.ravel()
         if lids is not None:
-            self._close(numbers, told.lids, lids)
+            self._close(numbers, told.lids, lids, gaze)
         numbers[self._overlaps] = told.overlaps
         return SkinPose(self._skin, numbers)
 
     def _close(
-        self, numbers: NDArray[np.float32], points: NDArray[np.float32] | None, lids: NDArray[np.float64]
+        self,
+        numbers: NDArray[np.float32],
+        points: NDArray[np.float32] | None,
+        lids: NDArray[np.float64],
+        gaze: NDArray[np.float64],
     ) -> None:
-        """Fill in the numbers of lids that close as `lids` [2, 2] says, given all others."""
+        """Fill in the numbers of lids that close as `lids` [2, 2] and the gaze [2, 2] say, given all others."""
         moved = (self._rim_moves @ numbers).reshape(-1, 3)
         if points is not None:
             moved += self._rim_points @ points
         self._points[self._rims] = self._skin.rest[self._rims] + moved
-        for number, (lid, (closing, raised)) in enumerate(zip(self._lids, lids.tolist(), strict=True)):
+        for number, (closing, raised) in enumerate(lids.tolist()):
             first = self._of_lids + number * _PER_EYE
-            steps, growth = lid.motion(self._points, closing, raised)
+            down = self._eyeballs[number].looks_down(gaze[number])
+            steps, growth = self._lids[number].motion(self._points, closing, raised, down)
             numbers[first : first + _PER_EYE] = np.concatenate([steps.ravel(), growth])
 
 

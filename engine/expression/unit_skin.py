@@ -210,7 +210,8 @@ class UnitSkin:
             if told.lids is not None:
                 self._moved[self._near_lids] += self._lids @ told.lids
             vertices = self._moved.take(self._place, axis=0)
-        self._retargeter.finish(vertices, told.jaw, gaze, lids, evened=True, teeth_placed=self.complete)
+        done = self.complete
+        self._retargeter.finish(vertices, told.jaw, gaze, lids, evened=True, teeth_placed=done, lids_follow=True)
         if told.tongue is not None:
             tongue, out = self.tongue
             vertices[tongue] += out @ told.tongue

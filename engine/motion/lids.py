@@ -22,11 +22,14 @@ _FINISHED = 0.88  # closed so far, lids are on their way to shut: trackers leave
 _MOST_SQUASHED = 0.93  # of an eye that is painted on the skin: a line of it stays
 _MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's own motion; wide open eyes
 _SOFT = 4.5  # columns over which skin away from the rim evens out what the rim does
+_FOLLOWS_GAZE, _MOST_FOLLOWED = 0.8, 0.6  # of the eyeball's turn downwards; of what stands open: how far lids follow
+_SURELY_DOWN = 0.3  # radians: squints and smiles are taken for a gaze a little downwards
 _SLIT, _TRIES = 0.005, 3  # radians; rounds of closing slits
 _FOLLOWS = 0.5  # of the upper lid's turn: what goes along less is left behind
 _EVEN_LASHES = 4.0  # columns over which the turn of lashes is evened out, so that those in the corners turn, too
 _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
 _COLUMNS = np.arange(RIM_COLUMNS)
+_MIDDLE = np.sin(np.pi * _COLUMNS / (RIM_COLUMNS - 1)).clip(0) ** 0.5  # 1 in an eye's middle, 0 in its corners
 _ALLOWED = _STEEPEST * np.abs(_COLUMNS[:, None] - _COLUMNS)
 _ALLOWED_AT_ENDS = _STEEPEST * (1 + np.minimum(_COLUMNS, _COLUMNS[::-1]))
 
@@ -103,7 +106,13 @@ class Lids:
         return np.asarray(left)
 
     def apply(
-        self, vertices: NDArray[np.float32], closing: float, raised: float = 0.0, *, evened: bool = False
+        self,
+        vertices: NDArray[np.float32],
+        closing: float,
+        raised: float = 0.0,
+        *,
+        evened: bool = False,
+        looks_down: float = 0.0,
     ) -> None:
         """Even out and close the lids in `vertices` [R, 3].
 
@@ -111,6 +120,7 @@ class Lids:
             closing: share of what stands open now that is closed: 1 shut, below 0 wider.
             raised: how far the lower lid is raised, in apertures.
             evened: they are even already: `unevenness` was added to all that moves them.
+            looks_down: radians by which the eyeball looks down: the upper lid follows at least so far as people's do.
         """
         if not self._present:
             return
@@ -118,7 +128,7 @@ class Lids:
         if not evened:
             near = vertices[self.near]
             vertices[self.near] = near + self.unevenness(near - self._rest)
-        steps, growth = self.motion(vertices, closing, raised)
+        steps, growth = self.motion(vertices, closing, raised, looks_down)
         if not steps.any():
             return
         if self._compiled is not None:
@@ -130,12 +140,14 @@ class Lids:
             local[1:] *= 1 + self._growing @ growth
         vertices[lids.vertices] = local.T @ self._frame + self._centre
 
-    def motion(self, vertices: NDArray[np.float32], closing: float, raised: float) -> tuple[Array, Array]:
-        """How the lids close, of `vertices` [R, 3] of which only the rims are looked at: radians [2, 33] that the upper
-        and the lower rim turn, and [33] how far the upper one grows. All 0 without lids."""
+    def motion(
+        self, vertices: NDArray[np.float32], closing: float, raised: float, looks_down: float
+    ) -> tuple[Array, Array]:
+        """How the lids close, as told to `apply`, of `vertices` [R, 3] of which only the rims are looked at: radians
+        [2, 33] that the upper and the lower rim turn, and [33] how far the upper one grows. All 0 without lids."""
         if not self._present:
             return np.zeros((2, RIM_COLUMNS)), np.zeros(RIM_COLUMNS)
-        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
+        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised, looks_down)
         for corner, columns in zip(self._corners, (steps, steps[:, ::-1]), strict=True):
             corner.ends(columns)
         return steps, growth
@@ -215,7 +227,9 @@ class Lids:
         """[M] or [M, 3] of values [2 or 3 rims, 33] or [2 or 3 rims, 33, 3] at the roots of lashes."""
         return self._lash_columns.of(values.reshape(-1, *values.shape[2:]), self._lash_rim * RIM_COLUMNS)
 
-    def _steps(self, polar: tuple[Array, Array], closing: float, raised: float) -> tuple[Array, Array]:
+    def _steps(
+        self, polar: tuple[Array, Array], closing: float, raised: float, looks_down: float
+    ) -> tuple[Array, Array]:
         """Radians [2, 33] that the upper and the lower rim have to turn, and [33] how far the upper one has to grow."""
         (upper, lower, _), radius = polar
         closing = max(closing, _MOST_OPEN)
@@ -226,6 +240,11 @@ class Lids:
             closing = min(closing, _MOST_SQUASHED)
         shut = min(max(closing, 0.0), 1.0)
         gap = np.maximum(upper - lower, 0.0) + self._opened
+        if looks_down > 0:
+            sure = min(looks_down / _SURELY_DOWN, 1.0)
+            follows = _FOLLOWS_GAZE * looks_down * sure * sure * (3 - 2 * sure)
+            behind = follows * _MIDDLE - np.maximum(self._rest_angle[0] - upper, 0.0)  # wide eyes follow from there
+            gap = gap - np.clip(behind, 0.0, _MOST_FOLLOWED * gap)
         step_lower = (1 - shut) * self._lower_rest + shut * self._lids.meet * gap
         least, most = _MOST_RAISED
         step_lower += min(max(raised, least), most) * (1 - shut) * self._rest_gap

@@ -92,7 +92,7 @@ class Retargeter:
                 others are worked out here and written into it.
             gaze: [2, 2] yaw and pitch of each eye in radians.
             units: see `calib.rig.expression_basis`; controllers of lips, lids, jaw and eyes then carry what `moved`
-                differs from that, the others nothing.
+                differs from that, the others nothing. The tongue stays in.
             lids: [2, 2] for each eye how far it is closed, of what `moved` leaves open, and how far the lower lid is
                 raised; see `engine.motion.lids`. None: lids stay as `moved` and the file have them.
 
@@ -105,7 +105,7 @@ class Retargeter:
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
         for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
             vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
-        self.finish(vertices, jaw, gaze, lids)
+        self.finish(vertices, jaw, gaze, lids, lids_follow=units is not None)
         return vertices
 
     def jaw_and_eyes(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> JawMotion:
@@ -128,9 +128,11 @@ class Retargeter:
         *,
         evened: bool = False,
         teeth_placed: bool = False,
+        lids_follow: bool = False,
     ) -> None:
         """Place what moves as one piece, and close the lids, in `vertices` [R, 3] whose skin is where it belongs, and
-        whose teeth and tongue are if they are `teeth_placed`."""
+        whose teeth and tongue are if they are `teeth_placed`. `lids_follow`: upper lids follow a gaze downwards; lids
+        that were measured on a driver do that already."""
         rig = self._rig
         if len(self._rest_jaw) and not teeth_placed:
             vertices[rig.jaw.vertices] = self._rest_jaw @ jaw.rotation.T.astype(np.float32) + jaw.shift.astype(
@@ -139,8 +141,11 @@ class Retargeter:
         if len(rig.jaw.upper) and jaw.yielding.any() and not teeth_placed:
             vertices[rig.jaw.upper] += jaw.yielding.astype(np.float32)
         if lids is not None:
-            for lid, (closing, raised) in zip(self.lids, lids.tolist(), strict=True):
-                lid.apply(vertices, closing, raised, evened=evened)
+            for lid, eyeball, (closing, raised), angles in zip(
+                self.lids, self.eyeballs, lids.tolist(), gaze, strict=True
+            ):
+                down = eyeball.looks_down(angles) if lids_follow else 0.0
+                lid.apply(vertices, closing, raised, evened=evened, looks_down=down)
         for eyeball, lid, angles in zip(self.eyeballs, self.lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
             lid.place_lashes(vertices)
@@ -248,6 +253,10 @@ class Eyeball:
     def turned(self, gaze: NDArray[np.float64]) -> NDArray[np.float64]:
         """[2] how far the ball turns for a gaze."""
         return np.asarray(self._turns * gaze)
+
+    def looks_down(self, gaze: NDArray[np.float64]) -> float:
+        """Radians by which it looks down for a gaze, 0 for one upwards."""
+        return max(-self._turns * float(gaze[1]), 0.0)
 
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
         gaze = self.turned(gaze)

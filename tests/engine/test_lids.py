@@ -330,3 +330,25 @@ def test_a_blink_that_tracker_and_prior_see_nearly_whole_is_shut_whole(lowpoly: 
     motion = DriverMotion(np.zeros((468, 3)), np.array([[0.06, 0.0]] * 2), np.zeros((2, 2)), np.eye(4), 0.3)
     _, state = engine._seen(None, motion, type("Driver", (), {"own": None})())  # type: ignore[arg-type]
     np.testing.assert_allclose(state[:, 0], -1.0, atol=1e-9)
+
+
+def test_upper_lids_follow_a_gaze_downwards_and_shut_all_the_same(lowpoly: Avatar) -> None:
+    rig, numbers = made_up(lowpoly)
+    lids, rim = Lids(rig, 0), numbers[0, 0, RIM_COLUMNS // 2]
+    angles = []
+    for looks_down, closing in ((0.0, 0.0), (0.3, 0.0), (0.3, 1.0), (0.0, 1.0)):
+        vertices = rig.rest.copy()
+        lids.apply(vertices, closing, looks_down=looks_down)
+        angles.append(float(np.arctan2(vertices[rim, 1], vertices[rim, 2])))
+    open_, down, shut_down, shut = angles
+    assert open_ - down == pytest.approx(0.8 * 0.3, abs=0.02)
+    assert shut_down <= shut + 0.01
+
+
+def test_eyes_that_are_shut_look_ahead_under_their_lids(lowpoly: Avatar) -> None:
+    """A cornea that looks down would bulge through lids of few triangles."""
+    engine = ExpressionEngine(lowpoly)
+    weights = np.array([float(name.startswith(("eyeBlink", "eyeLookDown"))) for name in engine.unit_names])
+    shut = engine.posed(weights, np.full((2, 2), [0.0, -0.34]))
+    only = engine.posed(weights * [name.startswith("eyeBlink") for name in engine.unit_names], np.zeros((2, 2)))
+    np.testing.assert_array_equal(shut, only)

@@ -26,6 +26,29 @@ def blinks_of(named: dict[str, float], *aperture: float) -> np.ndarray:
     return SeenUnits(prior)(*nobody, motion)[BLINKS]
 
 
+def units_of(named: dict[str, float]) -> np.ndarray:
+    """[52] what is made of these units, by the prior, of a face with open eyes and parted lips."""
+    units = np.array([named.get(name, 0.0) for name in UNIT_NAMES])
+    prior = cast(ExpressionPrior, SimpleNamespace(estimate=lambda *_: units))
+    motion = cast(DriverMotion, SimpleNamespace(lids=np.array([[1.0, 0.0]] * 2), lips_apart=0.2))
+    return SeenUnits(prior)(cast(FaceObservation, None), cast(ExpressionNeutral, None), motion)
+
+
+def test_units_go_one_way_and_faint_ones_are_left_out() -> None:
+    named = {
+        "jawOpen": 0.03,
+        "mouthStretchLeft": -0.1,
+        "browInnerUp": -0.2,
+        "mouthSmileLeft": 0.4,
+        "eyeLookUpLeft": -0.1,
+    }
+    seen = dict(zip(UNIT_NAMES, units_of(named), strict=True))
+    assert 0 <= seen["jawOpen"] < 0.01
+    assert seen["mouthStretchLeft"] == seen["browInnerUp"] == 0
+    assert seen["mouthSmileLeft"] == pytest.approx(0.4)
+    assert seen["eyeLookUpLeft"] < -0.1, "a gaze has two sides"
+
+
 def test_wide_eyes_are_not_opened_twice() -> None:
     """The unit opens them; that they are measured open says the same once more."""
     wide = {"eyeWideLeft": 1.0, "eyeWideRight": 1.0}
