@@ -129,8 +129,8 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         return self._skin.vertices(*self._of_skin(shown))
 
     def _of_skin(self, shown: FaceState) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Weights [52], without blinks where these are another head's; gaze [2, 2] and lids as `UnitSkin.vertices` takes
-        them. Behind lids that are shut, eyes look ahead."""
+        """Weights [52], without blinks where these are another head's; gaze [2, 2] and lids as `UnitSkin.vertices`
+        takes them. Behind lids that are shut, eyes look ahead."""
         weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
