@@ -100,7 +100,8 @@ def _around(shown: Intrinsics, points: NDArray[np.float64], margins: tuple[float
     beside, above, below = (margin * shown.fx / PUBLISHED_EYE[2] for margin in margins)
     low = np.floor(at.min(axis=0) - np.array([beside, above]))
     width, height = np.ceil(at.max(axis=0) + np.array([beside, below]) - low).astype(int).tolist()
-    return shown.crop(*low.tolist(), width, height).resized(MAGNIFIED * width, MAGNIFIED * height)
+    left, top = low.tolist()
+    return shown.crop(left, top, width, height).resized(MAGNIFIED * width, MAGNIFIED * height)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
@@ -27,6 +28,7 @@ from unittest.mock import patch
 import numpy as np
 from mediapipe import Image, ImageFormat
 from mediapipe.tasks.python import BaseOptions, vision
+from numpy.typing import NDArray
 
 from calib.framing import avatar_view
 from capture.face.face_model_file import find_face_model
@@ -91,11 +93,9 @@ def measured(avatar: Avatar, poses: list[AnimatedFrame], size: tuple[int, int], 
         differences = []
         for number, posed in enumerate(poses):
             for way, viewer in viewers.items():
-                watches[way].measure(lambda viewer=viewer, posed=posed: _show(viewer, posed))
-            picture = Image(image_format=ImageFormat.SRGB, data=posed.observation.frame.rgb)
-            watches["mediapipe"].measure(
-                lambda picture=picture, number=number: landmarker.detect_for_video(picture, number * 33)
-            )
+                watches[way].measure(partial(_show, viewer, posed))
+            picture = Image(image_format=ImageFormat.SRGB, data=_driver_of(posed))
+            watches["mediapipe"].measure(partial(landmarker.detect_for_video, picture, number * 33))
             if len(viewers) == 2 and number % 10 == 0:
                 one, other = (viewer.read_rgb().astype(int) for viewer in viewers.values())
                 differences.append(np.abs(one - other).max(axis=2))
@@ -108,9 +108,13 @@ def measured(avatar: Avatar, poses: list[AnimatedFrame], size: tuple[int, int], 
     return figures
 
 
+def _driver_of(posed: AnimatedFrame) -> NDArray[np.uint8]:
+    assert posed.observation is not None, "the demo has pictures"
+    return posed.observation.frame.rgb
+
+
 def _show(viewer: Viewer, posed: AnimatedFrame) -> None:
-    frame = posed.observation.frame
-    viewer.show(posed.pose.vertices, posed.pose.T_world_head, frame.rgb, "streaming · 30 fps · expression")
+    viewer.show(posed.pose.vertices, posed.pose.T_world_head, _driver_of(posed), "streaming · 30 fps · expression")
     viewer.poll()
 
 

@@ -32,7 +32,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_parts import PARTS, TRAINING, Setting
+from benchmarks.gpu_parts import PARTS, TRAINING
+from benchmarks.gpu_setting import Setting
 
 _ROOT = Path(__file__).parents[1]
 _STARTING_S = 25.0  # of a training stage beside its own time: imports, the first step, the checkpoint
@@ -132,7 +133,7 @@ def compare(parts: dict[str, dict[str, Any]], setting: Setting) -> dict[str, Any
     pictures = [setting.out / f"{name}.npy" for name in ("drawing", "drawing-software")]
     if not all(path.is_file() for path in pictures):
         return {}
-    from benchmarks.gpu_parts import pictures_agree
+    from benchmarks.gpu_program import pictures_agree
 
     return pictures_agree(*pictures, same_renderer=len({parts[p.stem].get("renderer") for p in pictures}) == 1)
 

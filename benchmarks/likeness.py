@@ -220,7 +220,8 @@ def main() -> None:
     if settings.seconds < REST_S + 2:
         parser.error(f"--seconds {settings.seconds:g}: expected {REST_S + 2:g} or more")
     started = time.perf_counter()
-    console, content = Console(width=260), {"settings": vars(options) | {"seconds": settings.seconds}}
+    console = Console(width=260)
+    content: dict[str, Any] = {"settings": vars(options) | {"seconds": settings.seconds}}
     if options.only != "own":
         independent = Independent(
             tuple(options.performers or (QUICK_DRIVERS if quick else DRIVERS)),

@@ -69,7 +69,8 @@ def kept_film(
         digest.update(path.read_bytes())
     place = folder / f"film-{digest.hexdigest()}.pickle"
     if place.is_file():
-        return pickle.loads(place.read_bytes())  # type: ignore[no-any-return]
+        kept: Driver = pickle.loads(place.read_bytes())
+        return kept
     driver = kept_film(number, frames, condition, make_studio, None)
     folder.mkdir(parents=True, exist_ok=True)
     place.write_bytes(pickle.dumps(driver, protocol=5))

@@ -188,7 +188,7 @@ def _scores(driver: RigDriver) -> NDArray[np.float64]:
     """[T, 52] the tracker's coefficients above those at rest, in the order of UNIT_NAMES."""
     columns = [SCORE_NAMES.index(unit) if unit in SCORE_NAMES else -1 for unit in UNIT_NAMES]
     scores = np.stack([np.append(each.scores, 0.0)[columns] for each in driver.observations]).astype(np.float64)
-    return np.clip(scores - scores[NEUTRAL_FRAME], 0, 1)
+    return np.asarray(np.clip(scores - scores[NEUTRAL_FRAME], 0, 1), np.float64)
 
 
 def _labels(head: RigHead, driver: str, row: str, expression: str, known: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _on_surface(
     judged = np.zeros(len(head.mesh.vertices), dtype=bool)
     judged[head.judged] = True
     faces = head.mesh.faces[judged[head.mesh.faces].any(axis=1)]
-    T_file_world = np.linalg.inv(avatar.T_world_file)
+    T_file_world = np.asarray(np.linalg.inv(avatar.T_world_file), np.float64)
     at = transform_points(T_file_world, avatar.rig.controllers.rest[list(controllers)])
     surface = trimesh.Trimesh(head.mesh.vertices, faces, process=False)
     nearest, _, which = trimesh.proximity.closest_point_naive(surface, at)

@@ -22,9 +22,10 @@ from core.native.compiled_library import missing
 from core.networks.openvino import library
 from engine.flow.backends.backend import Backend, CompileRequest, proven
 from engine.flow.backends.compiled import BackendError
+from engine.flow.backends.names import BackendName
 from engine.flow.backends.native import NativeBackend
 from engine.flow.backends.native_library import flow_kernels
-from engine.flow.backends.select import BackendName, make_backend, select_backend
+from engine.flow.backends.select import make_backend, select_backend
 from engine.flow.network.checkpoint import load_checkpoint
 from engine.flow.network.motion_network import MotionNetwork, sample_inputs
 from engine.flow.ours.shipped import COMPACT_FILE
@@ -83,6 +84,7 @@ def measure(checkpoint: Path | None, rounds: int, *, one_core: bool = False) -> 
     driving, _ = sample_inputs(network.config, 13)
     published = PublishedFrame(network, source, start)
     live = MotionNetwork(network, source)
+    assert live.encoder is not None, "networks that look at pictures have one"
     offset = live.neutral_offset(live.encoder(start))
     request = CompileRequest(live, "benchmark", "benchmark")
     backends: dict[str, Backend] = {name: make_backend(name) for name in (("native",) if one_core else _ON_CPU)}
@@ -103,7 +105,7 @@ def measure(checkpoint: Path | None, rounds: int, *, one_core: bool = False) -> 
     expected = published(driving)
     flow, depth = expected.motion.flow[0].numpy(), expected.rgbd.depth[0, 0].numpy()
     live_gflop, peak = gflop(lambda: live(driving, offset)), peak_gflops(clock)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, run in runs.items():
         fields = run(driving.numpy(), offset.numpy())
         rows.append(

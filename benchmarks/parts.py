@@ -163,8 +163,8 @@ def main() -> None:
     head = builtin_avatar_path(options.avatar) if options.avatar in BUILTIN_AVATARS else options.avatar
     avatar = prepare_avatar(head)
     with FaceTracker() as tracker, threadpool_limits(1, user_api="blas"):
-        frames = list(islice(frames_of(open_source(options.device, realtime=False)), options.frames))
-        pairs = [(frame, seen) for frame in frames if (seen := tracker.track(frame)).tracked]
+        watched = islice(frames_of(open_source(options.device, realtime=False)), options.frames)
+        pairs = [(frame, face) for frame in watched if (face := tracker.track(frame)).tracked]
         if not pairs:
             parser.error(f"{options.device}: no face in its first {options.frames} frames; choose another clip")
         frames, seen = [frame for frame, _ in pairs], [each for _, each in pairs]

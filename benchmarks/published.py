@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -59,7 +60,8 @@ def modulated_conv(self: ModulatedConv2d, x: Tensor, latent: Tensor) -> Tensor:
     if self.upsample:
         turned = weight.transpose(1, 2).reshape(batch * c_in, c_out, k, k)
         y = F.conv_transpose2d(x, turned, stride=2, groups=batch)
-        return self.blur(y.view(batch, c_out, *y.shape[-2:]))
+        blurred: Tensor = self.blur(y.view(batch, c_out, *y.shape[-2:]))
+        return blurred
     y = F.conv2d(x, weight.view(batch * c_out, c_in, k, k), padding=k // 2, groups=batch)
     return y.view(batch, c_out, *y.shape[-2:])
 
@@ -73,13 +75,12 @@ class PublishedFrame:
             self._alpha_start = network.enc.motion(start)
 
     def __call__(self, driving: Tensor) -> NetworkOutput:
-        kept = layers.filter_2d, ModulatedConv2d.forward
-        layers.filter_2d, ModulatedConv2d.forward = upfirdn, modulated_conv
-        try:
-            with torch.no_grad():
-                return self._frame(driving)
-        finally:
-            layers.filter_2d, ModulatedConv2d.forward = kept
+        with (
+            patch.object(layers, "filter_2d", upfirdn),
+            patch.object(ModulatedConv2d, "forward", modulated_conv),
+            torch.no_grad(),
+        ):
+            return self._frame(driving)
 
     def _frame(self, driving: Tensor) -> NetworkOutput:
         network = self._network
@@ -160,4 +161,4 @@ def blend_and_smooth(
     delta = (weight[:, :, None] * displacement[index]).sum(axis=1)
     for _ in range(5):
         delta = 0.6 * (smoothing[:, :, None] * delta[neighbours]).sum(axis=1) + 0.4 * delta
-    return delta
+    return np.asarray(delta, np.float64)

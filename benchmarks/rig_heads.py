@@ -41,7 +41,11 @@ from tools.assets.glb_file import save_glb
 REGIONS = ("lips", "lids", "brows", "jaw", "cheeks, nose")
 BELOW_CHIN_M = 0.012  # so far under the chin's landmark the face is judged
 _SEEN_FROM = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (0.0, 0.5), (0.0, -0.5))  # yaw and pitch, radians
-_SHOWN = ({}, {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}, {"jawOpen": 0.3})  # what skin shows itself in
+_SHOWN: tuple[dict[str, float], ...] = (
+    {},
+    {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
+    {"jawOpen": 0.3},
+)  # what skin shows itself in
 _PICTURE = 640
 _GLB, _JSON = 0x46546C67, 0x4E4F534A
 
@@ -91,7 +95,8 @@ def prepared_head(rig: ArtistRig, folder: Path, cache: Path | None) -> RigHead:
     apart = avatar.file_mesh.vertices.astype(np.float64) - rig.mesh.vertices[of_file]
     if np.abs(apart - apart.mean(axis=0)).max() > 1e-4:
         raise ValueError(f"{rig.name}: the file's vertices are not the rig's")
-    landmarks = transform_points(np.linalg.inv(avatar.T_world_file), avatar.landmarks.astype(np.float64))
+    T_file_world = np.asarray(np.linalg.inv(avatar.T_world_file), np.float64)
+    landmarks = transform_points(T_file_world, avatar.landmarks.astype(np.float64))
     landmarks = landmarks[:FACE_LANDMARKS] - apart.mean(axis=0)
     skin = visible_skin(rig) & (rig.mesh.vertices[:, 1] > landmarks[152, 1] - BELOW_CHIN_M)
     judged = np.flatnonzero(skin[of_file])

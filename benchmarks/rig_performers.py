@@ -101,7 +101,8 @@ def film(rig: ArtistRig, *, plain: bool = False, seed: int = 0, cache: Path | No
     """
     place = None if cache is None else cache / f"performer-{_digest(rig, plain, seed)}.pickle"
     if place is not None and place.is_file():
-        return pickle.loads(place.read_bytes())  # type: ignore[no-any-return]
+        kept: RigDriver = pickle.loads(place.read_bytes())
+        return kept
     weights, held = timeline(playable(rig.units))
     with FaceTracker() as tracker:
         observations = [tracker.track(frame) for frame in _frames(rig, weights, plain, seed)]
@@ -149,7 +150,7 @@ def _frames(rig: ArtistRig, weights: NDArray[np.float64], plain: bool, seed: int
 def _turn(yaw: float, pitch: float) -> NDArray[np.float64]:
     about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    return about_y @ about_x
+    return np.asarray(about_y @ about_x, np.float64)
 
 
 def _shown(rig: ArtistRig, plain: bool) -> Mesh:

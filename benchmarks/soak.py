@@ -216,14 +216,12 @@ def soak_device(name: str, options: argparse.Namespace, folder: Path) -> dict[st
 def combined(devices: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Over all cycles: counts added, times and growth at their worst, of the figures that every device has."""
     added = ("cycles", *FrameTally(0.0).counts, "crashes", "leaked_threads", "leaked_fds", "gaps_unmarked")
-    worst = ("reconnect_s_p95", "reconnect_s_max", "rss_growth_mb")
-    worst += ("left_at_half_second", "step_resuming", "step_performing")
-    figures: dict[str, Any] = {}
-    for names, combine in ((added, sum), (worst, max)):
-        for name in names:
-            values = [it.get(name) for it in devices.values()]
-            if None not in values:
-                figures[name] = combine(values)
+    steps = ("left_at_half_second", "step_resuming", "step_performing")
+    worst = ("reconnect_s_p95", "reconnect_s_max", "rss_growth_mb", *steps)
+    every = [name for name in (*added, *worst) if all(it.get(name) is not None for it in devices.values())]
+    figures: dict[str, Any] = {
+        name: (sum if name in added else max)(it[name] for it in devices.values()) for name in every
+    }
     figures["recording_intact"] = all(it.get("recording_intact", False) for it in devices.values())
     return {**figures, "devices": devices}
 

@@ -25,13 +25,16 @@ class Limits:
     least: Mapping[str, float]
 
     def missed(self, figures: Mapping[str, Any]) -> list[str]:
-        """One line for every limit that is not kept; a figure that is missing or no number keeps none."""
+        """One line for every limit that is not kept; a figure that is missing or no number keeps none. Truth
+        values are 0 and 1."""
         lines = []
         for name, most in self.most.items():
-            if not (_is_number(value := figures.get(name)) and value <= most):
+            value = figures.get(name)
+            if not (isinstance(value, int | float) and value <= most):
                 lines.append(f"{name}: expected {most:g} at most, got {value}")
         for name, least in self.least.items():
-            if not (_is_number(value := figures.get(name)) and value >= least):
+            value = figures.get(name)
+            if not (isinstance(value, int | float) and value >= least):
                 lines.append(f"{name}: expected {least:g} at least, got {value}")
         return lines
 
@@ -39,10 +42,6 @@ class Limits:
         """With other values for those that are here."""
         most, least = ({name: changes.get(name, old) for name, old in it.items()} for it in (self.most, self.least))
         return Limits(most, least)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)  # truth values are 0 and 1
 
 
 _NEVER = ("crashes", "out_of_order", "repeated_pictures", "half_empty_frames", "leaked_threads", "leaked_fds")

@@ -29,13 +29,14 @@ from rich.table import Table
 from calib.avatar import Avatar
 from calib.rig.expression_basis import ExpressionUnits
 from capture.face.face_tracker import FaceTracker
+from capture.open_source import open_source
 from core.camera import AVATAR_VIEW
 from core.frame import FaceObservation
 from core.source import frames_of
 from engine.flow.edge_limit import SHORT, TORN
 from engine.flow.published.flow_options import FlowOptions
 from engine.motion.retarget import Retargeter
-from realtime.api import open_source, prepare_avatar
+from realtime.api import prepare_avatar
 from realtime.config import EngineName, MotionOptions
 from realtime.engines import make_engine
 from realtime.offline.neutral import find_neutral

@@ -22,6 +22,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,9 @@ def measured(device: str, pictures: int) -> dict[str, Any]:
     ):
         for index, frame in enumerate(islice(frames_of(open_source(device, realtime=False)), pictures)):
             rgb, at_ms = frame.rgb, (index + 1) * STEP_MS
-            expected = timed("mediapipe", lambda rgb=rgb, at_ms=at_ms: bare.run(rgb, at_ms))
-            found = timed("openvino", lambda rgb=rgb, at_ms=at_ms: own.run(rgb, at_ms))
-            timed("track", lambda frame=frame: tracker.track(frame))
+            expected = timed("mediapipe", partial(bare.run, rgb, at_ms))
+            found = timed("openvino", partial(own.run, rgb, at_ms))
+            timed("track", partial(tracker.track, frame))
             stream.add(index, expected, found, rgb.shape)
             itself.add(index, expected, again.run(_other_bit(rgb) if index == 0 else rgb, at_ms), rgb.shape)
             single.add(index, bare_single.run(rgb), own_single.run(rgb), rgb.shape)

@@ -52,7 +52,7 @@ def open_source(
         face_model: the face landmarker, for depth whose scale has to be told from the face.
         layout: of a video's pictures.
         rotate: degrees to turn the pictures clockwise until they stand upright; "auto" finds out by the face.
-        excerpt: the frames of a recording that are played; devices know nothing of it.
+        excerpt: the frames of a recording, or of the performer's minute, that are played; cameras know nothing of it.
 
     Raises InputError (SourceError) for what cannot be a source, in one line.
     """
@@ -105,7 +105,7 @@ def _as_filmed(
             raise InputError(f"{device}: sends motion and no pictures; drive a head with it live: vfa-live {device}")
         if name["options"] is not None and name["kind"] == "webcam":
             raise InputError(f"--device {device}: webcam takes no options; leave out what follows the ?")
-        return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg)
+        return _camera(name["kind"], name["which"], name["options"] or "", device, realtime, fov_deg, excerpt)
     path = _existing(device)
     try:
         return RecordedSource(_clip(path, fov_deg, face_model, layout), realtime=realtime, excerpt=excerpt)
@@ -124,14 +124,20 @@ def _existing(device: str) -> Path:
 
 
 def _camera(
-    kind: str, which: str | None, options: str, device: str, realtime: bool, fov_deg: float | None
+    kind: str,
+    which: str | None,
+    options: str,
+    device: str,
+    realtime: bool,
+    fov_deg: float | None,
+    excerpt: Excerpt,
 ) -> RgbdSource:
     if kind == "demo":
         if which is not None:
             raise InputError(f"--device {device}: the built-in performer takes no number; give --device demo")
         from capture.synthetic.performer.performer import PerformerSource
 
-        return PerformerSource(realtime=realtime, fps=_demo_fps(options, device))
+        return PerformerSource(realtime=realtime, fps=_demo_fps(options, device), excerpt=excerpt)
     if kind == "webcam":
         from capture.cameras.reconnecting import ReconnectingSource
         from capture.cameras.webcam import WebcamDevice, WebcamPicture

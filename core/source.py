@@ -1,6 +1,6 @@
 """Where frames come from: one small protocol for cameras, recordings and the built-in performer."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -119,7 +119,7 @@ MotionSource: TypeAlias = Source[MotionFrame]
 """A source whose frames are motion without a picture."""
 
 
-def frames_of(source: Source[Frame_co]) -> Iterator[Frame_co]:
+def frames_of(source: Source[Frame_co]) -> Generator[Frame_co, None, None]:
     """Every frame of a recording, in order; opens and closes the source. Raises SourceError."""
     source.open()
     try:

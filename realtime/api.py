@@ -28,14 +28,14 @@ from capture.face.face_tracker import FaceTracker
 from capture.synthetic import BUILTIN_AVATARS, builtin_avatar_path
 from core.errors import InputError
 from core.frame import FaceObservation, RgbdFrame
-from core.source import RgbdSource, frames_of
+from core.source import AnyFrame, RgbdSource, Source, frames_of
 from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from realtime.live.driving import open_driving as open_source
 from realtime.live.driving import tracker_for
 from realtime.live.person import PersonalCalibration
-from realtime.live.pipeline import FramePipeline
+from realtime.live.pipeline import FramePipeline, PosedFrame
 from realtime.live.replayed_person import ReplayedPerson
 from realtime.session.reader import RecordedMotion, SessionReader, read_motion
 from realtime.threads.timing import SectionTimes
@@ -70,14 +70,16 @@ class AnimatedFrame:
     """A driver's frame and the avatar's answer to it.
 
     Attributes:
-        observation: the tracked face, with the frame itself as `observation.frame`.
+        observation: the tracked face, with the frame itself as `observation.frame`; None where the source brings motion
+            without pictures, such as a phone that tracks by itself or a session with edits.
         pose: vertices and head pose of the avatar.
         unit_weights: what the avatar does, by the 52 ARKit names (0 neutral, 1 the full unit); empty for engines that
             work without units.
-        calibrated: whether the driver's neutral is known; before, the avatar is at rest.
+        calibrated: whether the driver's neutral is known; before, the avatar is at rest. Motion without pictures tells
+            by itself how far it is from rest.
     """
 
-    observation: FaceObservation
+    observation: FaceObservation | None
     pose: AvatarPose
     unit_weights: dict[str, float]
     calibrated: bool
@@ -92,7 +94,7 @@ def prepare_avatar(head: str | Path, options: PreparationOptions | None = None) 
     return avatars.prepare_avatar(path, options or PreparationOptions())
 
 
-def animate(avatar: Avatar, source: RgbdSource, options: MotionOptions | None = None) -> Iterator[AnimatedFrame]:
+def animate(avatar: Avatar, source: Source[AnyFrame], options: MotionOptions | None = None) -> Iterator[AnimatedFrame]:
     """Drive an avatar with every frame of a source, on the calling thread.
 
     Args:
@@ -108,10 +110,11 @@ def animate(avatar: Avatar, source: RgbdSource, options: MotionOptions | None = 
     with tracker_for(source, lambda: FaceTracker(options.face_model, options.tracker)) as tracker:
         pipeline = FramePipeline(tracker, engine, SectionTimes(), person)
         for frame in frames_of(source):
-            posed = pipeline.process(frame)
+            posed = pipeline.answer(frame)
             names, weights = engine.unit_names, engine.unit_weights
             named = {} if names is None or weights is None else dict(zip(names, weights.tolist(), strict=True))
-            yield AnimatedFrame(posed.observation, posed.pose, named, engine.calibrated)
+            observation = posed.observation if isinstance(posed, PosedFrame) else None
+            yield AnimatedFrame(observation, posed.pose, named, engine.calibrated or observation is None)
 
 
 class AvatarPictures:

@@ -216,7 +216,8 @@ class AnimateOptions(AvatarOptions, MotionOptions):
     """Drive a head with a recording, offline: every frame, and the same result every time."""
 
     driving: Path
-    """RGBD folder, colour/depth pair, RGBD video, colour-only video, or a session (what --record made)."""
+    """RGBD folder, colour/depth pair, RGBD video, colour-only video, a session (what --record made), or demo: the
+    built-in performer's minute."""
 
     out: Path
     """Folder for animation.npz, preview.mp4 and the rest of the session."""
@@ -265,6 +266,11 @@ class AnimateOptions(AvatarOptions, MotionOptions):
                 f"--target-frame {self.target_frame}: is one frame, counted in the whole recording; leave out --offset "
                 "and --length"
             )
+
+    @property
+    def performer_drives(self) -> bool:
+        """Whether the built-in performer does, as no file is called demo."""
+        return str(self.driving) == "demo" and not self.driving.exists()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,8 +89,8 @@ def animated(
     def make_tracker() -> "Tracker":
         return tracker_for(looked, lambda: FaceTracker(options.face_model, options.tracker))
 
-    if not options.driving.exists():
-        raise InputError(f"--driving {options.driving}: there is no such recording; check the path")
+    if not (options.driving.exists() or options.performer_drives):
+        raise InputError(f"--driving {options.driving}: there is no such recording; check the path, or try demo")
     check_paths(options)
     avatar_path(options)
     clip = partial(_clip, options)
@@ -146,7 +146,7 @@ def _clip(options: AnimateOptions, excerpt: "Excerpt") -> "Source[AnyFrame]":
     from realtime.live.driving import open_driving
 
     return open_driving(
-        os.path.join(".", options.driving),
+        "demo" if options.performer_drives else os.path.join(".", options.driving),
         realtime=False,
         fov_deg=options.fov,
         face_model=options.face_model,

@@ -30,7 +30,7 @@ def set_up(place: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     python = program(place / "system" / "python", "exit 0")
     surroundings = {**os.environ, "PATH": f"{place / 'system'}:{os.environ['PATH']}", **environment}
     command = [str(SETUP), str(python), str(place / "venv")]
-    return subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=240, check=False)
 
 
 def test_a_set_up_that_works_ends_with_the_line_that_works(place: Path) -> None:

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,7 @@ class KinectClip:
         first_s = None
         for index, picture in enumerate(self.pictures()):
             first_s = picture.timestamp_s if first_s is None else first_s
-            yield ClipFrame(index, picture.timestamp_s - first_s, lambda picture=picture: self._load(picture))  # type: ignore[misc]
+            yield ClipFrame(index, picture.timestamp_s - first_s, partial(self._load, picture))
 
     def _taken(self, packet: Any) -> list[_Taken]:
         """What a packet holds, in the order of time; where it has to be decoded, nothing yet, or several pictures."""

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class R3dClip:
             for index, number in enumerate(self._frames):
                 stamped = max(number, first) < len(times_s)
                 time_s = times_s[number] - times_s[first] if stamped else index / self.fps
-                yield ClipFrame(index, time_s, lambda number=number: self._load(archive, number))  # type: ignore[misc]
+                yield ClipFrame(index, time_s, partial(self._load, archive, number))
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
@@ -173,9 +174,9 @@ def _parsed(content: dict[str, Any]) -> _Metadata:
     width, height = whole_number(content, "w"), whole_number(content, "h")
     matrix = [float(number) for number in content["K"]]
     listed = content.get("perFrameIntrinsicCoeffs") or []
-    intrinsics = [tuple(float(number) for number in row[:4]) for row in listed]
+    rows = [[float(number) for number in row[:4]] for row in listed]
     # column after column: fx 0 0, 0 fy 0, cx cy 1
-    intrinsics = intrinsics or [(matrix[0], matrix[4], matrix[6], matrix[7])]
+    rows = rows or [[matrix[0], matrix[4], matrix[6], matrix[7]]]
     both = "dw" in content and "dh" in content
     depth_size = (whole_number(content, "dw"), whole_number(content, "dh")) if both else None
     fps = float(content.get("fps") or 30)
@@ -184,12 +185,13 @@ def _parsed(content: dict[str, Any]) -> _Metadata:
     if (
         not all(1 <= side <= LARGEST_SIDE for side in sides)
         or not 1 <= fps <= 1000
-        or any(len(row) != 4 for row in intrinsics)
+        or any(len(row) != 4 for row in rows)
     ):
         raise ValueError(f"w={width}, h={height}, dw dh={depth_size}, fps={fps}")
     if any(not math.isfinite(time_s) for time_s in times_s) or sorted(times_s) != times_s:
         times_s = []  # the nominal rate does instead
-    return _Metadata((width, height), depth_size, fps, intrinsics, times_s)  # type: ignore[arg-type]
+    intrinsics = [(fx, fy, cx, cy) for fx, fy, cx, cy in rows]
+    return _Metadata((width, height), depth_size, fps, intrinsics, times_s)
 
 
 def _shape_of(count: int, size: tuple[int, int]) -> tuple[int, int]:

@@ -81,8 +81,9 @@ class RgbdFolder:
 
     def frames(self) -> Iterator[ClipFrame]:
         for index, (color, depth) in enumerate(self._pairs):
-            timed = self._first_s is not None and color.time_s is not None
-            time_s = color.time_s - self._first_s if timed else index / self.fps  # type: ignore[operator]
+            time_s = index / self.fps
+            if self._first_s is not None and color.time_s is not None:
+                time_s = color.time_s - self._first_s
             yield ClipFrame(index, time_s, partial(self._load_one_of_many, color, depth))
 
     def _first_size(self) -> tuple[int, int]:

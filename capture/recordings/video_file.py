@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ def probe_video(path: Path) -> VideoInfo:
         return VideoInfo(*layout.size, stored, _fps(stream), count, first.format.name)
 
 
-def decode_video(path: Path) -> Iterator[DecodedFrame]:
+def decode_video(path: Path) -> Generator[DecodedFrame, None, None]:
     """Every picture of the film in it, in order, with times that never run backwards, upright and all of one size.
 
     A file that is damaged or cut short gives what can be decoded; that it ended early is logged, and so is a change of

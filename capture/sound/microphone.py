@@ -49,7 +49,7 @@ class MicrophoneRow:
 def sounddevice() -> ModuleType:
     """The module. Raises MissingExtraError where it is not installed and InputError where PortAudio is not."""
     try:
-        import sounddevice as found
+        import sounddevice as module
     except ImportError as error:
         raise MissingExtraError("audio", "a microphone (--audio)") from error
     except OSError as error:
@@ -58,7 +58,8 @@ def sounddevice() -> ModuleType:
         ) from None
     except Exception as error:  # PortAudioError, of a library that cannot begin
         raise InputError(f"--audio: PortAudio cannot be used ({_reason(error)}); leave out --audio") from None
-    return found  # type: ignore[no-any-return]
+    found: ModuleType = module
+    return found
 
 
 def list_microphones() -> list[MicrophoneRow]:

@@ -51,7 +51,7 @@ def _speed(model: StageModel, samples: Samples, precision: Precision, alone: Tea
         start = time.perf_counter()
         with torch.autocast(alone.device.type, torch.bfloat16, enabled=precision == "bf16"):
             total = torch.stack([term.float() for term in model(content).values()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         model.zero_grad(set_to_none=True)
         if alone.device.type == "cuda":
             torch.cuda.synchronize(alone.device)

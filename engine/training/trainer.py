@@ -143,7 +143,7 @@ class Trainer:
             total = torch.stack([term.float() for term in terms.values()]).sum()
         if not bool(torch.isfinite(total)):
             self._check({name: float(term.detach()) for name, term in terms.items()})
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         if self.plan.clip:
             nn.utils.clip_grad_norm_(self._trained, self.plan.clip)
         self.optimizer.step()

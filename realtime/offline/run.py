@@ -71,7 +71,7 @@ def animate(
         preview = PreviewWriter(out / PREVIEW_NAME, height, sound=lambda: sound.finished())
         undo.push(_unless_interrupted(preview.discard))
         try:
-            with closing(frames_of(source)) as frames:  # type: ignore[type-var]
+            with closing(frames_of(source)) as frames:
                 while not stop.requested and (frame := next(frames, None)) is not None:
                     posed = pipeline.answer(frame)
                     if frame.index < first:
@@ -119,7 +119,7 @@ def still(
     `InterruptedBySignalError` where a signal asked to end. Nothing is left then.
     """
     posed: AnyPosed | None = None
-    with closing(frames_of(source)) as frames:  # type: ignore[type-var]
+    with closing(frames_of(source)) as frames:
         for number, frame in enumerate(frames):
             posed = pipeline.answer(frame)
             progress("leading up to the frame", number + 1, source.frame_count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,8 @@ class KeptPictures:
         assert color is not None
         assert pictures is not None
         self._times_s = np.array(records_of(pictures, PICTURE)["timestamp_s"])
-        self._color: Iterator[DecodedFrame] = decode_video(color)
-        self._depth: Iterator[DecodedFrame] | None = None if depth is None else decode_video(depth)
+        self._color: Generator[DecodedFrame, None, None] = decode_video(color)
+        self._depth: Generator[DecodedFrame, None, None] | None = None if depth is None else decode_video(depth)
         self._number = 0  # of the next picture
 
     @staticmethod
@@ -80,4 +80,4 @@ class KeptPictures:
         """Close the files."""
         for frames in (self._color, self._depth):
             if frames is not None:
-                frames.close()  # type: ignore[attr-defined]  # generators
+                frames.close()

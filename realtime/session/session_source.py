@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -77,12 +77,12 @@ class SessionSource(Source[AnyFrame]):
         self.frame_count: int | None = excerpt.of(count)
         self._states = [event for event in session.events if event.what == "state"]
         self._cameras = sorted((event for event in session.events if event.what == "camera"), key=_time_of)
-        self._frames: Iterator[AnyFrame] | None = None
+        self._frames: Generator[AnyFrame, None, None] | None = None
         self._next: AnyFrame | None = None
         self._shift_s: float | None = None  # from the session's clock to ours
         self._last_s = -math.inf
         self._ended = False
-        self._aligned: tuple[Event, DepthAlignment | None] | None = None
+        self._camera: tuple[Event, Intrinsics, DepthAlignment | None] | None = None  # the last one asked for
 
     @property
     def seen(self) -> bool:
@@ -152,7 +152,7 @@ class SessionSource(Source[AnyFrame]):
     def close(self) -> None:
         frames, self._frames, self._next = self._frames, None, None
         if frames is not None:
-            frames.close()  # type: ignore[attr-defined]  # a generator
+            frames.close()
 
     def _late_s(self, frame: AnyFrame) -> float:
         now_s = self._clock()
@@ -166,12 +166,12 @@ class SessionSource(Source[AnyFrame]):
             self._next = next(self._frames, None)
         return self._next
 
-    def _edited_frames(self, track: MotionTrack) -> Iterator[AnyFrame]:
+    def _edited_frames(self, track: MotionTrack) -> Generator[AnyFrame, None, None]:
         end = len(track) if self._excerpt.count is None else self._excerpt.first + self._excerpt.count
         for index in range(self._excerpt.first, min(end, len(track))):
             yield MotionFrame(track[index], bool(track.tracked[index]), float(track.timestamps_s[index]), index)
 
-    def _all_frames(self) -> Iterator[AnyFrame]:
+    def _all_frames(self) -> Generator[AnyFrame, None, None]:
         """Those of the excerpt. What came before is passed over, but its neutral holds."""
         pictures = KeptPictures(self._session.folder) if KeptPictures.there(self._session.folder) else None
         calibration, index, last = UNTOLD, -1, None
@@ -209,10 +209,10 @@ class SessionSource(Source[AnyFrame]):
         if not self._cameras:
             return assumed_intrinsics(*_UNKNOWN_SIZE), None
         event = self._cameras[max(bisect_right(self._cameras, time_s, key=_time_of), 1) - 1]
-        camera = camera_of(event, self.name)
-        if self._aligned is None or self._aligned[0] is not event:
-            self._aligned = event, alignment_of(event, camera, self.name)
-        return camera, self._aligned[1]
+        if self._camera is None or self._camera[0] is not event:
+            camera = camera_of(event, self.name)
+            self._camera = event, camera, alignment_of(event, camera, self.name)
+        return self._camera[1:]
 
 
 def _time_of(event: Event) -> float:

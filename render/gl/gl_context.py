@@ -110,7 +110,7 @@ def make_current(ctx: moderngl.Context) -> None:
     """
     if _current.window is not None:
         _current.let_go()
-    ctx.__enter__()  # type: ignore[no-untyped-call]
+    ctx.__enter__()
     _current.headless = ctx
 
 

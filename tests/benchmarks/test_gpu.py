@@ -12,7 +12,9 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.gpu import Running, finish, missing, share_s
-from benchmarks.gpu_parts import PARTS, TRAINING, Setting, pictures_agree
+from benchmarks.gpu_parts import PARTS, TRAINING
+from benchmarks.gpu_program import pictures_agree
+from benchmarks.gpu_setting import Setting
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from calib.avatar import Avatar, prepare_avatar
 from calib.preparation_options import PreparationOptions
@@ -182,8 +183,9 @@ def test_a_cow_shuts_its_eyes(cow: Avatar) -> None:
     assert np.linalg.norm(vertices - cow.rig.rest, axis=1).max() < 1.2 * max(e.aperture.max() for e in cow.rig.eyes)
 
 
-def test_too_few_points_leave_nothing_behind(shared_data: Path, tmp_path: Path) -> None:
-    path = shared_data / "heads" / "spot" / "spot_triangulated.obj"
+def test_too_few_points_leave_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "ball.obj"
+    path.write_text(trimesh.creation.icosphere(3).export(file_type="obj"))
     given = written(tmp_path, {"version": 1, "points": {"chin": 0}})
     with pytest.raises(InputError, match="required landmarks are missing"):
         prepare_avatar(path, PreparationOptions(landmarks=given), cache_dir=tmp_path)

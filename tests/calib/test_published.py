@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from calib.published.published_weights import controlling_weights, select_controllers, smoothing_weights
+from capture.face.face_model_file import find_face_model
+from core.canonical_face import load_canonical_face
 from core.errors import InputError
 
 Golden = dict[str, NDArray[Any]]
@@ -106,9 +108,38 @@ def test_progress_reaches_one() -> None:
     assert seen[-1] == 1.0
 
 
-def test_a_picture_without_the_mesh_is_refused(golden: Golden) -> None:
+def landmarks_in_a_picture() -> NDArray[np.float32]:
+    """[478, 3] the canonical face, upright in the middle of a picture; x and y as shares of it."""
+    points = load_canonical_face(find_face_model()).points
+    flat = 0.5 + 0.3 * points[:, :2] * [1.0, -1.0] / np.abs(points[:, :2]).max()
+    return np.concatenate([flat, np.zeros((len(flat), 1))], axis=1).astype(np.float32)
+
+
+def test_controllers_lie_in_the_mesh_one_to_a_pixel_and_know_their_depth() -> None:
+    rows = np.arange(256, dtype=np.float32)[:, None]
+    depth = np.broadcast_to(7.5 + rows / 256, (256, 256)).astype(np.float32)
+    found = select_controllers(landmarks_in_a_picture(), depth)
+    assert len(found.pixels) > 100
+    assert len(np.unique(found.pixels, axis=0)) == len(found.pixels)
+    np.testing.assert_allclose(found.depth, 7.5 + found.pixels[:, 1] / 256, atol=1e-6)
+    upper, lower = found.pixels[found.upper_lip, 1].mean(), found.pixels[found.lower_lip, 1].mean()
+    assert upper < lower, "rows count downwards"
+
+
+def test_one_solve_per_vertex_and_one_per_controller_agree_on_a_sheet() -> None:
+    vertices, faces = grid(12, 0.0)
+    at = np.array([5, 60, 150, 200])
+    ours = controlling_weights(vertices, faces, at, k=2).toarray()
+    theirs = controlling_weights(vertices, faces, at, k=2, way="per_vertex").toarray()
+    np.testing.assert_allclose(theirs.sum(axis=1), 1.0, atol=1e-5)
+    assert np.sqrt(((ours - theirs) ** 2).mean()) < 0.1
+    rows, smooth = np.arange(len(vertices)), smoothing_weights(vertices, faces, k=5, way="per_vertex")
+    np.testing.assert_allclose(np.asarray(smooth.sum(axis=1)).ravel()[rows], 1.0, atol=1e-5)
+
+
+def test_a_picture_without_the_mesh_is_refused() -> None:
     with pytest.raises(InputError, match="landmarks"):
-        select_controllers(golden["avatar_landmarks"], np.full((256, 256), -1, np.float32))
+        select_controllers(landmarks_in_a_picture(), np.full((256, 256), -1, np.float32))
 
 
 def test_faces_out_of_range_are_refused() -> None:

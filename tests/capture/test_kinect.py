@@ -187,6 +187,37 @@ def test_a_made_up_recording_plays_also_when_it_was_encoded_anew(
         assert frame.timestamp_s == pytest.approx(number / 30, abs=2e-3)
 
 
+@pytest.mark.parametrize("kept", [0, 100, 4000, 0.5, 0.9])
+def test_a_made_up_recording_cut_short_is_one_line_or_what_is_left(tmp_path: Path, kept: float) -> None:
+    whole = write_recording(tmp_path / "k.mkv", shades(4)).read_bytes()
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(whole[: int(kept * len(whole)) if 0 < kept < 1 else int(kept)])
+    read = 0
+    with pytest.raises((SourceError, EOFError)) as told:
+        source = open_source(str(path), realtime=False)
+        source.open()
+        while True:
+            read += source.read(1.0) is not None
+    assert "\n" not in str(told.value)
+    assert read < 4
+    assert (read > 0) == (kept in (0.5, 0.9))
+
+
+def test_made_up_videos_without_what_a_kinect_gives_are_told_apart(tmp_path: Path) -> None:
+    whole = write_recording(tmp_path / "k.mkv", shades(2)).read_bytes()
+    (tmp_path / "bare.mkv").write_bytes(whole.replace(b"calibration.json", b"x" * 16))
+    with pytest.raises(SourceError, match="--add-attachment"):
+        KinectClip(tmp_path / "bare.mkv")
+    with av.open(str(tmp_path / "plain.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    with pytest.raises(SourceError, match="expected color and depth of an Azure Kinect"):
+        KinectClip(tmp_path / "plain.mp4")
+
+
 def test_cameras_at_one_place_are_taken(tmp_path: Path) -> None:
     text = calibration_json().replace("-0.032", "0.0")
     path = write_recording(tmp_path / "k.mkv", shades(2), calibration=text)

@@ -47,7 +47,7 @@ def fake(library, monkeypatch):
     return with_faults
 
 
-def until(true, limit_s=10.0):
+def until(true, limit_s=60.0):
     ends_s = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < ends_s, "it did not come about"

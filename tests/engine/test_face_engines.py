@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from calib.avatar import Avatar, prepare_avatar
 from capture.face.face_tracker import FaceTracker
@@ -154,6 +155,13 @@ def test_file_vertices_keep_order_and_coordinates(avatar: Avatar) -> None:
 def test_a_mesh_without_a_human_face_is_refused(shared_data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="face"):
         prepare_avatar(shared_data / "heads" / "spot" / "spot_triangulated.obj", cache_dir=tmp_path)
+
+
+def test_a_ball_is_no_head(tmp_path: Path) -> None:
+    ball = trimesh.creation.icosphere(3)
+    (tmp_path / "ball.obj").write_text(ball.export(file_type="obj"))
+    with pytest.raises(InputError, match="face"):
+        prepare_avatar(tmp_path / "ball.obj", cache_dir=tmp_path)
 
 
 def test_gains_make_the_avatar_do_more_of_a_unit(avatar: Avatar, observations: list[FaceObservation]) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from calib.avatar import Avatar
 from calib.published.published_rig import SeenHead, faces_under, published_rig
 from capture.face.preprocess import network_input
 from core.camera import PUBLISHED_INTRINSICS, Intrinsics, look_at
@@ -24,7 +25,7 @@ from engine.flow.published.flow_engine import FlowEngine, rigid_fit
 from engine.flow.published.flow_options import CORRECTED, RELEASED, FlowOptions
 from engine.flow.published.painted import PaintedAvatar
 from engine.motion.protocol import MotionEngine
-from tests.engine.stand_in import published_network, small_network
+from tests.engine.stand_in import picture, published_network, small_network
 
 THIN = NetworkConfig(
     widths=dict.fromkeys((4, 8, 16, 32, 64, 128, 256), 4),
@@ -35,6 +36,7 @@ THIN = NetworkConfig(
 )
 EAGER = FlowOptions(backend="eager", cache_dir=None)
 Golden = dict[str, NDArray[Any]]
+Trace = tuple[Golden, "GoldenAvatar | Avatar"]
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +74,25 @@ def avatar(golden: Golden) -> GoldenAvatar:
     )
 
 
+@pytest.fixture(scope="module", params=["the published trace", "a made-up driver and a built-in head"])
+def trace(request: pytest.FixtureRequest) -> Trace:
+    """`driving_rgb` [T, 256, 256, 3], `driving_depth` [T, 256, 256] as they go into the network, and an avatar."""
+    if request.param == "the published trace":
+        return request.getfixturevalue("golden"), request.getfixturevalue("avatar")
+    planes = [picture(seed, 256)[0].numpy().transpose(1, 2, 0) / 2 + 0.5 for seed in range(5)]
+    rgb = np.stack([plane[..., :3] * 255 for plane in planes]).astype(np.uint8)
+    depth = np.stack([plane[..., 3] * 60_000 for plane in planes]).astype(np.uint16)
+    depth[:, :40] = 0  # behind the driver is nothing
+    return {"driving_rgb": rgb, "driving_depth": depth}, request.getfixturevalue("lowpoly")
+
+
 @pytest.fixture(scope="module")
 def thin() -> Checkpoint:
     torch.manual_seed(1)
     return Checkpoint(FaceNetwork(THIN).eval().requires_grad_(False), True, "thin")
 
 
-def driving(avatar: GoldenAvatar, checkpoint: Path | Checkpoint, options: FlowOptions = EAGER) -> FlowEngine:
+def driving(avatar: GoldenAvatar | Avatar, checkpoint: Path | Checkpoint, options: FlowOptions = EAGER) -> FlowEngine:
     network = open_network(avatar, checkpoint, options.backend, options.cache_dir)
     return FlowEngine(avatar, network, options)
 
@@ -128,14 +142,7 @@ def test_the_picture_that_the_network_paints_is_the_published_one(golden: Golden
 
 
 def test_rig_of_the_golden_avatar(golden: Golden, avatar: GoldenAvatar, tmp_path: Path) -> None:
-    head = SeenHead(
-        golden["vertices"],
-        golden["faces"],
-        avatar.landmarks,
-        avatar.source_depth,
-        avatar.intrinsics,
-        avatar.T_camera_world,
-    )
+    head = seen_head(avatar)
     rig = published_rig(head, cache_dir=tmp_path)
     np.testing.assert_array_equal(rig.controllers.pixels, golden["controllers_px"][:, :2])
     column, row = rig.controllers.pixels.T
@@ -149,58 +156,79 @@ def test_rig_of_the_golden_avatar(golden: Golden, avatar: GoldenAvatar, tmp_path
     assert abs(published_rig(head, cache_dir=tmp_path).weights - rig.weights).max() == 0
 
 
-def test_faces_under_pixels_without_a_mesh(avatar: GoldenAvatar, golden: Golden) -> None:
-    head = SeenHead(
-        golden["vertices"],
-        golden["faces"],
+def seen_head(avatar: GoldenAvatar | Avatar) -> SeenHead:
+    mesh = avatar.display_mesh
+    return SeenHead(
+        mesh.vertices,
+        mesh.faces,
         avatar.landmarks,
         avatar.source_depth,
         avatar.intrinsics,
         avatar.T_camera_world,
     )
-    assert faces_under(head, np.array([[2, 2]])).tolist() == [-1]
 
 
-def test_behaves_as_a_motion_engine(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
+def test_faces_under_pixels_without_a_mesh(trace: Trace) -> None:
+    assert faces_under(seen_head(trace[1]), np.array([[2, 2]])).tolist() == [-1]
+
+
+def test_a_rig_is_solved_once_and_again_where_what_was_kept_is_damaged(lowpoly: Avatar, tmp_path: Path) -> None:
+    head = seen_head(lowpoly)
+    rig, kept = (published_rig(head, cache_dir=tmp_path) for _ in range(2))
+    assert len(rig.controllers.pixels) > 100
+    sums = np.asarray(rig.weights.sum(axis=1)).ravel()
+    assert np.all((sums > 0.999) | (sums == 0)), "shares of what a controller reaches"
+    assert abs(kept.weights - rig.weights).max() == 0
+    assert abs(kept.smoothing - rig.smoothing).max() == 0
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:1000])
+    assert abs(published_rig(head, cache_dir=tmp_path).weights - rig.weights).max() == 0
+
+
+def test_behaves_as_a_motion_engine(trace: Trace, thin: Checkpoint) -> None:
+    frames, avatar = trace
+    rest = avatar.display_mesh.vertices
     engine = driving(avatar, thin)
     _: MotionEngine = engine
-    first = observation(golden, 0, 0.0)
+    first = observation(frames, 0, 0.0)
     assert not engine.calibrated
     before = engine.animate(first)
     assert not before.tracked
-    np.testing.assert_array_equal(before.vertices, golden["vertices"])
+    np.testing.assert_array_equal(before.vertices, rest)
     with pytest.raises(ValueError, match="tracked"):
-        engine.calibrate(observation(golden, 0, 0.0, tracked=False))
+        engine.calibrate(observation(frames, 0, 0.0, tracked=False))
     engine.calibrate(first)
     assert engine.calibrated
     assert engine.code is None
-    pose = engine.animate(observation(golden, 3, 0.1))
+    pose = engine.animate(observation(frames, 3, 0.1))
     assert pose.tracked
     assert engine.code is not None
     assert (pose.index, pose.timestamp_s) == (3, 0.1)
-    moved = np.abs(pose.vertices - golden["vertices"]).max()
+    moved = np.abs(pose.vertices - rest).max()
     assert moved > 0
-    lost = [engine.animate(observation(golden, 4, t, tracked=False)) for t in (0.2, 0.35, 0.6)]
+    lost = [engine.animate(observation(frames, 4, t, tracked=False)) for t in (0.2, 0.35, 0.6)]
     assert not lost[0].tracked
     assert engine.code is None, "of no face, the picture is the avatar's own"
-    sizes = [np.abs(p.vertices - golden["vertices"]).max() for p in lost]
+    sizes = [np.abs(p.vertices - rest).max() for p in lost]
     assert sizes[0] == pytest.approx(moved, rel=1e-5)  # no jump where the face is lost
     assert 0.1 * moved < sizes[1] < 0.9 * moved
     assert sizes[2] < 1e-6 * moved
-    back = [engine.animate(observation(golden, 3, t)) for t in (1.0, 1.2, 1.5)]
-    assert np.abs(back[0].vertices - golden["vertices"]).max() < 1e-6 * moved  # nor where it comes back
-    assert 0.1 * moved < np.abs(back[1].vertices - golden["vertices"]).max() < 0.9 * moved
+    back = [engine.animate(observation(frames, 3, t)) for t in (1.0, 1.2, 1.5)]
+    assert np.abs(back[0].vertices - rest).max() < 1e-6 * moved  # nor where it comes back
+    assert 0.1 * moved < np.abs(back[1].vertices - rest).max() < 0.9 * moved
     np.testing.assert_allclose(back[2].vertices, pose.vertices, atol=1e-6 * moved)
 
 
-def test_same_input_same_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
+def test_same_input_same_pose(trace: Trace, thin: Checkpoint) -> None:
+    frames, avatar = trace
     engine = driving(avatar, thin)
-    engine.calibrate(observation(golden, 0, 0.0))
-    frame = observation(golden, 2, 0.1)
+    engine.calibrate(observation(frames, 0, 0.0))
+    frame = observation(frames, 2, 0.1)
     np.testing.assert_array_equal(engine.animate(frame).vertices, engine.animate(frame).vertices)
 
 
-def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, thin: Checkpoint) -> None:
+def test_quirks_follow_the_checkpoint_and_can_be_chosen(trace: Trace, thin: Checkpoint) -> None:
+    avatar = trace[1]
     assert driving(avatar, thin).quirks == RELEASED
     assert driving(avatar, replace(thin, released=False)).quirks == CORRECTED
     assert driving(avatar, thin, replace(EAGER, **asdict(CORRECTED))).quirks == CORRECTED
@@ -208,7 +236,8 @@ def test_quirks_follow_the_checkpoint_and_can_be_chosen(avatar: GoldenAvatar, th
     assert driving(avatar, thin, pinhole).quirks == replace(RELEASED, unprojection="pinhole")
 
 
-def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvatar, thin: Checkpoint) -> None:
+def test_rigid_motion_apart_is_the_head_pose(trace: Trace, thin: Checkpoint) -> None:
+    avatar = trace[1]
     engine = driving(avatar, thin, replace(EAGER, **asdict(CORRECTED)))
     angle = 0.2
     turn = np.eye(4)
@@ -223,7 +252,8 @@ def test_rigid_motion_apart_is_the_head_pose(golden: Golden, avatar: GoldenAvata
     assert np.array_equal(engine._pose(displacement, np.ones(len(at), bool))[1], np.eye(4))
 
 
-def test_parts_without_controllers_go_with_the_head(avatar: GoldenAvatar, thin: Checkpoint) -> None:
+def test_parts_without_controllers_go_with_the_head(trace: Trace, thin: Checkpoint) -> None:
+    avatar = trace[1]
     vertices, faces = avatar.display_mesh.vertices, avatar.display_mesh.faces
     eye = np.array([[0.2, 0.3, -0.3], [0.3, 0.3, -0.3], [0.2, 0.4, -0.3]], np.float32)
     with_eye = Mesh(
@@ -243,8 +273,8 @@ def test_rigid_fit_never_mirrors() -> None:
     assert np.array_equal(rigid_fit(flat[:2], flat[:2]), np.eye(4))
 
 
-def test_a_checkpoint_of_another_size_is_refused(avatar: GoldenAvatar, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_size_is_refused(lowpoly: Avatar, tmp_path: Path) -> None:
     path = tmp_path / "small.pt"
     save_checkpoint(path, small_network())
     with pytest.raises(InputError, match="32x32"):
-        driving(avatar, path)
+        driving(lowpoly, path)

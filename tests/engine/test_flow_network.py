@@ -90,7 +90,7 @@ network = open_network(head, folder / "wide.pt", "native", folder / "cache")
 assert "earlier start" in network.backend.why
 assert "torch" not in sys.modules
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
 
 

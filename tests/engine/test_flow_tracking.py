@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, identity
 
+from benchmarks.published import blend_and_smooth
 from core.camera import PUBLISHED_INTRINSICS, look_at
 from core.native.compiled_library import missing
 from engine.flow.network.layers import identity_grid
@@ -71,6 +72,19 @@ def test_pinhole_unprojection_differs_from_the_published_one_as_stated(golden: G
     leak = published[tracked, 0] / -published[tracked, 2]
     np.testing.assert_allclose(leak, 0.128, atol=0.003)
     assert np.abs(published - pinhole)[tracked].max() > 0.05
+
+
+def test_the_published_unprojection_shrinks_sideways_motion_and_leaks_depth() -> None:
+    """As stated above, of a made-up motion: a shift sideways, and a face that leans."""
+    controllers = small_controllers([(100, 90), (140, 128), (60, 200)])
+    depth = np.tile(np.linspace(-1, 1, 256, dtype=np.float32), (256, 1))
+    published, seen = FlowTracker(controllers, "published").track(moved_flow(5, -3), depth)
+    pinhole, also = FlowTracker(controllers, "pinhole").track(moved_flow(5, -3), depth)
+    assert seen.any()
+    np.testing.assert_array_equal(seen, also)
+    np.testing.assert_allclose(published[:, 2], pinhole[:, 2], atol=1e-12)
+    assert np.abs(published[seen, 2]).max() > 0.1, "it comes nearer or goes away"
+    np.testing.assert_allclose(published[seen, 0] / -published[seen, 2], 0.128, atol=0.003)
 
 
 def moved_flow(dx: int, dy: int, size: int = 256) -> NDArray[np.float32]:
@@ -174,13 +188,27 @@ def test_retarget_keeps_constants_and_zero() -> None:
     assert not retarget.vertices_delta(shift, np.zeros(5, bool)).any()
 
 
-def test_no_rounds_is_the_blend_alone(golden: Golden) -> None:
-    motion = golden["translation"][0], ~golden["untracked"][0]
-    plain = retarget_of(golden, rounds=0)
+def test_blend_and_smoothing_equal_dense_sums_over_neighbours() -> None:
+    """The published way, gather by gather, on made-up weights."""
+    rng = np.random.default_rng(2)
+    weights, smoothing = (rng.random((60, 3)).astype(np.float32) for _ in range(2))
+    smoothing /= smoothing.sum(axis=1, keepdims=True)
+    index, neighbours = (np.argsort(rng.random((60, count)))[:, :3] for count in (9, 60))
+    motion = rng.normal(size=(9, 3)), rng.random(9) > 0.3
+    ours = PublishedRetarget(sparse(weights, index, 9), sparse(smoothing, neighbours, 60))
+    expected = blend_and_smooth(weights, index, smoothing, neighbours, *motion)
+    np.testing.assert_allclose(ours.vertices_delta(*motion), expected, atol=1e-6)
+
+
+def test_no_rounds_is_the_blend_alone() -> None:
+    rng = np.random.default_rng(3)
+    weights, index = rng.random((20, 2)).astype(np.float32), np.argsort(rng.random((20, 5)))[:, :2]
+    plain = PublishedRetarget(sparse(weights, index, 5), csr_matrix(identity(20, np.float32)), rounds=0)
+    motion = rng.normal(size=(5, 3)), np.array([True, False, True, True, True])
     np.testing.assert_array_equal(plain.vertices_delta(*motion), plain.blend(*motion))
 
 
-def test_controllers_outside_the_picture_are_refused(golden: Golden) -> None:
-    controllers = controllers_of(golden)
+def test_controllers_outside_the_picture_are_refused() -> None:
+    controllers = small_controllers([(100, 90), (140, 128)])
     with pytest.raises(ValueError, match="inside"):
         replace(controllers, pixels=controllers.pixels + 200)

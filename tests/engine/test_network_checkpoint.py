@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.published import stand_in_network
 from engine.flow.network.checkpoint import load_checkpoint, load_lia_weights, save_checkpoint, weights_key
 from engine.flow.network.checkpoint_file import CheckpointError
 from engine.flow.network.network import FaceNetwork
@@ -15,10 +16,11 @@ from tests.engine.stand_in import SMALL, picture, published_state, small_network
 
 
 @pytest.fixture(scope="module")
-def published_file(shared_reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With weights of our own; `test_published_layout_loads` has the published names and sizes."""
     path = tmp_path_factory.mktemp("checkpoint") / "VFA.pt"
     content = {
-        "gen": published_state(shared_reference),
+        "gen": stand_in_network().state_dict(),
         "g_optim": {"state": {}, "param_groups": []},
         "args": {"size": 256},
     }
@@ -35,11 +37,17 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_published_layout_loads(published_file: Path, shared_reference: Path) -> None:
+@pytest.mark.parametrize("whose", ["published", "ours"])
+def test_published_layout_loads(whose: str, published_file: Path, request: pytest.FixtureRequest) -> None:
+    if whose == "published":
+        state = published_state(request.getfixturevalue("shared_reference"))
+        published_file = published_file.with_name("published.pt")
+        torch.save({"gen": state, "args": {"size": 256}}, published_file)
+    else:
+        state = stand_in_network().state_dict()
     loaded = load_checkpoint(published_file)
     assert loaded.released
     assert not loaded.network.training
-    state = published_state(shared_reference)
     assert all(torch.equal(value, state[name]) for name, value in loaded.network.state_dict().items())
 
 

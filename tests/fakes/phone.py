@@ -140,7 +140,7 @@ class Phone:
     def close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait(5)
+        self._process.wait(60)
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -302,7 +302,7 @@ class Frames:
             len(jpeg), len(packed_depth), len(packed_confidence), 0, 0 if it.truedepth else 1,
         ]  # fmt: skip
         body = struct.pack("<11I", *sizes) + struct.pack("<4f", *intrinsics) + struct.pack("<7f", 0, 0, 0, 1, 0, 0, 0)
-        body += jpeg.tobytes() + packed_depth + packed_confidence
+        body += jpeg.tobytes() + bytes(packed_depth) + bytes(packed_confidence)
         return struct.pack(">4I", 1, 101, 0, len(body)) + body
 
 

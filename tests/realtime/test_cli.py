@@ -13,6 +13,8 @@ import pytest
 
 from core.errors import InputError
 from realtime.cli import refuse_unknown
+from realtime.config import AnimateOptions
+from realtime.recording.recording_folder import ANIMATION_NAME
 from tests.fakes.forked import run_python
 
 pytestmark = pytest.mark.usefixtures("lowpoly")  # that commands take from the cache
@@ -86,6 +88,20 @@ def test_a_start_past_the_end_names_what_was_given(tmp_path: Path) -> None:
         told = call("vfa", "animate", "--driving", clip, "--avatar", "lowpoly", "--out", out, option, 99)
         expect_one_line(told, f"{option} 99", "has 12 frames")
         assert not out.exists()
+
+
+def test_the_built_in_performer_drives_offline_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ("--driving", "demo", "--offset", 40, "--length", 3, "--neutral-frame", 40, "--avatar", "lowpoly", "--out")
+    made = call("vfa", "animate", *given, tmp_path / "out")
+    assert made.returncode == 0, made.stderr
+    with np.load(tmp_path / "out" / ANIMATION_NAME) as animation:
+        assert len(animation["vertices"]) == 3
+        assert animation["tracked"].all()
+    monkeypatch.chdir(tmp_path)
+    options = AnimateOptions(driving=Path("demo"), out=Path("out"))
+    assert options.performer_drives
+    Path("demo").write_text("")  # a file of that name is meant where there is one
+    assert not options.performer_drives
 
 
 def test_missing_avatar(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import threading
 import psutil
 import pytest
 
-from realtime.threads.cores import give_way, return_memory, share_out
+from realtime.threads.cores import YIELDING, give_way, return_memory, share_out
 
 
 def test_libraries_get_their_share_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,5 +43,5 @@ def test_a_thread_that_gives_way_does_so_alone() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found[0] > before
+    assert found[0] == max(before, YIELDING)
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

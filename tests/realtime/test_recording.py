@@ -456,7 +456,7 @@ def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
     gate, written, ended = threading.Event(), [], []
 
     def write(item: int) -> None:
-        gate.wait(10)
+        gate.wait(60)
         written.append(item)
 
     disk: DiskQueue[int] = DiskQueue("slow disk", write, lambda: ended.append(True), capacity=3)
@@ -475,12 +475,12 @@ def test_a_queue_that_drops_the_oldest_keeps_what_is_new() -> None:
 
     def write(item: int) -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(60)
         written.append(item)
 
     disk: DiskQueue[int] = DiskQueue("slow film", write, lambda: None, capacity=3, drops_oldest=True)
     disk.put(0)
-    assert begun.wait(5)
+    assert begun.wait(60)
     for item in range(1, 8):
         disk.put(item)
     go_on.set()

@@ -1,5 +1,6 @@
 """A session that is played gives what was recorded: the same poses bit for bit, the same times, the same gaps."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -21,6 +22,7 @@ from core.source import DeviceState, frames_of
 from engine.expression.expression_engine import ExpressionEngine
 from engine.landmark.landmark_engine import LandmarkEngine
 from engine.motion.posed_frame import AnyPosed
+from realtime.api import animate
 from realtime.editing.edit_list import edited, write_edits
 from realtime.editing.edits import Retime, Trim
 from realtime.live.driving import open_driving
@@ -363,6 +365,19 @@ def test_a_session_with_edits_plays_as_edited(tmp_path: Path) -> None:
     again = [frame for frame in frames_of(open_driving(str(folder), realtime=False)) if frame is not None]
     assert len(again) == 40
     assert isinstance(again[0], RgbdFrame)
+
+
+def test_a_session_with_edits_drives_a_head_through_the_api(
+    session: tuple[Path, list[AnyPosed]], tmp_path: Path, lowpoly: Avatar
+) -> None:
+    folder = shutil.copytree(session[0], tmp_path / "s")
+    track = SessionReader.open(folder).motion
+    write_edits(folder, (Trim(0.5, 1.5),), track)
+    shown = list(animate(lowpoly, open_driving(str(folder), realtime=False)))
+    assert len(shown) == len(edited(folder, track))
+    assert all(each.observation is None and each.calibrated for each in shown)
+    moved = [float(np.abs(each.pose.vertices - shown[0].pose.vertices).max()) for each in shown]
+    assert max(moved) > 1e-3, "the head does what the edited motion says"
 
 
 def test_a_session_of_few_frames_is_no_fast_source_that_falls_silent(tmp_path: Path) -> None:

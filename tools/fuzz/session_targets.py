@@ -2,6 +2,7 @@
 
 import wave
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -135,6 +136,10 @@ def _with_sound(folder: Path) -> list[Path]:
     return [whole, killed]
 
 
+def _itself(sound: Sound) -> Sound:
+    return sound
+
+
 def _hear(folder: Path) -> None:
     """Completed as repair does, put into its film, and copied as if it drove another session."""
     finish_sound(folder)
@@ -145,7 +150,7 @@ def _hear(folder: Path) -> None:
         raise InputError("no sound")
     add_sound(folder / PREVIEW_NAME, 0.0, heard)
     for name, sound in (("cut.wav", heard), ("copied.wav", replace(heard, pieces=None))):
-        copied = ClipSound(folder / name, 0.0, lambda sound=sound: sound)  # type: ignore[misc]
+        copied = ClipSound(folder / name, 0.0, partial(_itself, sound))
         copied.until(_LONGEST_SOUND_S)
         copied.close()
         if copied.kept:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.recordings.playback import ClipFrame, ClipPicture, RecordedSource
+from capture.recordings.playback import WHOLE, ClipFrame, ClipPicture, Excerpt, RecordedSource
 from capture.recordings.video_file import open_container
 from capture.synthetic.head.head_data import DATA_FOLDER
 from core.camera import Intrinsics
@@ -105,6 +105,7 @@ class PerformerSource(RecordedSource):
         noise_m: standard deviation of the depth sensor's noise at 1 m; it grows with the square of the distance, and
             readings are lost along outlines. 0 is perfect.
         fps: frames per second to play it at; acted for 30, it is so much faster at others.
+        excerpt: the frames that are played.
         clock, sleep: for tests.
     """
 
@@ -115,12 +116,17 @@ class PerformerSource(RecordedSource):
         loop: bool | None = None,
         noise_m: float = 0.0,
         fps: float | None = None,
+        excerpt: Excerpt = WHOLE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         clip = PerformerClip(loop=realtime if loop is None else loop, fps=fps)
         super().__init__(
-            clip if noise_m == 0 else NoisyClip(clip, noise_m), realtime=realtime, clock=clock, sleep=sleep
+            clip if noise_m == 0 else NoisyClip(clip, noise_m),
+            realtime=realtime,
+            excerpt=excerpt,
+            clock=clock,
+            sleep=sleep,
         )
 
 

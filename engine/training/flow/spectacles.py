@@ -123,7 +123,8 @@ def _eyes(mesh: Mesh, finder: FaceFinder, rng: np.random.Generator) -> tuple[Poi
     if not (depth > 0).all():
         raise ValueError("the corners of the avatar's eyes were found where it has no surface")
     points = CLOSE_UP.intrinsics.unproject(corners, depth)
-    eyes = transform_points(np.linalg.inv(T_CAMERA_WORLD @ T), points).reshape(2, 2, 3).mean(axis=1)
+    T_mesh_camera = np.asarray(np.linalg.inv(T_CAMERA_WORLD @ T), np.float64)
+    eyes = transform_points(T_mesh_camera, points).reshape(2, 2, 3).mean(axis=1)
     forward = np.linalg.inv(T)[:3, 2]
     across = (eyes[1] - eyes[0]) / np.linalg.norm(eyes[1] - eyes[0])
     forward = forward - across * (forward @ across)

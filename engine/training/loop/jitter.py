@@ -116,9 +116,9 @@ def compressed(colors: Picture, quality: int) -> Picture:
 
     values = np.rint((np.clip(colors, -1, 1) + 1) * 127.5).astype(np.uint8)
     done, packed = cv2.imencode(".jpg", values.transpose(1, 2, 0)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise RuntimeError(f"JPEG of {values.shape[1:]} at quality {quality}: expected OpenCV to encode it")
-    unpacked = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    unpacked = cv2.imdecode(packed, cv2.IMREAD_COLOR) if done else None
+    if unpacked is None:
+        raise RuntimeError(f"JPEG of {values.shape[1:]} at quality {quality}: expected OpenCV to encode and read it")
     return np.asarray(unpacked[..., ::-1].transpose(2, 0, 1), np.float32) / np.float32(127.5) - 1
 
 
