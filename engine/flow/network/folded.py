@@ -241,7 +241,8 @@ def _head_weight(conv: ModulatedConv2d) -> Tensor:
 
 def _project(x: Tensor, weight: Tensor) -> Tensor:
     """1x1 convolution with weights that may change every frame: x [1, C, H, W], weight [n, C] -> [1, n, H, W]."""
-    return torch.matmul(weight, x.flatten(2)).unflatten(2, x.shape[2:])
+    projected: Tensor = torch.matmul(weight, x.flatten(2)).unflatten(2, x.shape[2:])
+    return projected
 
 
 def _folded_linear(layers: list[EqualLinear]) -> tuple[Tensor, Tensor]:
