@@ -1,5 +1,5 @@
-"""What a CUDA machine makes of this program: networks, tracker, engines, drawing and training, each held against the
-processor's results, in one JSON.
+"""What a CUDA machine makes of this program: networks, tracker, engines, drawing, poses that it works out itself and
+training, each held against the processor's results, in one JSON.
 
     python -m benchmarks.gpu --out DIR --budget 480
     python -m benchmarks.gpu --out DIR --device cpu        a short form of the same, on any machine

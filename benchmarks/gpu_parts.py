@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_networks import flow
-from benchmarks.gpu_program import drawing, engines, head, tracker
+from benchmarks.gpu_program import drawing, engines, head, posing, tracker
 from benchmarks.gpu_setting import MissingError, Part, Setting, Telling, importable, nvidia_smi
 from benchmarks.gpu_training import pairs, training
 from core.errors import InputError
@@ -66,6 +66,7 @@ PARTS: dict[str, Part] = {
     "head": Part(head, 90.0),
     "drawing": Part(partial(drawing, "drawing"), 60.0),
     "drawing-software": Part(partial(drawing, "drawing-software"), 60.0, _MESA_ONLY),
+    "posing": Part(posing, 60.0),
     "engines": Part(engines, 90.0),
     "pairs": Part(pairs, 45.0),
     **_flows(onnxruntime=60.0, compile=90.0, tensorrt=100.0),

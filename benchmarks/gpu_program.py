@@ -104,6 +104,14 @@ def drawing(name: str, setting: Setting, tell: Telling) -> None:
         tell(**call_ms(lambda: pictures.take(pose), setting))
 
 
+def posing(setting: Setting, tell: Telling) -> None:
+    """Poses that go up as numbers, beside the same as vertices; see there."""
+    from benchmarks.gpu_posing import compare_posing
+
+    observations = [each for each in _tracked(setting)[0] if each.tracked]
+    compare_posing(observations[: 4 if setting.short else None], _WINDOW, tell)
+
+
 def pictures_agree(first: Path, second: Path, *, same_renderer: bool) -> dict[str, Any]:
     """How far two pictures are apart; `equal` within what rasterisers may differ by at edges."""
     a, b = (np.load(path).astype(np.float64) for path in (first, second))

@@ -60,7 +60,7 @@ from calib.avatar import Avatar
 from capture.synthetic.studio.clip_studio import ClipStudio
 from core.cache_folder import cache_folder
 from core.errors import InputError
-from tools.artist_rigs import BASES
+from tools.rigs.rig import BASES
 
 STILL_S = 0.7  # of the rest at the end, after what was moving has settled
 SECONDS, QUICK_SECONDS = 8.0, 4.4

@@ -35,8 +35,8 @@ from core.face_regions import (
 )
 from core.mesh import MeshPart
 from render.gl.rgbd import RgbdCamera
-from tools.artist_rigs import SKIN, ArtistRig
 from tools.assets.glb_file import save_glb
+from tools.rigs.rig import SKIN, ArtistRig
 
 REGIONS = ("lips", "lids", "brows", "jaw", "cheeks, nose")
 BELOW_CHIN_M = 0.012  # so far under the chin's landmark the face is judged

@@ -19,7 +19,7 @@ from core.expression_units import UNIT_NAMES
 from core.frame import FaceObservation, RgbdFrame
 from core.mesh import Material, Mesh, MeshPart
 from render.gl.rgbd import RgbdCamera
-from tools.artist_rigs import EYES, LASHES, TEARS, ArtistRig
+from tools.rigs.rig import EYES, LASHES, TEARS, ArtistRig
 
 FPS = 30.0
 PICTURE = 360

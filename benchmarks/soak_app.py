@@ -40,6 +40,7 @@ from realtime.session.seen_frame import SeenTracker
 from realtime.session.session_source import SessionSource
 from realtime.threads.timing import SectionTimes
 from realtime.threads.worker import Stop
+from render.skin.moving_skin import SkinPose
 from render.window.viewer import Viewer
 
 AWAY_S, STREAMING_S = (0.1, 1.6), (0.8, 1.8)
@@ -174,17 +175,23 @@ class WatchedViewer(Viewer):
         self._before = np.asarray(avatar.display_mesh.vertices, np.float64)
         super().__init__(avatar.display_mesh, SIZE, headless=True)
 
+    @property
+    def takes_poses(self) -> bool:
+        """No: the steps are those of vertices."""
+        return False
+
     def show(
         self,
-        vertices: NDArray[np.float32],
+        shape: NDArray[np.float32] | SkinPose,
         T_world_head: NDArray[np.float64],
-        picture: NDArray[np.uint8] | None,
+        driver_rgb: NDArray[np.uint8] | None,
         status: str,
     ) -> None:
-        placed = transform_points(T_world_head, vertices.astype(np.float64))
+        assert isinstance(shape, np.ndarray)
+        placed = transform_points(T_world_head, shape.astype(np.float64))
         self.steps.append((time.monotonic(), _farthest(placed, self._before)))
         self._before = placed
-        super().show(vertices, T_world_head, picture, status)
+        super().show(shape, T_world_head, driver_rgb, status)
 
 
 def _farthest(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -5,7 +5,8 @@
 For each source, all in one process and in turns, so that the machine is as busy for one as for the other:
 
     mediapipe_ms    processor time of all threads for a picture in MediaPipe's bare FaceLandmarker (video, coefficients)
-    openvino_ms     the same networks compiled, with our steps between (`capture.face.networks.openvino`)
+    native_ms       the same networks by our own kernels, with our steps between (`capture.face.networks.native`)
+    openvino_ms     the same compiled by OpenVINO
     track_ms        `FaceTracker.track`: those, looking for other faces now and then, and lifting to metres
     single          differences where each picture stands for itself: the greatest of a picture's landmarks in pixels,
                     {p50, p99, max} over pictures, and of coefficients
@@ -34,6 +35,7 @@ from capture.face.face_model_file import find_face_model
 from capture.face.face_tracker import FaceTracker
 from capture.face.networks.answers import NetworkAnswer
 from capture.face.networks.mediapipe import MediaPipeNetworks
+from capture.face.networks.native import native_networks
 from capture.face.networks.openvino import compiled_networks
 from capture.open_source import open_source
 from core.source import frames_of
@@ -74,8 +76,8 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 def measured(device: str, pictures: int) -> dict[str, Any]:
     """All figures of one source."""
     model = find_face_model()
-    reference, ours = MediaPipeNetworks(model), compiled_networks(model)
-    times: dict[str, list[float]] = {"mediapipe": [], "openvino": [], "track": []}
+    reference, ours, openvino = MediaPipeNetworks(model), native_networks(model), compiled_networks(model)
+    times: dict[str, list[float]] = {"mediapipe": [], "native": [], "openvino": [], "track": []}
     single, stream, itself = Differences(), Differences(), Differences()
 
     def timed(name: str, run: Callable[[], Any]) -> Any:
@@ -89,13 +91,15 @@ def measured(device: str, pictures: int) -> dict[str, Any]:
         reference.landmarks(video=True, scores=True) as again,
         reference.landmarks(video=False, scores=True) as bare_single,
         ours.landmarks(video=True, scores=True) as own,
+        openvino.landmarks(video=True, scores=True) as compiled,
         ours.landmarks(video=False, scores=True) as own_single,
         FaceTracker() as tracker,
     ):
         for index, frame in enumerate(islice(frames_of(open_source(device, realtime=False)), pictures)):
             rgb, at_ms = frame.rgb, (index + 1) * STEP_MS
             expected = timed("mediapipe", partial(bare.run, rgb, at_ms))
-            found = timed("openvino", partial(own.run, rgb, at_ms))
+            found = timed("native", partial(own.run, rgb, at_ms))
+            timed("openvino", partial(compiled.run, rgb, at_ms))
             timed("track", partial(tracker.track, frame))
             stream.add(index, expected, found, rgb.shape)
             itself.add(index, expected, again.run(_other_bit(rgb) if index == 0 else rgb, at_ms), rgb.shape)
@@ -107,7 +111,7 @@ def measured(device: str, pictures: int) -> dict[str, Any]:
         "pictures": len(times["track"]),
         **typical,
         "of_mediapipe": {
-            name: round(typical[f"{name}_ms"] / typical["mediapipe_ms"], 3) for name in ("openvino", "track")
+            name: round(typical[f"{name}_ms"] / typical["mediapipe_ms"], 3) for name in ("native", "openvino", "track")
         },
         "single": single.summary(),
         "stream": stream.summary(),

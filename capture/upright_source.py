@@ -90,7 +90,11 @@ class UprightSource(WrappedSource):
             self._detector = face_networks(find_face_model(self._face_model)).detector()
             self._finder = UprightFinder(self._detector)
             if self._look is not None:
-                self._look_through(self._look(), self._finder)
+                for frame in islice(frames_of(self._look()), 0, _LOOKED_AT, _EVERY):
+                    self._finder.offer(frame.rgb)
+                    if self._finder.quarter_turns is not None:
+                        break
+                self._decide(self._finder.best())
         self._source.open()
 
     def read(self, timeout_s: float) -> RgbdFrame | None:
@@ -106,13 +110,6 @@ class UprightSource(WrappedSource):
     def close(self) -> None:
         super().close()
         self._forget_detector()
-
-    def _look_through(self, source: RgbdSource, finder: UprightFinder) -> None:
-        for frame in islice(frames_of(source), 0, _LOOKED_AT, _EVERY):
-            finder.offer(frame.rgb)
-            if finder.quarter_turns is not None:
-                break
-        self._decide(finder.best())
 
     def _decide(self, quarter_turns: int) -> None:
         self._quarter_turns = quarter_turns

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from core import cache_limit
+from core.errors import one_line
 from core.whole_file import remove_left_behind, whole_file
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def keep(path: Path, save: Callable[[Path], object], what: str) -> bool:
     except Exception as error:  # writers of other libraries raise all kinds; none is worth the program
         if path.parent not in _told:
             _told.add(path.parent)
-            log.warning("%s: %s is not kept (%s); it is made anew at every start", path.parent, what, _reason(error))
+            log.warning("%s: %s is not kept (%s); it is made anew at every start", path.parent, what, one_line(error))
         return False
     return True
 
@@ -86,7 +87,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
         yield
         cache_limit.used(path)
     except Exception as error:  # whatever is wrong with an entry, it can be made anew
-        log.warning("%s: %s kept there is damaged (%s); it is made anew", path, what, _reason(error))
+        log.warning("%s: %s kept there is damaged (%s); it is made anew", path, what, one_line(error))
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def alone(path: Path, waiting: Callable[[], object]) -> Iterator[None]:
                 break
             waiting()
     except (OSError, NotImplementedError) as error:  # a folder or file system that takes none
-        log.debug("%s: cannot be locked (%s)", path, _reason(error))
+        log.debug("%s: cannot be locked (%s)", path, one_line(error))
         yield
         return
     try:
@@ -132,7 +133,7 @@ def refusal(path: Path) -> str | None:
             if found.st_mode & _OTHERS:
                 return f"others may write {place} (mode {stat.S_IMODE(found.st_mode):04o})"
     except OSError as error:
-        return _reason(error)
+        return one_line(error)
     return None
 
 
@@ -142,7 +143,3 @@ def temporary_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="vfa-live-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

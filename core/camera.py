@@ -107,15 +107,21 @@ def look_at(
     if not np.isfinite(distance) or distance < 1e-12:
         raise ValueError(f"a camera at {_triple(position)} cannot look at that same point")
     forward /= distance
-    right = np.cross(forward, np.asarray(up, dtype=np.float64))
+    right = _across(forward, np.asarray(up, dtype=np.float64))
     length = np.linalg.norm(right)
     if not np.isfinite(length) or length < 1e-9:
         raise ValueError(f"a camera at {_triple(position)} would look straight along its up direction {tuple(up)}")
     right /= length
     T_camera_world = np.eye(4)
-    T_camera_world[:3, :3] = np.stack([right, np.cross(forward, right), forward])
+    T_camera_world[:3, :3] = np.stack([right, _across(forward, right), forward])
     T_camera_world[:3, 3] = -T_camera_world[:3, :3] @ position
     return T_camera_world
+
+
+def _across(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[3] their cross product; a tenth of NumPy's time, which is made for many."""
+    (a, b, c), (x, y, z) = one.tolist(), other.tolist()
+    return np.array([b * z - c * y, c * x - a * z, a * y - b * x])
 
 
 def gl_projection(intrinsics: Intrinsics, near: float, far: float) -> NDArray[np.float64]:

@@ -16,15 +16,35 @@ class InputError(ValueError):
 
     What it quotes from a file may hold line breaks, escape sequences or megabytes: it stays one line that any terminal
     can print.
+
+    Args:
+        message: all of it, or all but the next step.
+        next_step: follows the message; apart from it for those who may have something better to say, see `next_step`.
+
+    Attributes:
+        next_step: as it was given; empty where the message says it by itself or nobody knew one.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, next_step: str = "") -> None:
+        self.next_step = next_step
+        message = f"{message}; {next_step}" if next_step else message
         line = message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
         super().__init__("".join(letter if letter.isprintable() else " " for letter in line))
 
 
 class SourceError(InputError):
     """A source of frames cannot be opened or read; names it, what was expected and the next step."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, or its kind, in 200 letters at most: names in a file may hold anything."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def last_line(error: Exception) -> str:
+    """What a library's message of many lines comes down to."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def install_line(extra: str, *options: str) -> str:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
+from core.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,11 +53,11 @@ def read_bytes(path: Path, largest: int) -> bytes:
                 raise InputError(f"{path}: has {size} bytes, expected {largest} at most")
             return file.read(largest)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path") from None
+        raise InputError(f"{path}: there is no such file", "check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: cannot be read ({_reason(error)}); check the path") from None
+        raise InputError(f"{path}: cannot be read ({one_line(error)})", "check the path") from None
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON_BYTES) -> Any:
@@ -81,7 +81,7 @@ def parse_json(content: bytes | str, name: str, largest: int = LARGEST_JSON_BYTE
     except RecursionError:
         raise InputError(f"{name}: expected JSON, its brackets are nested too deep") from None
     except ValueError as error:
-        raise InputError(f"{name}: expected JSON, {_reason(error)}") from None
+        raise InputError(f"{name}: expected JSON, {one_line(error)}") from None
 
 
 def _integer(digits: str) -> int:
@@ -131,7 +131,7 @@ def opened_picture(
     except InputError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged data, struct.error among them
-        raise InputError(f"{name}: the picture cannot be read ({_reason(error)}); save it again") from None
+        raise InputError(f"{name}: the picture cannot be read ({one_line(error)}); save it again") from None
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     except InputError:
         raise
     except (OSError, zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError) as error:
-        raise InputError(f"{path}: expected a ZIP archive ({_reason(error)})") from None
+        raise InputError(f"{path}: expected a ZIP archive ({one_line(error)})") from None
     with archive:
         yield archive
 
@@ -190,7 +190,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: str, name: str, read: Callable[
     except KeyError:
         raise InputError(f"{name}: {entry} is missing") from None
     except Exception as error:  # zipfile and the decompressors behind it raise their own kinds, zlib.error among them
-        raise InputError(f"{name}: {entry} is damaged ({_reason(error)})") from None
+        raise InputError(f"{name}: {entry} is damaged ({one_line(error)})") from None
 
 
 def read_arrays(path: Path, largest: int, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -222,7 +222,7 @@ def read_array(path: Path, largest: int) -> NDArray[Any]:
     except InputError:
         raise
     except Exception as error:  # NumPy's reader of headers raises what Python's own parser does
-        raise InputError(f"{path}: expected a .npy file of plain numbers, cannot read it ({_reason(error)})") from None
+        raise InputError(f"{path}: expected a .npy file of plain numbers, cannot read it ({one_line(error)})") from None
 
 
 def mapped_array(path: Path) -> NDArray[Any]:
@@ -234,7 +234,7 @@ def mapped_array(path: Path) -> NDArray[Any]:
         if array.dtype.kind not in "biuf":
             raise ValueError(f"it is of type {array.dtype}")
     except Exception as error:  # NumPy's reader of headers raises what Python's own parser does
-        raise InputError(f"{path}: expected a .npy file of plain numbers, cannot read it ({_reason(error)})") from None
+        raise InputError(f"{path}: expected a .npy file of plain numbers, cannot read it ({one_line(error)})") from None
     return array
 
 
@@ -252,7 +252,3 @@ def _array(file: IO[bytes], name: str, path: Path, largest: int) -> NDArray[Any]
         raise InputError(f"{path}: {name} ends too early")
     flat = np.frombuffer(bytearray(content), dtype=dtype, count=count)
     return flat.reshape(shape[::-1]).T if fortran_order else flat.reshape(shape)
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from capture.synthetic import BUILTIN_AVATARS
 from core.errors import InputError
+from core.native.cores import allowed_cores
 from core.writable import writing_to
 from realtime.batch.book import Book, Plan
 from realtime.batch.job_list import Job, Kind, read_list
@@ -29,7 +30,6 @@ from realtime.batch.workers import WorkerProcess
 from realtime.config import AnimateOptions
 from realtime.progress import console, job_bars
 from realtime.recording.recording_folder import NAMES, POSES_NAME
-from realtime.threads.cores import cores
 from realtime.threads.signals import InterruptedBySignalError, stopped_by_signals
 from realtime.threads.worker import Stop
 
@@ -125,7 +125,9 @@ def _plan(job: Job, options: BatchOptions, parsed: dict[str, AnimateOptions]) ->
         parsed[alike] = _parsed(job)
     given = replace(parsed[alike], driving=job.driving, avatar=job.avatar)
     folder = options.out / job.name
-    inputs = [job.driving, *_paths(job)]
+    kinds = option_kinds()
+    named = [Path(word) for name, words in job.settings.items() if kinds[name].path for word in words]
+    inputs = [job.driving, *named]
     if job.avatar not in BUILTIN_AVATARS:
         inputs.append(Path(job.avatar))
     plan = Plan(job, folder, made_of({"driving": str(job.driving), "avatar": job.avatar, **job.settings}, inputs))
@@ -138,12 +140,6 @@ def _plan(job: Job, options: BatchOptions, parsed: dict[str, AnimateOptions]) ->
         why = f"{folder}: holds a recording that is not of a batch; name another --out, or pass --overwrite"
         plan = replace(plan, refused=why)
     return plan, given
-
-
-def _paths(job: Job) -> list[Path]:
-    """Files that its settings name."""
-    kinds = option_kinds()
-    return [Path(word) for name, words in job.settings.items() if kinds[name].path for word in words]
 
 
 def _arguments(job: Job) -> list[str]:
@@ -195,10 +191,10 @@ def _done(planned: Sequence[tuple[Plan, AnimateOptions]], options: BatchOptions)
         book = Book([plan for plan, _ in planned], options.out, bars)
         to_do = [(plan, given) for plan, given in planned if plan.to_do]
         tasks = [_task(plan, given) for plan, given in to_do]
-        workers = min(len(tasks), options.jobs or cores())
+        workers = min(len(tasks), options.jobs or len(allowed_cores()))
         if workers:
             console.print(f"{len(tasks)} to do of {len(planned)}, {'up to ' * (options.jobs is None)}{workers} at once")
-        threads = max(1, cores() // max(workers, 1))
+        threads = max(1, len(allowed_cores()) // max(workers, 1))
         room = _always if options.jobs is not None else Room(_supposed_bytes([given for _, given in to_do]))
         with stopped_by_signals(Stop()) as stop:
             start = partial(WorkerProcess, threads=threads)

@@ -24,11 +24,18 @@ _VERSION = "--version prints the version."
 
 def live_main() -> None:
     """`vfa-live`: drive a head live."""
-    _run(lambda: live(tyro.cli(LiveOptions, prog="vfa-live", description=f"{LiveOptions.__doc__} {_VERSION}")))
+    _run_live("vfa-live")
+
+
+def _run_live(program: str) -> NoReturn:
+    _run(lambda: live(tyro.cli(LiveOptions, prog=program, description=f"{LiveOptions.__doc__} {_VERSION}")))
 
 
 def main() -> None:
     """`vfa`: everything else, each as a subcommand."""
+    if sys.argv[1:2] == ["live"]:  # without what the others import
+        del sys.argv[1]
+        _run_live("vfa live")
     from realtime.batch_command import batch
     from realtime.cache_command import cache
     from realtime.export_command import export

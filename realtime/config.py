@@ -69,8 +69,8 @@ class MotionOptions:
     """face_landmarker.task to use instead of the installed one."""
 
     tracker: TrackerName = "auto"
-    """Who runs the face landmarker's networks: openvino takes less time, mediapipe is the reference; auto takes
-    openvino where it works and gives MediaPipe's answer."""
+    """Who runs the face landmarker's networks: native and openvino take less time, mediapipe is the reference; auto
+    takes the first of these that works and gives MediaPipe's answer."""
 
     fov: float | None = None
     """Vertical field of view in degrees of a colour-only camera or video whose intrinsics are not known."""

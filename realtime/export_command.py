@@ -226,7 +226,15 @@ def _shaped(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float, te
 
         save_usd(shaped.rigged, options.out, path.stem, shaped.animation, fps)
     else:
-        _save_glb(options.out, path, avatar, shaped, take.name)
+        from importlib.metadata import version
+
+        from realtime.rig.rigged_gltf import linear_to_scene, rigged_document
+        from render.mesh.export.gltf_animation import add_animation
+
+        document = rigged_document(path, avatar, shaped.rigged, f"vfa export {version('vfa-live')}")
+        add_animation(document, shaped.animation, take.name, linear_to_scene(path, avatar, shaped.rigged))
+        with whole_file(options.out) as partial:
+            partial.write_bytes(document.to_glb())
     count, frames = len(shaped.animation.names), len(shaped.animation.times_s)
     kinds = {"units": "ARKit's units", "corrected": "ARKit's units and corrections", "fewest": "the fewest shapes"}
     return f"{frames} frames, {count} shapes ({kinds[shaped.kind]}), {_told_error(shaped)}"
@@ -290,18 +298,6 @@ def _off_mm(posed: "PosedAvatar", recorded: "RecordedVertices") -> float:
         for (shown, _), (there, _) in zip(few, kept, strict=True)
     ]
     return float(max(off)) * float(np.cbrt(np.linalg.det(posed.avatar.T_world_file[:3, :3]))) / UNITS_PER_METRE * 1000
-
-
-def _save_glb(out: Path, path: Path, avatar: "Avatar", shaped: "ShapedTake", name: str) -> None:
-    from importlib.metadata import version
-
-    from realtime.rig.rigged_gltf import linear_to_scene, rigged_document
-    from render.mesh.export.gltf_animation import add_animation
-
-    document = rigged_document(path, avatar, shaped.rigged, f"vfa export {version('vfa-live')}")
-    add_animation(document, shaped.animation, name, linear_to_scene(path, avatar, shaped.rigged))
-    with whole_file(out) as partial:
-        partial.write_bytes(document.to_glb())
 
 
 def _points(options: TakeOptions, take: "Take", avatar: "Avatar", fps: float) -> str:

@@ -105,6 +105,7 @@ def live(options: LiveOptions) -> None:
         trace=trace,
         camera=camera,
         outputs=outputs,
+        full_resolution=window.full_resolution,
     )
 
     def ready(avatar: "Avatar", tell: "Progress") -> "Avatar":

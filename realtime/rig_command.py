@@ -44,11 +44,16 @@ class RigOptions(AvatarOptions):
 
     names: Naming = "arkit"
     """Names of the shapes. arkit: eyeBlinkLeft; pascal: EyeBlinkLeft; suffix: eyeBlink_L; vrm: the presets of VRM
-    (aa, happy, blinkLeft, lookUp and so on), composed of ARKit's."""
+    (aa, happy, blinkLeft, lookUp and so on), composed of ARKit's; metahuman: CTRL_expressions_eyeBlinkL and so on, the
+    curves of MetaHumans that do what ARKit's shapes do."""
 
     use_shapes: Path | None = None
     """Shapes that an artist corrected, taken instead of those worked out: a folder as --format obj-per-shape writes it
     (what is in it counts), or a rigged .glb."""
+
+    eyes: Literal["targets", "nodes"] = "targets"
+    """How programs turn the eyes of a .glb or .vrm. targets: the shapes of the gaze turn the eyeballs; nodes: each
+    eyeball is a node about its middle, for a program to turn, and the shapes of the gaze move the lids alone."""
 
     sheet: Path | None = None
     """Write a picture of the head in all its shapes to this file."""
@@ -66,6 +71,8 @@ class RigOptions(AvatarOptions):
             raise InputError(
                 f"--out {self.out}: expected a name that ends in {known}, or --format obj-per-shape for a folder"
             )
+        if self.eyes == "nodes" and self.chosen != "glb":
+            raise InputError(f"--eyes nodes: expected --out to be a .glb or .vrm, got {self.out}; leave --eyes out")
         if self.format in _ENDINGS and self.out.suffix.lower() not in _ENDINGS[self.format]:
             raise InputError(
                 f"--out {self.out}: expected a name that ends in {' or '.join(_ENDINGS[self.format])} for --format "
@@ -99,13 +106,14 @@ def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
     avatar = prepared_avatar(options)
     with step_bar(f"rigging {path.name}") as tell:
         tell("shapes", 0, 1)
-        shapes = head_shapes(avatar, targets(options.names), own_eyes=_turns_its_eyes(path))
+        own_eyes = _turns_its_eyes(path) or options.eyes == "nodes"
+        shapes = head_shapes(avatar, targets(options.names), own_eyes=own_eyes)
     given: tuple[str, ...] = ()
     if options.use_shapes is not None:
         rigged, given = with_given(shapes.rigged, options.use_shapes)
         shapes = taking(shapes, rigged)
         console.print(f"taken from {options.use_shapes}: {', '.join(given)}")
-    _write(options, path, avatar, shapes.rigged)
+    _write(options, path, shapes)
     report = measured(shapes)
     _tell(options, report, len(shapes.targets))
     if options.report is not None:
@@ -153,9 +161,10 @@ def _turns_its_eyes(path: Path) -> bool:
     return path.suffix.lower() in _GLTF and eye_bones(read_gltf_file(path).json)
 
 
-def _write(options: RigOptions, path: Path, avatar: "Avatar", rigged: "RiggedMesh") -> None:
+def _write(options: RigOptions, path: Path, shapes: "HeadShapes") -> None:
     from render.mesh.export.obj_shapes import save_obj_shapes
 
+    avatar, rigged = shapes.avatar, shapes.rigged
     with writing_to(options.out):
         options.out.parent.mkdir(parents=True, exist_ok=True)
         if options.chosen == "obj-per-shape":
@@ -167,6 +176,8 @@ def _write(options: RigOptions, path: Path, avatar: "Avatar", rigged: "RiggedMes
             save_usd(rigged, options.out, path.stem)
             return
         document = _document(options, path, avatar, rigged)
+        if options.eyes == "nodes":
+            _turn_eyes(document, path, shapes)
         with whole_file(options.out) as temporary:
             temporary.write_bytes(document.to_glb())
 
@@ -194,6 +205,17 @@ def _document(options: RigOptions, path: Path, avatar: "Avatar", rigged: "Rigged
         asset = document.json["asset"]
         asset["extras"] = {**(asset.get("extras") or {}), RIG_MARK: {"by": made_by, "names": options.names}}
     return document
+
+
+def _turn_eyes(document: "GltfDocument", path: Path, shapes: "HeadShapes") -> None:
+    """Make nodes of the eyeballs, unless the file's own bones turn them, and tell which."""
+    from realtime.rig.eye_nodes import eyes_as_nodes
+
+    if _turns_its_eyes(path):
+        console.print("its eyes are turned by bones of its own, which stay")
+        return
+    made = eyes_as_nodes(document, path, shapes)
+    console.print(f"nodes that turn the eyes: {', '.join(made) or 'none, they are one piece with the skin'}")
 
 
 def _tell(options: RigOptions, report: "RigReport", count: int) -> None:

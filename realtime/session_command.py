@@ -211,7 +211,12 @@ def session(which: OmitSubcommandPrefixes[OmitArgPrefixes[Which]]) -> None:
 
         print(as_json(which.session)) if which.json else console.print(told(which.session))
     elif isinstance(which, CheckOptions):
-        _check(which.session)
+        from realtime.session.check import check
+
+        found = check(which.session)
+        console.print("\n".join(found) if found else f"{which.session}: all files are whole and as recorded")
+        if found:
+            sys.exit(EXIT_DAMAGED)
     elif isinstance(which, RepairOptions):
         finish_recording(which.session)
     else:
@@ -225,15 +230,6 @@ def finish_recording(folder: Positional[Path]) -> None:
 
     console.print(repair(folder))
     if unfinished(folder):
-        sys.exit(EXIT_DAMAGED)
-
-
-def _check(folder: Path) -> None:
-    from realtime.session.check import check
-
-    found = check(folder)
-    console.print("\n".join(found) if found else f"{folder}: all files are whole and as recorded")
-    if found:
         sys.exit(EXIT_DAMAGED)
 
 

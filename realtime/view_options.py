@@ -71,6 +71,9 @@ class WindowOptions(ViewOptions):
     on_top: bool = False
     """Keep the window above all others."""
 
+    full_resolution: bool = False
+    """Never draw the picture smaller and enlarge it, however many frames are passed over."""
+
     @property
     def style(self) -> WindowStyle:
         return WindowStyle(self.window, on_top=self.on_top)

@@ -25,6 +25,7 @@ ROOMS = (
     "render.mesh",
     "render.mesh.export",
     "render.native",
+    "render.skin",
     "render.gl",
     "render.window",
     "capture.face.networks",
@@ -169,18 +170,73 @@ class House:
         ]
 
     def called_once(self) -> dict[str, list[str]]:
-        """Per module, private functions and methods that it names exactly once beside their definition."""
+        """Per module, private functions and methods that could stand where they are called: their one mention beside
+        the definition is a call.
+
+        Not among them is what could not: a function that is handed on by name (a thread's, a key, a callback), or
+        decorated (a property, a cache, a context manager); a generator; a method that a subclass has its own of; and
+        one of several statements that is called for each item of a comprehension.
+        """
+        replaced = self._replaced()
         found = {}
         for name, module in self.modules.items():
-            functions = (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef))
-            private = [node.name for node in functions if node.name.startswith("_") and not node.name.endswith("__")]
-            used = Counter(_names(module.tree))
-            if once := [function for function in private if used[function] == 1]:
+            if once := [function.name for function in _fragments(module.tree, replaced)]:
                 found[name] = once
         return found
 
+    def _replaced(self) -> set[tuple[str, str]]:
+        """(class, method) of methods that one class has and another, derived from it, has its own of, both of them."""
+        classes = [node for it in self.modules.values() for node in ast.walk(it.tree) if isinstance(node, ast.ClassDef)]
+        bases = {node.name: [name for base in node.bases for name in _names(base)] for node in classes}
+        own = {node.name: {each.name for each in node.body if isinstance(each, ast.FunctionDef)} for node in classes}
+        found = set()
+        for name, methods in own.items():
+            above = list(bases[name])
+            for base in above:
+                above += [each for each in bases.get(base, ()) if each not in above]
+                found |= {(each, method) for method in methods & own.get(base, set()) for each in (base, name)}
+        return found
 
-def _names(tree: ast.Module) -> Iterator[str]:
+
+_ALSO_PLAIN = ("staticmethod", "classmethod")
+_EXPRESSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
+
+
+def _fragments(tree: ast.Module, replaced: set[tuple[str, str]]) -> Iterator[ast.FunctionDef]:
+    """What `House.called_once` counts."""
+    parent = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    mentions: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            mentions.setdefault(node.id if isinstance(node, ast.Name) else node.attr, []).append(node)
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        named = mentions.get(function.name, [])
+        if not function.name.startswith("_") or function.name.endswith("__") or len(named) != 1:
+            continue
+        call, owner = parent[named[0]], parent[function]
+        if not isinstance(call, ast.Call) or call.func is not named[0]:
+            continue
+        if any(not set(_names(decorator)) & set(_ALSO_PLAIN) for decorator in function.decorator_list):
+            continue
+        if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)):
+            continue
+        if isinstance(owner, ast.ClassDef) and (owner.name, function.name) in replaced:
+            continue
+        statements = len(function.body) - (ast.get_docstring(function) is not None)
+        if statements > 1 and _within_expression(call, parent):
+            continue
+        yield function
+
+
+def _within_expression(node: ast.AST, parent: dict[ast.AST, ast.AST]) -> bool:
+    while not isinstance(node, ast.stmt):
+        if isinstance(node, _EXPRESSIONS):
+            return True
+        node = parent[node]
+    return False
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             yield node.id

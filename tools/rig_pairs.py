@@ -25,7 +25,8 @@ from engine.training.flow.avatar_shots import Actor, AvatarStage, as_prepared
 from engine.training.flow.make_pairs import acted, shoot_all
 from engine.training.flow.pairs import PairFolder
 from engine.training.flow.spectacles import with_spectacles
-from tools.artist_rigs import ArtistRig, load_rig, rigs_folder
+from tools.artist_rigs import load_rig, rigs_folder
+from tools.rigs.rig import ArtistRig
 
 APART = (
     "ict:1", "ict:2", "ict:4", "ict:5", "ict:6", "ict:9", "valid:Asian_F_2", "valid:Black_F_1", "valid:Black_M_2",

@@ -132,19 +132,20 @@ class PlacingWindow:
             self.finished = True
         controls = self._viewer.controls
         while controls.clicks:
-            self._click(controls.clicks.popleft())
+            point = self._scene.under(self._viewer, controls.clicks.popleft())
+            if point is None:
+                self._viewer.notify("that was beside the head")
+            elif self._placing.place(point) is None:
+                self._viewer.notify("all points are placed: Enter ends, Backspace takes one back")
+            self._stale = True
         while controls.keys:
             self._key(controls.keys.popleft())
         if self._stale or self._viewer.needs_redraw:
-            self._draw()
-
-    def _click(self, click: tuple[float, float]) -> None:
-        point = self._scene.under(self._viewer, click)
-        if point is None:
-            self._viewer.notify("that was beside the head")
-        elif self._placing.place(point) is None:
-            self._viewer.notify("all points are placed: Enter ends, Backspace takes one back")
-        self._stale = True
+            self._stale = False
+            points, following = self._placing.points, self._placing.next
+            vertices = self._scene.shown(list(points.values()), self._placing.mirrored())
+            guide = guide_picture(self._face, set(points), following)
+            self._viewer.show(vertices, np.eye(4), guide, self._status(following))
 
     def _key(self, key: str) -> None:
         placing = self._placing
@@ -160,13 +161,6 @@ class PlacingWindow:
                 names = ", ".join(missing_points(placing.points)).replace("_", " ")
                 self._viewer.notify(f"still needed: {names}")
         self._stale = True
-
-    def _draw(self) -> None:
-        self._stale = False
-        points, following = self._placing.points, self._placing.next
-        vertices = self._scene.shown(list(points.values()), self._placing.mirrored())
-        guide = guide_picture(self._face, set(points), following)
-        self._viewer.show(vertices, np.eye(4), guide, self._status(following))
 
     def _status(self, following: str | None) -> str:
         ends = "Enter ends" if self._placing.complete else "Esc ends later"

@@ -142,7 +142,9 @@ class NeutralPicker:
         self._recent.append(_sight(observation, before))
         if self._requested:
             return self._take_requested(observation)
-        if self._fixed or (self._started_s is not None and self._expired(observation.timestamp_s)):
+        patience_s = _SETTLE_S if self._best < GOOD else _PATIENCE_S
+        waited_s = 0.0 if self._started_s is None else observation.timestamp_s - self._started_s
+        if self._fixed or waited_s > patience_s:
             return None
         if self._started_s is None:
             if observation.confidence <= 0:
@@ -168,18 +170,15 @@ class NeutralPicker:
         self._best = min(self._best, score)
         self._estimates += due
         if due and waited_s >= _SETTLE_S:
-            self._judge()
+            reason = self._estimate.poor_because
+            if reason and not self._warned:
+                self._warned = True
+                self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
         neutral, given = self._estimate.neutral(), self._given
         if neutral is None or (not better and given is not None and _farthest_m(neutral, given) < _NEWS_M):
             return None
         self._given = neutral
         return neutral
-
-    def _judge(self) -> None:
-        reason = self._estimate.poor_because
-        if reason and not self._warned:
-            self._warned = True
-            self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
 
     def _take_requested(self, observation: FaceObservation) -> FaceObservation | None:
         """This face, steadied by the frames just before it that are like it; its lids may be blinking."""
@@ -198,11 +197,6 @@ class NeutralPicker:
         if reason := poor_because(alike):
             self._warning = f"neutral face: {reason}; press N while it is at rest and looks into the camera"
         return estimate_neutral(alike, observation)
-
-    def _expired(self, time_s: float) -> bool:
-        assert self._started_s is not None
-        waited = time_s - self._started_s
-        return waited > (_SETTLE_S if self._best < GOOD else _PATIENCE_S)
 
 
 def _shakiness(landmarks: NDArray[np.float64], observation: FaceObservation, before: FaceObservation | None) -> float:

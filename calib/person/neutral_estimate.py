@@ -68,9 +68,12 @@ def estimate_neutral(sights: Sequence[NeutralSight], anchor: FaceObservation) ->
     """The neutral face of a person of whom `sights` were seen, as if it stood where `anchor`, one of them, does."""
     if len(sights) < 2:
         return anchor
-    still = _at_rest(sights)
+    # About as calm as the calmest few: someone who smiles most of the time has a face at rest all the same, and lips
+    # that a smile presses together are none of it.
+    still = _least(sights, [sight.unrest for sight in sights], _REST_QUANTILE, _REST_WITHIN)
     calm = _calmest(still)
-    opened, shut = _calmest(_with_open_lids(sights)), _calmest(_with_lips_shut(still))
+    opened = _calmest(_least(sights, [sight.blink for sight in sights], _OPEN_QUANTILE, _OPEN_WITHIN))
+    shut = _calmest(_least(still, [sight.gape for sight in still], _SHUT_QUANTILE, _SHUT_WITHIN))
     whole, eyes, mouth = (
         np.median([sight.landmarks for sight in part], axis=0).astype(np.float64) for part in (calm, opened, shut)
     )
@@ -109,24 +112,12 @@ def _calmest(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
     return sorted(sights, key=lambda sight: sight.unrest)[: max(1, round(_CALM_SHARE * len(sights)))]
 
 
-def _at_rest(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
-    """Those about as calm as the calmest few: someone who smiles most of the time has a face at rest all the same, and
-    lips that a smile presses together are none of it."""
-    unrest = np.array([sight.unrest for sight in sights])
-    most = np.quantile(unrest, _REST_QUANTILE) + _REST_WITHIN
-    return [sight for sight, each in zip(sights, unrest, strict=True) if each <= most]
-
-
-def _with_open_lids(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
-    blinks = np.array([sight.blink for sight in sights])
-    most = np.quantile(blinks, _OPEN_QUANTILE) + _OPEN_WITHIN
-    return [sight for sight, blink in zip(sights, blinks, strict=True) if blink <= most]
-
-
-def _with_lips_shut(sights: Sequence[NeutralSight]) -> list[NeutralSight]:
-    gapes = np.array([sight.gape for sight in sights])
-    most = np.quantile(gapes, _SHUT_QUANTILE) + _SHUT_WITHIN
-    return [sight for sight, gap in zip(sights, gapes, strict=True) if gap <= most]
+def _least(
+    sights: Sequence[NeutralSight], values: Sequence[float], quantile: float, within: float
+) -> list[NeutralSight]:
+    """Those of which a value is at most so much above a quantile of all."""
+    most = np.quantile(values, quantile) + within
+    return [sight for sight, value in zip(sights, values, strict=True) if value <= most]
 
 
 def _near(points: NDArray[np.float64], corners: tuple[int, int], reach: float) -> NDArray[np.float64]:

@@ -1,19 +1,24 @@
 """The 52 expression units on any head: how every vertex and controller of an avatar goes along with them."""
 
 import functools
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.rig.template_units import template_data
+from capture.synthetic.head.eyelids import COLUMNS
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
+from capture.synthetic.head.unit_contacts import LidPoints
 from core.array_checks import expect
 from core.sparse_arrays import csr_from_arrays, csr_to_arrays
+
+if TYPE_CHECKING:
+    from calib.rig.face_rig import JawRig
 
 Points = NDArray[np.float64]
 
@@ -74,12 +79,16 @@ class UnitFields:
         lips: [R, P] and [K, P] how far they go along with P points of the lips, which all part in the direction
             `parting` [3].
         lids: [R, N] and [K, N] how far they go along with N points of lids that are kept from crossing.
+        lid_points: those, in metres on the template; None where there are none. to_avatar: [3, 3] float32, what
+            displacements there are multiplied by from the right.
     """
 
     units: tuple[NDArray[np.float32], NDArray[np.float32]]
     lips: tuple[sparse.csr_matrix, sparse.csr_matrix]
     parting: NDArray[np.float32]
     lids: tuple[sparse.csr_matrix, sparse.csr_matrix]
+    lid_points: LidPoints | None = None
+    to_avatar: NDArray[np.float32] = field(default_factory=lambda: np.eye(3, dtype=np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +99,13 @@ class UnitSum:
         units: [U] float32 weights.
         lips: [P] float32 how far points of the lips are parted.
         lids: [N, 3] float32 displacement in avatar units of the points of lids; None where none would cross.
+        overlaps: [28] float32 radians by which margins of both eyes would overlap, from column to column.
     """
 
     units: NDArray[np.float32]
     lips: NDArray[np.float32]
     lids: NDArray[np.float32] | None
+    overlaps: NDArray[np.float32] = field(default_factory=lambda: np.zeros(2 * COLUMNS, dtype=np.float32))
 
 
 class ExpressionUnits:
@@ -140,16 +151,23 @@ class ExpressionUnits:
             ((both[0] @ lips).tocsr(), (both[1] @ lips).tocsr()),
             self._linear[1],
             ((both[0] @ lids).tocsr(), (both[1] @ lids).tocsr()),
+            self._contacts.lid_points(),
+            self._linear,
         )
+
+    def tongue(self, jaw: "JawRig") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The tongue's vertices [T], and their displacement [T, 3] in avatar units where it is out, as the jaw is at
+        rest."""
+        return jaw.tongue, jaw.tongue_out
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`."""
-        lids = self._contacts.parted_lids(weights)
-        return UnitSum(
-            weights.astype(np.float32),
-            self._contacts.parted_lips(weights).astype(np.float32),
-            None if lids is None else lids.astype(np.float32) @ self._linear,
-        )
+        parted = self._contacts.parted_lids(weights)
+        plain, lips = weights.astype(np.float32), self._contacts.parted_lips(weights).astype(np.float32)
+        if parted is None:
+            return UnitSum(plain, lips, None)
+        lids, overlaps = parted
+        return UnitSum(plain, lips, lids.astype(np.float32) @ self._linear, overlaps.ravel().astype(np.float32))
 
 
 @functools.cache

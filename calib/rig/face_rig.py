@@ -72,11 +72,16 @@ class JawRig:
         hinge: [3] middle of the axis it turns about.
         vertices: those that go with it as one piece: lower teeth, tongue.
         upper: those that stay with the skull: upper teeth.
+        tongue: those of the tongue, which are among `vertices` or follow controllers of the jaw; none where there is
+            no tongue.
+        tongue_out: [T, 3] how far these go when the tongue is stuck out over teeth and lip, as the jaw is at rest.
     """
 
     hinge: NDArray[np.float64]
     vertices: NDArray[np.int64]
     upper: NDArray[np.int64]
+    tongue: NDArray[np.int64]
+    tongue_out: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +116,13 @@ _EYE = _OPENING | {
     "cover": (np.int64, None),
 }
 _NECK: Fields = {"base": (np.float64, 3), "top": (np.float64, 3), "share": (np.float32, None)}
-_JAW: Fields = {"hinge": (np.float64, 3), "vertices": (np.int64, None), "upper": (np.int64, None)}
+_JAW: Fields = {
+    "hinge": (np.float64, 3),
+    "vertices": (np.int64, None),
+    "upper": (np.int64, None),
+    "tongue": (np.int64, None),
+    "tongue_out": (np.float64, None, 3),
+}
 """Types and shapes of the parts' fields in files. Whole numbers are vertices."""
 
 
@@ -180,6 +191,8 @@ def _part(arrays: dict[str, NDArray[Any]], prefix: str, fields: Fields, vertices
         below = vertices if kind is np.int64 else None
         array = expect(arrays, f"{prefix}_{name}", kind, *shape, below=below)
         found[name] = array if shape else array.item()
+    if "tongue" in found and len(found["tongue"]) != len(found["tongue_out"]):
+        raise ValueError(f"expected {len(found['tongue'])} rows of tongue_out, got {len(found['tongue_out'])}")
     if not found.get("width", 1.0) > 0:
         raise ValueError(f"expected a positive {prefix}_width, got {found['width']}")
     return found

@@ -21,6 +21,7 @@ from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
 from calib.rigging.strain import relaxing_rows
 from calib.rigging.template_fit import fit_template
 from calib.rigging.template_head import load_template
+from calib.rigging.tongue import find_tongue, tongue_out
 from calib.surgery.cutting import extend_rim
 from calib.surgery.eye_pieces import (
     EyeShape,
@@ -109,7 +110,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         weights,
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
-        _jaw_rig(survey, controllers, by_name),
+        _jaw_rig(survey, controllers, mesh, by_name),
         find_neck(survey, full.vertices, len(work.vertices)),
         basis,
         lids,
@@ -363,12 +364,17 @@ def _sag(work: WorkMesh, cover: NDArray[np.int64], radius: float) -> float:
     return min(float(np.quantile(length, 0.9) / radius) ** 2 / 8, _MOST_SAG)
 
 
-def _jaw_rig(survey: HeadSurvey, controllers: Controllers, pieces: dict[str, NDArray[np.int64]]) -> JawRig:
+def _jaw_rig(survey: HeadSurvey, controllers: Controllers, mesh: Mesh, pieces: dict[str, NDArray[np.int64]]) -> JawRig:
     upper = np.flatnonzero(survey.parts.kind == Kind.UPPER_MOUTH)
+    tongue = pieces["tongue"] if "tongue" in pieces else find_tongue(survey)
+    points = mesh.vertices.astype(np.float64)
+    normals = point_normals(points, mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64))
     return JawRig(
         hinge=_hinge(controllers),
         vertices=np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH),
         upper=np.concatenate([upper, pieces.get("teeth_upper", upper[:0])]),
+        tongue=tongue,
+        tongue_out=tongue_out(survey.mouth, points[tongue], normals[tongue]),
     )
 
 

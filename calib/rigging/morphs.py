@@ -17,6 +17,7 @@ from core.mesh import Mesh
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
+    from calib.rig.face_rig import JawRig
 
 LEAST_UNITS = 20  # a face with fewer of them does not follow a driver
 _ESSENTIAL = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
@@ -126,6 +127,18 @@ class MorphUnits:
         nothing = [sparse.csr_matrix((len(each), 0), dtype=np.float32) for each in (vertices, controllers)]
         pair = nothing[0], nothing[1]
         return UnitFields((vertices, controllers), pair, np.zeros(3, np.float32), pair)
+
+    def tongue(self, jaw: "JawRig") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """As of `ExpressionUnits`: the file's own shape where that moves what goes with the jaw; nothing where its
+        shapes are complete, tongue and all."""
+        if self.complete:
+            return jaw.tongue[:0], jaw.tongue_out[:0]
+        number = UNIT_NAMES.index("tongueOut")
+        if number in self._columns:
+            own = self._vertices[int(np.flatnonzero(self._columns == number)[0])].reshape(-1, 3)[jaw.vertices]
+            if own.any():
+                return jaw.vertices, own.astype(np.float64)
+        return jaw.tongue, jaw.tongue_out
 
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`: shapes of the file are added up as they are."""

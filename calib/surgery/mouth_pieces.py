@@ -29,6 +29,7 @@ _BEHIND_LIPS = 0.11
 _UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.020)  # root and edge over the lips' line, in mouth widths
 _PARTED_LIPS = 0.12  # in mouth widths: lips of an open mouth that are no farther apart bare teeth that meet
 _HUMAN_JAW = 0.5  # in mouth widths: from the lips down to the chin there is at least so much in people
+_TONGUE_LENGTH = 0.5  # in mouth widths, from its tip to where the lining hides it
 _GUM_SLOPE = 0.10  # how far the root end of a row lies behind its teeth, in mouth widths
 
 
@@ -168,23 +169,25 @@ def room_below(mouth: Opening, chin: NDArray[np.float64]) -> float:
 
 
 def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 1.0) -> Piece:
-    """A tongue at rest on the floor of the mouth."""
+    """A tongue at rest on the floor of the mouth: its upper side, and a flatter lower one that shows when it is out."""
     rows, columns = 17, 17
-    u = np.linspace(-1, 1, columns)[None, :]
-    v = np.linspace(0, 1, rows)[:, None]  # tip to root
-    half_width = 0.24 * np.sqrt(np.clip(1 - (1 - v / 0.45) ** 2 * (v < 0.45), 0, 1))
+    over = np.linspace(-1, 1, columns)
+    u = np.concatenate([over, over[-2::-1]])[None, :]
+    lower = np.arange(u.shape[1]) >= columns
+    v = np.linspace(0, 1, rows)[:, None] ** 1.6  # tip to root; the tip is blunt, as it is drawn out where it shows
+    half_width = 0.24 * np.sqrt(np.clip(1 - (1 - v / 0.22) ** 2 * (v < 0.22), 0, 1))
     rim = mouth.flat((mouth.upper + mouth.lower) / 2)
     front, line = float(np.interp(0.5, rim[:, 0], rim[:, 2])), _teeth_lines(mouth)[1]
     along = 0.5 + half_width * u
-    arch = (1 - u**2) * 0.10 - 0.02 * (1 - np.abs(u)) ** 4
+    arch = np.where(lower, -0.4 * (1 - u**2) * 0.10, (1 - u**2) * 0.10 - 0.02 * (1 - np.abs(u)) ** 4)
     rise = arch * np.minimum(1, half_width / 0.2) + 0.16 * np.clip(v - 0.2, 0, 1) ** 1.3
     across = line + room * (rise - 0.23)
-    out = front - 0.25 - 0.36 * v + 0 * u
+    out = front - 0.25 - _TONGUE_LENGTH * v + 0 * u
     flat = np.stack(np.broadcast_arrays(along, across, out), axis=-1).reshape(-1, 3)
     vertices = mouth.upper[0] + mouth.width * flat @ mouth.frame
     uvs = np.stack(np.broadcast_arrays((u + 1) / 2, 1 - v), axis=-1).reshape(-1, 2)
     return Piece(
-        "tongue", vertices, grid_faces(rows, columns, flip=True), uvs, jaw.mix(vertices, controllers).astype(np.float32)
+        "tongue", vertices, grid_faces(rows, u.shape[1], flip=True), uvs, jaw.mix(vertices, controllers).astype("f4")
     )
 
 

@@ -3,6 +3,9 @@
 Vertices are clustered along the surface, so that lips and lids that touch stay apart, each cluster becomes one vertex,
 and triangles whose corners lie in three clusters stay (the dual of a Voronoi diagram on the surface; Valette and
 Chassery, "Approximated centroidal Voronoi diagrams for uniform polygonal mesh coarsening", 2004, without their energy).
+
+Collapses one edge after the other, as in `render.mesh.mesh_simplify`, would take minutes for millions of triangles, and
+leave no even sizes for weights to be solved on.
 """
 
 from dataclasses import dataclass, replace
@@ -155,8 +158,13 @@ def _middlemost(points: NDArray[np.float64], group: NDArray[np.int64]) -> NDArra
     """[G] of each group the number of the point nearest to its mean."""
     size = np.bincount(group)
     mean = np.stack([np.bincount(group, points[:, k]) for k in range(3)], axis=1) / size[:, None]
-    away = ((points - mean[group]) ** 2).sum(axis=1)
-    order = np.lexsort((away, group))
+    return _nearest(points, group, mean)
+
+
+def _nearest(points: NDArray[np.float64], group: NDArray[np.int64], to: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[G] of each group the number of the point nearest to the group's place in `to` [G, 3]."""
+    away = ((points - to[group]) ** 2).sum(axis=1)
+    order, size = np.lexsort((away, group)), np.bincount(group)
     return np.asarray(order[np.cumsum(size) - size])
 
 
@@ -173,10 +181,7 @@ def _cluster_centres(
     weight[border] = 1.0
     total = np.bincount(label, weight, count)
     centre = np.stack([np.bincount(label, weight * positions[:, k], count) for k in range(3)], axis=1) / total[:, None]
-    away = ((positions - centre[label]) ** 2).sum(axis=1)
-    order = np.lexsort((away, label))
-    size = np.bincount(label)
-    return centre, order[np.cumsum(size) - size]
+    return centre, _nearest(positions, label, centre)
 
 
 def _coarse_mesh(

@@ -95,11 +95,14 @@ def place(
     Raises NoFaceError where no human face is found.
     """
     guessed = up is None or front is None
-    to_unit = _unit_size(points)
+    low, high = points.min(axis=0), points.max(axis=0)
+    to_unit = _scaled_about((low + high) / 2, 2.0 / max(float((high - low).max()), 1e-30))
     for patient in (False, True):  # the second time slowly, in pictures made for it and from more sides
         chosen: Finder = PatientFinder(finder) if patient else finder
         for candidate in _search(points, to_unit, look, chosen, up, front, patient):
-            T_world_file = _framing(candidate.landmarks) @ homogeneous(candidate.axes) @ to_unit
+            oval = candidate.landmarks[list(FACE_OVAL)]  # which goes roughly where the published framing has a face
+            framing = _scaled_about(oval.mean(axis=0), FACE_HEIGHT / max(float(np.ptp(oval[:, 1])), 1e-12))
+            T_world_file = framing @ homogeneous(candidate.axes) @ to_unit
             settled = _settle(T_world_file, look, chosen, straighten=guessed)
             if settled is not None:
                 T_world_file, found = settled
@@ -236,22 +239,11 @@ def _window(turned: NDArray[np.float64], share: float) -> tuple[NDArray[np.float
     return np.array([middle[0], high[1] - height / 2, middle[2]]), float(max(half, 1e-9))
 
 
-def _unit_size(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = points.min(axis=0), points.max(axis=0)
-    scale = 2.0 / max(float((high - low).max()), 1e-30)
+def _scaled_about(middle: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """[4, 4] that puts `middle` at the origin and makes everything so much larger."""
     T = np.eye(4)
     T[:3, :3] *= scale
-    T[:3, 3] = -scale * (low + high) / 2
-    return T
-
-
-def _framing(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[4, 4] that moves a face into the published framing, roughly."""
-    oval = landmarks[list(FACE_OVAL)]
-    scale = FACE_HEIGHT / max(float(np.ptp(oval[:, 1])), 1e-12)
-    T = np.eye(4)
-    T[:3, :3] *= scale
-    T[:3, 3] = -scale * oval.mean(axis=0)
+    T[:3, 3] = -scale * middle
     return T
 
 
@@ -265,11 +257,7 @@ def centring(landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
     oval = landmarks[list(FACE_OVAL)]
     middle = (oval.min(axis=0) + oval.max(axis=0)) / 2
     middle[2] = landmarks[:FACE_LANDMARKS, 2].mean()
-    scale = FACE_HEIGHT / max(float(np.ptp(oval[:, 1])), 1e-12)
-    T = np.eye(4)
-    T[:3, :3] *= scale
-    T[:3, 3] = -scale * middle
-    return T
+    return _scaled_about(middle, FACE_HEIGHT / max(float(np.ptp(oval[:, 1])), 1e-12))
 
 
 def homogeneous(rotation: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -123,7 +123,10 @@ def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDAr
 
 def zipped_points(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:
     """[V] surface point of each vertex [V, 3]: the two ends of matching boundary edges of faces [F, 3] are joined."""
-    edges, owner = _boundary_edges(faces)
+    edges = directed_edges(faces)
+    _, inverse, uses = undirected(edges)
+    alone = np.flatnonzero((uses[inverse] == 1) & (edges[:, 0] != edges[:, 1]))  # with a face on one side only
+    edges, owner = edges[alone], alone % max(len(faces), 1)
     ends, number = np.unique(edges, return_inverse=True)
     tolerance = RELATIVE_TOLERANCE * float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) else 0.0
     place = _places(points[ends], tolerance)[number.reshape(edges.shape)]
@@ -147,14 +150,6 @@ def _places(points: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]:
     near = cKDTree(unique).query_pairs(tolerance, output_type="ndarray")
     graph = sparse.coo_matrix((np.ones(len(near)), (near[:, 0], near[:, 1])), shape=(len(unique), len(unique)))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)[inverse.reshape(-1)]
-
-
-def _boundary_edges(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[B, 2] directed edges with a face on one side only, and the [B] face of each."""
-    edges = directed_edges(faces)
-    _, inverse, count = undirected(edges)
-    alone = np.flatnonzero((count[inverse] == 1) & (edges[:, 0] != edges[:, 1]))
-    return edges[alone], alone % max(len(faces), 1)
 
 
 def _matching_edges(place: NDArray[np.int64], normals: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -47,18 +47,16 @@ class DeviceClock:
         if ahead or device_s < self._last_device_s - RESTART_S:
             self.restart()
         self._last_device_s = device_s
-        self._take_sample(device_s, arrival_s - device_s)
-        captured_s = min(device_s + self._offset_at(device_s), arrival_s) - self.latency_s
-        self._last_s = max(self._last_s, captured_s)
-        return self._last_s
-
-    def _take_sample(self, device_s: float, offset_s: float) -> None:
+        offset_s = arrival_s - device_s
         if device_s >= self._bucket_end_s:
             self._bucket_end_s = device_s + BUCKET_S
             self._buckets.append((device_s, offset_s))
             self._fit_drift()
         elif offset_s < self._buckets[-1][1]:
             self._buckets[-1] = (device_s, offset_s)
+        captured_s = min(device_s + self._offset_at(device_s), arrival_s) - self.latency_s
+        self._last_s = max(self._last_s, captured_s)
+        return self._last_s
 
     def _fit_drift(self) -> None:
         """Slope between the quickest arrivals of the older and of the newer half of the minute (without the newest)."""

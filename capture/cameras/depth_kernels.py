@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cache_folder import cache_folder
-from core.native.compiled_library import NativeError, loaded, pointer
-
-log = logging.getLogger(__name__)
+from core.native.compiled_library import loaded_if_possible, pointer
 
 SOURCE = Path(__file__).with_suffix(".c")
 _PIXEL_BYTES = 3
@@ -27,11 +23,7 @@ _LOADED_BYTES = 8  # of both pixels of a row at once
 @functools.cache
 def compiled_kernels(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled kernels; None, and a line in the log, where they cannot be had."""
-    try:
-        return loaded(SOURCE, folder or cache_folder("native"), "scatter")
-    except NativeError as error:
-        log.info("depth is registered by NumPy, which takes longer: %s", error)
-        return None
+    return loaded_if_possible(SOURCE, folder, "scatter", "depth is registered by NumPy, which takes longer")
 
 
 class Straightener:

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from capture.cameras.device import DamagedPictureError
-from core.camera import Intrinsics
 from core.errors import InputError
 from core.frame import RgbdFrame, check_picture_size
 
@@ -43,28 +41,18 @@ class FrameCheck:
         except Exception as error:
             raise DamagedPictureError(f"it cannot be decoded ({type(error).__name__}: {error})") from error
         check_picture_size(frame.intrinsics.width, frame.intrinsics.height, self._name)
-        _check_lens(frame.intrinsics)
-        return self._mended(frame)
-
-    def _mended(self, frame: RgbdFrame) -> RgbdFrame:
-        """One reading that is no distance is no reason to lose the picture: it is no reading."""
-        if frame.depth_m is None or _all_distances(frame.depth_m):
+        it = frame.intrinsics
+        side = max(it.width, it.height)
+        least, most = (share * side for share in FOCAL_SIDES)
+        focal = least <= min(it.fx, it.fy) and max(it.fx, it.fy) <= most
+        if not focal or max(abs(it.cx), abs(it.cy)) > CENTRE_SIDES * side:
+            raise DamagedPictureError(f"expected the focal length and centre of a camera, got {it}")
+        # One reading that is no distance is no reason to lose the picture: it is no reading. As bits, floats from 0 on
+        # are in the order of their values, and negative numbers, infinity and NaN come after all of those: one pass,
+        # twice as quick as comparing floats.
+        if frame.depth_m is None or frame.depth_m.view(np.uint32).max() <= _FARTHEST_BITS:
             return frame
         with np.errstate(invalid="ignore"):
             good = (frame.depth_m >= 0) & (frame.depth_m <= FARTHEST_M)
         self.mended += not good.all()
         return replace(frame, depth_m=np.where(good, frame.depth_m, np.float32(0)))
-
-
-def _all_distances(depth_m: NDArray[np.float32]) -> bool:
-    """Whether all lie in 0 … FARTHEST_M. As bits, floats from 0 on are in the order of their values, and negative
-    numbers, infinity and NaN come after all of those: one pass, twice as quick as comparing floats."""
-    return bool(depth_m.view(np.uint32).max() <= _FARTHEST_BITS)
-
-
-def _check_lens(it: Intrinsics) -> None:
-    side = max(it.width, it.height)
-    least, most = (share * side for share in FOCAL_SIDES)
-    focal = least <= min(it.fx, it.fy) and max(it.fx, it.fy) <= most
-    if not focal or max(abs(it.cx), abs(it.cy)) > CENTRE_SIDES * side:
-        raise DamagedPictureError(f"expected the focal length and centre of a camera, got {it}")

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,10 @@ class LibraryProcess:
     """Runs `capture.cameras.record3d_process` for one phone. Belongs to one thread; `kill` leaves nothing behind."""
 
     def __init__(self, udid: str) -> None:
-        self._file = _file_in_memory()
+        folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a file system in memory
+        prefix = f"vfa-record3d-{os.getpid()}-"
+        self._file = tempfile.NamedTemporaryFile(prefix=prefix, dir=folder, delete=False)  # noqa: SIM115 - kept open
+        self._file.truncate(SLOTS * SLOT_BYTES)
         self._memory = mmap.mmap(self._file.fileno(), SLOTS * SLOT_BYTES)
         self._condition = threading.Condition()
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
@@ -156,10 +159,3 @@ def process_environment() -> dict[str, str]:
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _file_in_memory() -> IO[bytes]:
-    folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a file system in memory
-    file = tempfile.NamedTemporaryFile(prefix=f"vfa-record3d-{os.getpid()}-", dir=folder, delete=False)  # noqa: SIM115 - kept open
-    file.truncate(SLOTS * SLOT_BYTES)
-    return file

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,10 @@ class SlotWriter:
 
 
 def main() -> None:
-    news = _private_standard_output()
+    # What a library prints to standard output goes to standard error from now on; our news go where it led before.
+    private = os.dup(1)
+    os.dup2(2, 1)
+    news = os.fdopen(private, "w")
 
     def tell(event: str, **details: Any) -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -83,7 +86,11 @@ def main() -> None:
     except Exception as error:
         tell("unusable", reason=f"{type(error).__name__}: {error}")
         return
-    _limit_memory()
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if len(sys.argv) == 1:
         with _or_else_end(LIST_S):
             tell("listed", udids=[device.udid for device in record3d.Record3DStream.get_connected_devices()])
@@ -146,25 +153,10 @@ def _or_else_end(limit_s: float) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _private_standard_output() -> TextIO:
-    """Standard output for our news alone: what a library prints there goes to standard error from now on."""
-    private = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(private, "w")
-
-
 def _end_with_parent() -> None:
     """The parent never writes to our standard input; that it ends means that the parent did."""
     sys.stdin.buffer.read()
     os._exit(0)
-
-
-def _limit_memory() -> None:
-    if sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,10 @@ class DepthRegistration:
         self._columns, self._rows = np.empty(CHUNK, np.int32), np.empty(CHUNK, np.int32)
         self._scatter: Scattering | None = None
         if kernels is not None and not lens:
-            self._scatter = self._compiled(kernels)
+            # The same rays in the depth camera's own order: the kernel compares what meets.
+            own = np.stack([self._unordered(ray) for ray in (self._ray_u, self._ray_v, self._ray_z)])
+            origin = np.array([self._origin_u, self._origin_v, self._origin_z], np.float32)
+            self._scatter = Scattering(kernels, own, origin, (self.intrinsics.width, self.intrinsics.height))
 
     def __call__(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
         """[h, w] float32 metres (0 = no reading) → [H, W] float32 metres in the colour picture.
@@ -117,12 +120,6 @@ class DepthRegistration:
         ticks = self._scatter(depth_m) if self._scatter is not None else self._written(self._ordered(depth_m))
         close_gaps(ticks)
         return np.multiply(ticks, np.float32(1 / TICKS_PER_M), dtype=np.float32)
-
-    def _compiled(self, kernels: ctypes.CDLL) -> Scattering:
-        """The same rays in the depth camera's own order: the kernel compares what meets."""
-        rays = np.stack([self._unordered(ray) for ray in (self._ray_u, self._ray_v, self._ray_z)])
-        origin = np.array([self._origin_u, self._origin_v, self._origin_z], np.float32)
-        return Scattering(kernels, rays, origin, (self.intrinsics.width, self.intrinsics.height))
 
     def _written(self, readings: NDArray[np.float32]) -> NDArray[np.uint16]:
         """[n] metres → [H, W] ticks of the nearest reading in each pixel, 0 where there is none."""

@@ -6,11 +6,13 @@ are read a little to the side, where flesh is sure to be, and carried over by th
 are corrections of the prediction; smoothed over neighbours on the face they also fill the landmarks without reading.
 """
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.face.lifting_kernels import DepthCorrector, compiled_kernels
 from core.canonical_face import CanonicalFace
 from core.face_regions import (
     ALL_LANDMARKS,
@@ -64,6 +66,20 @@ class DepthSampler:
         self._readable = np.ones(ALL_LANDMARKS, dtype=bool)
         # Eyeballs are wet mirrors to a depth camera, and the lids' margins are thinner than its pixels.
         self._readable[[i for chain in (*IRISES, *UPPER_LIDS, *LOWER_LIDS) for i in chain]] = False
+        kernels = compiled_kernels()
+        self._compiled = None if kernels is None else self._corrector(kernels)
+
+    def _corrector(self, library: ctypes.CDLL) -> DepthCorrector:
+        return DepthCorrector(
+            library,
+            gates_m=(_COARSE_GATE_M, _FINE_GATE_M),
+            least_share=_LEAST_SHARE,
+            tilt=(_TILT_SCALES_M, _LEAST_TILT_READINGS, _TILT_PRIOR, _FACE_SPREAD_M),
+            moved=(self._moved, self._partner, self._inward),
+            stable=self._stable,
+            readable=self._readable,
+            reach=self._reach,
+        )
 
     def distance_ratio(
         self, depth_m: NDArray[np.float32], px: NDArray[np.float64], predicted: NDArray[np.float64]
@@ -92,6 +108,8 @@ class DepthSampler:
         """
         distance = _median(np.sort(predicted))
         radius = min(max(round(_WINDOW_M * focal / distance), 1), _LARGEST_RADIUS_PX)
+        if self._compiled is not None:
+            return DepthReading(*self._compiled(depth_m, px, predicted, radius, distance / focal))
         at, carried = px.copy(), predicted.copy()
         moved, partner, inward = self._moved, self._partner, self._inward
         at[moved] += inward[:, None] * (px[partner] - px[moved])

@@ -1,10 +1,13 @@
 """The rigid head pose: where the canonical face has to stand so that its stable points look as the landmarks do."""
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.face.lifting_kernels import MOST_POINTS, Task, compiled_kernels
+from core.native.compiled_library import pointer
 from core.rigid_motion import fit_similarity, rotation_matrix, solve_normal
 
 _FACING = np.diag([1.0, -1.0, -1.0])  # camera axes of a head that looks straight into the camera
@@ -69,7 +72,30 @@ def solve_head_pose(task: PoseTask, start: HeadPose | None = None) -> HeadPose:
     similarity between the face and its weak-perspective picture, so that a frame's pose depends on that frame only.
     """
     pose = start or weak_perspective_pose(task)
-    rotation, translation = pose.rotation, pose.translation
+    kernels = compiled_kernels()
+    if kernels is not None and len(task.points) <= MOST_POINTS:
+        return _solved(kernels, task, pose)
+    return _refined(task, pose)
+
+
+def _solved(kernels: ctypes.CDLL, task: PoseTask, start: HeadPose) -> HeadPose:
+    """`_refined`, compiled."""
+    held = [task.points, task.weights, task.rays, task.depth, task.depth_weight]
+    held = [np.ascontiguousarray(each, np.float64) for each in held]
+    rotation, translation = start.rotation.astype(np.float64, order="C"), start.translation.astype(np.float64)
+    error = ctypes.c_double()
+    given = Task(
+        *(len(task.points), task.absolute, _ITERATIONS),
+        *(_NEAREST_M, _HUBER, _SETTLED),
+        *(pointer(each) for each in held),
+    )
+    if not kernels.solve_pose(ctypes.byref(given), pointer(rotation), pointer(translation), ctypes.byref(error)):
+        raise np.linalg.LinAlgError("expected landmarks that determine a pose")
+    return HeadPose(rotation, translation, error.value)
+
+
+def _refined(task: PoseTask, start: HeadPose) -> HeadPose:
+    rotation, translation = start.rotation, start.translation
     linearised = _Linearised(task)
     trust = np.ones((3, 1, len(task.points)))
     trust[2, 0] = task.depth_weight**2

@@ -76,7 +76,7 @@ def probe_video(path: Path) -> VideoInfo:
         with _av_errors(path):
             first = next(iter(container.decode(stream)), None)
         if first is None:
-            raise SourceError(f"{path}: expected a video, found no picture in it; give another file")
+            raise SourceError(f"{path}: expected a video, found no picture in it", "give another file")
         _check_picture(path, first)
         layout = _layout(path, first, stream)
         stored = layout.coded[::-1] if layout.transposed else layout.coded
@@ -189,10 +189,10 @@ def _film(path: Path, container: "InputContainer") -> "VideoStream":
     films = [stream for stream in container.streams.video if not stream.disposition & beside]
     if not films:
         found = "only a cover picture" if container.streams.video else "a file without pictures"
-        raise SourceError(f"{path}: expected a video, found {found}; give another one")
+        raise SourceError(f"{path}: expected a video, found {found}", "give another one")
     known = [stream for stream in films if stream.codec_context is not None]
     if not known:
-        raise SourceError(f"{path}: its video is in a format that is not known; convert it to H.264 in an .mp4")
+        raise SourceError(f"{path}: its video is in a format that is not known", "convert it to H.264 in an .mp4")
 
     def rank(stream: "VideoStream") -> tuple[bool, bool]:
         still = stream.frames == 1 or stream.codec_context.name in _STILL_CODECS
@@ -207,7 +207,7 @@ def _film(path: Path, container: "InputContainer") -> "VideoStream":
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple["InputContainer", "VideoStream"]]:
     if not path.is_file():
-        raise SourceError(f"{path}: no such file; give a video or a folder of RGBD frames")
+        raise SourceError(f"{path}: no such file", "give a video or a folder of RGBD frames")
     with _av_errors(path):
         container = open_container(path)
     with container:
@@ -226,7 +226,7 @@ def _av_errors(path: Path) -> Iterator[None]:
         yield
     except errors as error:
         raise SourceError(
-            f"{path}: expected a video, it cannot be read ({_reason(error)}); is it complete? try another file"
+            f"{path}: expected a video, it cannot be read ({_reason(error)})", "is it complete? try another file"
         ) from None
 
 
@@ -247,7 +247,8 @@ def _check_picture(path: Path, picture: Any) -> None:
     if picture.width * picture.height * bits > 8 * LARGEST_FRAME_BYTES:
         raise SourceError(
             f"{path}: a picture of {picture.width}x{picture.height} in {bits} bits takes more than "
-            f"{LARGEST_FRAME_BYTES // 10**6} MB; scale the video down to 4K or less"
+            f"{LARGEST_FRAME_BYTES // 10**6} MB",
+            "scale the video down to 4K or less",
         )
 
 

@@ -84,12 +84,9 @@ class EvenSound:
         phase = np.rint((at - whole) * _PHASES).astype(np.int64)
         around = np.lib.stride_tricks.sliding_window_view(self._heard, 2 * _HALF, axis=0)  # [n, channels, taps]
         made = np.einsum("nct,nt->nc", around[whole - self._first + 1 - _HALF], _weights()[phase])
-        self._forget(until)
-        return np.asarray(np.rint(made).clip(-32768, 32767), np.int16)
-
-    def _forget(self, until: int) -> None:
-        """Samples and places that nothing to come needs."""
+        # Samples and places that nothing to come needs go.
         spare = max(until - 2 * _HALF - self._first, 0)
         self._heard, self._first = self._heard[spare:], self._first + spare
         while len(self._places) > 2 and self._places[1][0] < until - 1:
             self._places.pop(0)
+        return np.asarray(np.rint(made).clip(-32768, 32767), np.int16)

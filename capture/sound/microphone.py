@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.sound.sound_clock import SoundBlock, SoundClock
-from core.errors import InputError, MissingExtraError
+from core.errors import InputError, MissingExtraError, one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -57,7 +57,7 @@ def sounddevice() -> ModuleType:
             f"--audio: PortAudio cannot be loaded ({error}); install it (Debian, Ubuntu: apt install libportaudio2)"
         ) from None
     except Exception as error:  # PortAudioError, of a library that cannot begin
-        raise InputError(f"--audio: PortAudio cannot be used ({_reason(error)}); leave out --audio") from None
+        raise InputError(f"--audio: PortAudio cannot be used ({one_line(error)}); leave out --audio") from None
     found: ModuleType = module
     return found
 
@@ -75,7 +75,7 @@ def list_microphones() -> list[MicrophoneRow]:
             if (channels := int(row["max_input_channels"])) > 0
         ]
     except sd.PortAudioError as error:
-        raise InputError(f"--audio: microphones cannot be listed ({_reason(error)}); start again") from None
+        raise InputError(f"--audio: microphones cannot be listed ({one_line(error)}); start again") from None
 
 
 class Microphone:
@@ -170,7 +170,7 @@ class Microphone:
                 if self._opened_again():
                     self._watch()
         except Exception as error:  # host APIs raise whatever they like
-            self._fail(f"cannot be used ({_reason(error)}); the show goes on without it ({_HINT})")
+            self._fail(f"cannot be used ({one_line(error)}); the show goes on without it ({_HINT})")
         finally:
             self._let_go()
 
@@ -213,7 +213,7 @@ class Microphone:
             self._returned = True
             self._open(*back)
         except Exception as error:  # host APIs raise whatever they like
-            log.debug("microphone %s: %s", self.name, _reason(error))
+            log.debug("microphone %s: %s", self.name, one_line(error))
             return False
         self.problem, self._notice = "", f"microphone: {self.name} is back"
         log.info("%s", self._notice)
@@ -272,11 +272,7 @@ class Microphone:
             try:
                 stream.close()
             except self._sd.PortAudioError as error:
-                log.info("microphone %s: %s while it was closed", self.name, _reason(error))
-
-
-def _reason(error: Exception) -> str:
-    return _one_line(str(error)) or type(error).__name__
+                log.info("microphone %s: %s while it was closed", self.name, one_line(error))
 
 
 def _one_line(text: str) -> str:

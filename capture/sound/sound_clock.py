@@ -136,24 +136,17 @@ class SoundClock:
             while sum(length for _, length in self._late) - self._late[0][1] > _WINDOW_S:
                 self._late.popleft()
             error_s = _punctual([late for late, _ in self._late])
-            pull_s = min(np.sqrt(2) * self._gain(length_s), 1.0) * error_s
-            self._follow(error_s, length_s)
+            omega = 2 * np.pi * _BANDWIDTH_HZ * length_s
+            angle = omega if self._blocks >= _SETTLED else max(omega, 1.0 / (self._blocks + 2))  # wide while it is new
+            pull_s = min(np.sqrt(2) * angle, 1.0) * error_s
+            if self._blocks >= _SETTLED:
+                step = omega * omega * error_s / length_s * self._sample_s
+                low, high = (self._nominal_s * (1 + side * self._most_drift) for side in (-1, 1))
+                self._sample_s = float(min(max(self._sample_s + step, low), high))
+            self._blocks += 1
             self._late = deque((late - pull_s, length) for late, length in self._late)
         self._next_s = begins_s + len(samples) * self._sample_s + pull_s
         return SoundBlock(samples, begins_s, self._next_s, gap, self._rate_hz)
-
-    def _gain(self, length_s: float) -> float:
-        """The loop's angle per block: wide while it is new."""
-        settled = 2 * np.pi * _BANDWIDTH_HZ * length_s
-        return float(max(settled, 1.0 / (self._blocks + 2)) if self._blocks < _SETTLED else settled)
-
-    def _follow(self, error_s: float, length_s: float) -> None:
-        if self._blocks >= _SETTLED:
-            omega = 2 * np.pi * _BANDWIDTH_HZ * length_s
-            step = omega * omega * error_s / length_s * self._sample_s
-            low, high = (self._nominal_s * (1 + side * self._most_drift) for side in (-1, 1))
-            self._sample_s = float(min(max(self._sample_s + step, low), high))
-        self._blocks += 1
 
 
 def _punctual(late_s: list[float]) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from core.cache_folder import keep, refusal, temporary_folder
+from core.cache_folder import cache_folder, keep, refusal, temporary_folder
 from core.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,22 @@ def missing() -> str | None:
     return None if compiler() else "no C compiler found (install gcc, or set CC)"
 
 
-def loaded(source: Path, folder: Path, expects: str) -> ctypes.CDLL:
-    """The library made of a C file, which has the function `expects`: kept in `folder`, or compiled now.
-
-    Raises NativeError.
-    """
+def loaded(source: Path, folder: Path | None, expects: str) -> ctypes.CDLL:
+    """The library made of a C file, which has the function `expects`: kept in `folder` (the cache's own where None is
+    given), or compiled now. Raises NativeError."""
     if reason := missing():
         raise NativeError(f"native kernels: {reason}")
+    folder = folder or cache_folder("native")
     return _opened(built(source, folder, lambda path: _opened(path, expects)), expects)
+
+
+def loaded_if_possible(source: Path, folder: Path | None, expects: str, without: str) -> ctypes.CDLL | None:
+    """As `loaded`; None where it cannot be had, and a line in the log: `without`, what it means, and why."""
+    try:
+        return loaded(source, folder, expects)
+    except NativeError as error:
+        log.info("%s: %s", without, error)
+        return None
 
 
 def _opened(path: Path, expects: str) -> ctypes.CDLL:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from core.errors import last_line as last_line
 from core.networks.engine_cache import CacheEntry
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,3 @@ def _kept(core: Any, entry: CacheEntry, settings: dict[str, Any]) -> Any | None:
     except RuntimeError as error:
         log.warning("%s: does not load (%s); compiling again", entry.path, last_line(error))
         return None
-
-
-def last_line(error: Exception) -> str:
-    """What a message of OpenVINO's comes down to."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -1,6 +1,8 @@
 """The engine that understands the face: a learned prior names what the driver does, the avatar does the same."""
 
+import logging
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from core.rigid_motion import rotation_vector
 from engine.expression.expression_features import ExpressionNeutral
 from engine.expression.expression_prior import ExpressionPrior
 from engine.expression.seen_units import BLINKS, LID_RANGE, WEIGHT_RANGE, SeenUnits
+from engine.expression.skin_numbers import SkinNumbers
 from engine.expression.unit_skin import UnitSkin
 from engine.motion.closing import LipClosing
 from engine.motion.driver_face import DriverMotion
@@ -23,6 +26,9 @@ from engine.motion.face_mapping import FaceMapping
 from engine.motion.lids import finished
 from engine.motion.protocol import AvatarPose, HeadPose
 from engine.motion.smoothing import OneEuro
+from render.skin.moving_skin import SkinPose
+
+log = logging.getLogger(__name__)
 
 _UNIT_FILTER = (3.0, 40.0)  # hertz at rest, hertz per full unit a second
 
@@ -116,10 +122,26 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         return gaze_of(face[:, 0])
 
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
+        return self._skin.vertices(self._of_skin(shown), shown.gaze, self._closing(shown))
+
+    def _of_skin(self, shown: FaceState) -> NDArray[np.float64]:
+        """[52] without blinks where these are another head's."""
         weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
-        return self._skin.vertices(weights, shown.gaze, self._closing(shown))
+        return weights
+
+    def _skin_pose(self, shown: FaceState, T: NDArray[np.float64]) -> SkinPose | None:
+        numbers = self._numbers
+        return None if numbers is None else numbers.pose(self._of_skin(shown), shown.gaze, self._closing(shown), T)
+
+    @cached_property
+    def _numbers(self) -> SkinNumbers | None:
+        try:
+            return SkinNumbers(self._rig, self._skin, self._retargeter, self._neck)
+        except ValueError as error:
+            log.info("the vertices of this head are worked out on the processor: %s", error)
+            return None
 
     def _closing(self, shown: FaceState) -> NDArray[np.float64] | None:
         """Lids are closed on the avatar's own eyeballs; shapes of the file's artist have the last of it finished, those

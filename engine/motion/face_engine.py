@@ -28,9 +28,10 @@ from engine.motion.eyes import GAZE_FILTER, LID_FILTER, followed_gaze
 from engine.motion.face_mapping import FaceMapping
 from engine.motion.head_motion import SHIFT_FILTER, TURN_FILTER, T_world_head, head_motion
 from engine.motion.neck_bend import NeckBend
-from engine.motion.protocol import AvatarPose, HeadPose, MotionEngine
+from engine.motion.protocol import AvatarPose, DeferredPose, HeadPose, MotionEngine
 from engine.motion.retarget import Retargeter
 from engine.motion.smoothing import OneEuro
+from render.skin.moving_skin import SkinPose
 
 Array = NDArray[np.float64]
 Own = TypeVar("Own")
@@ -120,6 +121,11 @@ class FaceEngine(MotionEngine, Generic[Own]):
     def _vertices(self, shown: FaceState) -> NDArray[np.float32]:
         """[R, 3] the head in this state, avatar units, before neck and pose; a new array each time."""
 
+    def _skin_pose(self, _shown: FaceState, _T: Array) -> SkinPose | None:
+        """The state, and the neck's bend, as numbers; None where they cannot be told. An engine that tells them has
+        `_vertices` called from any thread."""
+        return None
+
     def _closing(self, shown: FaceState) -> Array | None:
         """[2, 2] for each eye how far it is closed, of what the controllers leave open, and how far the lower lid is
         raised, in apertures. Where controllers stay at rest, that is the state's. None: lids are left alone."""
@@ -150,8 +156,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self, shown: FaceState, weights: Array, mapping: FaceMapping | None, time_s: float, index: int, tracked: bool
     ) -> AvatarPose:
         """The state shown, and the same in the terms of other programs; `weights` as `_named`."""
-        vertices, T = self._vertices(shown), self._head(shown, mapping)
-        self._neck.apply(vertices, T)
+        T = self._head(shown, mapping)
         T_neutral_head = np.eye(4)
         if mapping is not None and self.head_pose == "follow":  # told as of an average person, whom all programs know
             average = self._average_driver
@@ -159,7 +164,17 @@ class FaceEngine(MotionEngine, Generic[Own]):
             T_neutral_head[:3, :3] = average.rotation.T @ T[:3, :3] @ average.rotation
             T_neutral_head[:3, 3] = shift @ average.rotation / average.scale
         motion = FaceMotion(with_gaze(weights, shown.gaze), shown.gaze.copy(), T_neutral_head)
-        return AvatarPose(vertices, T, time_s, index, tracked, self._trouble if tracked else "", motion)
+        told = (T, time_s, index, tracked, self._trouble if tracked else "", motion)
+        skin = self._skin_pose(shown, T) if self.defers else None
+        if skin is None:
+            return AvatarPose(self._bent(shown, T), *told)
+        return DeferredPose(lambda: self._bent(shown, T), skin, *told)
+
+    def _bent(self, shown: FaceState, T: Array) -> NDArray[np.float32]:
+        """[R, 3] the head in this state, its neck bent for the pose `T` [4, 4]."""
+        vertices = self._vertices(shown)
+        self._neck.apply(vertices, T)
+        return vertices
 
     @cached_property
     def _average_driver(self) -> FaceMapping:

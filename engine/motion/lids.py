@@ -5,16 +5,15 @@ lid is turned about the axis along the eye by what its rim still has to go, colu
 along less and less. So shut lids meet along their whole length, on the ball, without a crumple: a lid is a visor.
 """
 
-from dataclasses import replace
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.ndimage import gaussian_filter1d
 
 from calib.rig.face_rig import EyeRig, FaceRig
-from calib.rig.lid_rig import RIM_COLUMNS, LidRig
+from calib.rig.lid_rig import RIM_COLUMNS
+from engine.motion.lid_columns import BESIDE, Corner, RimColumns, average, blur, near_first, turning
+from engine.motion.motion_kernels import LidTurn, compiled_kernels
+from render.skin.moving_skin import MovingEye
 
 _OVERLAP = 0.012  # of the eye's width: the upper lid goes so far over the lower one, so that no slit stays between
 _OVER_LOWER = 1.012  # of the lower rim's distance: where the upper lid lies upon it
@@ -22,16 +21,11 @@ _STEEPEST = 0.03  # change of that from column to column, and into the corners: 
 _FINISHED = 0.88  # closed so far, lids are on their way to shut: trackers leave a rest of an eye open
 _MOST_SQUASHED = 0.93  # of an eye that is painted on the skin: a line of it stays
 _MOST_RAISED, _MOST_OPEN = (-0.25, 0.6), -0.4  # of the opening: the lower lid's own motion; wide open eyes
-_BESIDE = 13  # columns beyond each corner in which skin still goes along
 _SOFT = 4.5  # columns over which skin away from the rim evens out what the rim does
 _SLIT, _TRIES = 0.005, 3  # radians; rounds of closing slits
 _FOLLOWS = 0.5  # of the upper lid's turn: what goes along less is left behind
 _EVEN_LASHES = 4.0  # columns over which the turn of lashes is evened out, so that those in the corners turn, too
-_EVEN = 1.5  # columns over which the motion of a rim is evened out
 _LASH_TURN = 1.35  # of the lid's own turn: lashes that look up from an open eye look down from a shut one
-_CORNER = 4  # columns from an end of the rims: from there lids close evenly to a corner that lies beyond it
-_LEAST_BEYOND = 3.0  # columns over which the turn of a rim's end fades in any case
-_OVER = 0.065  # radians for every column that it lies farther: how much more a lid may overlap the other there
 _COLUMNS = np.arange(RIM_COLUMNS)
 _ALLOWED = _STEEPEST * np.abs(_COLUMNS[:, None] - _COLUMNS)
 _ALLOWED_AT_ENDS = _STEEPEST * (1 + np.minimum(_COLUMNS, _COLUMNS[::-1]))
@@ -43,24 +37,29 @@ class Lids:
     """The lids of one eye of one avatar. Owned by one thread; takes vertices in place."""
 
     def __init__(self, rig: FaceRig, eye: int) -> None:
-        own, self._lids = rig.eyes[eye], _near_first(rig.lids[eye])
+        own, self._lids = rig.eyes[eye], near_first(rig.lids[eye])
         self._present = bool(len(self._lids.vertices))
         self._frame, self._centre = own.frame.astype(np.float32), own.centre.astype(np.float32)
         lids = self._lids
         self._rim_share = lids.rim_share.reshape(-1, 1).astype(np.float32)
         self._rim_ends = lids.rims.transpose(2, 0, 1).reshape(-1)  # those of all first ends, then of all second ones
         near = self._near = slice(int((lids.near > 0).sum()))
-        self._near_columns = _Columns(lids.along[near])
+        self._near_columns = RimColumns(lids.along[near])
         self._sharp = lids.near[near].astype(np.float32)[:, None]
-        self._turning, self._growing = _turning(lids), _Columns(lids.along).matrix(lids.upper)
-        self._corners = [_Corner(float(beyond) * (RIM_COLUMNS - 1)) for beyond in lids.corners]
+        self._turning, self._growing = turning(lids), RimColumns(lids.along).matrix(lids.upper)
+        kernels = compiled_kernels()
+        self._compiled = None
+        if kernels is not None:
+            frame, centre = self._frame, self._centre
+            self._compiled = LidTurn(kernels, lids.vertices, frame, centre, self._turning, self._growing)
+        self._corners = [Corner(float(beyond) * (RIM_COLUMNS - 1)) for beyond in lids.corners]
         self._rest = rig.rest[lids.vertices[near]]
         self._own_rim = np.where(lids.upper >= lids.lower, 0, RIM_COLUMNS)[near]
-        averages = [_average(lids.along[near], (share * lids.near)[near]) for share in (lids.upper, lids.lower)]
+        averages = [average(lids.along[near], (share * lids.near)[near]) for share in (lids.upper, lids.lower)]
         self._averages = sparse.vstack(averages).tocsr().astype(np.float32)
-        self._lash_columns = _Columns(lids.lash_along)
-        self._soften = _blur(RIM_COLUMNS + 2 * _BESIDE, _SOFT, "constant")
-        self._even_lashes = _blur(RIM_COLUMNS, _EVEN_LASHES, "nearest")
+        self._lash_columns = RimColumns(lids.lash_along)
+        self._soften = blur(RIM_COLUMNS + 2 * BESIDE, _SOFT, "constant")
+        self._even_lashes = blur(RIM_COLUMNS, _EVEN_LASHES, "nearest")
         self._lash_rim = np.where(lids.lash_upper, 0, 1)
         rim = self._rim(rig.rest)
         angle, radius = _polar(rim)
@@ -116,18 +115,65 @@ class Lids:
         if not self._present:
             return
         lids = self._lids
-        even = vertices[lids.vertices]
         if not evened:
-            even[self._near] += self.unevenness(even[self._near] - self._rest)
-            vertices[self.near] = even[self._near]
-        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
+            near = vertices[self.near]
+            vertices[self.near] = near + self.unevenness(near - self._rest)
+        steps, growth = self.motion(vertices, closing, raised)
         if not steps.any():
             return
-        local = self._frame @ (even - self._centre).T
+        if self._compiled is not None:
+            self._compiled(vertices, self._turns(steps), growth if growth.any() else None)
+            return
+        local = self._frame @ (vertices[lids.vertices] - self._centre).T
         _turn(local, self._turning @ self._turns(steps))
         if growth.any():
             local[1:] *= 1 + self._growing @ growth
         vertices[lids.vertices] = local.T @ self._frame + self._centre
+
+    def motion(self, vertices: NDArray[np.float32], closing: float, raised: float) -> tuple[Array, Array]:
+        """How the lids close, of `vertices` [R, 3] of which only the rims are looked at: radians [2, 33] that the upper
+        and the lower rim turn, and [33] how far the upper one grows. All 0 without lids."""
+        if not self._present:
+            return np.zeros((2, RIM_COLUMNS)), np.zeros(RIM_COLUMNS)
+        steps, growth = self._steps(_polar(self._rim(vertices)), closing, raised)
+        for corner, columns in zip(self._corners, (steps, steps[:, ::-1]), strict=True):
+            corner.ends(columns)
+        return steps, growth
+
+    @property
+    def rim_vertices(self) -> NDArray[np.int64]:
+        """[N] those that `motion` looks at."""
+        return np.unique(self._lids.rims) if self._present else np.zeros(0, dtype=np.int64)
+
+    def following(self) -> tuple[NDArray[np.int64], sparse.csr_matrix, sparse.csr_matrix]:
+        """[N] vertices of the lids, and what `motion` does to them: [N, 66] how far they turn with both rims, and
+        [N, 33] how far they grow."""
+        if not self._present:
+            none_turn, none_grow = (sparse.csr_matrix((0, count)) for count in (2 * RIM_COLUMNS, RIM_COLUMNS))
+            return np.zeros(0, dtype=np.int64), none_turn, none_grow
+        single = np.eye(2 * RIM_COLUMNS, dtype=np.float32).reshape(-1, 2, RIM_COLUMNS)
+        turns = sparse.csr_matrix(np.stack([self._turns(steps) for steps in single], axis=1))
+        return self._lids.vertices, (self._turning @ turns).tocsr(), self._growing
+
+    def moving_eye(self, profile: Array) -> MovingEye:
+        """The same eye for who draws it without this class; `profile` as there."""
+        lids, columns = self._lids, self._lash_columns
+        reads = columns.matrix(np.ones(len(lids.lashes))).toarray()
+        weights = np.where(self._lash_rim[:, None] == 0, reads @ self._even_lashes, reads)
+        return MovingEye(
+            self._frame,
+            self._centre,
+            profile.astype(np.float32),
+            lids.rims,
+            lids.rim_share.astype(np.float32),
+            np.concatenate([self._rest_angle[:2], self._rest_cheek[None]]).astype(np.float32),
+            lids.lashes,
+            self._lash_rim,
+            columns.place,
+            self._lash_offset.astype(np.float32),
+            weights.astype(np.float32),
+            _LASH_TURN,
+        )
 
     @property
     def near(self) -> NDArray[np.int64]:
@@ -158,10 +204,10 @@ class Lids:
     def _turns(self, steps: Array) -> NDArray[np.float32]:
         """[4 · 59] what `_turning` takes: radians by which skin turns that goes along with the upper and with the lower
         rim, where these turn by [2, 33], evened out; and what is missing to the rims' own turn."""
-        sharp = np.zeros((2, RIM_COLUMNS + 2 * _BESIDE), dtype=np.float32)
-        sharp[:, _BESIDE:-_BESIDE] = steps
+        sharp = np.zeros((2, RIM_COLUMNS + 2 * BESIDE), dtype=np.float32)
+        sharp[:, BESIDE:-BESIDE] = steps
         for corner, columns in zip(self._corners, (sharp, sharp[:, ::-1]), strict=True):
-            corner.ends(columns)
+            corner.fades(columns)
         even = sharp @ self._soften.T
         return np.concatenate([even, sharp - even]).reshape(-1)
 
@@ -196,82 +242,6 @@ class Lids:
 
     def _local(self, points: NDArray[np.float32]) -> Array:
         return np.asarray((points - self._centre) @ self._frame.T)
-
-
-class _Columns:
-    """Reads what is known in each column of an eye, and in so many `beside` it, at places [N] between them."""
-
-    def __init__(self, along: Array, beside: int = 0) -> None:
-        last = RIM_COLUMNS - 1 + 2 * beside
-        place = np.clip(along * (RIM_COLUMNS - 1) + beside, 0, last)
-        self._first = np.minimum(place.astype(np.intp), last - 1)
-        self._share = (place - self._first).astype(np.float32)
-        self._count = last + 1
-
-    def of(self, values: Array, start: NDArray[np.intp] | int = 0) -> Array:
-        """[N] or [N, D] of values [columns] or [columns, D], which for each place begin at row `start`."""
-        first = self._first + start
-        one, other = values[first], values[first + 1]
-        share = self._share if values.ndim == 1 else self._share[:, None]
-        return np.asarray(one + share * (other - one))
-
-    def matrix(self, weight: Array) -> sparse.csr_matrix:
-        """[N, columns] float32 that does the same, each place multiplied by its `weight` [N]."""
-        places = np.arange(len(self._first))
-        share = np.stack([weight * (1 - self._share), weight * self._share])
-        there = (np.tile(places, 2), np.concatenate([self._first, self._first + 1]))
-        matrix = sparse.csr_matrix((share.astype(np.float32).ravel(), there), shape=(len(places), self._count))
-        matrix.eliminate_zeros()
-        return matrix
-
-
-def _near_first(lids: LidRig) -> LidRig:
-    """The same, its skin near the rims first."""
-    order = np.argsort(lids.near <= 0, kind="stable")
-    sorted_ = {name: getattr(lids, name)[order] for name in ("vertices", "along", "upper", "lower", "near")}
-    return replace(lids, **sorted_)
-
-
-class _Corner:
-    """Lets the turns of rims end evenly in a corner of the eye that lies so many columns `beyond` their start."""
-
-    def __init__(self, beyond: float) -> None:
-        beyond = max(beyond, _LEAST_BEYOND)
-        self._lies_beyond = beyond > _LEAST_BEYOND
-        self._line = (1 - np.arange(_CORNER + 1)[::-1] / (_CORNER + beyond)).astype(np.float32)
-        self._most = -_OVER * (beyond - _LEAST_BEYOND)
-        self._left = np.maximum(1 - np.arange(1, _BESIDE + 1)[::-1] / beyond, 0).astype(np.float32)
-
-    def ends(self, turns: Array) -> None:
-        """Change `turns` [2, columns], the corner at their start, in place."""
-        if self._lies_beyond:
-            rim = turns[:, _BESIDE : _BESIDE + _CORNER + 1]
-            rim += np.clip(rim[:, -1:] * self._line - rim, self._most, 0)
-        turns[:, :_BESIDE] = turns[:, _BESIDE, None] * self._left
-
-
-def _turning(lids: LidRig) -> sparse.csr_matrix:
-    """[N, 4 · 59] how far the skin of lids turns for what `Lids._turns` says: as the rim does on it, more evenly
-    farther away."""
-    columns = _Columns(lids.along, _BESIDE)
-    shares = (lids.upper, lids.lower, lids.upper * lids.near, lids.lower * lids.near)
-    return sparse.hstack([columns.matrix(share) for share in shares], format="csr", dtype=np.float32)
-
-
-def _average(along: Array, weight: Array) -> sparse.csr_matrix:
-    """[33, N] that averages over vertices at places [N] along an eye, around each column."""
-    columns = np.linspace(0, 1, RIM_COLUMNS)
-    share = weight * np.exp(-0.5 * ((columns[:, None] - along) * (RIM_COLUMNS - 1) / _EVEN) ** 2)
-    share[share < 1e-3] = 0.0
-    empty = share.sum(axis=1) == 0
-    if empty.any() and len(along):
-        share[empty, np.abs(columns[empty, None] - along).argmin(axis=1)] = 1.0
-    return sparse.csr_matrix(share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12))
-
-
-def _blur(columns: int, sigma: float, edge: Literal["constant", "nearest"]) -> Array:
-    """[columns, columns] matrix that evens out what is known in each column."""
-    return np.asarray(gaussian_filter1d(np.eye(columns, dtype=np.float32), sigma, axis=0, mode=edge))
 
 
 def _gentle(growth: Array) -> Array:

@@ -33,17 +33,24 @@ class NeckBend:
         """Move the vertices [R, 3] below the head so that `T_world_head` [4, 4] leads them to where they are to be."""
         if not len(self._still) + len(self._bent) or np.array_equal(T_world_head, np.eye(4)):
             return
+        rotation = T_world_head[:3, :3]
+        turn, carried, start = self.motion(T_world_head)
+        vertices[self._still] = self._still_rest @ rotation.astype(np.float32) + start
+        parts = (vertices[self._bent] - self._base) @ _turning(rotation)
+        angle = float(np.linalg.norm(turn)) * self._share
+        bent = parts[:, :3] + np.cos(angle) * parts[:, 3:6] + np.sin(angle) * parts[:, 6:]
+        vertices[self._bent] = bent + self._share * carried + start
+
+    def motion(self, T_world_head: NDArray[np.float64]) -> tuple[NDArray[np.float32], ...]:
+        """What `T_world_head` [4, 4] comes to, each [3]: its turn as a rotation vector; how far the head would take the
+        neck's lower end from the shoulders; and where that end is then, both before the head's motion."""
         rotation, shift = T_world_head[:3, :3], T_world_head[:3, 3]
         base, top = self._neck.base, self._neck.top
         lean = rotation @ top + shift - top
         body = lean - self._reach * np.tanh(lean / self._reach)  # how far the shoulders come along
-        carried = rotation @ base + shift - base - body  # how far the head would take the neck's lower end from them
+        carried = rotation @ base + shift - base - body
         start = (base + body - shift).astype(np.float32) @ rotation.astype(np.float32)
-        vertices[self._still] = self._still_rest @ rotation.astype(np.float32) + start
-        parts = (vertices[self._bent] - self._base) @ _turning(rotation)
-        angle = float(np.linalg.norm(rotation_vector(rotation))) * self._share
-        bent = parts[:, :3] + np.cos(angle) * parts[:, 3:6] + np.sin(angle) * parts[:, 6:]
-        vertices[self._bent] = bent + self._share * (carried @ rotation).astype(np.float32) + start
+        return rotation_vector(rotation).astype(np.float32), (carried @ rotation).astype(np.float32), start
 
 
 def _turning(rotation: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -1,6 +1,8 @@
 """What an engine produces, and the protocol all engines share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from core.errors import InputError
 from core.face_motion import FaceMotion
 from core.frame import FaceObservation
+from render.skin.moving_skin import SkinPose
 
 HeadPose = Literal["follow", "fixed"]
 """follow: the avatar turns with the driver; fixed: only the expression is repeated."""
@@ -29,6 +32,7 @@ class AvatarPose:
         tracked: False when the frame had no face; the pose is then eased towards neutral.
         trouble: why the avatar does less than the driver although there is a face, in a few words; else empty.
         motion: the same in terms that other programs know; of engines without units, what the tracker names.
+        skin: the vertices as a few numbers, for who works them out from these; None where an engine does not tell.
     """
 
     vertices: NDArray[np.float32]
@@ -38,6 +42,35 @@ class AvatarPose:
     tracked: bool
     trouble: str = ""
     motion: FaceMotion = field(default_factory=FaceMotion.at_rest)
+    skin: SkinPose | None = None
+
+
+class DeferredPose(AvatarPose):
+    """A pose whose vertices are worked out when somebody asks for them, on any thread, and kept from then on.
+
+    Args:
+        make: makes the vertices; may be called from several threads.
+        skin: the same as numbers. All else as in `AvatarPose`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], NDArray[np.float32]],
+        skin: SkinPose,
+        T_world_head: NDArray[np.float64],
+        timestamp_s: float,
+        index: int,
+        tracked: bool,
+        trouble: str,
+        motion: FaceMotion,
+    ) -> None:
+        told = {"T_world_head": T_world_head, "timestamp_s": timestamp_s, "index": index, "tracked": tracked}
+        self.__dict__.update(told, trouble=trouble, motion=motion, skin=skin, _make=make)
+
+    @cached_property
+    def vertices(self) -> NDArray[np.float32]:
+        made: NDArray[np.float32] = self.__dict__["_make"]()
+        return made
 
 
 class MotionEngine(Protocol):
@@ -48,12 +81,15 @@ class MotionEngine(Protocol):
     Attributes:
         name: as the user types it.
         head_pose: may be set from any thread; holds from the next frame on.
+        defers: leave vertices out of poses where they can be told as numbers (`AvatarPose.skin`): whoever shows them
+            works them out. May be set from any thread; engines that cannot take no notice.
         keeps_neutral: whether a neutral face that was kept in a profile, as landmarks without its picture, can be
             given to `calibrate` in a later session.
     """
 
     name: str
     head_pose: HeadPose
+    defers: bool = False
     keeps_neutral: bool = True
 
     @property

@@ -1,5 +1,6 @@
 """From controllers to vertices: one sparse product, then what moves as one piece, then the skin over the eyes."""
 
+import ctypes
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from core.face_regions import (
     upper_lip_mask,
 )
 from engine.motion.lids import Lids
+from engine.motion.motion_kernels import EyeballTurn, compiled_kernels
 
 _MAX_JAW_RAD = 0.7
 _STEEPEST = 0.97  # sine of how far below the hinge a chin turns: nearer to 1 the angle would jump with its height
@@ -47,7 +49,7 @@ class Retargeter:
 
     Attributes:
         placed: numbers of the vertices that `finish` puts where they belong, wherever they were before.
-        lids: of both eyes.
+        lids, eyeballs: of both eyes.
     """
 
     def __init__(self, rig: FaceRig) -> None:
@@ -56,7 +58,7 @@ class Retargeter:
         self._jaw = rig.controllers.of(Role.JAW)
         self._lips = np.flatnonzero(upper_lip_mask() | lower_lip_mask())
         self._eyes = [_EyeBetweenLids(rig, eye) for eye in range(2)]
-        self._eyeballs = [_Eyeball(rig, eye) for eye in range(2)]
+        self.eyeballs = [Eyeball(rig, eye) for eye in range(2)]
         self.lids = [Lids(rig, eye) for eye in range(2)]
         self._rest_jaw = rig.rest[rig.jaw.vertices]
         placed = [rig.jaw.vertices, *(eye.ball for eye in rig.eyes), *(lids.lashes for lids in rig.lids)]
@@ -139,7 +141,7 @@ class Retargeter:
         if lids is not None:
             for lid, (closing, raised) in zip(self.lids, lids.tolist(), strict=True):
                 lid.apply(vertices, closing, raised, evened=evened)
-        for eyeball, lid, angles in zip(self._eyeballs, self.lids, gaze, strict=True):
+        for eyeball, lid, angles in zip(self.eyeballs, self.lids, gaze, strict=True):
             eyeball.apply(vertices, angles)
             lid.place_lashes(vertices)
 
@@ -201,7 +203,14 @@ class _EyeBetweenLids:
         moved[self._iris] = reach * (np.sin(gaze[0]) * along + np.sin(gaze[1]) * up)
 
 
-class _Eyeball:
+def turned_share(rig: FaceRig, eye: int) -> float:
+    """Share of a gaze's angle by which an eyeball turns: all of it, except for irises that slide on shallow whites."""
+    own = rig.eyes[eye]
+    far = float(np.median(np.linalg.norm(rig.rest[own.ball] - own.centre, axis=1))) if len(own.ball) else 0.0
+    return _FLAT_IRIS_REACH * own.width / far if far > _SHALLOW * own.width else 1.0
+
+
+class Eyeball:
     """Turns one eyeball, and keeps the skin over it in front of it."""
 
     def __init__(self, rig: FaceRig, eye: int) -> None:
@@ -209,18 +218,43 @@ class _Eyeball:
         self._ball, self._cover = own.ball, own.cover
         self._centre = own.centre.astype(np.float32)
         self._rest_ball = rig.rest[own.ball] - self._centre
-        far = float(np.median(np.linalg.norm(self._rest_ball, axis=1))) if len(own.ball) else 0.0
-        shallow = far > _SHALLOW * own.width
-        self._turns = _FLAT_IRIS_REACH * own.width / far if shallow else 1.0
+        self._turns = turned_share(rig, eye)
         self._rest_cover = rig.rest[own.cover]
         self._rest_distance = np.linalg.norm(self._rest_cover - self._centre, axis=1)
         self._cosines = np.cos(np.linspace(np.pi, 0, len(own.profile)))
         self._profile = own.profile[::-1] * (1 + _CLEARANCE)
         self._farthest = float(self._profile.max(initial=0.0)) ** 2
+        kernels = compiled_kernels()
+        self._compiled = None if kernels is None else self._turn(kernels)
+
+    def _turn(self, library: ctypes.CDLL) -> EyeballTurn:
+        return EyeballTurn(
+            library,
+            centre=self._centre,
+            ball=self._ball,
+            cover=self._cover,
+            rest_ball=self._rest_ball,
+            rest_cover=self._rest_cover,
+            rest_distance=self._rest_distance,
+            cosines=self._cosines,
+            profile=self._profile,
+        )
+
+    @property
+    def profile(self) -> NDArray[np.float64]:
+        """[16] how far skin stays from the middle, from straight back to straight ahead; 0 where there is no ball."""
+        return self._profile
+
+    def turned(self, gaze: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[2] how far the ball turns for a gaze."""
+        return np.asarray(self._turns * gaze)
 
     def apply(self, vertices: NDArray[np.float32], gaze: NDArray[np.float64]) -> None:
-        gaze = self._turns * gaze  # [2]
+        gaze = self.turned(gaze)
         rotation = (_rotation_y(float(gaze[0])) @ _rotation_x(-float(gaze[1]))).astype(np.float32)
+        if self._compiled is not None:
+            self._compiled(vertices, rotation)
+            return
         if len(self._ball):
             vertices[self._ball] = self._rest_ball @ rotation.T + self._centre
         if len(self._cover):

@@ -131,7 +131,12 @@ class Schedule:
                 self._hear(POLL_S)
                 self._give_up()
             if stop.requested:
-                self._wind_up()
+                self._ending = True  # every worker ends after its frame; what it was at is interrupted
+                for employee in self._employees.values():
+                    employee.worker.end_soon()
+                until_s = time.monotonic() + PATIENCE_S
+                while self._employees and time.monotonic() < until_s:
+                    self._hear(POLL_S)
         finally:
             for employee in self._employees.values():
                 employee.worker.end_soon()
@@ -140,15 +145,6 @@ class Schedule:
 
     def _at_work(self) -> bool:
         return any(employee.task is not None for employee in self._employees.values())
-
-    def _wind_up(self) -> None:
-        """Every worker ends after its frame; what it was at is interrupted."""
-        self._ending = True
-        for employee in self._employees.values():
-            employee.worker.end_soon()
-        until_s = time.monotonic() + PATIENCE_S
-        while self._employees and time.monotonic() < until_s:
-            self._hear(POLL_S)
 
     def _hand_out(self) -> None:
         """Give every worker that waits a task, and start more of them where there is more to do."""

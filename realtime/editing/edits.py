@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.face_motion import MotionTrack
@@ -298,7 +297,9 @@ class BlendGaps:
             return track
         times.append(track.timestamps_s[done:])
         values.append(full[done:])
-        return self._put_together(track, tracked, np.concatenate(times), np.concatenate(values))
+        put_s = np.concatenate(times)
+        before = np.searchsorted(track.timestamps_s, put_s, side="right") - 1  # what is new is tracked as that is
+        return channels.to_track(put_s, tracked[before], np.concatenate(values))
 
     def _meets(self, track: MotionTrack, back: int) -> int:
         """The frame at which a face that came back is followed in full; before the next loss."""
@@ -306,12 +307,6 @@ class BlendGaps:
         ends = back + int(lost[0]) if len(lost) else len(track)
         due = int(np.searchsorted(track.timestamps_s, track.timestamps_s[back] + self.ease_s))
         return max(min(due, ends - 1), back)
-
-    @staticmethod
-    def _put_together(track: MotionTrack, tracked: NDArray[np.bool_], times: Array, values: Array) -> MotionTrack:
-        """What is new is tracked as the frame before it is."""
-        before = np.searchsorted(track.timestamps_s, times, side="right") - 1
-        return channels.to_track(times, tracked[before], values)
 
     def told(self) -> str:
         return f"lead over gaps of up to {self.longest_s:g} s"

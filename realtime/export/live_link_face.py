@@ -20,7 +20,6 @@ import io
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from capture.phones.live_link import SHAPE_NAMES, SHAPES_OF_UNITS
 from core.face_motion import MotionTrack
@@ -41,7 +40,11 @@ def live_link_face_table(motion: MotionTrack, fps: float) -> str:
     Weights are clipped to 0..1, as the app's are. Timecodes count from 0 at `fps`, rounded to a whole rate.
     """
     rate = max(round(fps), 1)
-    values = np.concatenate([np.clip(motion.weights[:, SHAPES_OF_UNITS], 0.0, 1.0), _angles(motion)], axis=1)
+    head = yaw_pitch_roll(motion.T_neutral_head) * [1.0, 1.0, -1.0]
+    right, left = (motion.gaze[:, eye] * [1.0, -1.0] for eye in range(2))
+    still = np.zeros((len(motion), 1))
+    weights = np.clip(motion.weights[:, SHAPES_OF_UNITS], 0.0, 1.0)
+    values = np.concatenate([weights, head, left, still, right, still], axis=1)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
@@ -57,11 +60,3 @@ def timecode(time_s: float, rate: int) -> str:
     thousandths = round(time_s * rate * 1000)
     whole, frames = divmod(thousandths, rate * 1000)
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}:{frames / 1000:06.3f}"
-
-
-def _angles(motion: MotionTrack) -> NDArray[np.float64]:
-    """[T, 9]"""
-    head = yaw_pitch_roll(motion.T_neutral_head) * [1.0, 1.0, -1.0]
-    right, left = (motion.gaze[:, eye] * [1.0, -1.0] for eye in range(2))
-    still = np.zeros((len(motion), 1))
-    return np.concatenate([head, left, still, right, still], axis=1)

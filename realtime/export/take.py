@@ -133,10 +133,6 @@ def open_recorded(path: Path) -> Take:
         raise InputError(
             f"{file}: is cut off, or no recording; vfa session check {file.parent} says what can be brought back"
         )
-    return _recorded(path, file)
-
-
-def _recorded(path: Path, file: Path) -> Take:
     with opened_zip(file) as archive, _opened(archive, file) as entry:
         count, vertex_count = _header(entry, file)
     short = _arrays(file, ("T_world_head", "timestamps_s", "tracked"), count)

@@ -1,12 +1,13 @@
 """Under what a session ran, for its trace: versions, machine, what drove what."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from core.native.cores import allowed_cores
 
 _PACKAGES = ("vfa-live", "numpy", "scipy", "opencv-python", "mediapipe", "openvino", "torch", "av", "moderngl", "glfw")
 
@@ -18,7 +19,7 @@ def circumstances(device: str, avatar: str) -> dict[str, Any]:
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": len(allowed_cores()),
             "memory_mb": round(psutil.virtual_memory().total / 1e6),
         },
         "device": Path(device).name,

@@ -77,6 +77,8 @@ class InferenceLoop:
         self._times = times
         self._stop = stop
         self._pipeline: FramePipeline | None = None
+        self._engine: MotionEngine | None = None
+        self._defers = False
         self._paused = threading.Event()
         self._eased_until_s = float("-inf")
         self._apart_s: deque[float] = deque(maxlen=_USUAL_OF)  # between the latest frames, as they arrived
@@ -94,7 +96,9 @@ class InferenceLoop:
                 avatar = self._avatar.result()
             except CancelledError:
                 return
-            engine = self._make_engine(avatar)
+            self._engine = engine = self._make_engine(avatar)
+            if self._defers:
+                engine.defers = True
             self.engine_name = engine.name
             self._pipeline = FramePipeline(tracker, engine, self._times, self._person)
             self._ready.set()
@@ -110,6 +114,13 @@ class InferenceLoop:
         """Leave frames unanswered, or answer them again; whether it is paused now."""
         self._paused.clear() if self._paused.is_set() else self._paused.set()
         return self._paused.is_set()
+
+    def leave_vertices_out(self) -> None:
+        """Have whoever shows poses work their vertices out, where engine and pose allow it. Before or after there is an
+        engine."""
+        self._defers = True
+        if self._engine is not None:
+            self._engine.defers = True
 
     def toggle_head_pose(self) -> bool:
         """Follow the driver's head, or keep it still; whether it follows now. No effect before there is an engine."""

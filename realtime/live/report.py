@@ -1,6 +1,7 @@
 """What a live session did, as JSON for programs and as a table for people."""
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from core.whole_file import whole_file
 from core.writable import reason_of
 from realtime.outputs.output import OutputReport
 
+_STARTED = 19  # which of the words after a process's name in /proc/PID/stat says when it started
 _STEPS = {
     "track": "find the face in a frame",
     "lift": "  of that: from the picture into space",
@@ -55,6 +57,7 @@ class LiveReport:
         outputs: of each --send how it fared, see `OutputReport`; empty without one.
         virtual_camera: its device, pictures sent, and problem ("" while there is none); empty without one.
         microphone: of --audio, see `Microphone.summary`; empty without one.
+        reduced_s: seconds in which the picture was drawn smaller than shown, see `realtime.live.giving_way`.
     """
 
     frames: dict[str, int]
@@ -74,6 +77,7 @@ class LiveReport:
     outputs: list[OutputReport]
     virtual_camera: dict[str, str | int]
     microphone: dict[str, str | float] = field(default_factory=dict)
+    reduced_s: float = 0.0
 
     def write(self, path: Path) -> None:
         """Write as JSON; the file is replaced in one step. Raises InputError where it cannot be written."""
@@ -106,6 +110,8 @@ class LiveReport:
             parts = ", ".join(f"{name} {ms:.1f}" for name, ms in self.cpu_ms_per_frame.items() if name != "process")
             total = self.cpu_ms_per_frame["process"]
             console.print(f"Milliseconds of processor time for each picture: {total:.1f} ({parts})")
+        if self.reduced_s:
+            console.print(f"For {self.reduced_s:.0f} s the picture was drawn smaller and enlarged, to keep up.")
         states = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.device_states.items())
         console.print(f"The source was: {states}")
         faults = [f"{count:.0f} {name}" for name, count in self.device.items() if count and name != "latency_ms"]
@@ -129,6 +135,11 @@ class LiveReport:
 
 
 def seconds_since_process_start() -> float:
+    """To a hundredth on Linux; elsewhere as psutil has it."""
+    stat = Path("/proc/self/stat")
+    if stat.exists():  # Linux: psutil counts from a start of the machine that is told in whole seconds
+        ticks = int(stat.read_text().rpartition(")")[2].split()[_STARTED])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - psutil.Process().create_time()
 
 

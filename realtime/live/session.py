@@ -13,6 +13,7 @@ from capture.sound.microphone import Microphone
 from core.source import AnyFrame, Source
 from engine.motion.protocol import MotionEngine
 from realtime.live.capture_loop import CaptureLoop
+from realtime.live.giving_way import GivingWay
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import AnyPosed, Tracker
@@ -62,6 +63,7 @@ class LiveSession:
         trace: is told of everything that happens.
         camera: is started with the others, offered every picture, and closed at the end.
         outputs: are sent every pose's motion, and closed at the end.
+        full_resolution: never draw the picture smaller than it is shown.
 
     Attributes:
         nothing_came: its time was over before there was a single frame.
@@ -81,6 +83,7 @@ class LiveSession:
         outputs: Sequence[Output] = (),
         about: About | None = None,
         microphone: Microphone | None = None,
+        full_resolution: bool = False,
     ) -> None:
         self._stop = stop
         self._limit = TimeLimit(seconds, FIRST_MOTION_S if make_tracker is None else FIRST_POSE_S)
@@ -88,6 +91,7 @@ class LiveSession:
         self._about, self._source = about or About(), source
         self._recordings = Recordings(film, lambda: source.sound, self._about_now, self._about.raw, microphone)
         self._microphone = microphone
+        self._giving_way = None if full_resolution else GivingWay()
         self._frames: LatestSlot[AnyFrame] = LatestSlot()
         self._poses: LatestSlot[AnyPosed] = LatestSlot()
         self._avatar: Future[Avatar] = Future()
@@ -151,6 +155,8 @@ class LiveSession:
         if self._said:
             viewer.notify(self._said)
         self._picture = viewer
+        if viewer.takes_poses:
+            self._inference.leave_vertices_out()
         show = ShowLoop(
             viewer,
             avatar,
@@ -167,6 +173,8 @@ class LiveSession:
             camera=self._camera,
             sender=self._sender,
             microphone=self._microphone,
+            giving_way=self._giving_way,
+            offered=lambda: self._capture.rate.count + self._capture.skipped,
         )
         try:
             if show.run() and not show.posed:
@@ -231,6 +239,7 @@ class LiveSession:
             outputs=self._sender.report(),
             virtual_camera={} if self._camera is None else self._camera.summary(),
             microphone={} if self._microphone is None else self._microphone.summary(),
+            reduced_s=0.0 if self._giving_way is None else round(self._giving_way.reduced_s, 3),
         )
 
     def _publish(self, posed: AnyPosed) -> None:
@@ -281,6 +290,8 @@ class LiveSession:
         if shown:
             newest = max(round(fps), 1)  # those of the last second; a median over the session would only creep
             parts.append(f"{self._times.newest_ms('capture_to_shown', newest):.0f} ms")
+        if self._giving_way is not None and self._giving_way.scale < 1.0:
+            parts.append(f"picture at {self._giving_way.scale:.0%}")
         parts += ["MediaPipe tracker"] * (self._inference.tracker == "mediapipe")  # asked for, or fallen back to
         parts += ["camera on"] * (self._camera is not None and self._camera.active)
         if self._microphone is not None:

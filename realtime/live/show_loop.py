@@ -16,6 +16,7 @@ from calib.avatar import Avatar
 from capture.sound.microphone import Microphone
 from core.spans import measured_by
 from core.writable import reason_of
+from realtime.live.giving_way import GivingWay
 from realtime.live.inference_loop import InferenceLoop
 from realtime.live.person import PersonalCalibration
 from realtime.live.pipeline import AnyPosed, PosedFrame
@@ -27,6 +28,8 @@ from realtime.threads.cores import give_way
 from realtime.threads.latest_slot import LatestSlot, SlotClosedError
 from realtime.threads.timing import Rate, SectionTimes
 from realtime.threads.worker import Stop
+from render.native.spare_core import SpareCore
+from render.skin.moving_skin import SkinPose
 from render.window.viewer import Viewer, ViewerCommand
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class ShowLoop:
         camera: is offered every picture drawn.
         sender: tells what is wrong with outputs.
         microphone: tells what is wrong with it.
+        giving_way: decides how large the picture is drawn, given how many frames were `offered` so far; None: in full.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class ShowLoop:
         camera: VirtualCamera | None = None,
         sender: MotionSender | None = None,
         microphone: Microphone | None = None,
+        giving_way: GivingWay | None = None,
+        offered: Callable[[], int] = lambda: 0,
     ) -> None:
         self._viewer = viewer
         self._avatar = avatar
@@ -87,6 +93,7 @@ class ShowLoop:
         self._times = times
         self._stop = stop
         self._camera, self._sender, self._microphone = camera, sender, microphone
+        self._giving_way, self._offered, self._core_free = giving_way, offered, SpareCore()
         self._latest: AnyPosed | None = None
         self._files = ThreadPoolExecutor(1, "screenshot", initializer=give_way)
         self._screenshots: deque[Future[str]] = deque()
@@ -148,13 +155,20 @@ class ShowLoop:
             now_s = time.monotonic()
             self._times.add("capture_to_shown", now_s - posed.frame.timestamp_s)
             self._rate.tick(now_s)
+            if self._giving_way is not None:
+                done = self._offered(), self._rate.count, self._times.wall_s("upload", "draw")
+                self._viewer.scale = self._giving_way(
+                    now_s, *done, core_free=self._core_free(), scales=self._viewer.scales
+                )
         if self._recordings.active:
             with self._times.section("record", posed.pose.index):
                 self._recordings.add_picture(_driver_rgb(posed), self._viewer.read_rgb(), posed.frame.timestamp_s)
 
     def _draw(self, posed: AnyPosed) -> None:
         with self._times.section("render", posed.pose.index), measured_by(self._times.section):
-            self._picture(posed.pose.vertices, posed.pose.T_world_head, _driver_rgb(posed))
+            pose = posed.pose
+            shape = pose.skin if pose.skin is not None and self._viewer.takes_poses else pose.vertices
+            self._picture(shape, pose.T_world_head, _driver_rgb(posed))
         self._offer()
 
     def _redraw(self) -> None:
@@ -166,12 +180,12 @@ class ShowLoop:
 
     def _picture(
         self,
-        vertices: NDArray[np.float32],
+        shape: NDArray[np.float32] | SkinPose,
         T_world_head: NDArray[np.float64],
         driver_rgb: NDArray[np.uint8] | None,
     ) -> None:
         """Draw a pose with the words of now."""
-        self._viewer.show(vertices, T_world_head, driver_rgb, self._status)
+        self._viewer.show(shape, T_world_head, driver_rgb, self._status)
         self._drawn_status = self._status
 
     def _offer(self) -> None:

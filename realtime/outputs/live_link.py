@@ -43,7 +43,8 @@ class LiveLinkEncoder:
         )
         self._unit = 1.0 if options.angles == "radians" else 1 / math.pi
         self._pitch = 1.0 if options.pitch == "down" else -1.0
-        self._midnight_s = _seconds_of_day() - time.monotonic()
+        now = time.localtime()
+        self._midnight_s = (now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec + time.time() % 1) - time.monotonic()
 
     def packets(self, moment: Moment) -> list[bytes]:
         """One packet."""
@@ -55,8 +56,3 @@ class LiveLinkEncoder:
         values = [*np.clip(motion.weights[SHAPES_OF_UNITS], 0.0, 1.0).tolist(), *(self._unit * it for it in angles)]
         time_code = struct.pack(">ifiiB", int(frames), frames % 1, _FPS, 1, VALUE_COUNT)
         return [self._head + time_code + struct.pack(f">{VALUE_COUNT}f", *values)]
-
-
-def _seconds_of_day() -> float:
-    now = time.localtime()
-    return now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec + time.time() % 1

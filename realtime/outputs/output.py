@@ -74,9 +74,18 @@ class Output:
         except OSError as error:
             self._failed += 1
             self._failed_s = now_s
-            return self._went_wrong(_told(error))
+            problem = _told(error)
+            if problem == self._problem:
+                return None
+            self._problem = problem
+            return f"--send {self.name}: {problem}; it is tried again, all else goes on"
         if delivered:
-            self._count(now_s)
+            if self._sent:
+                self._intervals.add(now_s - self._last_s)
+            else:
+                self._first_s = now_s
+            self._last_s = now_s
+            self._sent += 1
         if self._problem and now_s - self._failed_s > _SOUND_S:
             self._problem = ""
             return f"--send {self.name}: well again"
@@ -95,20 +104,6 @@ class Output:
             interval_ms=self._intervals.summary_ms(),
             problem=self._problem,
         )
-
-    def _count(self, now_s: float) -> None:
-        if self._sent:
-            self._intervals.add(now_s - self._last_s)
-        else:
-            self._first_s = now_s
-        self._last_s = now_s
-        self._sent += 1
-
-    def _went_wrong(self, problem: str) -> str | None:
-        if problem == self._problem:
-            return None
-        self._problem = problem
-        return f"--send {self.name}: {problem}; it is tried again, all else goes on"
 
 
 def open_output(address: Address, face_model: Path | None = None) -> Output:

@@ -44,7 +44,10 @@ class Encoder(Protocol):
 
 def main() -> None:
     """The other process."""
-    _end_with_parent()
+    # Nothing is written any more once the process that started us is gone.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
     shared, kind, *arguments = sys.argv[1:]
     answers, jobs = os.fdopen(os.dup(1), "wb"), _jobs()
     os.dup2(2, 1)  # what libraries print is no answer
@@ -107,13 +110,6 @@ def _jobs() -> queue.Queue[Any]:
 
     threading.Thread(target=listen, daemon=True).start()
     return jobs
-
-
-def _end_with_parent() -> None:
-    """Nothing is written any more once the process that started us is gone."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _give_way(*, idle: bool) -> None:

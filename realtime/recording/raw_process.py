@@ -12,7 +12,7 @@ import numpy as np
 from core.frame import RgbdFrame
 from realtime.recording.encoder_process import EncoderProcess
 from realtime.recording.planes import even, planes_shape
-from realtime.recording.raw_writer import RawPicture, RawWriter
+from realtime.recording.raw_writer import FirstShapes, RawPicture, RawWriter
 from realtime.session.folder_names import COLOR_NAME, RawName
 
 
@@ -22,8 +22,7 @@ class RawProcess:
     def __init__(self, folder: Path, raw: RawName) -> None:
         self._with_depth = raw == "rgbd"
         self._encoder = EncoderProcess(folder / COLOR_NAME, "raw", str(folder), raw)
-        self._shapes: tuple[tuple[int, ...] | None, ...] | None = None
-        self._other_size = 0
+        self._shapes = FirstShapes()
 
     @property
     def frames(self) -> int:
@@ -31,7 +30,7 @@ class RawProcess:
 
     @property
     def refused(self) -> int:
-        return self._encoder.refused + self._other_size
+        return self._encoder.refused + self._shapes.refused
 
     @property
     def written_bytes(self) -> int:
@@ -41,15 +40,12 @@ class RawProcess:
         """Hand over a frame; waits for a free place. Raises RecordingError."""
         picture = RawPicture.of(frame, with_depth=self._with_depth)
         depth = [] if picture.depth_mm is None else [picture.depth_mm]
-        if self._shapes is None:
-            self._shapes = picture.shapes
+        if not self._shapes.known:
             size, depth_shape = picture.shapes
             room = picture.planes.nbytes + sum(each.nbytes for each in depth)
             self._encoder.begin(room, size=size, depth=depth_shape)
-        if picture.shapes != self._shapes:
-            self._other_size += 1
-            return
-        self._encoder.put(picture.planes, *depth, time_s=picture.timestamp_s, index=picture.index)
+        if self._shapes.takes(picture):
+            self._encoder.put(picture.planes, *depth, time_s=picture.timestamp_s, index=picture.index)
 
     def close(self) -> None:
         """Finish the files. May be called twice. Raises RecordingError."""

@@ -56,6 +56,29 @@ class RawPicture:
         return RawPicture(size, planes_of(frame.rgb), depth_mm, frame.timestamp_s, frame.index)
 
 
+class FirstShapes:
+    """What the first picture is like holds for all of a recording.
+
+    Attributes:
+        refused: so many were not.
+    """
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self._first: tuple[tuple[int, ...] | None, ...] | None = None
+
+    @property
+    def known(self) -> bool:
+        return self._first is not None
+
+    def takes(self, picture: RawPicture) -> bool:
+        """Whether a picture is like the first, which the first one asked for becomes."""
+        self._first = self._first or picture.shapes
+        taken = picture.shapes == self._first
+        self.refused += not taken
+        return taken
+
+
 class RawWriter:
     """Encodes frames as they come, colour and depth of one together; one that cannot be kept is left out whole.
 
@@ -73,12 +96,16 @@ class RawWriter:
 
     def __init__(self, folder: Path, raw: RawName) -> None:
         self._folder, self._with_depth = folder, raw == "rgbd"
-        self.frames = self.refused = 0
+        self.frames = 0
         self._films: list[FilmFile] = []
-        self._shapes: tuple[tuple[int, ...] | None, ...] | None = None
-        self._first_s, self._last_pts = 0.0, -1
+        self._shapes = FirstShapes()
+        self._first_s, self._last_pts, self._too_old = 0.0, -1, 0
         self._closed = False
         self._pictures: SyncedFile | None = None
+
+    @property
+    def refused(self) -> int:
+        return self._shapes.refused + self._too_old
 
     @property
     def written_bytes(self) -> int:
@@ -92,11 +119,13 @@ class RawWriter:
     def add(self, picture: RawPicture) -> None:
         """Add a frame that was made ready."""
         try:
-            if self._shapes is None:
+            if not self._shapes.known:
                 self._open(picture)
+            if not self._shapes.takes(picture):
+                return
             pts = round((picture.timestamp_s - self._first_s) / TIME_BASE)
-            if picture.shapes != self._shapes or pts <= self._last_pts:
-                self.refused += 1
+            if pts <= self._last_pts:
+                self._too_old += 1
                 return
             self._last_pts = pts
             self._films[0].add(picture.planes, pts)
@@ -109,7 +138,7 @@ class RawWriter:
         self.frames += 1
 
     def _open(self, picture: RawPicture) -> None:
-        self._shapes, self._first_s = picture.shapes, picture.timestamp_s
+        self._first_s = picture.timestamp_s
         self._films.append(FilmFile(self._folder / COLOR_NAME, _COLOR))
         self._films[0].begin(even(*picture.size))
         if picture.depth_mm is not None:

@@ -47,17 +47,14 @@ class RecordedSound:
         if first:
             self.begins_s = self._writer.begins_s = time_s
         if self._blocks is None:
-            self._follow(time_s)
+            # The clip's sound is copied so far, on a thread of its own.
+            if self._clip is None and self.begins_s is not None and self._asked() is not None:
+                self._clip = ClipSound(self._path, self.begins_s, self._asked)
+                self._times = DiskQueue("record-sound", self._clip.until, self._finish_clip, 2, drops_oldest=True)
+            if self._times is not None and time_s - self._copied_s >= _CLIP_STEP_S:
+                self._copied_s = time_s
+                self._times.put(time_s)
         return first
-
-    def _follow(self, time_s: float) -> None:
-        """Have the clip's sound copied so far, on a thread of its own."""
-        if self._clip is None and self.begins_s is not None and self._asked() is not None:
-            self._clip = ClipSound(self._path, self.begins_s, self._asked)
-            self._times = DiskQueue("record-sound", self._clip.until, self._finish_clip, 2, drops_oldest=True)
-        if self._times is not None and time_s - self._copied_s >= _CLIP_STEP_S:
-            self._copied_s = time_s
-            self._times.put(time_s)
 
     def _finish_clip(self) -> None:
         assert self._clip is not None

@@ -183,7 +183,10 @@ class SessionWriter:
         camera = (frame.intrinsics.width, frame.intrinsics.height), frame.depth_m is not None, alignment
         if camera != self._camera:
             self._camera = camera
-            told = {**_plain(asdict(frame.intrinsics)), "depth": frame.depth_m is not None, **(alignment or {})}
+            # JSON does not know NumPy's own kinds of numbers.
+            numbers = {name: float(value) for name, value in asdict(frame.intrinsics).items()}
+            numbers |= {"width": int(frame.intrinsics.width), "height": int(frame.intrinsics.height)}
+            told = {**numbers, "depth": frame.depth_m is not None, **(alignment or {})}
             self.note(Event(frame.timestamp_s, "camera", told))
 
     def _write_observation(self, posed: PosedFrame, kind: Kind, calibration: Calibration) -> None:
@@ -225,7 +228,10 @@ class SessionWriter:
             self._observations.release()
             partial_of(path).replace(path)
         except OSError as error:
-            raise _unfinished(path, error) from error
+            raise RecordingError(
+                f"{path}: cannot be written ({reason_of(error)})",
+                f"{next_step(error)} and run  vfa session repair {path.parent}",
+            ) from error
 
     def discard(self) -> None:
         """Give up: nothing is left on disk."""
@@ -238,14 +244,3 @@ class SessionWriter:
             for path in session_files(self._folder):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-
-
-def _plain(numbers: dict[str, Any]) -> dict[str, float | int]:
-    """Without NumPy's own kinds of numbers, which JSON does not know."""
-    return {key: int(value) if key in ("width", "height") else float(value) for key, value in numbers.items()}
-
-
-def _unfinished(path: Path, error: OSError) -> RecordingError:
-    return RecordingError(
-        f"{path}: cannot be written ({reason_of(error)}); {next_step(error)} and run  vfa session repair {path.parent}"
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from calib.rig.face_rig import FaceRig
 from calib.rig.lid_rig import LidRig
 from calib.survey.closest import closest_on_faces
 from realtime.rig.head_shapes import HeadShapes
+from realtime.rig.naming import Target
 
 _FACE_M = 0.19  # what is told in millimetres is told of a face as large as people's: forehead to chin
 _TINY = 0.004  # of the face's height: shapes that move less, nobody sees
@@ -23,9 +23,12 @@ _SHORT = 0.004  # of the face's height: shorter edges may be drawn out
 _FLIPPED = -0.3  # cosine between a triangle's normals before and after
 _FEW, _FEW_SHARE = 10, 5e-4  # drawn out or turned triangles that are no trouble: inside lips, in folds of lids
 _CROSSING = 0.0005 / _FACE_M  # of the face's height
+_AJAR = 0.001 / _FACE_M  # of the face's height: what mouthClose may leave
 _GAPING = 0.12  # of the open distance of the lids: what a blink may leave
 _PLACES = np.linspace(0.1, 0.9, 17)  # along a rim
 _BLINKS = ("eyeBlinkRight", "eyeBlinkLeft")  # by eye
+
+Vertices = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def measured(shapes: HeadShapes) -> RigReport:
     for target, posed, shape in zip(shapes.targets, shapes.posed, shapes.rigged.shapes, strict=True):
         moved = np.linalg.norm(posed - shapes.neutral, axis=1)
         far = float(moved.max(initial=0.0))
-        doubts = ruler.doubts(target.units, target.over != {}, posed, far)
+        under = shapes.neutral + shapes.under(target)
+        doubts = ruler.doubts(target, under, under + shapes.whole(target), far)
         found.append(Measured(target.name, 1000 * _FACE_M * far / height, len(shape.rows), tuple(doubts)))
     return RigReport(tuple(found), tuple(_of_head(shapes)))
 
@@ -88,22 +92,30 @@ class _Ruler:
         used = np.flatnonzero(rig.neck.share[self._faces[:, 0]] >= 1)
         self._faces = self._faces[used]
         self._lengths, self._normals = self._edges(self._rest), self._sides(self._rest)
-        self._pieces = not len(rig.eyes[0].ball)
+        self._pieces, self._own_eyes = not len(rig.eyes[0].ball), shapes.own_eyes
         self._lips = _LipRims(rig, self._faces)
         self._apertures = [_aperture(rig.lids[eye], rig, eye, self._rest) for eye in range(2)]
 
-    def doubts(self, units: Mapping[str, float], added: bool, posed: NDArray[np.float32], far: float) -> list[str]:
-        height, found = self._height, []
-        tiny = _TINY_LOOK if self._pieces and all(unit.startswith("eyeLook") for unit in units) else _TINY
-        if far < tiny * height:
+    def doubts(self, target: Target, under: Vertices, posed: Vertices, far: float) -> list[str]:
+        """Of a shape that moves vertices so `far`: `under` is the head without it, `posed` in it."""
+        height, units, found = self._height, target.units, []
+        look = all(unit.startswith("eyeLook") for unit in units)
+        tiny = 0.0 if look and self._own_eyes else _TINY_LOOK if self._pieces and look else _TINY
+        if set(units) == {"tongueOut"} and not len(self._rig.jaw.tongue):
+            found.append("it has no tongue that is a piece of its own")
+        elif far < tiny * height:
             share = f"{1000 * _FACE_M * far / height:.1f} mm on a face as large as people's"
             found.append("does not move at all" if far < 1e-4 * height else f"hardly moves ({share})")
-        if torn := self._torn(posed):
+        if torn := self._told(self._torn(posed) & ~self._torn(under)):
             found.append(f"{torn} triangles are drawn out to more than {_DRAWN_OUT:g} times their length")
-        if flipped := self._flipped(posed):
+        if flipped := self._told(self._flipped(posed) & ~self._flipped(under)):
             found.append(f"{flipped} triangles turn over")
-        if not added and (over := self._lips.crossing(self._rest, posed)) > _CROSSING * height:
+        if (over := self._lips.crossing(self._rest, posed)) > _CROSSING * height:
             found.append(f"the lips pass through each other by {1000 * _FACE_M * over / height:.1f} mm")
+        if set(units) == {"mouthClose"}:
+            ajar = self._lips.ajar(self._rest, posed)
+            if ajar > _AJAR * height:
+                found.append(f"leaves the lips of an open jaw {1000 * _FACE_M * ajar / height:.1f} mm apart")
         left = 0.0
         for eye, unit in enumerate(_BLINKS):
             before = self._apertures[eye]
@@ -117,21 +129,21 @@ class _Ruler:
         corners = points[self._faces]
         return np.asarray(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2))
 
-    def _torn(self, posed: NDArray[np.float32]) -> int:
+    def _torn(self, posed: Vertices) -> NDArray[np.bool_]:
         longer = self._edges(posed)
         torn = (longer > _DRAWN_OUT * self._lengths) & (longer > _SHORT * self._height)
-        return self._told(np.asarray(torn.any(axis=1)))
+        return np.asarray(torn.any(axis=1))
 
     def _sides(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         a, b, c = (points[self._faces[:, k]] for k in range(3))
         return np.asarray(np.cross(b - a, c - a))
 
-    def _flipped(self, posed: NDArray[np.float32]) -> int:
+    def _flipped(self, posed: Vertices) -> NDArray[np.bool_]:
         now = self._sides(posed)
         size = np.linalg.norm(now, axis=1) * np.linalg.norm(self._normals, axis=1)
         large = np.linalg.norm(now, axis=1) > (_SHORT * self._height) ** 2
         turned = np.einsum("nd,nd->n", now, self._normals) < _FLIPPED * size
-        return self._told(np.asarray(turned & large))
+        return np.asarray(turned & large)
 
     def _told(self, wrong: NDArray[np.bool_]) -> int:
         count = int(wrong.sum())
@@ -161,6 +173,12 @@ class _LipRims:
             return 0.0
         gap = self._gap(posed)
         return float((np.minimum(self._gap(rest), 0.0) - gap).max(initial=0.0))
+
+    def ajar(self, rest: NDArray[np.float32], posed: NDArray[np.float32]) -> float:
+        """How far the rims stand apart beyond what they do at rest, where most, avatar units."""
+        if len(self._rims) < 2:
+            return 0.0
+        return float((self._gap(posed) - np.maximum(self._gap(rest), 0.0)).max(initial=0.0))
 
     def _gap(self, vertices: NDArray[np.float32]) -> NDArray[np.float64]:
         heights = []

@@ -13,6 +13,7 @@ from calib.avatar import Avatar
 from core.face_motion import gaze_of
 from core.mesh import Material, Mesh, MeshPart
 from engine.expression.expression_engine import ExpressionEngine
+from realtime.rig.face_places import place_shares
 from realtime.rig.naming import Target
 from render.mesh.export.rigged_mesh import RiggedMesh, Shape
 from render.mesh.mesh_layout import weld_positions
@@ -37,6 +38,7 @@ class HeadShapes:
         posed: [M, R, 3] float32 the same in each shape; where a shape is meant to be added to another, so is it here.
         rigged: what goes into files.
         vertex: the vertex of `avatar.display_mesh` behind each of `rigged.mesh`; None where a coarse mesh is drawn.
+        own_eyes: something else turns the eyeballs: shapes of the gaze move the lids alone.
     """
 
     avatar: Avatar
@@ -45,6 +47,22 @@ class HeadShapes:
     posed: NDArray[np.float32]
     rigged: RiggedMesh
     vertex: NDArray[np.int64] | None
+    own_eyes: bool = False
+
+    def under(self, target: Target) -> NDArray[np.float32]:
+        """[R, 3] what the face does already where this shape is meant to be added, as far as shapes say so."""
+        moved = np.zeros_like(self.neutral)
+        for other, posed in zip(self.targets, self.posed, strict=True):
+            unit = next(iter(other.units)) if len(other.units) == 1 else ""
+            if unit in target.over:
+                moved += target.over[unit] * (posed - self.neutral)
+        return moved
+
+    def whole(self, target: Target) -> NDArray[np.float32]:
+        """[R, 3] what a shape does together with those of the other places of the face."""
+        same = [posed - self.neutral for other, posed in zip(self.targets, self.posed, strict=True)
+                if other is target or (target.places and other.units == target.units)]  # fmt: skip
+        return np.asarray(np.sum(same, axis=0))
 
     def spread(self, moved: NDArray[np.float32]) -> NDArray[np.float32]:
         """Displacements [R, 3] of what is drawn → of the vertices of `rigged.mesh`, both in avatar units."""
@@ -65,19 +83,23 @@ def head_shapes(
     """Work out a head's shapes with the engine that drives it live. `tell` hears how many are done, of how many.
 
     Args:
-        own_eyes: the file turns its eyeballs by bones; shapes of the gaze then move the lids alone.
+        own_eyes: the file turns its eyeballs by bones or nodes; shapes of the gaze then move the lids alone.
     """
     engine = ExpressionEngine(avatar)
     neutral = _stood(avatar, _posed(engine, {}))
     posed = np.empty((len(targets), *neutral.shape), dtype=np.float32)
+    shares = place_shares(avatar.rig) if any(target.places for target in targets) else {}
     for number, target in enumerate(targets):
         tell(number, len(targets))
         without = _posed(engine, target.over)
-        posed[number] = neutral + (_posed(engine, {**target.over, **target.units}) - without)
+        moved = _posed(engine, {**target.over, **target.units}) - without
+        for place in target.places:
+            moved *= shares[place][:, None]
+        posed[number] = neutral + moved
         if own_eyes:
             balls = np.concatenate([eye.ball for eye in avatar.rig.eyes])
             posed[number, balls] = neutral[balls]
-    return HeadShapes(avatar, targets, neutral, posed, *_rigged(avatar, targets, neutral, posed))
+    return HeadShapes(avatar, targets, neutral, posed, *_rigged(avatar, targets, neutral, posed), own_eyes)
 
 
 def taking(shapes: HeadShapes, rigged: RiggedMesh) -> HeadShapes:

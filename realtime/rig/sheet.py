@@ -25,7 +25,7 @@ def draw_sheet(shapes: HeadShapes, doubtful: frozenset[str] = frozenset()) -> ND
         rest = [("rest", shapes.neutral, False)]
         for target, posed in zip(shapes.targets, shapes.posed, strict=True):
             name = target.name + "".join(f" (with {other})" for other in target.over)
-            rest.append((name, posed + _under(shapes, tuple(target.over)), target.name in doubtful))
+            rest.append((name, posed + shapes.under(target), target.name in doubtful))
         for name, vertices, doubt in rest:
             viewer.show(vertices, np.eye(4), None, "")
             cells.append(_cell(viewer.read_rgb(), name, _DOUBT if doubt else _INK))
@@ -42,15 +42,6 @@ def _face_view(landmarks: NDArray[np.float32]) -> Intrinsics:
     side = round(float((high - low).max()) * (1 + 2 * _ROOM))
     corner = np.rint((low + high) / 2 - [side / 2, side * (0.5 - _BELOW)]).astype(int)
     return PUBLISHED_INTRINSICS.crop(int(corner[0]), int(corner[1]), side, side).resized(_CELL, _CELL)
-
-
-def _under(shapes: HeadShapes, units: tuple[str, ...]) -> NDArray[np.float32]:
-    """[R, 3] what shapes of these units do."""
-    moved = np.zeros_like(shapes.neutral)
-    for target, posed in zip(shapes.targets, shapes.posed, strict=True):
-        if len(target.units) == 1 and next(iter(target.units)) in units:
-            moved += posed - shapes.neutral
-    return moved
 
 
 def _cell(picture: NDArray[np.uint8], name: str, ink: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -49,7 +49,7 @@ def check(folder: Path) -> list[str]:
         try:
             manifest = read_manifest(folder)
         except InputError as error:
-            found.append(_with_step(str(error)))
+            found.append(_told(error))
     elif not found and not (folder / ANIMATION_NAME).is_file():
         raise InputError(f"{folder}: expected the folder of a session, found none; check the path")
     elif any((folder / name).exists() for name in _WITH_MANIFEST):
@@ -78,7 +78,7 @@ def _wrong_with(path: Path, manifest: Manifest | None) -> list[str]:
     except OSError as error:
         return [f"{path.name}: cannot be read ({reason_of(error)}); see who may read it"]
     except InputError as error:
-        return [_with_step(str(error))]
+        return [_told(error)]
 
 
 def _unreadable(path: Path) -> list[str]:
@@ -128,6 +128,6 @@ def _disagreements(folder: Path, manifest: Manifest | None) -> list[str]:
     return found
 
 
-def _with_step(told: str) -> str:
+def _told(error: InputError) -> str:
     """What a reader of files says, who knows of no copies."""
-    return told if ";" in told else f"{told}; {_COPY}"
+    return str(error) if error.next_step else f"{error}; {_COPY}"

@@ -142,7 +142,7 @@ def read_manifest(folder: Path) -> Manifest:
         if isinstance(error, InputError):
             raise
         told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{path}: not the manifest of a session ({told}); give a session's folder") from None
+        raise InputError(f"{path}: not the manifest of a session ({told})", "give a session's folder") from None
     if not manifest.complete and (log := folder / EVENTS_NAME).is_file():
         return replace(manifest, events=read_events(log))
     return manifest

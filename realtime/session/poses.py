@@ -70,7 +70,7 @@ def read_motion_of(path: Path) -> MotionTrack | None:
         if any(np.abs(arrays[name]).max(initial=0.0) > _LARGEST for name in MOTION if name != "tracked"):
             raise ValueError("holds numbers that no face makes")
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not the motion of a session ({error}); record it again") from None
+        raise InputError(f"{path}: not the motion of a session ({error})", "record it again") from None
     return _track(arrays)
 
 

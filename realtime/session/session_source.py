@@ -102,10 +102,7 @@ class SessionSource(Source[AnyFrame]):
             return DeviceState.ENDED
         if self._shift_s is None or not self._realtime or self._edited is not None:
             return DeviceState.STREAMING
-        return self._state_at(self._clock() - self._shift_s)
-
-    def _state_at(self, time_s: float) -> DeviceState:
-        told = DeviceState.STREAMING
+        told, time_s = DeviceState.STREAMING, self._clock() - self._shift_s
         for event in self._states:
             if event.time_s > time_s:
                 break
@@ -181,7 +178,8 @@ class SessionSource(Source[AnyFrame]):
                 record = np.array(self._session.observations[number])
                 camera, align = self._camera_at(float(record["timestamp_s"]))
                 if record["kind"] == Kind.NEUTRAL:
-                    calibration = replace(calibration, neutral=_neutral(record, camera, black))
+                    frame = _frame(record, int(record["index"]), camera, None, UNTOLD, black)
+                    calibration = replace(calibration, neutral=observation_of(record, frame))
                     continue
                 index += 1
                 if self._excerpt.ends_before(index):
@@ -258,11 +256,6 @@ def _told(before: Calibration, record: NDArray[Any]) -> Calibration:
     if follows == before.head_follows and gains.shape == before.gains.shape and (gains == before.gains).all():
         return before
     return Calibration(before.neutral, gains, follows)
-
-
-def _neutral(record: NDArray[Any], camera: Intrinsics, black: dict[tuple[int, int], NDArray[np.uint8]]) -> Any:
-    frame = _frame(record, int(record["index"]), camera, None, UNTOLD, black)
-    return observation_of(record, frame)
 
 
 def _frame(

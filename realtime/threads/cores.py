@@ -2,7 +2,7 @@
 
     capture, inference, main      a thread each (`realtime.live.session`)
     BLAS, OpenCV                  one: inside the thread that calls them
-    the tracker's networks        the inference thread itself (`capture.face.networks.openvino`); with MediaPipe one
+    the tracker's networks        the inference thread itself (`capture.face.networks`); with MediaPipe one
                                   beside it, which it waits for
     Mesa's software rasteriser    all cores, four at most
     the painter                   the main thread, and one that helps it where a core is free (`render.native`)
@@ -20,15 +20,12 @@ import sys
 import threading
 from contextlib import suppress
 
+from core.native.cores import allowed_cores
+
 _MOST_RASTERISING = 4
 _ARENAS = 2
 _M_ARENA_MAX = -8  # of glibc's mallopt
 YIELDING = 10  # of nice's 19
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_out() -> None:
@@ -38,7 +35,11 @@ def share_out() -> None:
     cores are busy: BLAS and OpenCV also spin while they wait.
     """
     own = {f"{library}_NUM_THREADS": 1 for library in ("OPENBLAS", "MKL", "BLIS")}
-    own |= {"VECLIB_MAXIMUM_THREADS": 1, "OPENCV_FOR_THREADS_NUM": 1, "LP_NUM_THREADS": min(cores(), _MOST_RASTERISING)}
+    own |= {
+        "VECLIB_MAXIMUM_THREADS": 1,
+        "OPENCV_FOR_THREADS_NUM": 1,
+        "LP_NUM_THREADS": min(len(allowed_cores()), _MOST_RASTERISING),
+    }
     for name, count in own.items():
         os.environ.setdefault(name, str(count))
     if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:

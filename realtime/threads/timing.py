@@ -68,12 +68,14 @@ class SectionTimes:
         self._lock = threading.Lock()
         self._sections: dict[str, Durations] = {}
         self._cpu_s: dict[str, float] = {}
+        self._wall_s: dict[str, float] = {}
         self._listener = listener
 
     def add(self, name: str, duration_s: float, cpu_s: float = 0.0) -> None:
         with self._lock:
             self._sections.setdefault(name, Durations()).add(duration_s)
             self._cpu_s[name] = self._cpu_s.get(name, 0.0) + cpu_s
+            self._wall_s[name] = self._wall_s.get(name, 0.0) + duration_s
 
     @contextmanager
     def section(self, name: str, frame: int | None = None) -> Iterator[None]:
@@ -116,6 +118,11 @@ class SectionTimes:
         with self._lock:
             newest_s = self._sections.get(name, Durations()).newest_s(count)
         return float(np.median(newest_s)) * 1e3 if newest_s else 0.0
+
+    def wall_s(self, *names: str) -> float:
+        """Seconds so far in these sections together."""
+        with self._lock:
+            return sum(self._wall_s.get(name, 0.0) for name in names)
 
     def cpu_s(self) -> dict[str, float]:
         """{section: seconds of processor time so far, of the threads that the sections ran on}."""

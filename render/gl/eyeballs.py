@@ -21,7 +21,7 @@ from render.mesh.mesh_layout import weld_positions
 _ROUND = 0.12  # of the radius: pieces that stray less from a sphere, on average, are round
 _MOST_RADIUS = 0.8  # of the extent: of flatter pieces too little is seen to tell the ball
 _FLAT_DEPTH = 0.55  # of the extent: how far behind its front the middle of a flat eye is taken to be
-_GRID, _RIM = 97, 1.4  # of the picture that shadow is kept in
+_GRID, SHADE_RIM = 97, 1.4  # of the picture that shadow is kept in
 _BLUR, _SOFT = 6, 4.0  # vertices averaged there, and blur over that in its pixels
 
 
@@ -53,30 +53,34 @@ class Eyeballs:
 
 class EyeShade:
     """Shadow on eyeballs, which stays where it is while they turn: kept by direction, in a stereographic picture of the
-    half that looks forwards and a little more."""
+    half that looks forwards and a little more.
+
+    Attributes:
+        pictures: [balls, 97, 97] float32.
+    """
 
     def __init__(self, balls: Eyeballs, rest: NDArray[np.float32], openness: NDArray[np.float32]) -> None:
         """`rest` [V, 3] and what its vertices see of their surroundings [V]."""
         self._balls = balls
-        self._shade = np.ones((balls.count, _GRID, _GRID), dtype=np.float32)
-        axis = np.linspace(-_RIM, _RIM, _GRID)
+        self.pictures = np.ones((balls.count, _GRID, _GRID), dtype=np.float32)
+        axis = np.linspace(-SHADE_RIM, SHADE_RIM, _GRID)
         picture = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         at = _stereographic(balls.normals(rest))
         for ball in range(balls.count):
             own = np.flatnonzero(balls.of_vertex == ball)
             near = cKDTree(at[own]).query(picture, k=min(_BLUR, len(own)))[1]
             shade = openness[balls.vertices[own]][near].reshape(len(picture), -1).mean(axis=1)
-            self._shade[ball] = gaussian_filter(shade.reshape(_GRID, _GRID), _SOFT)
+            self.pictures[ball] = gaussian_filter(shade.reshape(_GRID, _GRID), _SOFT)
 
     def openness(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
         """[N] for the mesh's vertices [V, 3]: by the direction in which each vertex of a ball lies now."""
-        place = (_stereographic(self._balls.normals(vertices)) + _RIM) * ((_GRID - 1) / (2 * _RIM))
+        place = (_stereographic(self._balls.normals(vertices)) + SHADE_RIM) * ((_GRID - 1) / (2 * SHADE_RIM))
         column, row = np.clip(np.rint(place), 0, _GRID - 1).astype(np.intp).T
-        return np.asarray(self._shade[self._balls.of_vertex, row, column])
+        return np.asarray(self.pictures[self._balls.of_vertex, row, column])
 
 
 def _stereographic(outward: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N, 2] places of directions [N, 3] in a picture whose middle is straight ahead, +z; its rim is at `_RIM`."""
+    """[N, 2] places of directions [N, 3] in a picture whose middle is straight ahead, +z; its rim is at `SHADE_RIM`."""
     unit = outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-12)
     return np.asarray(unit[:, :2] / (1 + np.maximum(unit[:, 2:], -0.5)))
 

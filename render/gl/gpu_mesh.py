@@ -12,6 +12,7 @@ from core.mesh import Mesh
 from render.gl.eyeballs import Eyeballs, EyeShade
 from render.gl.kept_arrays import simplify_once
 from render.gl.occlusion import bake_openness
+from render.gl.posed_mesh import PosedMesh, ShownVertices
 from render.gl.shader_programs import make_program
 from render.gl.textures import upload_texture
 from render.gl.unlocked_gl import draw_triangles
@@ -19,6 +20,7 @@ from render.mesh.looks import PartLook
 from render.mesh.mesh_layout import DrawGroup, make_layout, neighbours_together
 from render.mesh.mesh_simplify import MOST_FACES, simplified
 from render.mesh.surface_normals import SurfaceNormals
+from render.skin.moving_skin import MovingSkin, SkinPose
 
 if TYPE_CHECKING:
     import moderngl
@@ -31,7 +33,9 @@ class GpuMesh:
         mesh: what it was made from.
         layout: how it is arranged for drawing.
         faces: [F, 3] int32 mesh vertices of the faces, in drawing order.
-        vertices: [V, 3] float32 as last set; shown: [R, 3] those that are drawn, once made ready.
+        vertices: [V, 3] float32 as last set; shown: [R, 3] those that are drawn, once made ready. Neither where a pose
+            was set instead.
+        posed: whether one was: the graphics side alone knows where the vertices are.
         surface: their normals, once made ready.
         eyeballs: which of them belong to one.
         repeat: whether textures go on beyond their edges.
@@ -59,7 +63,10 @@ class GpuMesh:
         self._eye_rows = np.flatnonzero(row[self.layout.vertex_of] >= 0)
         self._eye_vertex = row[self.layout.vertex_of[self._eye_rows]]
         self._programs: dict[tuple[str, frozenset[str]], moderngl.Program] = {}
-        self._arrays: dict[tuple[moderngl.Program, bool], moderngl.VertexArray] = {}
+        self._arrays: dict[tuple[moderngl.Program, object], moderngl.VertexArray] = {}
+        self._same_indices: dict[int, moderngl.Buffer] = {}
+        self._posing: PosedMesh | None = None
+        self._posed_arrays: dict[tuple[moderngl.Program, object], moderngl.VertexArray] = {}
         self._textures: dict[int, moderngl.Texture] = {}
         low, high = self.layout.uvs.min(initial=0.0), self.layout.uvs.max(initial=1.0)
         self.repeat = bool(low < -1e-3 or high > 1 + 1e-3)  # else opposite edges would bleed into each other
@@ -76,7 +83,7 @@ class GpuMesh:
         if soft_shadows:
             openness = bake_openness(self._ctx, mesh, layout)
         self._shade = EyeShade(self.eyeballs, mesh.vertices, openness)
-        self._open = openness.copy()
+        self._open, self._rest_open = openness.copy(), openness
         self._positions = self._ctx.buffer(reserve=count * 12, dynamic=True)
         self._normals = self._ctx.buffer(reserve=count * 12, dynamic=True)
         self._uvs = self._ctx.buffer(np.ascontiguousarray(layout.uvs).data)
@@ -89,12 +96,36 @@ class GpuMesh:
         """Take vertices [V, 3] float32."""
         if vertices.shape != self.mesh.vertices.shape:
             raise ValueError(f"expected vertices {self.mesh.vertices.shape} as in the mesh, got {vertices.shape}")
-        self.vertices = np.ascontiguousarray(vertices, dtype=np.float32)
+        self.vertices, self.posed = np.ascontiguousarray(vertices, dtype=np.float32), False
         self._ready_for: bool | None = None
+
+    def set_pose(self, pose: SkinPose) -> None:
+        """Take a pose, whose vertices are worked out on the graphics side. What never changes of its skin goes there
+        with the first one."""
+        if self._posing is None or self._posing.skin is not pose.skin:
+            self._posing = self._make_posing(pose.skin)
+        self._posing.pose(pose)
+        self.posed = True
+
+    def _make_posing(self, skin: MovingSkin) -> PosedMesh:
+        if skin.rest.shape != self.mesh.vertices.shape:
+            raise ValueError(f"expected a skin of {len(self.mesh.vertices)} vertices, got {len(skin.rest)}")
+        for array in self._posed_arrays.values():
+            array.release()
+        self._posed_arrays.clear()
+        if self._posing is not None:
+            self._posing.release()
+        around, shade = self.surface.around, self._shade.pictures
+        shown = ShownVertices(self.layout.vertex_of, self.faces, around, self._rest_open, self.eyeballs, shade)
+        return PosedMesh(self._ctx, skin, shown)
 
     def make_ready(self, *, balls: bool) -> None:
         """Bring the vertices and their normals to the graphics side, before they are drawn: to be lit with eyeballs as
         `balls` (`render.gl.eyeballs`), or every face as the mesh has it."""
+        if self.posed:
+            assert self._posing is not None
+            self._posing.make_shown(balls=balls)
+            return
         if self._ready_for is None:
             self._mesh_normals = self.surface.update(self.vertices)  # [R, 3]
             self.shown = self.vertices.take(self.layout.vertex_of, axis=0)
@@ -108,6 +139,12 @@ class GpuMesh:
             normals[self._eye_rows] = self.eyeballs.normals(self.vertices)[self._eye_vertex]
             self._openness.write(self.openness().take(self.layout.vertex_of).data)
         self._normals.write(normals.data)
+
+    def posed_vertices(self) -> NDArray[np.float32]:
+        """[V, 3] where the graphics side has the vertices of the pose last set, read back: for comparisons."""
+        if self._posing is None:
+            raise ValueError("expected a pose to be set first")
+        return self._posing.vertices()
 
     def openness(self) -> NDArray[np.float32]:
         """[V] share of its surroundings that each vertex sees now."""
@@ -148,26 +185,46 @@ class GpuMesh:
     def draw_faces(self, program: moderngl.Program, which: NDArray[np.int64]) -> None:
         """Draw some faces, by their numbers in drawing order, whatever group they belong to."""
         self._some_indices.write(self.layout.corners.take(which, axis=0).data)
-        draw_triangles(self._array(program, some=True), 3 * len(which), 0)
+        draw_triangles(self._array(program, self._some_indices), 3 * len(which), 0)
 
-    def _array(self, program: moderngl.Program, *, some: bool = False) -> moderngl.VertexArray:
-        key = (program, some)
-        if key not in self._arrays:
+    def draw_same_faces(self, program: moderngl.Program, number: int, which: NDArray[np.int64]) -> None:
+        """The same for faces that never change under this number: it goes up once."""
+        if number not in self._same_indices:
+            self._same_indices[number] = self._ctx.buffer(
+                np.ascontiguousarray(self.layout.corners.take(which, axis=0)).data
+            )
+        draw_triangles(self._array(program, self._same_indices[number]), 3 * len(which), 0)
+
+    def _array(self, program: moderngl.Program, indices: moderngl.Buffer | None = None) -> moderngl.VertexArray:
+        indices = indices or self._indices
+        key, arrays = (program, indices), self._posed_arrays if self.posed else self._arrays
+        if key not in arrays:
             content = [
-                (self._positions, "3f", "in_position"),
-                (self._normals, "3f", "in_normal"),
+                *(self._posed_content(program) if self.posed else self._content()),
                 (self._uvs, "2f", "in_uv"),
                 (self._colors, "3f", "in_color"),
-                (self._openness, "1f", "in_open"),
             ]
-            used = [entry for entry in content if entry[2] in program]
-            indices = self._some_indices if some else self._indices
-            self._arrays[key] = self._ctx.vertex_array(program, used, indices)
-        return self._arrays[key]
+            used = [entry for entry in content if any(name in program for name in entry[2:])]
+            arrays[key] = self._ctx.vertex_array(program, used, indices)
+        return arrays[key]
+
+    def _content(self) -> list[tuple[Any, ...]]:
+        return [
+            (self._positions, "3f", "in_position"),
+            (self._normals, "3f", "in_normal"),
+            (self._openness, "1f", "in_open"),
+        ]
+
+    def _posed_content(self, program: moderngl.Program) -> list[tuple[Any, ...]]:
+        assert self._posing is not None
+        parts = ((3, "in_position"), (1, "in_open"), (3, "in_normal"))
+        layout = " ".join(f"{wide}f" if name in program else f"{wide}x4" for wide, name in parts)
+        return [(self._posing.shown, layout, *(name for _, name in parts if name in program))]
 
     def release(self) -> None:
         """Free the memory on the graphics side."""
-        made: list[Any] = [*self._arrays.values(), *self._programs.values(), *self._textures.values()]
+        made: list[Any] = [*self._arrays.values(), *self._posed_arrays.values(), *self._same_indices.values()]
+        made += [*self._programs.values(), *self._textures.values(), *([self._posing] if self._posing else [])]
         made += [
             self._positions,
             self._normals,

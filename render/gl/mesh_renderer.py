@@ -15,7 +15,8 @@ from render.gl.backdrop import Backdrop
 from render.gl.gl_context import is_software
 from render.gl.gpu_mesh import GpuMesh
 from render.gl.line_passes import HairlinePass, OutlinePass
-from render.gl.mesh_view import MeshView
+from render.gl.material_block import material_block, use_material
+from render.gl.mesh_view import VIEW_BYTES, MeshView
 from render.gl.render_target import RenderTarget
 from render.gl.shader_programs import set_uniforms
 from render.gl.unlocked_gl import has_screen_order
@@ -27,6 +28,7 @@ from render.mesh.surface_normals import Outlines
 from render.native.paint_room import PaintRoom
 from render.native.painter import PaintedView, Painter, can_paint, compiled_painter
 from render.native.spare_core import SpareCore
+from render.skin.moving_skin import SkinPose
 
 if TYPE_CHECKING:
     import moderngl
@@ -77,7 +79,8 @@ class MeshRenderer:
         for group in solid:
             if group.look.back_color is not None:
                 insides.setdefault(group.look.back_color, []).append(group)
-        self._insides = {color: _indices(groups) for color, groups in insides.items()}
+        self._insides = [(alike[0], _indices(alike)) for alike in insides.values()]
+        self._materials = {group.first: material_block(ctx, group) for group in groups}
         self._thin = [group for group in solid if group.look.thin]
         self._thickness = min((_thickness(mesh.vertices[faces[_indices([g])]]) for g in self._thin), default=0.0)
         edged = MeshEdges(mesh.vertices, faces, _indices([group for group in solid if not group.look.thin]))
@@ -88,6 +91,7 @@ class MeshRenderer:
         if mesh.vertex_colors is not None:
             tints = np.asarray(mesh.vertex_colors[lashes].mean(axis=1) * 0.7, dtype=np.float32)  # they lie in shade
         self._hairline_pass = HairlinePass(ctx, lashes, tints) if len(lashes) else None
+        self._view = ctx.buffer(reserve=VIEW_BYTES, dynamic=True)
         self._black: NDArray[np.uint32] | None = None
         self._rooms: WeakKeyDictionary[RenderTarget, PaintRoom] = WeakKeyDictionary()
         self._painter: Painter | None = None
@@ -106,6 +110,11 @@ class MeshRenderer:
         """Take this frame's vertices [V, 3] float32, before the head pose."""
         self._gpu.set_vertices(vertices)
 
+    def set_pose(self, pose: SkinPose) -> None:
+        """Take this frame's pose instead, before the head pose. Only targets with samples can be drawn to then: smooth
+        edges without them need to know where the vertices are."""
+        self._gpu.set_pose(pose)
+
     def render(
         self,
         target: RenderTarget,
@@ -121,21 +130,25 @@ class MeshRenderer:
         if self._painter is not None and not target.samples:
             self._paint(self._painter, target, view, backdrop, as_lines=as_lines)
             return
+        posed = self._gpu.posed
+        if posed and not target.samples:
+            raise ValueError("a pose that was not set as vertices is drawn to targets with samples alone")
         self._gpu.make_ready(balls=True)
-        facing = self._gpu.surface.facing(view.eye_in_head)
-        target.begin(backdrop, view.box(self._gpu.shown))
+        self._use(view)
+        facing = None if posed else self._gpu.surface.facing(view.eye_in_head)
+        target.begin(backdrop, None if posed else view.box(self._gpu.shown))
         self._set_state(blend=False)
         soft = [group for group in self._gpu.layout.groups if group.transparent or group.cut_out]
         for group in self._gpu.layout.groups:
             if group not in soft and not (as_lines and group.look.thin):
                 self._draw_solid(view, group)
         self._draw_insides(view, target, facing)
-        if not target.samples:
+        if not target.samples and facing is not None:
             ends = self._outlines.find(self._gpu.vertices, self._gpu.surface, facing)
             pull = view.depth_step(_OUTLINE_PULL * self._radius)
             self._outline_pass.draw(target, ends, view.clip_bytes, pull)
         for group in soft:
-            self._draw_soft(view, target, group)
+            self._draw_soft(target, group)
         if as_lines and self._hairline_pass is not None:
             self._set_state(blend=True)
             pull = view.depth_step(_HAIRLINE_PULL * self._radius)
@@ -181,17 +194,23 @@ class MeshRenderer:
         pose, place = (T_camera_world, intrinsics, T_world_head), (self._centre, self._radius)
         view = MeshView(target, *pose, *place, lights_on_camera=False)
         self._gpu.make_ready(balls=False)
+        self._use(view)
         target.begin(None)
         self._set_state(blend=False)
         for group in self._gpu.layout.groups:
             cut = {"MASK": group.material.alpha_cutoff, "BLEND": 0.5}.get(group.material.alpha_mode, 0.0)
             program = self._gpu.program("flat", group, frozenset(), alpha=cut > 0)
-            view.write(program)
             base_color, first_face = group.material.base_color, float(group.first)
-            set_uniforms(program, base_color=base_color, first_face=first_face, alpha_from=cut)
+            set_uniforms(
+                program, base_color=base_color, first_face=first_face, alpha_from=cut, depth_from_head=view.depth_row
+            )
             self._gpu.draw(program, group)
         target.finish()
         return self._gpu.layout.order
+
+    def _use(self, view: MeshView) -> None:
+        self._view.write(view.block)
+        self._view.bind_to_uniform_block(0)  # which is what programs read unless they are told otherwise
 
     def _set_state(self, *, blend: bool) -> None:
         ctx = self.ctx
@@ -205,69 +224,67 @@ class MeshRenderer:
     def _draw_solid(self, view: MeshView, group: DrawGroup) -> None:
         """The fronts of an opaque group; of hair cards and cloth both sides."""
         if group.look.back_color is None and not self._closed[group.first]:
-            self._draw_studio(view, group, _TWO_SIDED)
+            self._draw_studio(group, _TWO_SIDED)
             return
         # of triangles so small in this picture, light per vertex looks as good as light per pixel
         dense = self._edge[group.first] * view.pixels_per_unit < _DENSE_EDGE_PX
         by_vertex = self._software and dense and not group.look.faceted and group.look.glint <= 0
         self.ctx.enable(self.ctx.CULL_FACE)
-        self._draw_studio(view, group, frozenset({"LIT_VERTICES"} if by_vertex else set()))
+        self._draw_studio(group, frozenset({"LIT_VERTICES"} if by_vertex else set()))
         self.ctx.disable(self.ctx.CULL_FACE)
 
-    def _draw_insides(self, view: MeshView, target: RenderTarget, facing: NDArray[np.bool_]) -> None:
-        """Backs of surfaces, dark, where an opening may show them."""
+    def _draw_insides(self, view: MeshView, target: RenderTarget, facing: NDArray[np.bool_] | None) -> None:
+        """Backs of surfaces, dark: where an opening may show them, given which faces show their front; or all."""
+        if facing is None:
+            self.ctx.enable(self.ctx.CULL_FACE)
+            self.ctx.cull_face = "front"
+            for number, (like, backs) in enumerate(self._insides):
+                self._gpu.draw_same_faces(self._inside_program(like), number, backs)
+            self.ctx.cull_face = "back"
+            self.ctx.disable(self.ctx.CULL_FACE)
+            return
         boxes = self._openings.boxes(self._gpu.vertices, view.clip, target.size)
         if not boxes:
             return
         reach = self._reach * np.float32(view.pixels_per_unit * _STRETCH)
         origins = self._gpu.surface.face_origins
-        for color, backs in self._insides.items():
+        for like, backs in self._insides:
             away = backs[~facing.take(backs)]
             near = faces_in_boxes(origins.take(away, axis=1), reach.take(away), view.clip, target.size, boxes)
             which = away[near]
             if len(which):
-                program = self._gpu.inside_program()
-                view.write(program)
-                set_uniforms(program, back_color=tuple(_linear(value) for value in color))
-                self._gpu.draw_faces(program, which)
+                self._gpu.draw_faces(self._inside_program(like), which)
 
-    def _draw_soft(self, view: MeshView, target: RenderTarget, group: DrawGroup) -> None:
+    def _inside_program(self, like: DrawGroup) -> moderngl.Program:
+        program = self._gpu.inside_program()
+        use_material(program, self._materials[like.first])
+        return program
+
+    def _draw_soft(self, target: RenderTarget, group: DrawGroup) -> None:
         """What is (nearly) solid first, with depth; then the soft rest over it."""
         self._set_state(blend=False)
-        self._draw_studio(view, group, _TWO_SIDED, alpha=(_SOLID_ALPHA, 2.0))
+        self._draw_studio(group, _TWO_SIDED, alpha=(_SOLID_ALPHA, 2.0))
         self._set_state(blend=True)
         target.drawn.depth_mask = False
-        self._draw_studio(view, group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
+        self._draw_studio(group, _TWO_SIDED, alpha=(1 / 255, _SOLID_ALPHA))
         target.drawn.depth_mask = True
 
-    def _draw_studio(
-        self, view: MeshView, group: DrawGroup, switches: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)
-    ) -> None:
-        look, material = group.look, group.material
+    def _draw_studio(self, group: DrawGroup, switches: frozenset[str], alpha: tuple[float, float] = (0.0, 2.0)) -> None:
+        look = group.look
         more = {*switches, f"SHEEN_SQUARINGS {look.sheen_squarings}"}
         more |= {"CUT_OUT"} if group.cut_out else set()
         more |= {"EYEBALL" if look.ball else "GLINT"} if look.glint > 0 else set()
         more |= {"FACETED"} if look.faceted else set()
         program = self._gpu.program("studio", group, frozenset(more), alpha=group.transparent or group.cut_out)
-        view.write(program)
-        set_uniforms(
-            program,
-            base_color=(*(_linear(value) for value in material.base_color[:3]), material.base_color[3]),
-            wrap_gain=tuple(1 / (1 + wrap) for wrap in look.wrap),
-            wrap_offset=tuple(wrap / (1 + wrap) for wrap in look.wrap),
-            wrap_softness=tuple(0.45 * wrap for wrap in look.wrap),
-            sheen=look.sheen,
-            glint=look.glint,
-            back_color=tuple(_linear(value) for value in look.back_color or (0.0, 0.0, 0.0)),
-            alpha_from=alpha[0],
-            alpha_to=alpha[1],
-            cut_off=material.alpha_cutoff,
-        )
+        use_material(program, self._materials[group.first])
+        set_uniforms(program, alpha_from=alpha[0], alpha_to=alpha[1])
         self._gpu.draw(program, group)
 
     def release(self) -> None:
         """Free the memory on the graphics side."""
         self._gpu.release()
+        for buffer in (self._view, *self._materials.values()):
+            buffer.release()
         self._outline_pass.release()
         if self._hairline_pass is not None:
             self._hairline_pass.release()
@@ -289,8 +306,3 @@ def _thickness(corners: NDArray[np.float32]) -> float:
     sides = _longest_edges(corners)
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     return float(np.median(areas / np.maximum(sides, 1e-20)))
-
-
-def _linear(value: float) -> float:
-    """The shader's approximation of the sRGB curve, for single values."""
-    return value * (0.0342 + value * (0.5998 + value * 0.3660))

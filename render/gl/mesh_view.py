@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from core.camera import Intrinsics, gl_projection
 from render.gl.render_target import RenderTarget
-from render.gl.shader_programs import set_uniforms
 from render.mesh.openings import Box
 
-if TYPE_CHECKING:
-    import moderngl
-
+VIEW_BYTES = 96  # of `MeshView.block`
 _TOP_ROW_FIRST = np.diag([1.0, -1.0, 1.0, 1.0])
 _OPENCV_TO_VIEW = np.diag([1.0, -1.0, -1.0])
 _MARGIN_PX = 4  # outlines and lashes are drawn a little wider than the mesh
@@ -26,6 +21,8 @@ class MeshView:
 
     Attributes:
         clip: [4, 4] from the head's frame to clip space.
+        block: `View` of shaders/mesh.vert.glsl, as the std140 layout has it.
+        depth_row: [4] float32 from the head's frame to depth along the view.
         eye_in_head: [3] the camera's position in the head's frame.
         lights: [3, 3] rotation from the head's frame into the axes the lights stand in.
         pixels_per_unit: size of one unit at the mesh's centre.
@@ -55,17 +52,12 @@ class MeshView:
         self.clip = _TOP_ROW_FIRST @ gl_projection(intrinsics, self._near, self._far) @ T_camera_head
         self.clip_bytes = _column_major(self.clip)
         self.lights = _OPENCV_TO_VIEW @ T_camera_head[:3, :3] if lights_on_camera else T_world_head[:3, :3]
-        self._uniforms = {
-            "clip_from_head": self.clip_bytes,
-            "camera_from_head": _column_major(T_camera_head),
-            "light_from_head": _column_major(self.lights),
-        }
+        lights = np.zeros((4, 2))  # a column of three numbers takes the place of four; the third follows from two
+        lights[:3] = self.lights[:, :2]
+        self.block = self.clip_bytes + _column_major(lights)
+        self.depth_row = T_camera_head[2].astype(np.float32).tobytes()
         self.eye_in_head = -T_camera_head[:3, :3].T @ T_camera_head[:3, 3]
         self.pixels_per_unit = intrinsics.fx / self._centre_z
-
-    def write(self, program: moderngl.Program) -> None:
-        """Set the matrices of a program."""
-        set_uniforms(program, **self._uniforms)
 
     def box(self, points: NDArray[np.float32]) -> Box:
         """Pixels (left, first row, width, height) around all that lies between the least and the greatest coordinates

@@ -57,6 +57,7 @@ class RenderTarget:
         self._behind: Backdrop | None = None
         self._put: NDArray[np.uint32] | None = None  # the picture, where no OpenGL drew it
         self._put_missing: Box = (0, 0, 0, 0)  # what of it is not on the graphics side
+        self._put_changed: Box | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -82,6 +83,26 @@ class RenderTarget:
         known = changed is not None and self._put is picture
         self._put_missing = around(self._put_missing, changed) if known and changed is not None else self._whole
         self._put, self._behind = picture, None
+        self._put_changed = changed if known else None
+
+    def holds(self, picture: NDArray[np.uint32]) -> bool:
+        """Whether this array was the last that was put."""
+        return self._put is picture
+
+    def bgra(self) -> tuple[NDArray[np.uint32], Box | None]:
+        """[H, W] 0xAARRGGBB as `put` takes it, not to be written to; and the box outside of which it is what it was
+        before, where that is known."""
+        if self._put is not None:
+            return self._put, self._put_changed
+        rgba = np.frombuffer(self.framebuffer.read(components=4, alignment=1), dtype=np.uint8)
+        pixels = cv2.cvtColor(rgba.reshape(self.height, self.width, 4), cv2.COLOR_RGBA2BGRA)
+        return np.ascontiguousarray(pixels).view(np.uint32)[..., 0], None
+
+    def begin_whole(self) -> None:
+        """Bind what holds the finished picture, to be filled from end to end; nothing else is left of it."""
+        self._put = self._behind = None
+        self._framebuffer.scissor = self._whole
+        self._framebuffer.use()
 
     @property
     def drawn(self) -> moderngl.Framebuffer:

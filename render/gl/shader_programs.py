@@ -6,9 +6,12 @@ import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import moderngl
+
+_set_last: WeakKeyDictionary[moderngl.Program, dict[str, Any]] = WeakKeyDictionary()
 
 
 @cache
@@ -28,12 +31,20 @@ def make_program(ctx: moderngl.Context, vertex: str, fragment: str, switches: fr
     return ctx.program(vertex_shader=texts[0], fragment_shader=texts[1])
 
 
+def make_transform(ctx: moderngl.Context, vertex: str, results: tuple[str, ...]) -> moderngl.Program:
+    """Compile `shaders/VERTEX.vert.glsl` to work out these outputs for each vertex, one after the other, undrawn."""
+    return ctx.program(vertex_shader=_source(f"{vertex}.vert"), varyings=results)
+
+
 def set_uniforms(program: moderngl.Program, **values: Any) -> None:
-    """Set uniforms by name; bytes are written as they are. Names the compiler dropped as unused are passed over."""
+    """Set uniforms by name; bytes are written as they are. Names the compiler dropped as unused are passed over, and
+    values that were set last: drivers copy a program's uniforms whenever one is set."""
+    last = _set_last.setdefault(program, {})
     for name, value in values.items():
         uniform: Any = program.get(name, None)
-        if uniform is None:
+        if uniform is None or last.get(name) == value:
             continue
+        last[name] = value
         if isinstance(value, bytes):
             uniform.write(value)
         else:

@@ -63,22 +63,18 @@ def load_gltf(path: Path) -> Mesh:
     """Read a .gltf, .glb or .vrm file. Raises InputError, among others where compressed geometry needs a package."""
     with damage_told(path, "its glTF structure is"):
         gltf = read_gltf_file(path)
-        _check_extensions(gltf)
+        required = set(gltf.json.get("extensionsRequired", []))
+        for name in sorted(required - _UNDERSTOOD):
+            if not name.startswith("KHR_materials_") and not name.startswith("KHR_lights"):
+                raise InputError(
+                    f"{gltf.path}: it requires the glTF extension {name}, which is not supported; export without"
+                )
         gathered = _Gathered()
         world = world_matrices(gltf)
         for node in visible_nodes(gltf):
             if "mesh" in gltf.entry("nodes", node):
                 _gather_node(gltf, node, world, gathered)
         return _to_mesh(gltf, gathered)
-
-
-def _check_extensions(gltf: GltfFile) -> None:
-    required = set(gltf.json.get("extensionsRequired", []))
-    for name in sorted(required - _UNDERSTOOD):
-        if not name.startswith("KHR_materials_") and not name.startswith("KHR_lights"):
-            raise InputError(
-                f"{gltf.path}: it requires the glTF extension {name}, which is not supported; export without"
-            )
 
 
 def _gather_node(gltf: GltfFile, index: int, world: dict[int, NDArray[np.float64]], into: _Gathered) -> None:
@@ -149,7 +145,9 @@ def _gather_faces(
         corners = corners[:, ::-1]
     into.faces.append(corners + np.int32(vertices.first))
     into.materials.append(primitive.get("material"))
-    accessor, info = _texture_coordinates(gltf, primitive)
+    look = texture_info(_material(gltf, primitive)) or {}
+    info = look.get("extensions", {}).get("KHR_texture_transform", {})
+    accessor = primitive["attributes"].get(f"TEXCOORD_{info.get('texCoord', look.get('texCoord', 0))}")
     if accessor is None:
         into.faces_uv.append(np.full_like(corners, -1))
         return
@@ -189,13 +187,8 @@ def _triangles(gltf: GltfFile, primitive: dict[str, Any], vertex_count: int, mod
     return faces.astype(np.int32)
 
 
-def _texture_coordinates(gltf: GltfFile, primitive: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
-    """The accessor of the coordinates that the material's texture uses, and the material's texture transform."""
-    material = gltf.entry("materials", primitive["material"]) if "material" in primitive else {}
-    info = texture_info(material) or {}
-    transform = info.get("extensions", {}).get("KHR_texture_transform", {})
-    name = f"TEXCOORD_{transform.get('texCoord', info.get('texCoord', 0))}"
-    return primitive["attributes"].get(name), transform
+def _material(gltf: GltfFile, primitive: dict[str, Any]) -> dict[str, Any]:
+    return gltf.entry("materials", primitive["material"]) if "material" in primitive else {}
 
 
 def _moved_coordinates(gltf: GltfFile, accessor: int, transform: dict[str, Any]) -> NDArray[np.float32]:
@@ -215,8 +208,7 @@ def _part_name(
     own = str(node.get("name") or mesh.get("name") or "mesh")
     if len(mesh["primitives"]) == 1:
         return own
-    material = gltf.entry("materials", primitive["material"]) if "material" in primitive else {}
-    return f"{own}.{material.get('name') or number}"
+    return f"{own}.{_material(gltf, primitive).get('name') or number}"
 
 
 def _to_mesh(gltf: GltfFile, gathered: _Gathered) -> Mesh:

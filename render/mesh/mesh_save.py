@@ -25,8 +25,17 @@ def save_obj(mesh: Mesh, path: Path) -> None:
         lines += [f"g {part.name}"] + ([] if _is_plain(mesh) else [f"usemtl {mesh.materials[part.material].name}"])
         lines += _face_lines(mesh, slice(part.first_face, part.first_face + part.face_count))
     path.write_text("\n".join(lines) + "\n", "utf-8")
-    if not _is_plain(mesh):
-        _save_library(mesh, path)
+    if _is_plain(mesh):
+        return
+    looks = []
+    for index, material in enumerate(mesh.materials):
+        red, green, blue, alpha = material.base_color
+        looks += [f"newmtl {material.name}", f"Kd {red:.6g} {green:.6g} {blue:.6g}", f"d {alpha:.6g}"]
+        if material.texture is not None:
+            picture = path.with_name(f"{path.stem}_{index}.png")
+            Image.fromarray(material.texture).save(picture)
+            looks.append(f"map_Kd {picture.name}")
+    path.with_suffix(".mtl").write_text("\n".join(looks) + "\n", "utf-8")
 
 
 def _is_plain(mesh: Mesh) -> bool:
@@ -39,18 +48,6 @@ def _face_lines(mesh: Mesh, which: slice) -> list[str]:
         return [f"f {a} {b} {c}" for a, b, c in faces]
     uvs = (mesh.faces_uv[which] + 1).tolist()
     return [f"f {a}/{s} {b}/{t} {c}/{u}" for (a, b, c), (s, t, u) in zip(faces, uvs, strict=True)]
-
-
-def _save_library(mesh: Mesh, path: Path) -> None:
-    lines = []
-    for index, material in enumerate(mesh.materials):
-        red, green, blue, alpha = material.base_color
-        lines += [f"newmtl {material.name}", f"Kd {red:.6g} {green:.6g} {blue:.6g}", f"d {alpha:.6g}"]
-        if material.texture is not None:
-            picture = path.with_name(f"{path.stem}_{index}.png")
-            Image.fromarray(material.texture).save(picture)
-            lines.append(f"map_Kd {picture.name}")
-    path.with_suffix(".mtl").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def save_ply(mesh: Mesh, path: Path) -> None:

@@ -3,6 +3,9 @@
 Half-edge collapses ranked by quadric error (Garland and Heckbert, "Surface simplification using quadric error
 metrics", SIGGRAPH 1997), many at a time: each round collapses a set of vertices no two of which are neighbours.
 Borders, texture seams and the lines between parts keep all their vertices.
+
+No new vertices, so that poses go on as they are: `calib.survey.coarse_mesh` makes some, of millions. For the asset that
+`tools.assets.decimate` makes, whose collapses come one after the other, this would be another result.
 """
 
 from __future__ import annotations

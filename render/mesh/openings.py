@@ -85,13 +85,16 @@ class _Rims:
     """Vertices around holes, in at most _MOST_BOXES groups."""
 
     def __init__(self, rest: NDArray[np.float32], place: NDArray[np.int64], edges: NDArray[np.int64]) -> None:
-        self.vertices = np.unique(edges)
+        vertices = np.unique(edges)
         count = int(place.max(initial=0)) + 1
         links = place[edges]
         graph: Any = sparse.coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(count, count))
-        loop = connected_components(graph, directed=False)[1][place[self.vertices]]
-        self.group = _few_groups(rest[self.vertices], loop)
-        self.count = int(self.group.max(initial=-1)) + 1
+        loop = connected_components(graph, directed=False)[1][place[vertices]]
+        group = _few_groups(rest[vertices], loop)
+        order = np.argsort(group, kind="stable")
+        self.vertices, group = vertices[order], group[order]  # one group after the other
+        self._starts = np.flatnonzero(np.diff(group, prepend=-1))
+        self.count = len(self._starts)
 
     def boxes(
         self,
@@ -107,14 +110,15 @@ class _Rims:
         if clip[:, 3].min() <= 0:
             return [(0, 0, *size)]
         pixels = (clip[:, :2] / clip[:, 3:] * 0.5 + 0.5) * size
-        counted = np.ones(len(pixels), bool) if only is None else only.take(self.vertices)
-        boxes = []
-        for number in range(self.count):
-            around = pixels[counted & (self.group == number)]
-            if len(around):
-                low = np.floor(around.min(axis=0) - 1).clip(0, size).astype(int)
-                high = np.ceil(around.max(axis=0) + 1).clip(0, size).astype(int)
-                boxes.append((int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])))
+        least, most = pixels, pixels
+        if only is not None:
+            counted = only.take(self.vertices)[:, None]
+            least, most = np.where(counted, pixels, np.inf), np.where(counted, pixels, -np.inf)
+        lows = np.floor(np.minimum.reduceat(least, self._starts) - 1)
+        highs = np.ceil(np.maximum.reduceat(most, self._starts) + 1)
+        there = lows[:, 0] < highs[:, 0]
+        lows, highs = (each[there].clip(0, size).astype(int) for each in (lows, highs))
+        boxes = [(x, y, right - x, low - y) for (x, y), (right, low) in zip(lows.tolist(), highs.tolist(), strict=True)]
         return [box for box in boxes if box[2] > 2 and box[3] > 2]
 
 

@@ -70,20 +70,19 @@ def _take_line(path: Path, header: PlyHeader, words: list[str]) -> None:
     elif words[0] == "comment":
         header.comments.append(" ".join(words[1:]))
     elif words[0] == "element":
-        _add_element(path, header, words[1], int(words[2]))
+        name, count = words[1], int(words[2])
+        most = _MOST.get(name, _MOST_OTHERS)
+        if not 0 <= count <= most:
+            raise InputError(
+                f"{path}: {count} {name} elements announced, at most {most} can be used; simplify the mesh"
+            )
+        if len(header.elements) >= _MOST_ELEMENTS or name in {element.name for element in header.elements}:
+            raise ValueError(name)
+        header.elements.append(PlyElement(name, count))
     elif words[0] == "property":
         _add_property(header.elements[-1], words)
     else:
         raise ValueError(words[0])
-
-
-def _add_element(path: Path, header: PlyHeader, name: str, count: int) -> None:
-    most = _MOST.get(name, _MOST_OTHERS)
-    if not 0 <= count <= most:
-        raise InputError(f"{path}: {count} {name} elements announced, at most {most} can be used; simplify the mesh")
-    if len(header.elements) >= _MOST_ELEMENTS or name in {element.name for element in header.elements}:
-        raise ValueError(name)
-    header.elements.append(PlyElement(name, count))
 
 
 def _add_property(element: PlyElement, words: list[str]) -> None:

@@ -19,6 +19,7 @@ class SurfaceNormals:
     is one sparse product (area-weighted, since the cross products are not normalised).
 
     Attributes:
+        around: [N, F] sparse, how often the normal of each face counts in that of a vertex.
         face_normals: [F, 3] float32 as of the last `update`, as long as twice the face's area.
         face_origins: [3, F] float32 the first corner of each face then.
     """
@@ -34,7 +35,7 @@ class SurfaceNormals:
         columns = np.repeat(np.arange(len(faces)), 3)
         shape = (int(group.max()) + 1, len(faces))
         sums: Any = sparse.csr_matrix((entries, (group[faces].reshape(-1), columns)), shape=shape)
-        self._sum: Any = sums[group if at is None else group[at]]
+        self.around: Any = sums[group if at is None else group[at]]
         self.face_normals: NDArray[np.float32] = np.zeros((len(faces), 3), dtype=np.float32)
         self.face_origins: NDArray[np.float32] = np.zeros((3, len(faces)), dtype=np.float32)
 
@@ -49,7 +50,7 @@ class SurfaceNormals:
         normals[:, 1] = uz * wx - ux * wz
         normals[:, 2] = ux * wy - uy * wx
         self.face_origins = rows[:, 0]
-        return np.asarray(self._sum @ normals, dtype=np.float32)
+        return np.asarray(self.around @ normals, dtype=np.float32)
 
     def facing(self, eye: NDArray[np.float64]) -> NDArray[np.bool_]:
         """[F] which faces show their front to `eye` [3], in the vertices' frame."""

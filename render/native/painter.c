@@ -54,6 +54,8 @@ static inline u8 looked_up(const uint32_t *from, i8 at) {
 }
 #endif
 static const f8 LANE = {0, 1, 2, 3, 4, 5, 6, 7};
+static inline float lower(float a, float b) { return a < b ? a : b; } // `fminf` minds what is no number: it is a call
+static inline float higher(float a, float b) { return a > b ? a : b; }
 
 // ---------------------------------------------------------------------------------------------------- what is handed in
 #define BAND 32 // rows
@@ -176,13 +178,13 @@ static void find_box(const Scene *s, const View *v, const Work *w, int32_t box[4
     for (int i = 0; i < s->vertices; ++i) {
         const float *at = w->vertex + (long)ROW * i;
         for (int k = 0; k < 2; ++k) {
-            low[k] = fminf(low[k], at[PER_W] > 0 ? at[X + k] : 0);
-            high[k] = fmaxf(high[k], at[PER_W] > 0 ? at[X + k] : most_of[k]);
+            low[k] = lower(low[k], at[PER_W] > 0 ? at[X + k] : 0);
+            high[k] = higher(high[k], at[PER_W] > 0 ? at[X + k] : most_of[k]);
         }
     }
     for (int k = 0; k < 2; ++k) {
-        int from = (int)floorf(fminf(fmaxf(low[k] - MARGIN, 0), most_of[k]));
-        int to = (int)ceilf(fminf(fmaxf(high[k] + MARGIN, 0), most_of[k]));
+        int from = (int)floorf(lower(higher(low[k] - MARGIN, 0), most_of[k]));
+        int to = (int)ceilf(lower(higher(high[k] + MARGIN, 0), most_of[k]));
         box[k] = from, box[2 + k] = to > from ? to - from : 0;
     }
 }
@@ -273,7 +275,7 @@ static void see_face(const Point corner[3], int32_t mark, const int32_t box[4], 
     if (area == 0) return;
     float dx = ((b.z - a.z) * (c.y - a.y) - (c.z - a.z) * (b.y - a.y)) / area;
     float dy = ((c.z - a.z) * (b.x - a.x) - (b.z - a.z) * (c.x - a.x)) / area;
-    f8 low = all(fminf(a.z, fminf(b.z, c.z))), high = all(fmaxf(a.z, fmaxf(b.z, c.z)));
+    f8 low = all(lower(a.z, lower(b.z, c.z))), high = all(higher(a.z, higher(b.z, c.z)));
     // in double precision it does not matter in which order the compiler does this
     double slope = ((double)c.x - a.x) / ((double)c.y - a.y), start = box[0], stop = box[0] + box[2];
     for (int row = first; row < end;) {
@@ -300,10 +302,10 @@ static void see_face(const Point corner[3], int32_t mark, const int32_t box[4], 
 }
 
 static int in_boxes(const Point corner[3], const View *v) {
-    float left = fminf(corner[0].x, fminf(corner[1].x, corner[2].x));
-    float right = fmaxf(corner[0].x, fmaxf(corner[1].x, corner[2].x));
-    float low = fminf(corner[0].y, fminf(corner[1].y, corner[2].y));
-    float high = fmaxf(corner[0].y, fmaxf(corner[1].y, corner[2].y));
+    float left = lower(corner[0].x, lower(corner[1].x, corner[2].x));
+    float right = higher(corner[0].x, higher(corner[1].x, corner[2].x));
+    float low = lower(corner[0].y, lower(corner[1].y, corner[2].y));
+    float high = higher(corner[0].y, higher(corner[1].y, corner[2].y));
     for (int i = 0; i < v->boxes; ++i) {
         const int32_t *b = v->inside + 4 * i;
         if (left <= b[0] + b[2] && right >= b[0] && low <= b[1] + b[3] && high >= b[1]) return 1;
@@ -322,9 +324,9 @@ static int corners_of(const Scene *s, const Work *w, int face, Point p[3]) {
 
 // Bands of rows are finished one after the other, so that what is seen in one stays near the processor meanwhile.
 static void into_bands(const Work *w, const Point p[3], int32_t mark, int32_t *count) {
-    float low = fminf(p[0].y, fminf(p[1].y, p[2].y)), high = fmaxf(p[0].y, fmaxf(p[1].y, p[2].y));
+    float low = lower(p[0].y, lower(p[1].y, p[2].y)), high = higher(p[0].y, higher(p[1].y, p[2].y));
     if (high < w->box[1] || low > w->box[1] + w->box[3]) return;
-    int first = (int)fmaxf(low, w->box[1]) / BAND, last = (int)fminf(high, w->box[1] + w->box[3] - 1) / BAND;
+    int first = (int)higher(low, w->box[1]) / BAND, last = (int)lower(high, w->box[1] + w->box[3] - 1) / BAND;
     for (int band = first; band <= last; ++band) {
         if (*count == w->most_entries) return;
         int32_t entry = (*count)++;
@@ -427,13 +429,13 @@ static void take_face(const Scene *s, const Work *w, int32_t mark, const Group *
         float dv1 = (b[V] - a[V]) * tex->height[0], dv2 = (c[V] - a[V]) * tex->height[0];
         float ux = du1 * t->wx1 + du2 * t->wx2, vx = dv1 * t->wx1 + dv2 * t->wx2;
         float uy = du1 * t->wy1 + du2 * t->wy2, vy = dv1 * t->wy1 + dv2 * t->wy2;
-        float rho2 = fmaxf(ux * ux + vx * vx, uy * uy + vy * vy);
+        float rho2 = higher(ux * ux + vx * vx, uy * uy + vy * vy);
         for (float limit = 2; rho2 > limit && t->level < tex->levels - 1; limit *= 4) ++t->level;
         float width = tex->width[t->level], height = tex->height[t->level];
-        t->inner = fminf(a[U], fminf(b[U], c[U])) * width > 1 && fmaxf(a[U], fmaxf(b[U], c[U])) * width < width - 1 &&
-                   fminf(a[V], fminf(b[V], c[V])) * height > 1 && fmaxf(a[V], fmaxf(b[V], c[V])) * height < height - 1;
+        t->inner = lower(a[U], lower(b[U], c[U])) * width > 1 && higher(a[U], higher(b[U], c[U])) * width < width - 1 &&
+                   lower(a[V], lower(b[V], c[V])) * height > 1 && higher(a[V], higher(b[V], c[V])) * height < height - 1;
     }
-    float nearest = fmaxf(a[PER_W], fmaxf(b[PER_W], c[PER_W])), farthest = fminf(a[PER_W], fminf(b[PER_W], c[PER_W]));
+    float nearest = higher(a[PER_W], higher(b[PER_W], c[PER_W])), farthest = lower(a[PER_W], lower(b[PER_W], c[PER_W]));
     t->flat = nearest - farthest < FLAT * nearest;
 }
 
@@ -580,8 +582,8 @@ static void smooth_edge(const View *v, Work *w, int32_t one, int32_t other) {
     int flat = fabsf(dx) >= fabsf(dy), main = flat ? 0 : 1, side = 1 - main;
     if (b[main] < a[main]) for (int k = 0; k < 3; ++k) { float t = a[k]; a[k] = b[k]; b[k] = t; }
     float run = b[main] - a[main], slope = (b[side] - a[side]) / run, fall = (b[2] - a[2]) / run;
-    int low = (int)ceilf(fmaxf(a[main], w->box[main]) - 0.5f);
-    int high = (int)ceilf(fminf(b[main], w->box[main] + w->box[2 + main]) - 0.5f);
+    int low = (int)ceilf(higher(a[main], w->box[main]) - 0.5f);
+    int high = (int)ceilf(lower(b[main], w->box[main] + w->box[2 + main]) - 0.5f);
     int size[2] = {v->width, v->height};
     for (int i = low; i < high; ++i) {
         float centre = i + 0.5f, passes = a[side] + slope * (centre - a[main]);
@@ -596,7 +598,7 @@ static void smooth_edge(const View *v, Work *w, int32_t one, int32_t other) {
         long own = (long)y * v->width + x, far = flat ? (long)next * v->width + x : (long)y * v->width + next;
         if (w->count == w->most_blends) return;
         w->blends[2 * w->count] = (uint32_t)own; // written when all have been read
-        w->blends[2 * w->count++ + 1] = mixed(w->picture[own], w->picture[far], fmaxf(0.5f - fabsf(beyond), 0));
+        w->blends[2 * w->count++ + 1] = mixed(w->picture[own], w->picture[far], higher(0.5f - fabsf(beyond), 0));
     }
 }
 
@@ -624,7 +626,7 @@ static void smooth_outlines(const Scene *s, const View *v, Work *w) {
             float most_apart = 0;
             for (int k = 0; k < 2; ++k)
                 for (int i = 0; i < 3; ++i)
-                    most_apart = fmaxf(most_apart, fabsf(v->points[3 * d[k] + i] - v->points[3 * d[2 + k] + i]));
+                    most_apart = higher(most_apart, fabsf(v->points[3 * d[k] + i] - v->points[3 * d[2 + k] + i]));
             if (most_apart > s->apart) {
                 if (left) smooth_edge(v, w, d[0], d[1]);
                 if (right) smooth_edge(v, w, d[2], d[3]);
@@ -640,27 +642,27 @@ static void draw_hair(const View *v, Work *w, const int32_t *corner, const float
     for (int k = 0; k < 3; ++k)
         if (!to_picture(v, v->points + 3 * corner[k], p[k])) return;
     for (int k = 0; k < 3; ++k) side[k] = hypotf(p[(k + 1) % 3][0] - p[k][0], p[(k + 1) % 3][1] - p[k][1]);
-    int first = side[0] >= fmaxf(side[1], side[2]) ? 0 : side[1] >= side[2] ? 1 : 2;
+    int first = side[0] >= higher(side[1], side[2]) ? 0 : side[1] >= side[2] ? 1 : 2;
     int second = (first + 1) % 3, third = (first + 2) % 3;
-    float run = fmaxf(side[first], 1e-6f);
+    float run = higher(side[first], 1e-6f);
     float ax = (p[second][0] - p[first][0]) / run, ay = (p[second][1] - p[first][1]) / run;
     float width = fabsf((p[third][0] - p[first][0]) * -ay + (p[third][1] - p[first][1]) * ax) * 0.5f;
-    float half = 0.5f * fmaxf(width, 1) + 0.5f, length = run * (2.0f / 3);
+    float half = 0.5f * higher(width, 1) + 0.5f, length = run * (2.0f / 3);
     float mx = (2 * p[first][0] + p[third][0]) / 3, my = (2 * p[first][1] + p[third][1]) / 3;
-    float ex = mx + ax * length, ey = my + ay * length, fall = (p[second][2] - p[first][2]) / fmaxf(length, 1e-6f);
-    int left = (int)floorf(fminf(mx, ex) - half), right = (int)ceilf(fmaxf(mx, ex) + half);
-    int low = (int)floorf(fminf(my, ey) - half), high = (int)ceilf(fmaxf(my, ey) + half);
+    float ex = mx + ax * length, ey = my + ay * length, fall = (p[second][2] - p[first][2]) / higher(length, 1e-6f);
+    int left = (int)floorf(lower(mx, ex) - half), right = (int)ceilf(higher(mx, ex) + half);
+    int low = (int)floorf(lower(my, ey) - half), high = (int)ceilf(higher(my, ey) + half);
     left = left < w->box[0] ? w->box[0] : left, low = low < w->box[1] ? w->box[1] : low;
     right = right > w->box[0] + w->box[2] ? w->box[0] + w->box[2] : right;
     high = high > w->box[1] + w->box[3] ? w->box[1] + w->box[3] : high;
     uint32_t color = 0xFF000000;
-    for (int k = 0; k < 3; ++k) color |= (uint32_t)(fminf(fmaxf(tint[k], 0), 1) * 255 + 0.5f) << (16 - 8 * k);
+    for (int k = 0; k < 3; ++k) color |= (uint32_t)(lower(higher(tint[k], 0), 1) * 255 + 0.5f) << (16 - 8 * k);
     for (int y = low; y < high; ++y)
         for (int x = left; x < right; ++x) {
             float fx = x + 0.5f - mx, fy = y + 0.5f - my, t = fx * ax + fy * ay, across = fabsf(-fx * ay + fy * ax);
             if (t < 0 || t >= length || across >= half) continue;
             if (p[first][2] + fall * t - v->hair_pull > w->depth[(long)y * w->stride + x]) continue;
-            float alpha = fminf(half - across, 1) * fminf(width, 1);
+            float alpha = lower(half - across, 1) * lower(width, 1);
             uint32_t *to = w->picture + (long)y * v->width + x;
             *to = mixed(*to, color, alpha);
         }

@@ -18,9 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cache_folder import cache_folder
 from core.mesh import Mesh
-from core.native.compiled_library import NativeError, loaded, pointer
+from core.native.compiled_library import loaded_if_possible, pointer
 from core.spans import span
 from render.mesh.mesh_edges import MeshEdges
 from render.mesh.mesh_layout import DrawGroup, RenderLayout, weld_smooth
@@ -30,6 +29,7 @@ from render.native.paint_room import PaintRoom
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("painter.c")
+_WITHOUT = "heads are drawn by OpenGL's software rasteriser"
 _MOST_BOXES, _MOST_LEVELS, _MOST_SIDE = 16, 14, 4096
 _LIT_VERTICES, _TWO_SIDED, _BALL, _VERTEX_COLORS, _HAS_INSIDE, _HIDDEN = (1 << bit for bit in range(6))
 _BORDER, _SLIT = 1, 2
@@ -86,13 +86,9 @@ class _View(ctypes.Structure):
 @functools.cache
 def compiled_painter(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled painter; None, and a line in the log, where it cannot be had: OpenGL draws then."""
-    try:
-        found = loaded(SOURCE, folder or cache_folder("native"), "is_quick")
-    except NativeError as error:
-        log.info("heads are drawn by OpenGL's software rasteriser: %s", error)
-        return None
-    if not found.is_quick():
-        log.info("heads are drawn by OpenGL's software rasteriser: the painter needs a processor with AVX2")
+    found = loaded_if_possible(SOURCE, folder, "is_quick", _WITHOUT)
+    if found is not None and not found.is_quick():
+        log.info("%s: the painter needs a processor with AVX2", _WITHOUT)
         return None
     return found
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import psutil
+
+from core.native.cores import allowed_cores
 
 LOOK_S = 0.5
 ENOUGH, TOO_LITTLE = 0.7, 0.5  # of a core; between them nothing changes
@@ -36,7 +37,7 @@ class SpareCore:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._times, self._clock = times, clock
-        self._cores = _allowed()
+        self._cores = allowed_cores()
         self._spare = len(self._cores) > 1
         self._last_s, self._last_idle_s = clock(), self._idle_s()
 
@@ -57,9 +58,3 @@ class SpareCore:
         except (OSError, RuntimeError, psutil.Error):
             return 0.0
         return sum(times[core].idle for core in self._cores if core < len(times))
-
-
-def _allowed() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))

@@ -23,7 +23,9 @@ from render.gl.render_target import RenderTarget
 from render.gl.window_style import WindowStyle
 from render.mesh.looks import PartLook
 from render.native.painter import compiled_painter
+from render.skin.moving_skin import SkinPose
 from render.window.hud import Hud
+from render.window.reduced_picture import ReducedPicture, scales_for
 from render.window.side_picture import SidePicture
 from render.window.viewer_controls import KEY_HELP, ViewerCommand, ViewerControls
 from render.window.window_input import connect_input
@@ -52,6 +54,10 @@ class Viewer(Closeable):
         style: of the window. One without borders shows no overlays but keys and prompts until key I is pressed.
         vsync: let the window wait for the screen.
         otherwise: see `GlWindow`.
+
+    Attributes:
+        scale: share of its width and height that the picture is drawn in from the next `show` on, one of `scales`; it
+            is enlarged to its size then. What is drawn a second time, and `read_still`, are always drawn in full.
 
     Raises InputError where there is no display (or, headless, no OpenGL).
     """
@@ -93,6 +99,8 @@ class Viewer(Closeable):
             self._renderer: MeshRenderer | None = None
             self._background, self._backdrop = background, Backdrop(self._ctx, background)
             self._sides: dict[Background | None, SidePicture] = {}
+            self._reduced = ReducedPicture(self._ctx, background, self._samples, software=self._software)
+            self.scale = 1.0
             self._hud = Hud(self._ctx)
             self._scene = self._make_target(self._pixels())
             self._screen: moderngl.Framebuffer | None = None
@@ -147,6 +155,11 @@ class Viewer(Closeable):
         return self._framing.fitted(*self._scene.size)
 
     @property
+    def scales(self) -> tuple[float, ...]:
+        """What `scale` may be, the whole first: as long as a smaller picture still shows a face well."""
+        return scales_for(self._scene.size)
+
+    @property
     def graphics(self) -> str:
         """What draws, in the words of OpenGL: its renderer and version."""
         return f"{self._ctx.info['GL_RENDERER']}, {self._ctx.info['GL_VERSION']}"
@@ -167,9 +180,14 @@ class Viewer(Closeable):
         """Whether camera, size or overlays changed since the last `show`."""
         return self.controls.changed or self._pixels() != self._scene.size or self._hud.notice_is_over
 
+    @property
+    def takes_poses(self) -> bool:
+        """Whether `show` takes a `SkinPose`: where a graphics card draws, with samples."""
+        return not self._software and self._samples > 0
+
     def show(
         self,
-        vertices: NDArray[np.float32],
+        shape: NDArray[np.float32] | SkinPose,
         T_world_head: NDArray[np.float64],
         driver_rgb: NDArray[np.uint8] | None,
         status: str,
@@ -177,7 +195,8 @@ class Viewer(Closeable):
         """Draw a pose.
 
         Args:
-            vertices: [V, 3] float32, avatar units, before the head pose.
+            shape: vertices [V, 3] float32, avatar units, before the head pose; or, with `takes_poses`, a pose of whose
+                vertices the graphics card knows: their numbers alone go there.
             T_world_head: [4, 4] float64 rigid motion of the whole head.
             driver_rgb: [h, w, 3] uint8 picture of the driver for the corner, or None.
             status: words for the line at the bottom, separated by middle dots.
@@ -188,7 +207,10 @@ class Viewer(Closeable):
             raise ValueError("expected a mesh before the first pose: call set_mesh")
         self._make_current()
         with span("upload"):
-            self._renderer.set_vertices(vertices)
+            if isinstance(shape, SkinPose):
+                self._renderer.set_pose(shape)
+            else:
+                self._renderer.set_vertices(shape)
         self._T_world_head = T_world_head
         self._hud.end_notices()  # here: without a window nothing draws them
         self._hud.set_driver(driver_rgb)
@@ -217,16 +239,22 @@ class Viewer(Closeable):
         if size != self._scene.size:
             self._scene.release()
             self._scene = self._make_target(size)
-        self._render(self._scene, self._backdrop)
+        if self.scale < 1.0 and self._renderer is not None:
+            self._reduced.draw(self.scale, self._scene, self._render_reduced)
+        else:
+            self._render(self._scene, self._backdrop)
 
-    def _render(self, target: RenderTarget, backdrop: Backdrop) -> None:
+    def _render_reduced(self, target: RenderTarget, backdrop: Backdrop) -> None:
+        self._render(target, backdrop, self.intrinsics.resized(*target.size))
+
+    def _render(self, target: RenderTarget, backdrop: Backdrop, camera: Intrinsics | None = None) -> None:
         """The pose last shown, as large as the target, whose frame shows all that the window's does."""
         if self._renderer is None:
             target.begin(backdrop)
             target.finish()
             return
-        view, camera = self.controls.camera.T_camera_world(), self._framing.fitted(*target.size)
-        self._renderer.render(target, view, camera, self._T_world_head, backdrop)
+        view = self.controls.camera.T_camera_world()
+        self._renderer.render(target, view, camera or self._framing.fitted(*target.size), self._T_world_head, backdrop)
 
     def _draw_overlays(self, onto: moderngl.Framebuffer) -> None:
         hud, controls = self._hud, self.controls
@@ -295,6 +323,10 @@ class Viewer(Closeable):
 
     def read_still(self) -> NDArray[np.uint8]:
         """What a picture file of it holds: `read_rgba` where the window is see-through, `read_rgb` otherwise."""
+        if self.scale < 1.0:
+            self._make_current()
+            again = self._drawn_again(self._background, self._scene.size)
+            return again.rgba() if self._background is TRANSPARENT else again.rgb()
         return self.read_rgba() if self._background is TRANSPARENT else self.read_rgb()
 
     def read_other_rgb(self, background: Background | None, size: tuple[int, int]) -> NDArray[np.uint8]:

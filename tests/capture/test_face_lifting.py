@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from capture.face import depth_sampling, head_pose
 from capture.face.face_depth import draw_depth
 from capture.face.face_landmarker import FaceLandmarks
 from capture.face.face_lifting import FaceLifter, LiftedFace
+from capture.face.lifting_kernels import compiled_kernels
 from core.camera import Intrinsics
 from core.canonical_face import CanonicalFace
 from core.face_regions import LOWER_MOUTH_LINE, UPPER_MOUTH_LINE
@@ -17,6 +19,18 @@ DISTANCE_M = 0.6
 WALL_M = 1.5
 LOWER = np.array([*LOWER_MOUTH_LINE[1:-1], 16, 17, 85, 315, 84, 314, 86, 316, 15, 152, 199, 200, 18])
 MOUTH_EDGE = [*UPPER_MOUTH_LINE[2:-2], *LOWER_MOUTH_LINE[2:-2]]
+
+
+@pytest.fixture(autouse=True, params=("compiled", "numpy"))
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: with a compiler and without one."""
+    if request.param == "numpy":
+        _without_kernels(monkeypatch)
+
+
+def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (head_pose, depth_sampling):
+        monkeypatch.setattr(module, "compiled_kernels", lambda: None)
 
 
 def posed(points: NDArray[np.float64], yaw_deg: float, distance_m: float = DISTANCE_M) -> NDArray[np.float64]:
@@ -160,3 +174,26 @@ def test_landmarks_outside_the_picture_are_harmless(face: CanonicalFace) -> None
     lifted = FaceLifter(face).lift(seen(points), CAMERA, sensor(face, points))
     assert np.isfinite(lifted.landmarks_m).all()
     assert np.median(np.abs(lifted.landmarks_m - points)) < 0.005
+
+
+@pytest.mark.parametrize("distance_m", [0.3, 0.7, 2.5])
+@pytest.mark.parametrize("shift_px", [0, 290])
+def test_the_compiled_kernels_do_what_numpy_does(
+    face: CanonicalFace, monkeypatch: pytest.MonkeyPatch, distance_m: float, shift_px: int
+) -> None:
+    """Near, far, partly beside the picture; with noise, holes and what no reading is."""
+    if compiled_kernels() is None:
+        pytest.skip("needs a C compiler")
+    random, points = np.random.default_rng(0), posed(face.points * 1.1, 20.0, distance_m)
+    found = seen(points + random.normal(0, 0.001, points.shape))
+    found = FaceLandmarks(found.px + np.array([shift_px, 0]), found.z_px, found.scores)
+    depth_m = sensor(face, points) + random.normal(0, 0.004, (CAMERA.height, CAMERA.width)).astype(np.float32)
+    depth_m[random.random(depth_m.shape) < 0.2] = 0.0
+    depth_m[random.random(depth_m.shape) < 0.02] = -1.0
+    depth_m = np.roll(depth_m, shift_px, axis=1)
+    compiled = FaceLifter(face).lift(found, CAMERA, depth_m)
+    _without_kernels(monkeypatch)
+    plain = FaceLifter(face).lift(found, CAMERA, depth_m)
+    np.testing.assert_allclose(compiled.landmarks_m, plain.landmarks_m, atol=1e-6)
+    np.testing.assert_allclose(compiled.T_camera_head, plain.T_camera_head, atol=1e-6)
+    assert compiled.confidence == pytest.approx(plain.confidence, abs=1e-6)

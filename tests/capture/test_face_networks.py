@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -11,17 +12,24 @@ import pytest
 from numpy.typing import NDArray
 
 from capture.face.face_model_file import find_face_model
-from capture.face.networks import openvino, proof, select
+from capture.face.networks import native, openvino, proof, select
 from capture.face.networks.answers import FaceNetworks, NetworkAnswer
+from capture.face.networks.compiled import CompiledNetworks
 from capture.face.networks.mediapipe import MediaPipeNetworks
+from capture.face.networks.mixer_program import MixerProgram
+from capture.face.networks.native import native_networks
+from capture.face.networks.native_program import Program
 from capture.face.networks.openvino import compiled_networks
 from capture.face.networks.proof import MOST_COEFFICIENT, MOST_PX, Proof, reference
 from capture.face.networks.region import Region, RegionSampler, around_landmarks, placed
-from capture.face.networks.select import face_networks
+from capture.face.networks.select import COMPILED, face_networks
+from capture.face.networks.tflite import read_graph
 from capture.open_source import open_source
 from capture.recordings.video_file import decode_video
 from core.errors import InputError
+from core.native.compiled_library import NativeError
 from core.source import frames_of
+from core.untrusted import opened_zip, zip_entry
 
 Picture = NDArray[np.uint8]
 CLIPS = ("head_turns", "expressive_woman", "glasses_beard", "vfa_demo_driving_color")
@@ -36,9 +44,9 @@ def model() -> Path:
     return find_face_model(url=None)
 
 
-@pytest.fixture(scope="module")
-def both(model: Path) -> tuple[FaceNetworks, FaceNetworks]:
-    return MediaPipeNetworks(model), compiled_networks(model)
+@pytest.fixture(scope="module", params=("native", "openvino"))
+def both(model: Path, request: pytest.FixtureRequest) -> tuple[FaceNetworks, FaceNetworks]:
+    return MediaPipeNetworks(model), COMPILED[request.param](model)
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +220,24 @@ def test_a_region_is_cut_out_and_points_in_it_are_put_back() -> None:
     np.testing.assert_allclose(placed(middle, region)[:, 0], (210, 90, 12), atol=0.3)
 
 
+def test_the_compiled_cut_is_the_same_bit_by_bit(model: Path) -> None:
+    """Within pictures, over their edges and far beside them, of parts of pictures, turned; nothing else is touched."""
+    random, sampler, reference_ = np.random.default_rng(0), native_networks(model).sampler(), RegionSampler(256)
+    expected, around = np.empty((256, 256, 3), np.float32), np.full((259, 259, 3), -1, np.float32)
+    for number in range(60):
+        height, width = random.integers(1, 500, 2)
+        picture = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        part = picture[: height // 2 + 1, width // 3 :] if number % 2 else picture
+        middle = random.random(2) * (width, height) * 1.5 - (width / 4, height / 4)
+        sides = random.random(2) * 600 + 5
+        region = Region(middle[0], middle[1], sides[0], sides[1], random.normal())
+        reference_.cut(part, region, expected)
+        sampler.cut(part, region, around[1:-2, 1:-2])
+        np.testing.assert_array_equal(around[1:-2, 1:-2], expected)
+    around[1:-2, 1:-2] = -1
+    assert (around == -1).all()
+
+
 def test_the_next_region_is_a_square_around_the_face_turned_with_the_eyes() -> None:
     points = np.zeros((3, 478))
     points[:2, 33], points[:2, 263] = (100, 100), (160, 160)
@@ -224,7 +250,6 @@ def test_the_next_region_is_a_square_around_the_face_turned_with_the_eyes() -> N
 
 def test_depthwise_biases_go_into_the_next_convolution(model: Path, tmp_path: Path) -> None:
     from core.networks.openvino import library
-    from core.untrusted import opened_zip, zip_entry
 
     with opened_zip(model) as bundle:
         (tmp_path / "network.tflite").write_bytes(
@@ -240,17 +265,28 @@ def test_depthwise_biases_go_into_the_next_convolution(model: Path, tmp_path: Pa
 
 def test_the_compiled_ones_are_taken_and_say_how_they_proved_themselves(model: Path) -> None:
     networks = face_networks(model)
-    assert networks.name == "openvino"
+    assert networks.name == "native"
     assert "of MediaPipe's landmarks" in networks.why
-    assert face_networks(model, "mediapipe").name == "mediapipe"
+    for name in ("openvino", "mediapipe"):
+        assert face_networks(model, name).name == name
 
 
-def test_without_openvino_mediapipe_takes_over_and_it_is_said(
+def test_without_a_compiler_openvino_takes_over_and_without_that_mediapipe_and_it_is_said(
     model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing() -> None:
+    def missing(*_: object) -> None:
         raise ImportError("no such library")
 
+    def refused(*_: object) -> None:
+        raise NativeError("no C compiler found")
+
+    native._networks.cache_clear()
+    monkeypatch.setattr(native, "loaded", refused)
+    networks = face_networks(model)
+    assert networks.name == "openvino"
+    assert "no C compiler found" in networks.why
+    with pytest.raises(InputError, match="no C compiler"):
+        face_networks(model, "native")
     openvino._compiled.cache_clear()
     monkeypatch.setattr(openvino, "library", missing)
     networks = face_networks(model)
@@ -269,12 +305,16 @@ def test_what_does_not_give_mediapipes_answer_is_refused(
     networks = face_networks(model)
     assert networks.name == "mediapipe"
     assert "not equal to MediaPipe" in networks.why
-    with pytest.raises(InputError, match="not equal to MediaPipe"):
-        face_networks(model, "openvino")
+    for name in COMPILED:
+        with pytest.raises(InputError, match="not equal to MediaPipe"):
+            face_networks(model, name)
 
 
-def test_the_proof_measures(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    networks = compiled_networks(model)
+@pytest.mark.parametrize("make", COMPILED.values(), ids=COMPILED)
+def test_the_proof_measures(
+    model: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], CompiledNetworks]
+) -> None:
+    networks = make(model)
     good = proof.measured(networks)
     assert good.equal
     assert good.px < 0.05
@@ -295,9 +335,10 @@ def test_a_model_of_ones_own_is_not_taken_for_proven(model: Path, tmp_path: Path
     own.write_bytes(model.read_bytes() + b"\0" * 16)  # still a ZIP archive, with another digest
     assert face_networks(own).name == "mediapipe"
     assert "not proven" in face_networks(own).why
-    asked = face_networks(own, "openvino")
-    assert asked.name == "openvino"
-    assert "not proven" in asked.why
+    for name in COMPILED:
+        asked = face_networks(own, name)
+        assert asked.name == name
+        assert "not proven" in asked.why
 
 
 def test_compiled_once_and_kept(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,11 +351,12 @@ def test_compiled_once_and_kept(model: Path, tmp_path: Path, monkeypatch: pytest
     assert proof.measured(compiled_networks(model, tmp_path)).equal
 
 
-def test_a_file_without_the_networks_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", COMPILED.values(), ids=COMPILED)
+def test_a_file_without_the_networks_is_refused(tmp_path: Path, make: Callable[[Path], CompiledNetworks]) -> None:
     wrong = tmp_path / "face_landmarker.task"
     wrong.write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"face_landmarker\.task"):
-        compiled_networks(wrong)
+        make(wrong)
 
 
 def test_mediapipe_is_not_imported_for_the_compiled_networks(model: Path) -> None:
@@ -323,8 +365,49 @@ def test_mediapipe_is_not_imported_for_the_compiled_networks(model: Path) -> Non
 import sys
 from capture.face.face_tracker import FaceTracker
 with FaceTracker() as tracker:
-    assert tracker.tracker == "openvino", tracker.tracker_why
-assert "mediapipe" not in sys.modules and "matplotlib" not in sys.modules
+    assert tracker.tracker == "native", tracker.tracker_why
+assert not {"mediapipe", "matplotlib", "openvino"} & set(sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
+
+
+# --- reading the networks ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network(model: Path) -> bytes:
+    with opened_zip(model) as bundle:
+        return zip_entry(bundle, "face_landmarks_detector.tflite", str(model), 16 << 20)
+
+
+def test_a_network_is_read(network: bytes) -> None:
+    graph = read_graph(network, "landmarks")
+    assert [graph.shapes[tensor] for tensor in (*graph.inputs, graph.outputs[0])] == [(1, 256, 256, 3), (1, 1, 1, 1434)]
+    assert sum(each.kind == "DEPTHWISE_CONV_2D" for each in graph.operations) == 34
+    assert all(np.isfinite(constant).all() for constant in graph.constants.values())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_networks_are_refused_in_one_line_or_read(network: bytes, seed: int) -> None:
+    """Bytes are others, or the end is missing; what is read has layers that fit together."""
+    random = np.random.default_rng(seed)
+    for number in range(20):
+        damaged = bytearray(network[: random.integers(0, 2000)] if number % 3 == 0 else network)
+        for at in random.integers(0, min(len(damaged), 30_000) or 1, 8):
+            damaged[at : at + 1] = random.bytes(1)
+        try:
+            graph = read_graph(bytes(damaged), "landmarks")
+            Program(graph, graph.outputs[:2], "landmarks")
+        except InputError as error:
+            refused = str(error)
+            assert refused.startswith("landmarks: ")
+            assert "\n" not in refused
+
+
+def test_networks_of_another_kind_are_refused(network: bytes) -> None:
+    with pytest.raises(InputError, match=r"landmarks: .*use --tracker"):
+        MixerProgram(read_graph(network, "landmarks"), "landmarks")
+    graph = read_graph(network, "landmarks")
+    with pytest.raises(InputError, match="no result of a convolution"):
+        Program(graph, graph.outputs, "landmarks")

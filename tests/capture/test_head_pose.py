@@ -4,9 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
+from capture.face import head_pose
 from capture.face.head_pose import HeadPose, PoseTask, solve_head_pose
 from core.canonical_face import CanonicalFace
 from core.rigid_motion import fit_similarity
+
+
+@pytest.fixture(autouse=True, params=("compiled", "numpy"))
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: with a compiler and without one."""
+    if request.param == "numpy":
+        monkeypatch.setattr(head_pose, "compiled_kernels", lambda: None)
+
 
 FACING = np.diag([1.0, -1.0, -1.0])
 

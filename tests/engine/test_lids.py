@@ -10,12 +10,23 @@ from calib.avatar import Avatar, prepare_avatar
 from calib.rig.face_rig import EyeRig, FaceRig
 from calib.rig.lid_rig import RIM_COLUMNS, LidRig
 from capture.synthetic import builtin_avatar_path
+from engine.expression import unit_skin
 from engine.expression.expression_engine import ExpressionEngine
+from engine.motion import lids as lids_module
+from engine.motion import retarget
 from engine.motion.driver_face import DriverMotion
 from engine.motion.lids import Lids, _gentle, finished
 
 WIDTH, RADIUS = 0.2, 0.1
 ROWS = 41
+
+
+@pytest.fixture(autouse=True, params=("compiled", "numpy"))
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: with a compiler and without one."""
+    if request.param == "numpy":
+        for module in (lids_module, retarget, unit_skin):
+            monkeypatch.setattr(module, "compiled_kernels", lambda: None)
 
 
 def made_up(prepared: Avatar) -> tuple[FaceRig, np.ndarray]:

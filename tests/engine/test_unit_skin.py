@@ -14,12 +14,23 @@ from calib.rig.face_rig import FaceRig
 from calib.rigging.morphs import MorphUnits
 from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.mesh import MorphTargets
+from engine.expression import unit_skin
+from engine.expression.expression_engine import ExpressionEngine
 from engine.expression.unit_skin import UnitSkin
+from engine.motion import lids, motion_kernels, retarget
 from engine.motion.closing import LipClosing
 from engine.motion.retarget import Retargeter
 
 TOLERANCE = 1e-4  # of the head's size
 BLINKS = [UNIT_NAMES.index("eyeBlinkLeft"), UNIT_NAMES.index("eyeBlinkRight")]
+
+
+@pytest.fixture(autouse=True, params=("compiled", "numpy"))
+def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it twice: with a compiler and without one."""
+    if request.param == "numpy":
+        for module in (lids, retarget, unit_skin):
+            monkeypatch.setattr(module, "compiled_kernels", lambda: None)
 
 
 def faces() -> list[np.ndarray]:
@@ -127,3 +138,19 @@ def _with_jaw(rig: FaceRig, corrections: sparse.csr_matrix) -> sparse.csr_matrix
 def _widened(rig: FaceRig, controllers: Controllers) -> sparse.csr_matrix:
     empty = sparse.csr_matrix((len(rig.rest), len(controllers.rest) - len(rig.controllers.rest)))
     return sparse.hstack([rig.weights, empty], format="csr").astype(np.float32)
+
+
+def test_the_compiled_kernels_do_what_numpy_does(lowpoly: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skin, lids that close and open wide, eyes that look about, skin pushed out by them."""
+    if motion_kernels.compiled_kernels() is None:
+        pytest.skip("needs a C compiler")
+    moved = []
+    for compiled in (True, False):
+        kernels = motion_kernels.compiled_kernels if compiled else lambda: None
+        for module in (lids, retarget, unit_skin):
+            monkeypatch.setattr(module, "compiled_kernels", kernels)
+        engine = ExpressionEngine(lowpoly)
+        gazes = np.random.default_rng(1).normal(0, 0.3, (len(faces()), 2, 2))
+        moved.append([engine.posed(weights, gaze) for weights, gaze in zip(faces(), gazes, strict=True)])
+    off = max(float(np.abs(one - other).max()) for one, other in zip(*moved, strict=True))
+    assert 0 < off < 3e-6 * float(np.ptp(lowpoly.rig.rest, axis=0).max())

@@ -1,9 +1,7 @@
 """A recording of a made-up performance, exported and opened again by readers that share no code with the writers."""
 
 import csv
-import errno
 import json
-import os
 import re
 import shutil
 import struct
@@ -11,58 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from calib.avatar import Avatar
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
-from core.face_motion import FaceMotion, with_gaze
-from core.rigid_motion import rotation_matrix
+from core.face_motion import FaceMotion
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.export_command import TakeOptions, export
 from realtime.recording.animation_file import AnimationWriter
 from realtime.rig_command import RigOptions, rig
-
-FRAMES, FPS = 24, 30.0
-JAW, SMILE, LEFT = (UNIT_NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "mouthLeft"))
-YAW, GAZE = 0.2, (0.15, -0.1)
-
-
-def motion(number: int) -> FaceMotion:
-    """The jaw opens and shuts, a smile on the left comes, the head turns to the person's left, the eyes with it."""
-    share = number / (FRAMES - 1)
-    weights, T, gaze = np.zeros(52), np.eye(4), np.array([GAZE, GAZE]) * share
-    weights[[JAW, SMILE, LEFT]] = np.sin(np.pi * share), 0.8 * share, 0.3 * share
-    T[:3, :3], T[:3, 3] = rotation_matrix(np.array([0.0, YAW * share, 0.0])), (0.01 * share, 0, 0)
-    return FaceMotion(with_gaze(weights, gaze), gaze, T)
-
-
-@pytest.fixture(scope="module")
-def recorded(lowpoly: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an animation.npz, as live writes it."""
-    folder = tmp_path_factory.mktemp("recorded")
-    writer, engine = (
-        AnimationWriter(folder / "animation.npz", len(lowpoly.file_mesh.vertices)),
-        ExpressionEngine(lowpoly),
-    )
-    for before in (-9.0, -5.0):
-        engine.follow(motion(0), before, 0)
-    for number in range(FRAMES):
-        pose = engine.follow(motion(number), number / FPS, number)
-        T = lowpoly.motion_to_file(pose.T_world_head)
-        writer.append(lowpoly.to_file(pose.vertices), T, pose.timestamp_s, True, pose.motion)
-    writer.close()
-    return folder
-
-
-def exported(recorded: Path, out: Path, **options: object) -> Path:
-    export(TakeOptions(take=recorded, out=out, avatar="lowpoly", **options))  # type: ignore[arg-type]
-    return out
+from tests.fakes.recorded_face import FPS, FRAMES, JAW, LEFT, SMILE, YAW, exported
 
 
 def vertices_of(recorded: Path) -> np.ndarray:
@@ -231,57 +191,6 @@ def test_a_cut_off_recording_says_what_to_do(recorded: Path, tmp_path: Path) -> 
         exported(tmp_path, tmp_path / "x.glb")
 
 
-@pytest.mark.parametrize("kind", ["png", "mp4", "webm", "mov"])
-def test_pictures_and_films_replace_nothing_unless_told(recorded: Path, tmp_path: Path, kind: str) -> None:
-    from realtime.view_options import ViewOptions
-
-    out = tmp_path / ("pngs" if kind == "png" else f"f.{kind}")
-    settings = {"format": kind, "view": ViewOptions(size=(64, 64)), "fps": 5.0}
-    if kind == "png":
-        out.mkdir()
-        (out / "000000.png").write_bytes(b"mine")
-    else:
-        out.write_bytes(b"mine")
-    kept = out / "000000.png" if kind == "png" else out
-    with pytest.raises(InputError, match="--overwrite"):
-        exported(recorded, out, **settings)
-    assert kept.read_bytes() == b"mine"
-    exported(recorded, out, overwrite=True, **settings)
-    assert len(kept.read_bytes()) > 100
-    assert [each.name for each in tmp_path.iterdir()] == [out.name], "nothing else is left behind"
-
-
-@pytest.mark.parametrize("kind", ["png", "mp4", "webm", "mov"])
-def test_a_full_disk_leaves_no_half_of_pictures_or_films(
-    recorded: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The disk is full after the third picture, as the operating system says it."""
-    from realtime.export import films
-    from realtime.view_options import ViewOptions
-
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if kind == "png":
-        write_bytes = Path.write_bytes
-
-        def written(path: Path, content: bytes) -> int:
-            if path.name == "000003.png":
-                raise full
-            return write_bytes(path, content)
-
-        monkeypatch.setattr(Path, "write_bytes", written)
-    else:
-
-        def encoded(path: Path, *_: object) -> int:
-            path.write_bytes(b"half a film")
-            raise full
-
-        monkeypatch.setattr(films, "_encode", encoded)
-    out = tmp_path / ("pngs" if kind == "png" else f"f.{kind}")
-    with pytest.raises(InputError, match="the disk is full"):
-        exported(recorded, out, format=kind, view=ViewOptions(size=(64, 64)))
-    assert not list(tmp_path.iterdir())
-
-
 def beyond(number: int) -> FaceMotion:
     """As `motion`, with a jaw that goes below 0 and a smile that goes above 1."""
     share = number / (FRAMES - 1)
@@ -374,25 +283,6 @@ def test_a_head_with_shapes_of_its_own_keeps_them_with_tracks(recorded: Path, tm
             for glb, mesh in ((before, own), (after, kept))
         )
         np.testing.assert_allclose(now, was, atol=1e-5)
-
-
-def test_pictures_and_films_without_a_background(recorded: Path, tmp_path: Path) -> None:
-    from realtime.view_options import ViewOptions
-
-    view = ViewOptions(size=(160, 120))
-    folder = exported(recorded, tmp_path / "pngs", format="png", view=view, fps=10.0)
-    pictures = sorted(folder.iterdir())
-    assert [each.name for each in pictures[:2]] == ["000000.png", "000001.png"]
-    with Image.open(pictures[-1]) as picture:
-        alpha = np.asarray(picture)[..., 3]
-    assert alpha[2, 2] == 0
-    assert alpha[60, 80] == 255
-    for kind, codec in (("mp4", "h264"), ("webm", "vp9"), ("mov", "prores")):
-        with av.open(str(exported(recorded, tmp_path / f"f.{kind}", view=view))) as film:
-            stream = film.streams.video[0]
-            assert stream.codec_context.name.startswith(codec)
-            assert (stream.width, stream.height) == (160, 120)
-            assert sum(1 for _ in film.decode(video=0)) == FRAMES
 
 
 def test_universal_scene_description(recorded: Path, tmp_path: Path) -> None:

@@ -78,6 +78,20 @@ def test_inference_answers_what_it_is_given_and_ends_with_it() -> None:
     assert own.tracker.closed
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_the_wish_to_leave_vertices_out_reaches_the_engine_whenever_it_comes(early: bool) -> None:
+    own, engine = Inference(), Engine()
+    loop = own.made(engine)
+    if early:
+        loop.leave_vertices_out()
+    own.frames.put(frame(0))
+    own.frames.close()
+    loop.run()
+    assert getattr(engine, "defers", False) is early
+    loop.leave_vertices_out()
+    assert engine.defers
+
+
 class TroubledEngine(Engine):
     """Cannot do what the driver does."""
 

@@ -1,11 +1,9 @@
 """Recordings: what is written, what is left by a killed process or a full disk, and who may write where."""
 
-import json
 import struct
 import subprocess
 import sys
 import textwrap
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,7 +22,6 @@ from realtime.recording.animation_file import AnimationWriter, finish_animation
 from realtime.recording.preview import PreviewWriter, finish_preview
 from realtime.recording.recording_folder import RecordingError, RecordingFolder
 from realtime.recording.repair import repair
-from realtime.threads.disk_queue import DiskQueue
 from tests.fakes.small_disk import files_no_larger_than
 
 rng = np.random.default_rng(0)
@@ -299,47 +296,6 @@ def test_boxes_that_lie_about_their_size_end_the_film_there(tmp_path: Path) -> N
 # --- who may write where ----------------------------------------------------------------------------------------------
 
 
-def test_an_existing_recording_is_not_replaced_unasked(tmp_path: Path) -> None:
-    (tmp_path / "animation.npz").write_bytes(b"precious")
-    with pytest.raises(InputError, match="--overwrite"):
-        RecordingFolder.claim(tmp_path, overwrite=False)
-    with RecordingFolder.claim(tmp_path, overwrite=True) as folder:
-        assert folder.path == tmp_path
-    assert (tmp_path / "animation.npz").read_bytes() == b"precious"
-    assert names(tmp_path) == ["animation.npz"]
-
-
-def test_an_unfinished_recording_is_not_replaced_unasked(tmp_path: Path) -> None:
-    abandoned(tmp_path)
-    with pytest.raises(InputError, match=r"session repair.*--overwrite"):
-        RecordingFolder.claim(tmp_path, overwrite=False)
-    assert repair(tmp_path).startswith("3 frames")
-
-
-def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
-    with RecordingFolder.claim(tmp_path / "new", overwrite=False):
-        for act in (repair, lambda path: RecordingFolder.claim(path, overwrite=True)):
-            command = [
-                sys.executable,
-                "-c",
-                "import sys; from pathlib import Path; from realtime.recording.repair import repair\n"
-                "repair(Path(sys.argv[1]))",
-                str(tmp_path / "new"),
-            ]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert "is being written here right now" in done.stderr
-            with pytest.raises(InputError, match="is being written here right now"):
-                act(tmp_path / "new")
-    assert names(tmp_path) == [], "a folder made for a recording that never began goes again"
-
-
-@pytest.mark.parametrize("where", ["file", "file/below", "/proc/none", "a\0b"])
-def test_places_that_cannot_be_recorded_into_are_told(tmp_path: Path, where: str) -> None:
-    (tmp_path / "file").write_text(json.dumps({}))
-    with pytest.raises(InputError, match=r"expected a folder|cannot be recorded into"):
-        RecordingFolder.claim(tmp_path / where, overwrite=True)
-
-
 # --- a disk that takes no more ----------------------------------------------------------------------------------------
 
 
@@ -376,33 +332,6 @@ def test_a_film_on_a_full_disk_is_kept_as_far_as_it_goes(tmp_path: Path, small_d
         assert sum(1 for _ in shown.decode(video=0)) > 0
 
 
-def test_a_recording_whose_folder_was_moved_leaves_the_next_one_there_alone(tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    first = RecordingFolder.claim(here, overwrite=False)
-    writer, film = AnimationWriter(here / "animation.npz", 4), PreviewWriter(here / "preview.mp4", height=64)
-    positions = fill(writer, 20, 4)
-    picture = np.zeros((64, 64, 3), np.uint8)
-    for number in range(30):
-        film.append(picture + number, picture, number / 30)
-    here.rename(tmp_path / "moved")
-    with RecordingFolder.claim(here, overwrite=False):
-        after = AnimationWriter(here / "animation.npz", 4)
-        fill(after, 3, 4)
-        for each in (writer, film):
-            with pytest.raises(RecordingError, match="moved or removed"):
-                each.close()
-        first.release()
-        assert "recording.lock" in names(here)
-        fill(after, 2, 4)
-        after.close()
-    with np.load(here / "animation.npz", allow_pickle=False) as archive:
-        assert len(archive["vertices"]) == 5
-    (tmp_path / "moved" / "recording.lock").unlink()
-    repair(tmp_path / "moved")
-    with np.load(tmp_path / "moved" / "animation.npz", allow_pickle=False) as archive:
-        np.testing.assert_array_equal(archive["vertices"], positions)
-
-
 def test_a_film_that_is_removed_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.recording.recording_folder.SYNC_S", 0.0)
     film = PreviewWriter(tmp_path / "preview.mp4", height=64)
@@ -411,107 +340,3 @@ def test_a_film_that_is_removed_is_noticed(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RecordingError, match="moved or removed"):
         for number in range(60):
             film.append(noise, noise, number / 30)
-
-
-def test_a_complete_recording_needs_nothing(tmp_path: Path) -> None:
-    writer = AnimationWriter(tmp_path / "animation.npz", 4)
-    fill(writer, 3, 4)
-    poses = (tmp_path / "poses.partial").read_bytes()
-    writer.close()
-    assert "complete already" in repair(tmp_path)
-    (tmp_path / "poses.partial").write_bytes(poses)  # killed between its last two steps
-    assert "complete already" in repair(tmp_path)
-    assert names(tmp_path) == ["animation.npz"]
-
-
-def test_a_folder_killed_before_its_first_pose_may_be_used_again(tmp_path: Path) -> None:
-    AnimationWriter(tmp_path / "animation.npz", 4)._let_go()
-    with RecordingFolder.claim(tmp_path, overwrite=False):
-        pass
-
-
-def test_links_are_not_written_through(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("precious")
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "poses.partial").symlink_to(tmp_path / "mine")
-    with pytest.raises(InputError, match=r"poses\.partial is a link"):
-        RecordingFolder.claim(tmp_path / "here", overwrite=True)
-    assert (tmp_path / "mine").read_text() == "precious"
-
-
-def test_a_removed_folder_is_noticed_within_a_second(tmp_path: Path) -> None:
-    now_s = [0.0]
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    writer = AnimationWriter(folder / "animation.npz", 4, clock=lambda: now_s[0])
-    fill(writer, 2, 4)
-    for path in folder.iterdir():
-        path.unlink()
-    now_s[0] = 1.0
-    with pytest.raises(RecordingError, match="moved or removed"):
-        fill(writer, 1, 4)
-
-
-def test_the_disk_queue_never_blocks_and_counts_what_it_lost() -> None:
-    gate, written, ended = threading.Event(), [], []
-
-    def write(item: int) -> None:
-        gate.wait(60)
-        written.append(item)
-
-    disk: DiskQueue[int] = DiskQueue("slow disk", write, lambda: ended.append(True), capacity=3)
-    for number in range(20):
-        disk.put(number)
-    gate.set()
-    assert disk.close()
-    assert ended == [True]
-    assert len(written) + disk.lost == 20
-    assert disk.lost >= 16
-    assert written == sorted(written)
-
-
-def test_a_queue_that_drops_the_oldest_keeps_what_is_new() -> None:
-    begun, go_on, written = threading.Event(), threading.Event(), list[int]()
-
-    def write(item: int) -> None:
-        begun.set()
-        go_on.wait(60)
-        written.append(item)
-
-    disk: DiskQueue[int] = DiskQueue("slow film", write, lambda: None, capacity=3, drops_oldest=True)
-    disk.put(0)
-    assert begun.wait(60)
-    for item in range(1, 8):
-        disk.put(item)
-    go_on.set()
-    assert disk.close()
-    assert written == [0, 5, 6, 7]
-    assert disk.lost == 4
-
-
-def test_a_failure_ends_the_queue_and_is_kept_with_it() -> None:
-    ended = threading.Event()
-
-    def write(item: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    disk: DiskQueue[int] = DiskQueue("full disk", write, ended.set, capacity=3)
-    disk.put(1)
-    assert ended.wait(60), "what is there is finished at once"
-    assert isinstance(disk.failure, OSError)
-    disk.put(2)
-    assert disk.lost == 2
-    disk.close()
-
-
-def test_what_drives_is_not_recorded_over(tmp_path: Path) -> None:
-    session = tmp_path / "take"
-    session.mkdir()
-    (session / "preview.mp4").write_bytes(b"film")
-    for driving in (session, session / "preview.mp4", str(tmp_path / "." / "take")):
-        with pytest.raises(InputError, match="would be replaced; name another folder"):
-            RecordingFolder.claim(session, overwrite=True, driving=driving)
-    RecordingFolder.claim(session, overwrite=True, driving="webcam:0").release()
-    assert (session / "preview.mp4").read_bytes() == b"film"
-    (tmp_path / "clip.mp4").write_bytes(b"film")
-    RecordingFolder.claim(tmp_path, overwrite=True, driving=tmp_path / "clip.mp4").release()

@@ -10,6 +10,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from filelock import FileLock
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from calib.avatar import Avatar, _load_head, prepare_avatar
 from calib.preparation_options import PreparationOptions
@@ -18,11 +20,14 @@ from capture.synthetic import builtin_avatar_path
 from core.errors import InputError
 from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.face_motion import gaze_of
+from core.mesh import Mesh
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.doubts import measured
+from realtime.rig.eye_nodes import EYE_MARK, eyes_as_nodes
 from realtime.rig.given_shapes import with_given
-from realtime.rig.head_shapes import HeadShapes, head_shapes, taking
+from realtime.rig.head_shapes import UNITS_PER_METRE, HeadShapes, head_shapes, taking
 from realtime.rig.naming import Naming, holds_units, targets, written
+from realtime.rig.rigged_gltf import rigged_document
 from realtime.rig.sheet import draw_sheet
 from realtime.rig_command import RigOptions, _document, rig
 from render.mesh.export.gltf_document import GltfDocument
@@ -77,6 +82,85 @@ def test_mouth_close_shuts_an_open_jaw(shapes: HeadShapes, lowpoly: Avatar) -> N
     teeth = lowpoly.rig.jaw.vertices[chin]
     both = _moved(shapes, "jawOpen") + _moved(shapes, "mouthClose")
     assert np.linalg.norm(both[teeth]) > 0.5 * np.linalg.norm(_moved(shapes, "jawOpen")[teeth]), "the jaw stays open"
+    closed = {shape.name: shape.doubts for shape in measured(shapes).shapes}["mouthClose"]
+    assert not [doubt for doubt in closed if "lips" in doubt], "as weights of live have it, and as sums of shapes"
+    posed = shapes.posed.copy()
+    posed[UNIT_NAMES.index("mouthClose")] = shapes.neutral + 0.5 * _moved(shapes, "mouthClose")
+    half = {shape.name: shape.doubts for shape in measured(replace(shapes, posed=posed)).shapes}["mouthClose"]
+    assert any("leaves the lips of an open jaw" in doubt for doubt in half)
+
+
+def test_a_tongue_goes_out_between_parted_lips_over_the_lower_one(shapes: HeadShapes, lowpoly: Avatar) -> None:
+    jaw, mouth = lowpoly.rig.jaw, lowpoly.rig.mouth
+    moved = _moved(shapes, "tongueOut")
+    assert len(jaw.tongue) > 10
+    assert not np.delete(moved, jaw.tongue, axis=0).any(), "nothing else moves"
+    out = mouth.frame[2]
+    lip = mouth.lower[16] @ out
+    tip = jaw.tongue[np.argmax(shapes.neutral[jaw.tongue] @ out)]
+    assert shapes.neutral[tip] @ out < lip
+    assert (shapes.neutral[tip] + moved[tip]) @ out > lip + 0.2 * mouth.width
+    engine = ExpressionEngine(lowpoly)
+    shut, parted = (
+        engine.posed(
+            np.array([{"tongueOut": 1.0, "jawOpen": jaw}.get(unit, 0.0) for unit in UNIT_NAMES]), np.zeros((2, 2))
+        )
+        for jaw in (0.0, 0.5)
+    )
+    assert shut[tip] @ out < lip, "shut lips keep it in"
+    assert parted[tip] @ out > lip
+    without = replace(lowpoly.rig, jaw=replace(jaw, tongue=jaw.tongue[:0], tongue_out=jaw.tongue_out[:0]))
+    few = head_shapes(replace(lowpoly, rig=without), targets("arkit")[-1:])
+    assert measured(few).shapes[0].doubts == ("it has no tongue that is a piece of its own",)
+
+
+def test_curves_of_metahumans_add_up_to_the_units(lowpoly: Avatar, shapes: HeadShapes) -> None:
+    names = ("mouthFunnel", "mouthClose", "browInnerUp", "eyeLookInLeft", "jawOpen", "mouthSmileRight")
+    curves = tuple(target for target in targets("metahuman") if next(iter(target.units)) in names)
+    assert [target.name for target in curves if "eyeLookInLeft" in target.units] == ["CTRL_expressions_eyeLookRightL"]
+    made = head_shapes(lowpoly, curves)
+    for name in names:
+        number = next(k for k, target in enumerate(curves) if name in target.units)
+        np.testing.assert_allclose(made.whole(curves[number]), _moved(shapes, name), atol=2e-6)
+    left = made.posed[[target.name for target in curves].index("CTRL_expressions_browRaiseInL")] - made.neutral
+    far_right = made.neutral[:, 0] < -0.2
+    assert not left[far_right].any(), "the world's x is picture-right, the person's left"
+    assert len({target.name for target in targets("metahuman")}) == len(targets("metahuman"))
+
+
+@pytest.mark.parametrize("file", ["glb", "obj"])
+def test_eyes_are_nodes_that_turn_as_live_turns_them(tmp_path: Path, lowpoly: Avatar, file: str) -> None:
+    path = builtin_avatar_path("lowpoly")
+    shapes = head_shapes(lowpoly, targets("arkit"), own_eyes=True)
+    document = rigged_document(path if file == "glb" else tmp_path / "head.obj", lowpoly, shapes.rigged, "a test")
+    assert eyes_as_nodes(document, path if file == "glb" else tmp_path / "head.obj", shapes) == ["eyeRight", "eyeLeft"]
+    out = tmp_path / "rigged.glb"
+    out.write_bytes(document.to_glb())
+    before = _faces_in_order(load_mesh(out))
+    gltf = read_gltf_file(out)
+    node = next(each for each in gltf.json["nodes"] if each.get("name") == "eyeLeft")
+    axis, degrees = node["extras"][EYE_MARK]["eyeLookOutLeft"]
+    assert axis == "y"
+    turn = Rotation.from_quat(node["rotation"]) * Rotation.from_euler("y", degrees, degrees=True)
+    document.json["nodes"][gltf.json["nodes"].index(node)]["rotation"] = turn.as_quat().tolist()
+    out.write_bytes(document.to_glb())
+    after = _faces_in_order(load_mesh(out))
+    plain = head_shapes(lowpoly, targets("arkit"))
+    ball = np.isin(lowpoly.display_mesh.faces, lowpoly.rig.eyes[1].ball).all(axis=1)
+    looking = plain.posed[UNIT_NAMES.index("eyeLookOutLeft")][lowpoly.display_mesh.faces[ball]].mean(axis=1)
+    T = lowpoly.T_world_file if file == "glb" else np.diag([UNITS_PER_METRE] * 3 + [1.0])
+    shift = np.zeros(3) if file == "glb" else lowpoly.T_world_file[:3, 3]
+    moved = np.linalg.norm(after - before, axis=1) > 1e-9
+    there = after[moved] @ T[:3, :3].T + (T[:3, 3] if file == "glb" else shift)
+    distance = cKDTree(there).query(looking)[0]
+    assert np.median(distance) < 1e-3
+    rig = lowpoly.rig.eyes[1]
+    assert np.ptp(looking, axis=0).max() > 0.5 * rig.width
+
+
+def _faces_in_order(mesh: Mesh) -> np.ndarray[Any, Any]:
+    """[F, 3] the middle of each face."""
+    return np.asarray(mesh.vertices[mesh.faces].mean(axis=1), dtype=np.float64)
 
 
 def test_bones_that_turn_the_eyes_keep_them(lowpoly: Avatar) -> None:
@@ -90,7 +174,7 @@ def test_names() -> None:
     assert written("eyeBlinkLeft", "suffix") == "eyeBlink_L"
     assert written("mouthLeft", "suffix") == "mouthLeft"
     assert {target.name for target in targets("vrm")} == set(VRM_PRESETS)
-    assert [holds_units(names) for names in get_args(Naming)] == [True, True, True, False]
+    assert [holds_units(names) for names in get_args(Naming)] == [True, True, True, False, False]
     for target in targets("vrm"):
         assert set(target.units) <= set(UNIT_NAMES)
 
@@ -98,9 +182,10 @@ def test_names() -> None:
 def test_what_does_not_move_is_told(shapes: HeadShapes) -> None:
     report = measured(shapes)
     by_name = {shape.name: shape for shape in report.shapes}
-    assert "does not move at all" in by_name["tongueOut"].doubts
     assert by_name["jawOpen"].moves_mm > 10
-    assert json.loads(json.dumps(report.to_json()))["shapes"]["tongueOut"]["vertices"] == 0
+    still = measured(replace(shapes, posed=np.broadcast_to(shapes.neutral, shapes.posed.shape)))
+    assert "does not move at all" in still.shapes[UNIT_NAMES.index("cheekPuff")].doubts
+    assert json.loads(json.dumps(report.to_json()))["shapes"]["tongueOut"]["vertices"] > 0
 
 
 def test_a_torn_shape_and_lids_that_stay_open_are_told(shapes: HeadShapes) -> None:

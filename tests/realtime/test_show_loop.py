@@ -39,6 +39,8 @@ class RememberingViewer:
 
     def prompt(self, text: str) -> None: ...
 
+    takes_poses = False
+
     def show(self, *picture: object) -> None: ...
 
     def read_still(self) -> np.ndarray:
@@ -105,6 +107,8 @@ def test_a_screenshot_asked_for_at_the_end_is_still_saved(tmp_path: Path, monkey
 class Posing:
     """A slot that brings a pose every 30 ms, the first at once; the time goes on while somebody waits."""
 
+    skin: str | None = None
+
     def __init__(self, poses: int) -> None:
         self._left, self._next, self.now_s = poses, 0, 0.0
 
@@ -115,7 +119,7 @@ class Posing:
             return None
         self.now_s = max(self.now_s, due_s)
         self._left, self._next = self._left - 1, self._next + 1
-        pose = type("Pose", (), {"index": self._next, "vertices": None, "T_world_head": None})
+        pose = type("Pose", (), {"index": self._next, "vertices": "vertices", "skin": self.skin, "T_world_head": None})
         return type("Posed", (), {"pose": pose, "frame": type("Frame", (), {"timestamp_s": self.now_s})})
 
 
@@ -136,3 +140,26 @@ def test_new_words_wait_for_the_next_pose_and_are_drawn_where_none_comes(monkeyp
     np.testing.assert_allclose(drawn_s[:20], 0.03 * np.arange(20), err_msg="one picture of each pose")
     assert 0.1 < drawn_s[20] - drawn_s[19] < 0.13, "then words alone are worth one"
     assert drawn_s[21] - drawn_s[20] < 0.03
+
+
+@pytest.mark.parametrize(
+    ("takes_poses", "skin", "shown"),
+    [(True, "numbers", "numbers"), (True, None, "vertices"), (False, "numbers", "vertices")],
+)
+def test_numbers_are_shown_in_place_of_vertices_where_a_graphics_card_draws(
+    monkeypatch: pytest.MonkeyPatch, takes_poses: bool, skin: str | None, shown: str
+) -> None:
+    poses, seen = Posing(3), []
+    poses.skin = skin
+    monkeypatch.setattr("realtime.live.show_loop.time.monotonic", lambda: poses.now_s)
+
+    class Taking(RememberingViewer):
+        def show(self, shape: object, *_: object) -> None:
+            seen.append(shape)
+            if len(seen) == 3:
+                self.told.append("enough")
+
+    viewer = Taking(until="enough")
+    viewer.takes_poses = takes_poses
+    run(viewer, poses)
+    assert seen[:3] == [shown] * 3

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import pytest
 
 from realtime.threads.timing import Durations, Rate, SectionTimes, StateClock
@@ -43,3 +47,11 @@ def test_states_share_out_the_time() -> None:
     clock.enter("streaming", 16.5)
     assert clock.seconds(20) == {"waiting": 2.0, "streaming": 7.5, "no face": 0.5}
     assert clock.seconds(21)["streaming"] == 8.5
+
+
+def test_a_process_is_no_older_than_the_call_that_started_it() -> None:
+    """The machine's start is told in whole seconds: whoever counted from there was off by up to one."""
+    code = "from realtime.live.report import seconds_since_process_start as age; print(age())"
+    called_s = time.monotonic()
+    told = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert 0 <= told <= time.monotonic() - called_s + 0.02  # hundredths of a second are counted

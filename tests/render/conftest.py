@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from core.errors import InputError
 from core.mesh import Material, Mesh, MeshPart
 from render.gl.gl_context import create_context, is_software, make_current, release_context
+from render.window.viewer import Viewer
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -131,3 +133,18 @@ def check_golden(ctx, tmp_path) -> Callable[[str, np.ndarray], None]:
             )
 
     return check
+
+
+@pytest.fixture
+def head(sphere) -> Mesh:
+    mesh = sphere(6, 8)
+    parts = (MeshPart("skin", 0, 40, 0), MeshPart("eye_left", 40, len(mesh.faces) - 40, 1))
+    colors = np.random.default_rng(0).uniform(size=mesh.vertices.shape).astype(np.float32)
+    white = (1.0, 1.0, 1.0, 1.0)
+    return replace(mesh, parts=parts, materials=(Material("skin", white), Material("eye", white)), vertex_colors=colors)
+
+
+@pytest.fixture
+def viewer(ctx, toy_head):
+    with Viewer(toy_head, (320, 240), headless=True) as made:
+        yield made

@@ -257,7 +257,7 @@ def test_without_a_compiler_opengl_draws_and_the_log_says_why(tmp_path, monkeypa
 
 
 def test_a_processor_that_is_too_slow_for_it_is_left_to_opengl(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(painter, "loaded", lambda *_: SimpleNamespace(is_quick=lambda: 0))
+    monkeypatch.setattr(painter, "loaded_if_possible", lambda *_: SimpleNamespace(is_quick=lambda: 0))
     with caplog.at_level(logging.INFO):
         assert painter.compiled_painter.__wrapped__(tmp_path) is None
     assert "AVX2" in caplog.text

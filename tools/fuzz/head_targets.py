@@ -168,7 +168,10 @@ def _prepared() -> PreparedArrays:
         _matrix(FACE_LANDMARKS, len(columns)),
         _matrix(count, FACE_LANDMARKS),
     )
-    mouth, jaw = MouthRig(np.eye(3), 0.4, rim, rim, True), JawRig(np.zeros(3), np.arange(3), nothing)
+    mouth, jaw = (
+        MouthRig(np.eye(3), 0.4, rim, rim, True),
+        JawRig(np.zeros(3), np.arange(3), nothing, np.arange(2), np.zeros((2, 3))),
+    )
     neck = NeckRig(np.zeros(3), np.ones(3), np.ones(count, np.float32))
     weights = _matrix(count, FACE_LANDMARKS)
     side = PUBLISHED_INTRINSICS.width

@@ -1,4 +1,5 @@
-"""Networks: checkpoints to run and to train on from, packed and compiled ones that are kept, the learned prior."""
+"""Networks: checkpoints to run and to train on from, packed and compiled ones that are kept, the learned prior, the
+face landmarker's."""
 
 from __future__ import annotations
 
@@ -10,9 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from capture.face.face_model_file import find_face_model
+from capture.face.networks import native
+from capture.face.networks.tflite import read_graph
+from core.cache_folder import cache_folder
 from core.errors import InputError
-from core.native.compiled_library import missing
+from core.native.compiled_library import loaded, missing
 from core.networks.engine_cache import CacheEntry
+from core.untrusted import opened_zip, zip_entry
 from engine.expression.expression_features import FEATURE_COUNT, SECTIONS
 from engine.expression.expression_prior import ExpressionPrior, PriorWeights, reduced_count, write_weights
 from engine.flow.backends import native_store
@@ -152,7 +158,35 @@ def _load_prior(path: Path) -> None:
             raise AssertionError("a face of numbers that are none")
 
 
+_MEMBERS = ("face_detector", "face_landmarks_detector", "face_blendshapes")
+
+
+def _landmarker_seeds(folder: Path) -> list[Path]:
+    with opened_zip(find_face_model(url=None)) as bundle:
+        for name in _MEMBERS:
+            (folder / f"{name}.tflite").write_bytes(zip_entry(bundle, f"{name}.tflite", name, 16 << 20))
+    return [folder / f"{name}.tflite" for name in _MEMBERS]
+
+
+def _run_landmarker(path: Path) -> None:
+    """As one of the three networks, whichever takes it."""
+    graph, refused = read_graph(path.read_bytes(), path.name), list[InputError]()
+    library = None if missing() else loaded(native.SOURCE, cache_folder("native"), "run_mixer")
+    for make in native.MAKERS.values():
+        try:
+            request = make(library, graph, path.name) if library is not None else None
+        except InputError as error:
+            refused.append(error)
+            continue
+        if request is not None:
+            request.given[:] = 0.5
+            request.run()
+    if len(refused) == len(native.MAKERS):
+        raise refused[0]
+
+
 TARGETS = [
+    Target("landmarker_network", _landmarker_seeds, _run_landmarker),
     Target("checkpoint", _checkpoint_seeds, _load_checkpoint),
     Target("training_checkpoint", _training_seeds, _load_training),
     Target("packed_network", _packed_seeds, _load_packed),

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-TrackerName = Literal["auto", "openvino", "mediapipe"]
+TrackerName = Literal["auto", "native", "openvino", "mediapipe"]
 
 LEAST_CONFIDENCE = 0.5
 

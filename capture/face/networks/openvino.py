@@ -7,82 +7,34 @@ give MediaPipe's answer for one picture, which is kept with the program.
 import functools
 import hashlib
 import importlib
-import math
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capture.face.networks.answers import LEAST_CONFIDENCE, DetectedFace, NetworkAnswer
-from capture.face.networks.detections import DETECTOR_PX, Candidates, found_faces
-from capture.face.networks.region import (
-    Region,
-    RegionSampler,
-    around_detection,
-    around_landmarks,
-    cut_letterboxed,
-    placed,
-    whole_letterboxed,
-)
-from capture.face.networks.smoothing import LandmarkSmoother
+from capture.face.networks.compiled import LANDMARKS_PX, CompiledNetworks, NetworkName
 from core.cache_folder import cache_folder
-from core.closeable import Closeable
 from core.errors import InputError
-from core.face_regions import ALL_LANDMARKS
 from core.networks.engine_cache import CacheEntry
 from core.networks.openvino import compiled_model, last_line, library, processor
 from core.spans import span
 from core.untrusted import opened_zip, zip_entry
 
-LANDMARKS_PX = 256
 THREADS = 1
 """The one that asks: the networks are small, and the other cores draw (`realtime.threads.cores`)."""
 _LARGEST_MEMBER = 16 << 20
 _GRAPH_VERSION = "1"
 """To be raised whenever what is compiled from one and the same model file changes."""
 
-# Landmarks that the coefficients are estimated from; the order is the network's (`FaceBlendshapesGraph`).
-# fmt: off
-_COEFFICIENT_LANDMARKS = np.array([
-    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80,
-    81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153,
-    154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251,
-    263, 267, 269, 270, 276, 282, 283, 284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318,
-    321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385, 386,
-    387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
-])
-# fmt: on
 _COMPILING = threading.Lock()
 """Held while the networks are compiled: whoever needs them at the same time waits, and has them, too."""
 
 
-@dataclass(frozen=True, eq=False)
-class OpenVinoNetworks:
-    """The three networks of one model file, compiled; see `FaceNetworks`.
-
-    Attributes:
-        why: how they were chosen.
-    """
-
-    compiled: tuple[Any, Any, Any]
-    why: str = "openvino fp32"
-    name: str = "openvino"
-
-    def landmarks(
-        self, *, video: bool, scores: bool, least_confidence: float = LEAST_CONFIDENCE
-    ) -> "OpenVinoLandmarks":
-        return OpenVinoLandmarks(self.compiled, video=video, scores=scores, least_confidence=least_confidence)
-
-    def detector(self, least_confidence: float = LEAST_CONFIDENCE) -> "OpenVinoDetector":
-        return OpenVinoDetector(self.compiled[0], least_confidence)
-
-
-def compiled_networks(model_path: Path, cache_dir: Path | None = None) -> OpenVinoNetworks:
+def compiled_networks(model_path: Path, cache_dir: Path | None = None) -> CompiledNetworks:
     """Compile the networks of a model file, once in a process; after the first time they come from the cache.
 
     Args:
@@ -96,12 +48,16 @@ def compiled_networks(model_path: Path, cache_dir: Path | None = None) -> OpenVi
 
 
 @functools.lru_cache(maxsize=2)
-def _compiled(model_path: Path, cache_dir: Path, *_changes: int) -> OpenVinoNetworks:
+def _compiled(model_path: Path, cache_dir: Path, *_changes: int) -> CompiledNetworks:
     try:
         library()
     except ImportError as error:
         raise InputError(f"OpenVINO does not import ({error}); use --tracker mediapipe") from None
-    steps = (("face_detector", _as_it_is), ("face_landmarks_detector", _landmarker), ("face_blendshapes", _as_it_is))
+    steps: tuple[tuple[NetworkName, Callable[[Any], Any]], ...] = (
+        ("face_detector", _as_it_is),
+        ("face_landmarks_detector", _landmarker),
+        ("face_blendshapes", _as_it_is),
+    )
     try:
         with opened_zip(model_path) as bundle:
             members = [zip_entry(bundle, f"{name}.tflite", str(model_path), _LARGEST_MEMBER) for name, _ in steps]
@@ -112,7 +68,8 @@ def _compiled(model_path: Path, cache_dir: Path, *_changes: int) -> OpenVinoNetw
         ) from None
     except OSError as error:  # a full folder of temporary files
         raise InputError(f"OpenVINO cannot be given {model_path} ({error}); use --tracker mediapipe") from None
-    return OpenVinoNetworks((made[0], made[1], made[2]))
+    compiled: dict[NetworkName, Any] = {name: each for (name, _), each in zip(steps, made, strict=True)}
+    return CompiledNetworks(lambda name: _Request(compiled[name]), "openvino", "openvino fp32")
 
 
 def _compile(name: str, content: bytes, step: Callable[[Any], Any], cache_dir: Path) -> Any:
@@ -226,99 +183,17 @@ class _Request:
     def __init__(self, compiled: Any) -> None:
         request = compiled.create_infer_request()
         self._infer = functools.partial(request.infer, share_outputs=True)
-        self.given: NDArray[Any] = request.get_input_tensor().data
-        self.found: list[NDArray[np.float32]] = [
-            request.get_output_tensor(number).data for number in range(len(compiled.outputs))
-        ]
+        self.given: NDArray[Any] = request.get_input_tensor().data[0]
+        found = [request.get_output_tensor(number).data for number in range(len(compiled.outputs))]
+        self.found: list[NDArray[np.float32]] = [_plain(each) for each in found]
 
     def run(self) -> None:
-        """From `given` to `found`, without Python's lock."""
         with span("infer"):
             self._infer()
 
 
-class OpenVinoDetector(Closeable):
-    """See `DetectionNetwork`."""
-
-    def __init__(self, compiled: Any, least_confidence: float) -> None:
-        self._network = _Request(compiled)
-        self._least_confidence = least_confidence
-
-    def close(self) -> None:
-        pass  # a request is let go with its owner
-
-    def candidates(self, rgb: NDArray[np.uint8]) -> Candidates:
-        """The faces in `rgb` [H, W, 3], in pixels of it."""
-        region = whole_letterboxed(*rgb.shape[:2])
-        picture = self._network.given[0]
-        np.multiply(cut_letterboxed(rgb, DETECTOR_PX), np.float32(2 / 255), out=picture)
-        np.subtract(picture, np.float32(1), out=picture)
-        self._network.run()
-        regressors, logits = self._network.found
-        boxes, keypoints, scores = found_faces(regressors[0], logits[0, :, 0], self._least_confidence)
-        corner = np.array([region.x, region.y]) - region.width / 2
-        return Candidates(boxes * region.width + np.tile(corner, 2), keypoints * region.width + corner, scores)
-
-    def run(self, rgb: NDArray[np.uint8]) -> list[DetectedFace]:
-        boxes, _, scores = self.candidates(rgb)
-        lows = np.maximum(np.trunc(boxes[:, :2]), 0)  # MediaPipe tells whole pixels, and nothing before the first one
-        sizes = np.minimum(np.trunc(boxes[:, 2:] - boxes[:, :2]), rgb.shape[1::-1])  # or larger than the picture
-        places = np.concatenate([lows, sizes], axis=1).tolist()
-        return [DetectedFace((x, y, w, h), score) for (x, y, w, h), score in zip(places, scores.tolist(), strict=True)]
-
-
-class OpenVinoLandmarks(Closeable):
-    """See `LandmarkNetwork`: in a video the place of the face is known from the picture before, and only where it is
-    not the detector runs; landmarks are smoothed there, and coefficients are those of the smoothed ones."""
-
-    def __init__(self, compiled: tuple[Any, Any, Any], *, video: bool, scores: bool, least_confidence: float) -> None:
-        detector, landmarks, coefficients = compiled
-        self._detector = OpenVinoDetector(detector, least_confidence)
-        self._landmarks = _Request(landmarks)
-        self._coefficients = _Request(coefficients) if scores else None
-        self._sampler = RegionSampler(LANDMARKS_PX)
-        self._smoother = LandmarkSmoother() if video else None
-        self._least_confidence = least_confidence
-        self._region: Region | None = None
-
-    def close(self) -> None:
-        self._detector.close()
-
-    def forget(self, time_ms: int) -> None:  # noqa: ARG002 - MediaPipe's needs it
-        self._region = None
-        if self._smoother is not None:
-            self._smoother.reset()
-
-    def run(self, rgb: NDArray[np.uint8], time_ms: int = 0) -> NetworkAnswer | None:
-        region = self._region or self._searched(rgb)
-        points = None if region is None else self._found(rgb, region)
-        if points is None:
-            self.forget(time_ms)
-            return None
-        if self._smoother is not None:
-            self._region = around_landmarks(points)
-            points = self._smoother(points, time_ms)
-        height, width = rgb.shape[:2]
-        return NetworkAnswer(np.ascontiguousarray(points.T) / (width, height, width), self._scores(points))
-
-    def _searched(self, rgb: NDArray[np.uint8]) -> Region | None:
-        boxes, keypoints, _ = self._detector.candidates(rgb)
-        return around_detection(boxes[0], keypoints[0, :2]) if len(boxes) else None
-
-    def _found(self, rgb: NDArray[np.uint8], region: Region) -> NDArray[np.float64] | None:
-        """The landmarks [3, 478] in pixels, if there is a face in the region."""
-        self._sampler.cut(rgb, region, self._landmarks.given[0])
-        self._landmarks.run()
-        points, logit = self._landmarks.found
-        presence = 1 / (1 + math.exp(-min(max(float(logit.flat[0]), -100.0), 100.0)))
-        if not presence > self._least_confidence or not np.isfinite(points).all():
-            return None
-        shares = points.reshape(ALL_LANDMARKS, 3).T.astype(np.float64, order="C") / LANDMARKS_PX
-        return placed(shares, region)
-
-    def _scores(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        if self._coefficients is None:
-            return np.zeros(0, np.float32)
-        self._coefficients.given[0] = points[:2, _COEFFICIENT_LANDMARKS].T
-        self._coefficients.run()
-        return self._coefficients.found[0].ravel().copy()
+def _plain(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same numbers without axes of length one; one number is an array of its own."""
+    view = np.atleast_1d(np.squeeze(array))
+    assert np.shares_memory(view, array)
+    return view

@@ -84,31 +84,37 @@ class RegionSampler:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._steps = np.arange(size, dtype=np.float64)
         strip = min(size, _STRIP)
         self._x, self._y = np.empty((strip, size), np.float32), np.empty((strip, size), np.float32)
         self._pixels, self._fractions = np.empty((strip, size, 2), np.int16), np.empty((strip, size), np.uint16)
         self._out = np.empty((strip, size, 3), np.uint8)
 
     def cut(self, rgb: NDArray[np.uint8], region: Region, out: NDArray[np.float32]) -> None:
-        """Fill `out` [size, size, 3] with the region of `rgb` [H, W, 3], as 0..255. The region's corner comes to lie on
-        the first pixel's middle, and pixels are counted from their middles, as in the graph."""
+        """Fill `out` [size, size, 3] with the region of `rgb` [H, W, 3], as 0..255."""
         size, height = self._size, len(self._out)
-        cos, sin = math.cos(region.rotation), math.sin(region.rotation)
-        right_x, right_y = cos * region.width / size, sin * region.width / size
-        down_x, down_y = -sin * region.height / size, cos * region.height / size
-        columns_x, columns_y = _float32(self._steps * right_x), _float32(self._steps * right_y)
-        rows_x = _float32(self._steps * down_x + (region.x - (right_x + down_x) * size / 2))[:, None]
-        rows_y = _float32(self._steps * down_y + (region.y - (right_y + down_y) * size / 2))[:, None]
+        columns_x, columns_y, rows_x, rows_y = steps_of(region, size)
         for top in range(0, size, height):
             rows = slice(top, top + height)
-            np.add(columns_x, rows_x[rows], out=self._x)
-            np.add(columns_y, rows_y[rows], out=self._y)
+            np.add(columns_x, rows_x[rows, None], out=self._x)
+            np.add(columns_y, rows_y[rows, None], out=self._y)
             cv2.convertMaps(self._x, self._y, cv2.CV_16SC2, self._pixels, self._fractions)
             cv2.remap(
                 rgb, self._pixels, self._fractions, cv2.INTER_LINEAR, dst=self._out, borderMode=cv2.BORDER_REPLICATE
             )
             out[rows] = self._out
+
+
+def steps_of(region: Region, size: int) -> tuple[NDArray[np.float32], ...]:
+    """Where the pixels of a cut lie, `size` a side: x and y for each column, which those for each row [size] are added
+    to. The region's corner comes to lie on the first pixel's middle, and pixels are counted from their middles, as in
+    the graph."""
+    cos, sin = math.cos(region.rotation), math.sin(region.rotation)
+    right_x, right_y = cos * region.width / size, sin * region.width / size
+    down_x, down_y = -sin * region.height / size, cos * region.height / size
+    steps = np.arange(size, dtype=np.float64)
+    rows_x = steps * down_x + (region.x - (right_x + down_x) * size / 2)
+    rows_y = steps * down_y + (region.y - (right_y + down_y) * size / 2)
+    return _float32(steps * right_x), _float32(steps * right_y), _float32(rows_x), _float32(rows_y)
 
 
 def cut_letterboxed(rgb: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from core.sphere import Sphere
 
-UPPER = slice(0, 14)  # columns of the lid rings, from the nose outwards
+COLUMNS = 14
+UPPER = slice(0, COLUMNS)  # columns of the lid rings, from the nose outwards
 LOWER = slice(27, 13, -1)  # the columns below them, in the same order
 CONTACT_RING = 1  # where upper and lower margin meet
 MARGIN_RINGS = 4
@@ -77,19 +78,27 @@ class LidContact:
         sine = offset[:, 1] / np.maximum(np.sqrt(np.einsum("nd,nd->n", offset, offset)), 1e-9)
         return bool((sine[LOWER] > sine[UPPER]).any())
 
-    def separate(self, points: Points) -> None:
-        """Part crossing margins in `points` [V, 3], in place."""
+    def turned_by(self, points: int) -> tuple[NDArray[np.int64], Points, Points]:
+        """[n] in which column each of so many points lies, [n] by which share of what margins overlap there it turns
+        upwards about the eyeball's middle, 0 for those that stay; and that middle [3]."""
+        column, share = np.zeros(points, dtype=np.int64), np.zeros(points)
+        column[self._vertices], share[self._vertices] = self._column, self._share
+        return column, share, self._eyeball.centre
+
+    def separate(self, points: Points) -> Points:
+        """Part crossing margins in `points` [V, 3], in place; by how much they overlapped [14], radians."""
         centre = self._eyeball.centre
         _, upper, _ = _spherical(points[self._contact[UPPER]] - centre)
         _, lower, _ = _spherical(points[self._contact[LOWER]] - centre)
         overlap = np.maximum(lower - upper, 0)
         if not overlap.any():
-            return
+            return overlap
         azimuth, elevation, radius = _spherical(points[self._vertices] - centre)
         elevation += overlap[self._column] * self._share
         level = radius * np.cos(elevation)
         turned = np.stack([level * np.sin(azimuth), radius * np.sin(elevation), level * np.cos(azimuth)], axis=-1)
         points[self._vertices] = centre + turned
+        return overlap
 
 
 class EyeballClearance:

@@ -89,7 +89,18 @@ def load_head_data(path: Path = HEAD_FILE) -> HeadData:
     """Read the shipped head once. Raises InputError where the file is missing or damaged."""
     try:
         head = _unpack(read_arrays(path, _LARGEST_HEAD))
-        _check(head)
+        count = len(head.vertices)
+        _check_shape("vertices", head.vertices, (count, 3))
+        _check_shape("uvs", head.uvs, (len(head.uvs), 2))
+        for name, quads in head.parts.items():
+            _check_shape(name, quads, (len(quads), 4), below=count)
+        _check_shape("skin_uv", head.skin_uv, head.parts["skin"].shape, below=len(head.uvs))
+        for name, mask in head.masks.items():
+            _check_shape(name, mask, (count,))
+        for side, rings in head.lid_rings.items():
+            _check_shape(f"lid_rings_{side}", rings, (11, 28), below=count)
+        _check_shape("lip_rings", head.lip_rings, (9, 38), below=count)
+        _check_targets(head.targets, count)
         return head
     except (LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise InputError(f"{path}: the built-in head cannot be read ({error}); install the package again") from None
@@ -143,22 +154,6 @@ def _unpack(arrays: Mapping[str, NDArray[np.generic]]) -> HeadData:
     uvs, skin_uv = arrays["uvs"].astype(np.float32), arrays["skin_uv"].astype(np.int32)
     lid_rings = {side: arrays[f"lid_rings_{side}"].astype(np.int32) for side in ("left", "right")}
     return HeadData(vertices, parts, uvs, skin_uv, masks, lid_rings, arrays["lip_rings"].astype(np.int32), targets)
-
-
-def _check(head: HeadData) -> None:
-    """Raises ValueError where shapes are not as `HeadData` says, or something refers to what is not there."""
-    count = len(head.vertices)
-    _check_shape("vertices", head.vertices, (count, 3))
-    _check_shape("uvs", head.uvs, (len(head.uvs), 2))
-    for name, quads in head.parts.items():
-        _check_shape(name, quads, (len(quads), 4), below=count)
-    _check_shape("skin_uv", head.skin_uv, head.parts["skin"].shape, below=len(head.uvs))
-    for name, mask in head.masks.items():
-        _check_shape(name, mask, (count,))
-    for side, rings in head.lid_rings.items():
-        _check_shape(f"lid_rings_{side}", rings, (11, 28), below=count)
-    _check_shape("lip_rings", head.lip_rings, (9, 38), below=count)
-    _check_targets(head.targets, count)
 
 
 def _check_targets(targets: Mapping[str, Target], count: int) -> None:

@@ -193,12 +193,7 @@ class HeadModel:
         """The base mesh, changed in place, with lips that meet and teeth and tongue where they belong; between its eyes
         lies the origin."""
         self._lips.seal(base)
-        self._settle_mouth(base)
-        eyes = [fit_sphere(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]
-        return np.asarray(base - np.mean(eyes, axis=0))
-
-    def _settle_mouth(self, base: Points) -> None:
-        """Lower the teeth to where they show in a smile, and lay the tongue on the floor of the mouth, in place."""
+        # Teeth come down to where they show in a smile, and the tongue lies on the floor of the mouth.
         for part, offset in TEETH_OFFSETS_M.items():
             base[self.data.part_vertices(part)] += offset
         tongue = self.data.part_vertices("tongue")
@@ -207,6 +202,8 @@ class HeadModel:
         base[tongue, 1] -= TONGUE_ROOT_DROP * (template[:, 2].max() - template[:, 2])
         base[tongue, 2] -= TONGUE_BACK_M
         base[tongue, 0] *= TONGUE_NARROWED
+        eyes = [fit_sphere(base[self.data.part_vertices(f"eye_{side}")]).centre for side in SIDES]
+        return np.asarray(base - np.mean(eyes, axis=0))
 
     def _fitted_units(self, bend: Bend | None) -> Points:
         """[52, V, 3] unit targets, as large as this face is, whose blinks just close these eyes and whose lips meet."""
@@ -221,11 +218,7 @@ class HeadModel:
         out = units[self.unit_names.index("tongueOut")]
         out[:, 1] += TONGUE_OUT_RISE * out[:, 2]
         out[:, 2] *= TONGUE_OUT_REACH
-        self._keep_lips_closed(units)
-        return units
-
-    def _keep_lips_closed(self, units: Points) -> None:
-        """Units that leave the mouth shut must do so on this head, too, and `mouthClose` must shut an open jaw."""
+        # Units that leave the mouth shut must do so on this head, too, and `mouthClose` must shut an open jaw.
         jaw_open = units[self.unit_names.index("jawOpen")]
         for row, name in enumerate(self.unit_names):
             if name.startswith("mouth") and not name.startswith(OPENING_UNITS):
@@ -233,6 +226,7 @@ class HeadModel:
                 moved = rest + units[row]
                 self._lips.close(moved)
                 units[row] = moved - rest
+        return units
 
     def _gaze_matrix(self, side: str) -> Points:
         matrix = np.zeros((len(self.unit_names), 3))

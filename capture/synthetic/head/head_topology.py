@@ -78,7 +78,12 @@ def make_topology(data: HeadData, *, bust: bool = True, lash_length: float = 1.0
     }
     if bun:
         blocks[HAIR] = _bun(data)
-    matrix, ranges, faces = _joined(blocks)
+    ranges, faces, first = {}, {}, 0
+    for name, (block, triangles) in blocks.items():
+        ranges[name] = (first, first + block.shape[0])
+        faces[name] = triangles + np.int32(first)
+        first += block.shape[0]
+    matrix = sp.vstack([block for block, _ in blocks.values()]).tocsr()
     offset = smoothed_border(data, kept) if bust else np.zeros((count, 3))
     return HeadTopology(matrix, ranges, faces, skin_quads, kept, offset, cap_matrix, eye, teeth)
 
@@ -90,17 +95,6 @@ def _bun(data: HeadData) -> tuple[sp.csr_matrix, NDArray[np.int32]]:
     near = skin[np.linalg.norm(data.vertices[skin] - BUN_CENTRE_M, axis=1) < CROWN_M]
     middle = sp.csr_matrix((np.full(len(near), 1 / len(near)), (np.zeros(len(near)), near)), (1, len(data.vertices)))
     return sp.vstack([middle] * len(vertices)).tocsr(), faces
-
-
-def _joined(
-    blocks: Mapping[str, tuple[sp.csr_matrix, NDArray[np.int32]]],
-) -> tuple[sp.csr_matrix, dict[str, tuple[int, int]], dict[str, NDArray[np.int32]]]:
-    ranges, faces, first = {}, {}, 0
-    for name, (matrix, triangles) in blocks.items():
-        ranges[name] = (first, first + matrix.shape[0])
-        faces[name] = triangles + np.int32(first)
-        first += matrix.shape[0]
-    return sp.vstack([matrix for matrix, _ in blocks.values()]).tocsr(), ranges, faces
 
 
 def _compact(subdivision: Subdivision) -> tuple[sp.csr_matrix, NDArray[np.int32]]:

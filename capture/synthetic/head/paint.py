@@ -66,11 +66,14 @@ def skin_colors(fields: SkinFields, palette: Palette, *, detailed: bool = False)
     color = _mix(color, _scaled(palette.brow, 0.9), brows(fields.position, palette))
     if palette.hair_style is not None:
         grown = hair.coverage(fields.position, fields.ears, palette.hair_style)
-        color = _mix_each(color, _hair_color(fields.position, palette), grown)
+        pattern = hair.strands(fields.position, palette.hair_style)
+        strands = np.array(palette.hair) * (1 + 0.42 * pattern[:, None] * palette.hair_style.relief / 0.35)
+        color = _mix_each(color, strands, grown)
     if palette.shirt is not None:
         color = _mix_each(color, _shirt_color(fields, palette.shirt), shirt_cover(fields.position))
     color = _mix(color, (0.50, 0.17, 0.15), smoothstep(0.35, 0.95, fields.mouth_inside))
-    color *= 1 - 0.62 * _depth_in_mouth(fields)[:, None]
+    depth_in_mouth = smoothstep(0.022, -0.030, fields.position[:, 2]) * smoothstep(0.5, 1.0, fields.mouth_inside)
+    color *= 1 - 0.62 * depth_in_mouth[:, None]
     color = _mix(color, (0.45, 0.2, 0.18), smoothstep(0.3, 0.9, fields.sockets))
     return np.clip(color, 0, 1)
 
@@ -153,23 +156,12 @@ def _lip_tint(fields: SkinFields) -> Points:
     return np.asarray(np.clip(smoothstep(0.25, 0.95, fields.lips) * (0.86 + lines), 0, 1) * (1 - fields.mouth_inside))
 
 
-def _hair_color(position: Points, palette: Palette) -> Points:
-    assert palette.hair_style is not None
-    pattern = hair.strands(position, palette.hair_style)
-    return np.array(palette.hair) * (1 + 0.42 * pattern[:, None] * palette.hair_style.relief / 0.35)
-
-
 def _shirt_color(fields: SkinFields, shirt: Color) -> Points:
     below = -_above_collar(fields.position)
     seam = 1 - 0.25 * np.exp(-(((below - SHIRT_COLLAR_M) / 0.0012) ** 2))
     folds = 1 + 0.05 * fractal_noise(fields.position, 0.05, 51) + 0.03 * value_noise(fields.position, 0.0016, 53)
     shade = _shade(fields.ambient)
     return np.array(shirt) * (seam * folds * shade)[:, None]
-
-
-def _depth_in_mouth(fields: SkinFields) -> Points:
-    """[n] 0 at the lips … 1 in the throat, and 0 outside the mouth."""
-    return np.asarray(smoothstep(0.022, -0.030, fields.position[:, 2]) * smoothstep(0.5, 1.0, fields.mouth_inside))
 
 
 def _shade(ambient: Points) -> Points:

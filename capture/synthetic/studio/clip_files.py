@@ -82,7 +82,12 @@ def write_clip(
                 file = partial / "flow" / f"{shot.number}.npz"
                 np.savez_compressed(file, flow=backward.astype(np.float16), mask=mask)
         pictures.close()
-        (partial / CAMERA_FILE).write_text(json.dumps(_camera(plan, layout), indent=1))
+        own = plan.intrinsics
+        camera: dict[str, float] = {key: getattr(own, key) for key in ("fx", "fy", "cx", "cy", "width", "height")}
+        camera["fps"] = plan.fps
+        if layout == "pair" and not _in_millimetres(plan):
+            camera |= {"depth_near_m": DEPTH_RANGE_M[0], "depth_far_m": DEPTH_RANGE_M[1]}
+        (partial / CAMERA_FILE).write_text(json.dumps(camera, indent=1))
         truth.save(partial / TRUTH_FILE)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
@@ -90,15 +95,6 @@ def write_clip(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return folder
-
-
-def _camera(plan: ClipPlan, layout: Layout) -> dict[str, float]:
-    own = plan.intrinsics
-    camera: dict[str, float] = {key: getattr(own, key) for key in ("fx", "fy", "cx", "cy", "width", "height")}
-    camera["fps"] = plan.fps
-    if layout == "pair" and not _in_millimetres(plan):
-        camera |= {"depth_near_m": DEPTH_RANGE_M[0], "depth_far_m": DEPTH_RANGE_M[1]}
-    return camera
 
 
 def _in_millimetres(plan: ClipPlan) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cache_folder import cache_folder
 from core.native.compiled_library import NativeError, loaded
+from core.native.cores import allowed_cores
 from core.networks.alignment import aligned
 
 SOURCE = Path(__file__).with_name("native_kernels.c")
@@ -22,7 +22,7 @@ SOURCE = Path(__file__).with_name("native_kernels.c")
 def flow_kernels(cache_dir: Path | None = None) -> ctypes.CDLL:
     """The kernels, compiled if need be, their threads started. Raises NativeError."""
     try:
-        kernels = loaded(SOURCE, cache_dir or cache_folder("native"), "pool_start")
+        kernels = loaded(SOURCE, cache_dir, "pool_start")
     except NativeError as error:
         raise NativeError(f"{error}; use another backend") from error
     kernels.winograd_scratch.restype = ctypes.c_long
@@ -35,8 +35,7 @@ def thread_count() -> int:
     """The processors this process may use, at most eight; or what VFA_FLOW_THREADS says."""
     if (asked := os.environ.get("VFA_FLOW_THREADS", "")).isdecimal() and int(asked) > 0:
         return min(int(asked), 64)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, allowed))
+    return min(8, len(allowed_cores()))
 
 
 class Scratch:

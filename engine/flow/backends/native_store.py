@@ -85,14 +85,10 @@ def save(entry: CacheEntry, network: StoredNetwork) -> None:
                 file.write(bytes(-array.nbytes % _LINE))
 
     entry.write(write)
-    _forget_oldest(entry.path.parent)
-
-
-def _forget_oldest(directory: Path) -> None:
     with suppress(OSError):  # another process may be tidying, too
-        packed = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
-        for path in packed[:-_KEPT]:
-            path.unlink(missing_ok=True)
+        oldest_first = sorted(entry.path.parent.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime)
+        for old in oldest_first[:-_KEPT]:
+            old.unlink(missing_ok=True)
 
 
 def load(entry: CacheEntry) -> StoredNetwork | None:

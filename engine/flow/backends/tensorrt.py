@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.cache_folder import temporary_folder
-from core.errors import MissingExtraError
+from core.errors import MissingExtraError, last_line
 from core.networks.engine_cache import CacheEntry
 from engine.flow.backends.backend import CompileRequest
 from engine.flow.backends.compiled import GRAPH_VERSION, BackendError, MotionFields
@@ -89,7 +89,7 @@ class TensorRtBackend:
                 file.flush()
                 return vendor.load(file.name).module()
         except Exception as error:  # whatever a vendor's loader raises, the answer is to build again
-            log.warning("%s: does not load (%s); building again", entry.path, _last_line(error))
+            log.warning("%s: does not load (%s); building again", entry.path, last_line(error))
             return None
 
     def _built(self, vendor: Any, request: CompileRequest, inputs: tuple[torch.Tensor, ...]) -> Any:
@@ -101,7 +101,7 @@ class TensorRtBackend:
             return vendor.dynamo.compile(program, arg_inputs=inputs, **self._settings())
         except Exception as error:  # TensorRT reports an unsupported graph or too little memory in many types
             raise BackendError(
-                f"--backend tensorrt: the engine cannot be built ({_last_line(error)}); try --backend cuda"
+                f"--backend tensorrt: the engine cannot be built ({last_line(error)}); try --backend cuda"
             ) from error
 
     def _settings(self) -> dict[str, Any]:
@@ -153,8 +153,3 @@ def _driver_version() -> str:
     """CUDA driver version as PyTorch reports it."""
     query = getattr(torch._C, "_cuda_getDriverVersion", None)
     return str(query()) if query else "unknown"
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

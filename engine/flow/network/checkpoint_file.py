@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from core.errors import InputError
+from core.errors import InputError, one_line
 from core.untrusted import opened_zip, zip_entry
 from engine.flow.network.checkpoint_pickle import LARGEST_BYTES, RunsCodeError, Storages, load_pickle
 
@@ -60,11 +60,6 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f'{path}: expected a dictionary with "gen", got {type(content).__name__}; pass a VFA .pt')
     return content
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, or its kind; names in a file may hold anything."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _check_zip(path: Path) -> None:

@@ -66,22 +66,23 @@ class MotionNetwork(nn.Module):
             self.heads = nn.ModuleList([LiveHeads(network, i, f, last=i == last) for i, f in enumerate(features)])
             self.student = LiveStudent(network)
             modulations = _modulations(network)
-            matrix, bias = _styles_of_alpha(modulations, dec.direction.basis(), h[0])
+            # All styles as one affine map of the motion code.
+            weight = torch.cat([m.weight * m.scale for m in modulations]).double()
+            matrix = (weight @ dec.direction.basis().double()).float()
+            bias = (weight @ h[0].double() + torch.cat([m.bias for m in modulations]).double()).float()
             self.style_widths = [len(m.bias) for m in modulations]
             self.register_buffer("source_alpha", alpha.clone())
             self.register_buffer("home", pixel_grid(self.config.picture_size) if self.pixel_scale > 1 else None)
             self.register_buffer("style_matrix", matrix)  # [sum C, M]
             self.register_buffer("style_bias", bias)
             first = self.style_widths[0]
-            self._fold_first(dec.input.input, matrix[:first], bias[:first])
+            # The first convolution sees constant * style, and the style is affine in alpha: so is its result.
+            affine = torch.cat((bias[None, :first], matrix[:first].T))
+            directions = affine[:, :, None, None] * dec.input.input  # [1 + M, C, 4, 4]
+            response = F.conv2d(directions.double(), self.first.weight.double(), padding=1).float()
+            self.register_buffer("first_bias", response[:1].clone())
+            self.register_buffer("first_matrix", response[1:].flatten(1).T.clone())  # [C * 16, M]
         self.eval().requires_grad_(False)
-
-    def _fold_first(self, constant: Tensor, matrix: Tensor, bias: Tensor) -> None:
-        """The first convolution sees constant * style, and the style is affine in alpha: so is its result."""
-        directions = torch.cat((bias[None], matrix.T))[:, :, None, None] * constant  # [1 + M, C, 4, 4]
-        response = F.conv2d(directions.double(), self.first.weight.double(), padding=1).float()
-        self.register_buffer("first_bias", response[:1].clone())
-        self.register_buffer("first_matrix", response[1:].flatten(1).T.clone())  # [C * 16, M]
 
     @torch.no_grad()
     def neutral_offset(self, alpha_start: Tensor) -> Tensor:
@@ -94,7 +95,8 @@ class MotionNetwork(nn.Module):
         stacked = F.linear(code, self.style_matrix, self.style_bias)[:, :, None, None]
         styles = list(torch.split(stacked, self.style_widths, dim=1))  # each [1, C, 1, 1]
         heads = styles[1 + len(self.convs) :]
-        x = self._first(code, styles[0])
+        x = F.linear(code, self.first_matrix).reshape(self.first_bias.shape) + self.first_bias
+        x = self.first.activate(x, styles[0])
         previous: tuple[Tensor, Tensor, Tensor] | None = None
         for level, head in enumerate(self.heads):
             x = self.convs[2 * level](x, styles[1 + 2 * level])
@@ -112,10 +114,6 @@ class MotionNetwork(nn.Module):
         every = torch.cat((offset, depth, mask), dim=1)
         large = F.interpolate(every, scale_factor=float(self.pixel_scale), mode="bilinear", align_corners=False)
         return self.home + large[0, :2].permute(1, 2, 0), large[:, 2:3], large[:, 3:]
-
-    def _first(self, code: Tensor, style: Tensor) -> Tensor:
-        x = F.linear(code, self.first_matrix).reshape(self.first_bias.shape) + self.first_bias
-        return self.first.activate(x, style)
 
 
 def shrunk(picture: Tensor, factor: int) -> Tensor:
@@ -151,10 +149,3 @@ def _modulations(network: FaceNetwork) -> list[EqualLinear]:
     for flow, motion in zip(dec.to_flows, dec.motion_in_depths, strict=True):
         layers += [cast(FlowHead, flow).conv.modulation, cast(DepthMotion, motion).conv.modulation]
     return [*layers, network.student_dec.style_conv.modulation]
-
-
-def _styles_of_alpha(modulations: list[EqualLinear], basis: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """All styles as one affine map of the motion code: [sum C, M] and [sum C]."""
-    weight = torch.cat([m.weight * m.scale for m in modulations]).double()
-    bias = torch.cat([m.bias for m in modulations]).double()
-    return (weight @ basis.double()).float(), (weight @ h.double() + bias).float()

@@ -103,7 +103,12 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
 
     def _follow_from(self, at_rest: CodedFrame) -> None:
         """A neutral face shows the source's own code, whoever's it is."""
-        self._follower = self._following(self._picture(at_rest))
+        avatar = self._avatar
+        close_up = CloseUp.of(avatar.intrinsics, avatar.T_camera_world)
+        _, shown = close_up.cut(avatar.source_rgb, avatar.source_depth)
+        self._follower = FlowFollower(
+            avatar.rig.controllers, close_up, avatar.T_camera_world, shown, self._picture(at_rest)
+        )
         if self._guarded:
             controllers = self._avatar.rig.controllers
             units, told = controller_units(self._avatar.rig.basis), self._follower.followed
@@ -164,9 +169,3 @@ class CompactFlowEngine(FaceEngine[MotionCode]):
         fields = self.backend.run(coded.driving, coded.offset)
         assert fields.mask is not None  # networks without head motion tell
         return MotionPicture(fields.flow, fields.depth, fields.mask)
-
-    def _following(self, rest: MotionPicture) -> FlowFollower:
-        avatar = self._avatar
-        close_up = CloseUp.of(avatar.intrinsics, avatar.T_camera_world)
-        _, shown = close_up.cut(avatar.source_rgb, avatar.source_depth)
-        return FlowFollower(avatar.rig.controllers, close_up, avatar.T_camera_world, shown, rest)

@@ -79,7 +79,8 @@ class FlowFollower:
         points = transform_points(T_camera_world, controllers.rest)
         places = close_up.intrinsics.project(points)
         places = places + _INTO_FLESH_PX * _into_flesh(controllers)
-        followed = _follows_skin(controllers) & _seen(places, points[:, 2], shown)
+        roles = [Role.LANDMARK, Role.UPPER_LID, Role.LOWER_LID, Role.UPPER_LIP, Role.LOWER_LIP]
+        followed = np.asarray(np.isin(controllers.role, roles)) & _seen(places, points[:, 2], shown)
         self.followed, self._where = followed, np.flatnonzero(followed)
         where = self._where
         self._rest_px, self._rest_depth = places[where], points[where, 2]
@@ -140,11 +141,6 @@ def flesh_side(controllers: Controllers) -> NDArray[np.int64]:
         side[controllers.of(Role.UPPER_LID, eye)] = 3 + 2 * eye
         side[controllers.of(Role.LOWER_LID, eye)] = 4 + 2 * eye
     return side
-
-
-def _follows_skin(controllers: Controllers) -> NDArray[np.bool_]:
-    roles = [Role.LANDMARK, Role.UPPER_LID, Role.LOWER_LID, Role.UPPER_LIP, Role.LOWER_LIP]
-    return np.asarray(np.isin(controllers.role, roles))
 
 
 def _into_flesh(controllers: Controllers) -> Points:

@@ -78,7 +78,8 @@ class ClipRecord:
         T = self.T_camera_head[frame, view]
         camera = (self.landmarks[frame, view].astype(np.float64) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
         flat, measured = np.zeros((ALL_LANDMARKS, 2), np.float32), bool(self.measured[frame, view])
-        return FaceObservation(_no_picture(frame), True, 1.0, flat, camera, T, self.scores[frame], measured)
+        none = RgbdFrame(np.zeros((1, 1, 3), np.uint8), None, Intrinsics(1, 1, 0, 0, 1, 1), float(frame), frame)
+        return FaceObservation(none, True, 1.0, flat, camera, T, self.scores[frame], measured)
 
 
 def load_records(folder: Path) -> list[ClipRecord]:
@@ -87,7 +88,3 @@ def load_records(folder: Path) -> list[ClipRecord]:
     if not files:
         raise InputError(f"{folder}: expected clips, found none; make them with  {COMMAND} --out {folder.parent}")
     return [ClipRecord.load(file) for file in files]
-
-
-def _no_picture(frame: int) -> RgbdFrame:
-    return RgbdFrame(np.zeros((1, 1, 3), np.uint8), None, Intrinsics(1, 1, 0, 0, 1, 1), float(frame), frame)

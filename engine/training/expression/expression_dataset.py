@@ -146,7 +146,9 @@ def make_plan(
     plan = plan_clip(seed, options, person=person)
     weights = plan.weights.copy()
     names = plan.person.unit_names
-    closed = weights[:, names.index("jawOpen")] * _closed_lips(rng, frames)
+    # The share of an open jaw that the lips make good: chewing and humming faces keep them together.
+    together = np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0)
+    closed = weights[:, names.index("jawOpen")] * together
     if rng.random() < acted_share:
         acting = ClipOptions(split=split, kind="performance", frames=frames, fps=_STILLS_FPS)
         acted = plan_clip(seed, acting, person=plan.person)
@@ -155,11 +157,6 @@ def make_plan(
         weights[:, names.index("mouthClose")] = closed
     weights[::_RESTS] = 0
     return replace(plan, weights=weights)
-
-
-def _closed_lips(rng: np.random.Generator, frames: int) -> Array:
-    """[frames] share of an open jaw that the lips make good; chewing and humming faces keep them together."""
-    return np.asarray(np.where(rng.random(frames) < _LIPS_TOGETHER, rng.uniform(0.3, 1.0, frames), 0.0))
 
 
 def record_clip(frames: Iterator[ClipFrame], tracker: StillTracker, labels: Array, sensor: str) -> ClipRecord | None:
@@ -223,7 +220,11 @@ def make_dataset(options: DatasetOptions) -> None:
     """Shoot and track what is not there yet, in `options.workers` processes."""
     folder = options.out / options.split
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = [seed for seed in _seeds(options) if not _file(folder, seed).exists()]
+    seeds = [
+        seed
+        for seed in range(options.first_seed, options.first_seed + options.clips)
+        if not _file(folder, seed).exists()
+    ]
     shares = [seeds[worker :: options.workers] for worker in range(options.workers)]
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_work, args=(options, share)) for share in shares if share]
@@ -233,10 +234,6 @@ def make_dataset(options: DatasetOptions) -> None:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise InputError(f"{folder}: a worker failed, see its message above; run the same command again to go on")
-
-
-def _seeds(options: DatasetOptions) -> range:
-    return range(options.first_seed, options.first_seed + options.clips)
 
 
 def _file(folder: Path, seed: int) -> Path:

@@ -84,7 +84,9 @@ class Mirror:
 def make_mirror(unit_names: Sequence[str]) -> Mirror:
     """The mirror of feature vectors and units."""
     order, sign = np.arange(FEATURE_COUNT), np.ones(FEATURE_COUNT, np.float32)
-    points = _mirrored_landmarks()
+    canonical = load_canonical_face(find_face_model(None)).points[:468]
+    apart = np.linalg.norm(canonical[:, None] * [-1, 1, 1] - canonical[None], axis=2)
+    points = np.asarray(apart.argmin(axis=1))  # the landmark on the other side of the face
     for name in ("displacement", "shape"):
         start = section(name).start
         order[section(name)] = start + (3 * points[:, None] + np.arange(3)).ravel()
@@ -104,13 +106,6 @@ def _swapped(names: Sequence[str]) -> NDArray[np.int64]:
     sides = [next((side for side in other if name.endswith(side)), "") for name in names]
     partner = [name.removesuffix(side) + other.get(side, "") for name, side in zip(names, sides, strict=True)]
     return np.array([places[name] for name in partner])
-
-
-def _mirrored_landmarks() -> NDArray[np.int64]:
-    """[468] the landmark on the other side of the face."""
-    points = load_canonical_face(find_face_model(None)).points[:468]
-    apart = np.linalg.norm(points[:, None] * [-1, 1, 1] - points[None], axis=2)
-    return np.asarray(apart.argmin(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

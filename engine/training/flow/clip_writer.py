@@ -52,7 +52,9 @@ class ClipWriter:
 
     def keep(self) -> None:
         """Finish both files."""
-        self._finish()
+        for container, stream in zip(self._containers, self._streams, strict=True):
+            container.mux(stream.encode(None))
+            container.close()
         for partial, path in zip(reversed(self._partial), (self.depth, self.color), strict=True):
             partial.replace(path)  # colour last: where it is, the depth is, too
 
@@ -64,11 +66,6 @@ class ClipWriter:
             container.close()
         for path in self._partial:
             path.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        for container, stream in zip(self._containers, self._streams, strict=True):
-            container.mux(stream.encode(None))
-            container.close()
 
 
 def partial_of(path: Path) -> Path:

@@ -60,15 +60,12 @@ class PairSamples:
         rng = np.random.default_rng([self._seed, number])
         person = self.people[int(rng.integers(len(self.people)))]
         if self._stage == "code":
-            return self._frames(rng, person)
+            # Some frames of one person, the neutral among them, before one camera.
+            chosen = [0, *(1 + rng.permutation(person.frames - 1)[: FRAMES_OF_ONE - 1]).tolist()]
+            pictures, flip = self._drivers(rng, person, chosen)
+            units = [self._units(person.weights[index], flip) for index in chosen]
+            return {"frames": np.stack(pictures), "units": np.stack(units)}
         return self._pictures(rng, person, int(rng.integers(person.frames)))
-
-    def _frames(self, rng: np.random.Generator, person: PairFolder) -> dict[str, NDArray[Any]]:
-        """Some frames of one person, the neutral among them, before one camera."""
-        chosen = [0, *(1 + rng.permutation(person.frames - 1)[: FRAMES_OF_ONE - 1]).tolist()]
-        pictures, flip = self._drivers(rng, person, chosen)
-        units = [self._units(person.weights[index], flip) for index in chosen]
-        return {"frames": np.stack(pictures), "units": np.stack(units)}
 
     def _pictures(self, rng: np.random.Generator, person: PairFolder, frame: int) -> dict[str, NDArray[Any]]:
         drivers: dict[str, NDArray[Any]] = {}

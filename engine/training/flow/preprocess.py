@@ -150,7 +150,13 @@ def preprocess(
         raise InputError(
             f"{', '.join(map(str, options.inputs))}: expected recordings, found none (videos, .r3d, RGBD folders)"
         )
-    _check_names(jobs)
+    named: dict[tuple[str, str], str] = {}
+    for job in jobs:
+        other = named.setdefault((job.person, job.name), job.recording)
+        if other != job.recording:
+            raise InputError(
+                f"{job.recording} and {other}: both would become {job.person}/{job.name}; give each a folder"
+            )
     check_writable(out / REPORT_NAME, "--out")
     skipped = set() if options.retry else {report["recording"] for report in read_reports(out) if report["skipped"]}
     due = [job for job in jobs if not job.finished and job.recording not in skipped]
@@ -205,13 +211,3 @@ def summary(reports: list[ClipReport]) -> list[str]:
     if outlined:
         lines.append(f"{outlined} clips without usable depth: cut out by the face's outline")
     return lines + [f"skipped {report.recording}: {report.skipped}" for report in reports if report.skipped is not None]
-
-
-def _check_names(jobs: list[ClipJob]) -> None:
-    seen: dict[tuple[str, str], str] = {}
-    for job in jobs:
-        other = seen.setdefault((job.person, job.name), job.recording)
-        if other != job.recording:
-            raise InputError(
-                f"{job.recording} and {other}: both would become {job.person}/{job.name}; give each a folder"
-            )

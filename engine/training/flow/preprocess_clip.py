@@ -120,7 +120,8 @@ class _Cutter:
         if seen.confidence < _LEAST_CONFIDENCE:
             return "an unsure face", *nothing
         self._box = self._box or face_box(seen)
-        place = self._in_cut(seen, self._box)
+        scale = NETWORK_SIZE / np.array([self._box.width, self._box.height])
+        place = np.asarray((seen.landmarks_px - np.array([self._box.x, self._box.y])) * scale, np.float64)
         if ((place < 0) | (place > NETWORK_SIZE)).any(axis=1).mean() > _OUTSIDE:
             return "a face outside the cut", *nothing
         middle = place.mean(axis=0)
@@ -144,12 +145,6 @@ class _Cutter:
         rgb, depth_m = cut_driver(_with_frame(seen, bare), box, face=self._face)
         mask = person_mask(rgb, hull)
         return np.where(mask[..., None], rgb, np.uint8(0)), np.where(mask, depth_m, np.float32(0))
-
-    @staticmethod
-    def _in_cut(seen: FaceObservation, box: FaceBox) -> NDArray[np.float64]:
-        """[478, 2] landmarks in pixels of the cut."""
-        scale = NETWORK_SIZE / np.array([box.width, box.height])
-        return np.asarray((seen.landmarks_px - np.array([box.x, box.y])) * scale, np.float64)
 
 
 def face_hull(place: NDArray[np.float64]) -> NDArray[np.bool_]:

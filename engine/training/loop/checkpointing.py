@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.errors import one_line
 from core.whole_file import remove_left_behind, whole_file
 from engine.flow.network.appearance import Appearance
 from engine.flow.network.checkpoint import FORMAT_NAME, FORMAT_VERSION, check_layout, stored_weights
-from engine.flow.network.checkpoint_file import CheckpointError, one_line, read_checkpoint
+from engine.flow.network.checkpoint_file import CheckpointError, read_checkpoint
 from engine.flow.network.network import FaceNetwork
 from engine.training.loop.muon import Muon
 

@@ -40,17 +40,14 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is None:
                     continue
                 if is_matrix(parameter):
-                    self._turn(parameter, self.state[parameter], group["lr"])
+                    momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+                    momentum.mul_(_MOMENTUM).add_(parameter.grad)
+                    ahead = (parameter.grad + _MOMENTUM * momentum).reshape(_rows(parameter), -1)
+                    turned = orthogonalised(ahead) * max(ahead.shape) ** 0.5
+                    parameter.add_(turned.reshape(parameter.shape), alpha=-group["lr"])
                 else:
                     self._adapt(parameter, self.state[parameter], _VECTOR_RATE * group["lr"])
         return loss
-
-    def _turn(self, parameter: nn.Parameter, state: dict[str, Any], lr: float) -> None:
-        momentum = state.setdefault("momentum", torch.zeros_like(parameter))
-        momentum.mul_(_MOMENTUM).add_(parameter.grad)
-        ahead = (parameter.grad + _MOMENTUM * momentum).reshape(_rows(parameter), -1)
-        turned = orthogonalised(ahead) * max(ahead.shape) ** 0.5
-        parameter.add_(turned.reshape(parameter.shape), alpha=-lr)
 
     def _adapt(self, parameter: nn.Parameter, state: dict[str, Any], lr: float) -> None:
         """Adam (Kingma and Ba 2015)."""

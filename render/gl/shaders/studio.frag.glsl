@@ -13,12 +13,8 @@ in float open;
 in vec3 position;
 #endif
 
-uniform vec4 base_color; // linear
-uniform vec3 back_color; // linear
-uniform float glint;
 uniform float alpha_from; // alpha below is dropped
 uniform float alpha_to;   // alpha at or above is dropped (the soft pass leaves out what the solid pass drew)
-uniform float cut_off;
 #ifdef TEXTURED
 uniform sampler2D picture;
 #endif

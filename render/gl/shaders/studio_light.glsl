@@ -1,10 +1,7 @@
 // The viewer's light: a warm key from above left, a cool fill from the right, rims from behind, a soft sky.
 // Lights stand still relative to the camera, and the viewer is taken to be far (the published field of view is 15
 // degrees), so that half vectors are constants. All colours here are linear.
-uniform vec3 wrap_gain;    // of light that leaks past the shadow's edge, per channel
-uniform vec3 wrap_offset;
-uniform vec3 wrap_softness;
-uniform float sheen;
+#include "material"
 
 const vec3 KEY = vec3(-0.4640, 0.5104, 0.7240);
 const vec3 KEY_HALF = vec3(-0.2499, 0.2749, 0.9284);

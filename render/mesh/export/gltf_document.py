@@ -12,6 +12,7 @@ import json
 import logging
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,11 @@ class GltfDocument:
             "values": {"bufferView": self.add_view(values.tobytes())},
         }
         return self.add("accessors", accessor)
+
+    def opened(self) -> GltfFile:
+        """The document as it is now, to be read; it shares the JSON."""
+        self.json["buffers"] = [{"byteLength": len(self._binary)}]
+        return GltfFile(Path("the file being made"), self.json, bytes(self._binary))
 
     def to_glb(self) -> bytes:
         """The whole file."""
