@@ -8,8 +8,11 @@ from realtime.config import MotionOptions
 PRIOR_BASES = frozenset({"cc0", "ict", "mpfb2", "valid"})
 """By whose performers the shipped prior was trained. Whoever trains it anew changes this, too."""
 
-NETWORK_BASES = frozenset({"cc0"})
-"""Whose people trained the shipped flow network. Whoever trains it anew changes this, too."""
+NETWORK_BASES = frozenset({"cc0", "ict", "valid"})
+"""Whose people trained the shipped flow network's generator. Whoever trains it anew changes this, too."""
+
+ENCODER_BASES = frozenset({"cc0"})
+"""Whose people trained its encoder, which was frozen since."""
 
 TEMPLATE_BASES = frozenset(ARTIST_OF)
 """Whose units the shipped template is a consensus of."""
@@ -22,13 +25,15 @@ class Learned:
     """Bases (`tools.artist_rigs`) of which what is judged has learned.
 
     Attributes:
-        prior, network: those of the expression prior and of the flow network that comes with the program.
+        prior, network, encoder: those of the expression prior, and of the flow network that comes with the program and
+            its encoder.
         own_network: those of a flow network that is given as a file.
         template: those of whom its units are a consensus; none where each avatar's own artist is left out of them.
     """
 
     prior: frozenset[str] = PRIOR_BASES
     network: frozenset[str] = NETWORK_BASES
+    encoder: frozenset[str] = ENCODER_BASES
     own_network: frozenset[str] = NETWORK_BASES
     template: frozenset[str] = frozenset()
 
@@ -36,7 +41,9 @@ class Learned:
         """Of which of two bases the engine has learned that plays this driver on this avatar, one of KNOWN. `flow`: the
         flow engine's options, where it is that."""
         network = self._network(flow)
-        named = network if flow is not None and flow.flow.code == "encoder" else self.prior
+        named = self.prior
+        if flow is not None and flow.flow.code == "encoder":
+            named = self.encoder if flow.checkpoint is None else network
         return _told(driver in named, avatar in named | network | self.template)
 
     def units_on(self, avatar: str, flow: MotionOptions | None = None) -> str:

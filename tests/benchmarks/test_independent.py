@@ -94,7 +94,9 @@ def test_it_is_told_whose_people_trained_the_flow_network() -> None:
     assert learned.pair("valid", "ict", own) == "avatar"
     assert learned.pair("ict", "valid", own) == "neither"  # the prior names the code, and has not seen ICT
     assert learned.pair("ict", "valid", by_prior["flow own, encoder"]) == "driver"
-    assert Learned().pair("ict", "valid", by_encoder["flow, encoder"]) == "neither"  # whatever the prior has seen
+    encoder = by_encoder["flow, encoder"]
+    assert Learned(network=frozenset({"cc0"})).pair("ict", "valid", encoder) == "neither"  # whatever the prior has seen
+    assert Learned().pair("ict", "valid", encoder) == "avatar"  # the generator has seen both, the encoder neither
     assert learned.units_on("ict") == learned.units_on("ict", shipped) == "neither"
     assert learned.units_on("ict", own) == "avatar"
     assert Learned(template=TEMPLATE_BASES).units_on("ict") == "avatar"
