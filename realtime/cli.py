@@ -28,7 +28,7 @@ def live_main() -> None:
 
 
 def _run_live(program: str) -> NoReturn:
-    _run(lambda: live(tyro.cli(LiveOptions, prog=program, description=f"{LiveOptions.__doc__} {_VERSION}")))
+    _run(lambda: tyro.cli(_live, prog=program, description=f"{LiveOptions.__doc__} {_VERSION}"))
 
 
 def main() -> None:

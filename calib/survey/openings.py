@@ -22,6 +22,7 @@ _GRID_COLUMNS, _GRID_ROWS = 129, 161
 _OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
 _REACH = 0.30  # and up and down, in widths
 _ROOM = 1.15  # and farther, where the landmarks go beyond that
+_FARTHER = 1.4  # and so many times as far where the opening does not end there
 _PARTED_SHARE = 0.7
 _BRIDGED = 3
 PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
@@ -117,6 +118,9 @@ def trace_opening(
     highest = max(float(np.abs((chain - upper[0]) @ frame[1]).max()) for chain in (upper, lower))
     reach = max(_REACH, _ROOM * highest / width)  # eyes may be higher than any human's
     grid = _resample(view, upper[0], upper[-1], width, reach)
+    if _cut_off(grid, skin_face):  # landmarks of drawn eyes lie well inside of their rims
+        larger = _resample(view, upper[0], upper[-1], width, _FARTHER * reach)
+        grid = grid if _cut_off(larger, skin_face) else larger
     chain_upper, chain_lower = (_across(chain, upper[0], frame, width, grid.along) for chain in (upper, lower))
     top, bottom, shown = _rims_by_surface(grid, surface, skin_face, chain_upper, chain_lower, width)
     inner = (grid.along > 0.2) & (grid.along < 0.8)
@@ -186,6 +190,14 @@ def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64],
         view.face_id[row, column].astype(np.int64),
         pixels,
     )
+
+
+def _cut_off(grid: _Grid, skin_face: NDArray[np.bool_]) -> bool:
+    """Whether the opening goes on beyond the grid: no skin from its middle to its end, in some column."""
+    inner = (grid.along > 0.2) & (grid.along < 0.8)
+    skin = ((grid.face >= 0) & skin_face[grid.face])[:, inner]
+    middle = len(skin) // 2
+    return bool((~skin[: middle + 1].any(axis=0) | ~skin[middle:].any(axis=0)).any())
 
 
 def _rims_by_surface(

@@ -196,17 +196,20 @@ def test_what_an_expression_does_gets_through(guard: FlowGuard, units: Array, se
     np.testing.assert_allclose(motion.moved, true, atol=0.004)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_wild_fifth_is_filled_from_the_rest(guard: FlowGuard, units: Array, seed: int) -> None:
-    true, rng = mixed(units, seed), np.random.default_rng(seed + 100)
-    broken = rng.random(len(true)) < 0.2
-    given = np.where(broken[:, None], rng.normal(0, 0.3, true.shape), true)
-    motion = guard(given, np.ones(len(true), bool))
-    assert motion.trust[~broken].mean() > 0.85
-    assert motion.trust[broken].mean() < 0.15
-    error = np.linalg.norm(motion.moved - true, axis=1)
-    assert np.quantile(error, 0.95) < 0.015
-    assert error.max() < 0.05
+def test_a_wild_fifth_is_filled_from_the_rest(guard: FlowGuard, units: Array) -> None:
+    trusted = []
+    for seed in range(20):
+        true, rng = mixed(units, seed), np.random.default_rng(seed + 100)
+        broken = rng.random(len(true)) < 0.2
+        given = np.where(broken[:, None], rng.normal(0, 0.3, true.shape), true)
+        motion = guard(given, np.ones(len(true), bool))
+        trusted.append(motion.trust[~broken].mean())
+        assert motion.trust[broken].mean() < 0.15
+        error = np.linalg.norm(motion.moved - true, axis=1)
+        assert np.quantile(error, 0.95) < 0.015
+        assert error.max() < 0.05
+    assert np.mean(trusted) > 0.93
+    assert min(trusted) > 0.75, "of faces whose units resemble each other, more is doubted"
 
 
 def test_what_is_hidden_is_filled_from_the_rest(guard: FlowGuard, units: Array) -> None:

@@ -259,6 +259,11 @@ def test_what_is_wrong_is_named_as_it_was_given(arguments: tuple[object, ...], f
     expect_one_line(call("vfa", *arguments, *(("--headless",) if arguments[0] == "live" else ())), *fragments)
 
 
+@pytest.mark.parametrize("wrong", [("clip.mp4", "--device", "kinect"), ("--eye", 0, 0, 0)])
+def test_the_main_command_names_it_in_one_line_too(wrong: tuple[object, ...]) -> None:
+    expect_one_line(call("vfa-live", *wrong, "--headless"), str(wrong[0]))
+
+
 def test_the_picture_of_a_head_is_written_into_a_new_folder_unless_the_disk_is_full(
     lowpoly: Avatar, tmp_path: Path
 ) -> None:
