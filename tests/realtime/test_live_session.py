@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from calib.avatar import Avatar
 from capture.face.face_tracker import FaceTracker
@@ -25,7 +27,7 @@ from core.frame import FaceObservation, RgbdFrame
 from core.source import DeviceState, MotionSource, RgbdSource, SourceError, frames_of
 from engine.expression.expression_engine import ExpressionEngine
 from engine.landmark.landmark_engine import LandmarkEngine
-from engine.motion.protocol import AvatarPose
+from engine.motion.protocol import AvatarPose, MotionEngine
 from realtime.live.inference_loop import EASED_AFTER_S
 from realtime.live.report import LiveReport
 from realtime.live.session import LiveSession
@@ -33,6 +35,7 @@ from realtime.outputs.address import Address
 from realtime.outputs.output import open_output
 from realtime.recording.recording_folder import RecordingFolder
 from realtime.threads.worker import Stop
+from render.skin.moving_skin import SkinPose
 from render.window.viewer import Viewer
 
 INTRINSICS = Intrinsics(300, 300, 160, 120, 320, 240)
@@ -80,7 +83,7 @@ def run(
     source: ScriptedSource,
     seconds: float | None = None,
     record: Path | None = None,
-    make_engine: Callable[[Avatar], LandmarkEngine] = LandmarkEngine,
+    make_engine: Callable[[Avatar], MotionEngine] = LandmarkEngine,
 ) -> LiveReport:
     session = LiveSession(source, FaceTracker, make_engine, Stop(), seconds)
     session.start()
@@ -92,6 +95,38 @@ def run(
         session.shut_down()
         left = [thread.name for thread in threading.enumerate() if thread.name in ("capture", "inference")]
         assert not left, f"threads left behind: {left}"
+
+
+def test_where_a_graphics_card_draws_poses_are_shown_as_numbers_and_recorded_as_vertices(
+    avatar: Avatar, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in ("render.window.viewer", "render.gl.mesh_renderer"):
+        monkeypatch.setattr(f"{module}.is_software", lambda _: False)
+    shown: list[bool] = []
+    show = Viewer.show
+
+    def noted(self: Viewer, shape: NDArray[np.float32] | SkinPose, *others: Any) -> None:
+        if not self.takes_poses:
+            pytest.skip("OpenGL without multisampling")
+        shown.append(isinstance(shape, SkinPose))
+        show(self, shape, *others)
+
+    monkeypatch.setattr(Viewer, "show", noted)
+
+    def some_frames(index: int) -> RgbdFrame:
+        if index == 12:
+            raise EOFError
+        time.sleep(0.05)
+        return black_frame(index)
+
+    report = run(avatar, ScriptedSource(some_frames), record=tmp_path / "take", make_engine=ExpressionEngine)
+    assert any(shown)
+    assert all(shown[shown.index(True) :]), "from the first on, which may come after one told as vertices"
+    assert report.recording_problems == []
+    assert report.recording_lost["poses"] == 0
+    with np.load(tmp_path / "take" / "animation.npz") as animation:
+        assert animation["vertices"].shape[1:] == avatar.file_mesh.vertices.shape
+        assert len(animation["vertices"]) >= report.frames["processed"] >= 1
 
 
 def test_a_file_that_ends_ends_the_session_after_its_last_frame(avatar: Avatar) -> None:
