@@ -60,6 +60,11 @@ class Easing(Generic[AnyState]):
         """Whether the next tracked state is the first after a loss or a new neutral: filters begin anew."""
         return not self._was_tracked or self._recalibrated
 
+    @property
+    def renewed(self) -> bool:
+        """Whether the next tracked state goes on from one that was relative to another neutral."""
+        return self._was_tracked and self._recalibrated
+
     def recalibrated(self) -> None:
         """The next tracked state is relative to another neutral."""
         self._recalibrated = True

@@ -100,6 +100,7 @@ class FaceEngine(MotionEngine, Generic[Own]):
         self._driver: Driver[Own] | None = None
         self._coefficients = Coefficients()
         self._trouble = ""  # an engine's own, see `AvatarPose.trouble`
+        self._last: FaceObservation | None = None  # that was tracked
         others = (OneEuro(*given) for given in (LID_FILTER, GAZE_FILTER, TURN_FILTER, SHIFT_FILTER))
         self._filters = (face_filter, *others)  # in the order of a state's parts
         still = np.zeros((1, 3))
@@ -146,6 +147,10 @@ class FaceEngine(MotionEngine, Generic[Own]):
         """The pose that answers this observation. Before `calibrate`, and when the face is lost, it eases to rest."""
         driver = self._driver if observation.tracked else None
         tracked, time_s = driver is not None, observation.timestamp_s
+        if driver is not None and self._easing.renewed and self._last is not None:
+            # what eases is the difference between the neutrals, not what the face did since the frame before
+            self._easing.step(self._live(self._last, driver), True, self._last.timestamp_s)
+        self._last = observation if tracked else None
         live = self._easing.rest if driver is None else self._live(observation, driver)
         shown = self._easing.step(live, tracked, time_s)
         mapping = None if self._driver is None else self._driver.mapping

@@ -168,6 +168,28 @@ def test_turning_the_head_turns_the_avatar_the_same_way(
     assert np.abs((pose.vertices - prepared.rig.rest)[on_head]).max() < 0.02
 
 
+def test_what_the_face_does_while_a_new_neutral_is_eased_into_is_shown_whole(
+    prepared: Avatar, face_points: np.ndarray, observe: Observe
+) -> None:
+    """The mouth opens in the very frame that follows the new neutral, which is the old one."""
+    opened = face_points.copy()
+    opened[[17, 84, 314, 14, 87, 317, 152, 148, 377]] -= [0, 0.015, 0]
+
+    def moved(again: bool) -> float:
+        engine = LandmarkEngine(prepared)
+        engine.calibrate(observe(face_points))
+        for number in range(1, 30):
+            engine.animate(observe(face_points, number / 30))
+        if again:
+            engine.calibrate(observe(face_points))
+        for number in range(30, 34):
+            pose = engine.animate(observe(opened, number / 30))
+        return float(np.abs(pose.vertices - prepared.rig.rest).max())
+
+    assert moved(True) == pytest.approx(moved(False), rel=0.05)
+    assert moved(True) > 0.05
+
+
 def test_a_new_neutral_is_eased_into(prepared: Avatar, face_points: np.ndarray, observe: Observe) -> None:
     smiling = face_points.copy()
     smiling[[61, 291, 78, 308]] += [0, 0.008, 0]
