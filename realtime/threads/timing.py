@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections import deque
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -16,30 +15,36 @@ KEPT_SAMPLES = 65_536  # the newest half hour at 30 fps; percentiles are over th
 
 
 class Durations:
-    """Durations of one kind of event."""
+    """Durations of one kind of event: four bytes each, or half an hour of them would be tens of megabytes."""
 
     def __init__(self) -> None:
-        self._recent_s: deque[float] = deque(maxlen=KEPT_SAMPLES)
+        self._kept_s = array("f")  # a ring once it is full
+        self._next = 0
         self._max_s = 0.0
 
     def __copy__(self) -> "Durations":
         other = Durations()
-        other._recent_s, other._max_s = self._recent_s.copy(), self._max_s
+        other._kept_s, other._next, other._max_s = self._kept_s[:], self._next, self._max_s
         return other
 
     def add(self, duration_s: float) -> None:
-        self._recent_s.append(duration_s)
+        if len(self._kept_s) < KEPT_SAMPLES:
+            self._kept_s.append(duration_s)
+        else:
+            self._kept_s[self._next] = duration_s
+            self._next = (self._next + 1) % KEPT_SAMPLES
         self._max_s = max(self._max_s, duration_s)
 
     def newest_s(self, count: int) -> list[float]:
         """The newest `count` of them, the newest first."""
-        return list(islice(reversed(self._recent_s), count))
+        kept = len(self._kept_s)
+        return [self._kept_s[(self._next - 1 - back) % kept] for back in range(min(count, kept))]
 
     def summary_ms(self) -> dict[str, float]:
         """{"p50", "p95", "max"} in milliseconds; NaN-free: all zero if nothing was timed."""
-        if not self._recent_s:
+        if not self._kept_s:
             return {"p50": 0.0, "p95": 0.0, "max": 0.0}
-        p50, p95 = np.percentile(np.array(self._recent_s), [50, 95]) * 1e3
+        p50, p95 = np.percentile(np.array(self._kept_s, dtype=np.float64), [50, 95]) * 1e3
         return {"p50": round(float(p50), 3), "p95": round(float(p95), 3), "max": round(self._max_s * 1e3, 3)}
 
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from realtime.threads import timing
 from realtime.threads.timing import Durations, Rate, SectionTimes, StateClock
 
 
@@ -15,6 +16,19 @@ def test_percentiles_are_in_milliseconds() -> None:
     assert summary["p50"] == pytest.approx(50.5, abs=0.01)
     assert summary["p95"] == pytest.approx(95.05, abs=0.01)
     assert summary["max"] == pytest.approx(100)
+
+
+def test_the_newest_are_kept_and_the_longest_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "KEPT_SAMPLES", 4)
+    durations = Durations()
+    assert durations.newest_s(2) == []
+    for seconds in (9.0, 1.0, 2.0):
+        durations.add(seconds)
+    assert durations.newest_s(2) == [2.0, 1.0]
+    for seconds in (3.0, 4.0, 5.0):
+        durations.add(seconds)
+    assert durations.newest_s(9) == [5.0, 4.0, 3.0, 2.0]
+    assert durations.summary_ms() == {"p50": 3500.0, "p95": 4850.0, "max": 9000.0}
 
 
 def test_nothing_timed_is_all_zero() -> None:
