@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cache_folder import cache_folder
-from core.native.compiled_library import NativeError, loaded, pointer
-
-log = logging.getLogger(__name__)
+from core.native.compiled_library import loaded_if_possible, pointer
 
 SOURCE: Final = Path(__file__).with_suffix(".c")
 MOST_POINTS: Final = 512
@@ -28,11 +24,7 @@ Array = NDArray[np.float64]
 @functools.cache
 def compiled_kernels(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled kernels; None, and a line in the log, where they cannot be had."""
-    try:
-        return loaded(SOURCE, folder or cache_folder("native"), "correct_depth")
-    except NativeError as error:
-        log.info("landmarks are lifted by NumPy, which takes longer: %s", error)
-        return None
+    return loaded_if_possible(SOURCE, folder, "correct_depth", "landmarks are lifted by NumPy, which takes longer")
 
 
 class Task(ctypes.Structure):

@@ -116,7 +116,7 @@ def dead_zone(value: NDArray[np.float64], size: float) -> NDArray[np.float64]:
     return np.where(value <= 0, value, value * smoothstep((value - size) / (2 * size)))
 
 
-def smoothstep(value: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def smoothstep(value: NDArray[np.floating] | float) -> NDArray[np.float64]:
     """0 up to 0, 1 from 1 on, level at both ends."""
     share = np.clip(value, 0.0, 1.0)
     return np.asarray(share * share * (3 - 2 * share))

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from calib.rig.face_rig import EyeRig, FaceRig
 from calib.rig.lid_rig import RIM_COLUMNS
+from engine.motion.contact import smoothstep
 from engine.motion.lid_columns import BESIDE, Corner, RimColumns, average, blur, near_first, turning
 from engine.motion.motion_kernels import LidTurn, compiled_kernels
 from render.skin.moving_skin import MovingEye
@@ -234,15 +235,13 @@ class Lids:
         (upper, lower, _), radius = polar
         closing = max(closing, _MOST_OPEN)
         if closing > _FINISHED:
-            rest = min((closing - _FINISHED) / (1 - _FINISHED), 1.0)
-            closing += (1 - closing) * rest * rest * (3 - 2 * rest)
+            closing += (1 - closing) * float(smoothstep((closing - _FINISHED) / (1 - _FINISHED)))
         if self._squashed:
             closing = min(closing, _MOST_SQUASHED)
         shut = min(max(closing, 0.0), 1.0)
         gap = np.maximum(upper - lower, 0.0) + self._opened
         if looks_down > 0:
-            sure = min(looks_down / _SURELY_DOWN, 1.0)
-            follows = _FOLLOWS_GAZE * looks_down * sure * sure * (3 - 2 * sure)
+            follows = _FOLLOWS_GAZE * looks_down * float(smoothstep(looks_down / _SURELY_DOWN))
             behind = follows * _MIDDLE - np.maximum(self._rest_angle[0] - upper, 0.0)  # wide eyes follow from there
             gap = gap - np.clip(behind, 0.0, _MOST_FOLLOWED * gap)
         step_lower = (1 - shut) * self._lower_rest + shut * self._lids.meet * gap
@@ -291,5 +290,4 @@ def _turn(local: Array, angle: Array) -> None:
 
 def finished(shut: Array) -> Array:
     """[2] share of what is left open to close for lids that something else has shut so far [2]: only the last."""
-    share = np.clip((shut - _FINISHED) / (1 - _FINISHED), 0.0, 1.0)
-    return np.asarray(share * share * (3 - 2 * share))
+    return smoothstep((shut - _FINISHED) / (1 - _FINISHED))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from core.cache_folder import cache_folder
-from core.native.compiled_library import NativeError, loaded, pointer
-
-log = logging.getLogger(__name__)
+from core.native.compiled_library import loaded_if_possible, pointer
 
 SOURCE: Final = Path(__file__).with_suffix(".c")
 MOST_FEATURES: Final = 256
@@ -33,11 +29,7 @@ Array = NDArray[np.float32]
 @functools.cache
 def compiled_kernels(folder: Path | None = None) -> ctypes.CDLL | None:
     """The compiled kernels; None, and a line in the log, where they cannot be had."""
-    try:
-        return loaded(SOURCE, folder or cache_folder("native"), "turn_eyeball")
-    except NativeError as error:
-        log.info("heads are moved by NumPy, which takes longer: %s", error)
-        return None
+    return loaded_if_possible(SOURCE, folder, "turn_eyeball", "heads are moved by NumPy, which takes longer")
 
 
 class _Patch(ctypes.Structure):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
 from core.face_regions import FACE_LANDMARKS, lower_lip_mask, upper_lip_mask
+from engine.motion.contact import smoothstep
 from realtime.rig.naming import Place
 
 _MIDDLE, _LINE = 0.22, 0.12  # mouth widths: over how much of both sides one place fades into the other
@@ -21,8 +22,8 @@ def place_shares(rig: FaceRig) -> dict[Place, Share]:
     mouth = rig.mouth
     middle = (mouth.upper[[0, -1]].sum(axis=0) + mouth.lower[[0, -1]].sum(axis=0)) / 4
     flat = (rig.rest - middle) @ mouth.frame.T / mouth.width
-    left = _fading(flat[:, 0] / _MIDDLE)  # the frame's first axis points to the person's left
-    upper = _fading(flat[:, 1] / _LINE)
+    left = smoothstep((flat[:, 0] / _MIDDLE + 1) / 2)  # the frame's first axis points to the person's left
+    upper = smoothstep((flat[:, 1] / _LINE + 1) / 2)
     lips = [_led(rig, role, mask) for role, mask in
             ((Role.UPPER_LIP, upper_lip_mask()), (Role.LOWER_LIP, lower_lip_mask()))]  # fmt: skip
     both = lips[0] + lips[1]
@@ -38,9 +39,3 @@ def _led(rig: FaceRig, role: Role, landmarks: NDArray[np.bool_]) -> NDArray[np.f
     own = rig.controllers.role == role
     own[:FACE_LANDMARKS] |= landmarks
     return np.maximum(np.asarray(rig.weights[:, own].sum(axis=1), dtype=np.float64).ravel(), 0.0)
-
-
-def _fading(value: NDArray[np.floating]) -> NDArray[np.float64]:
-    """0 up to -1, 1 from 1 on, level at both ends."""
-    share = np.clip((value.astype(np.float64) + 1) / 2, 0, 1)
-    return share * share * (3 - 2 * share)

@@ -18,11 +18,9 @@ from calib.avatar import Avatar
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from core.face_motion import FaceMotion
-from engine.expression.expression_engine import ExpressionEngine
 from realtime.export_command import TakeOptions, export
-from realtime.recording.animation_file import AnimationWriter
 from realtime.rig_command import RigOptions, rig
-from tests.fakes.recorded_face import FPS, FRAMES, JAW, LEFT, SMILE, YAW, exported
+from tests.fakes.recorded_face import FPS, FRAMES, JAW, LEFT, SMILE, YAW, exported, recorded_as
 
 
 def vertices_of(recorded: Path) -> np.ndarray:
@@ -199,23 +197,10 @@ def beyond(number: int) -> FaceMotion:
     return FaceMotion(weights, np.zeros((2, 2)), np.eye(4))
 
 
-def beyond_take(lowpoly: Avatar, folder: Path) -> Path:
-    writer = AnimationWriter(folder / "animation.npz", len(lowpoly.file_mesh.vertices))
-    engine = ExpressionEngine(lowpoly)
-    for before in (-9.0, -5.0):
-        engine.follow(beyond(0), before, 0)
-    for number in range(FRAMES):
-        pose = engine.follow(beyond(number), number / FPS, number)
-        T = lowpoly.motion_to_file(pose.T_world_head)
-        writer.append(lowpoly.to_file(pose.vertices), T, pose.timestamp_s, True, pose.motion)
-    writer.close()
-    return folder
-
-
 def test_weights_that_players_clip_are_shapes_of_their_own(lowpoly: Avatar, tmp_path: Path) -> None:
     """Blender, Unity and viewers take weights below 0 for 0 and above 1 for 1: what they then show is measured here,
     against the engine."""
-    take = beyond_take(lowpoly, tmp_path)
+    take = recorded_as(lowpoly, tmp_path, beyond)
     shown = np.load(take / "animation.npz")["vertices"]
     size = np.ptp(shown[0], axis=0).max()
     off = {}

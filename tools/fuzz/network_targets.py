@@ -14,7 +14,6 @@ import torch
 from capture.face.face_model_file import find_face_model
 from capture.face.networks import native
 from capture.face.networks.tflite import read_graph
-from core.cache_folder import cache_folder
 from core.errors import InputError
 from core.native.compiled_library import loaded, missing
 from core.networks.engine_cache import CacheEntry
@@ -171,7 +170,7 @@ def _landmarker_seeds(folder: Path) -> list[Path]:
 def _run_landmarker(path: Path) -> None:
     """As one of the three networks, whichever takes it."""
     graph, refused = read_graph(path.read_bytes(), path.name), list[InputError]()
-    library = None if missing() else loaded(native.SOURCE, cache_folder("native"), "run_mixer")
+    library = None if missing() else loaded(native.SOURCE, None, "run_mixer")
     for make in native.MAKERS.values():
         try:
             request = make(library, graph, path.name) if library is not None else None

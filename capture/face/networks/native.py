@@ -20,7 +20,6 @@ from capture.face.networks.mixer_program import MixerProgram
 from capture.face.networks.native_program import Program
 from capture.face.networks.region import Region, steps_of
 from capture.face.networks.tflite import Graph, read_graph
-from core.cache_folder import cache_folder
 from core.errors import InputError
 from core.expression_units import SCORE_NAMES
 from core.face_regions import ALL_LANDMARKS
@@ -43,11 +42,11 @@ def native_networks(model_path: Path, cache_dir: Path | None = None) -> Compiled
     Raises InputError where there is no compiler, or the networks are of another kind.
     """
     stat = model_path.stat()
-    return _networks(model_path, cache_dir or cache_folder("native"), stat.st_mtime_ns, stat.st_size)
+    return _networks(model_path, cache_dir, stat.st_mtime_ns, stat.st_size)
 
 
 @functools.lru_cache(maxsize=2)
-def _networks(model_path: Path, cache_dir: Path, *_changes: int) -> CompiledNetworks:
+def _networks(model_path: Path, cache_dir: Path | None, *_changes: int) -> CompiledNetworks:
     library = loaded(SOURCE, cache_dir, "run_mixer")
     with opened_zip(model_path) as bundle:
         members = {name: zip_entry(bundle, f"{name}.tflite", str(model_path), _LARGEST_MEMBER) for name in MAKERS}
