@@ -10,11 +10,12 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from calib.rig.controllers import Controllers, Role
+from calib.rig.controllers import Role
 from calib.rig.expression_basis import ExpressionBasis
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
 from calib.rigging.expression_transfer import carry_units
+from calib.rigging.jaw_hinge import jaw_hinge
 from calib.rigging.lids import make_lids
 from calib.rigging.neck import find_neck
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
@@ -40,7 +41,7 @@ from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
 from calib.survey.parts import Kind
 from calib.survey.surface import directed_edges, face_normals, point_normals, undirected
-from core.face_regions import CHIN, FACE_LANDMARKS
+from core.face_regions import CHIN
 from core.mesh import Mesh
 from render.mesh.looks import look_of
 
@@ -110,7 +111,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
         weights,
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
-        _jaw_rig(survey, controllers, mesh, by_name),
+        _jaw_rig(survey, jaw_hinge(load_template(), fit), mesh, by_name),
         find_neck(survey, full.vertices, len(work.vertices)),
         basis,
         lids,
@@ -364,23 +365,17 @@ def _sag(work: WorkMesh, cover: NDArray[np.int64], radius: float) -> float:
     return min(float(np.quantile(length, 0.9) / radius) ** 2 / 8, _MOST_SAG)
 
 
-def _jaw_rig(survey: HeadSurvey, controllers: Controllers, mesh: Mesh, pieces: dict[str, NDArray[np.int64]]) -> JawRig:
+def _jaw_rig(
+    survey: HeadSurvey, hinge: NDArray[np.float64], mesh: Mesh, pieces: dict[str, NDArray[np.int64]]
+) -> JawRig:
     upper = np.flatnonzero(survey.parts.kind == Kind.UPPER_MOUTH)
     tongue = pieces["tongue"] if "tongue" in pieces else find_tongue(survey)
     points = mesh.vertices.astype(np.float64)
     normals = point_normals(points, mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64))
     return JawRig(
-        hinge=_hinge(controllers),
+        hinge=hinge,
         vertices=np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH),
         upper=np.concatenate([upper, pieces.get("teeth_upper", upper[:0])]),
         tongue=tongue,
         tongue_out=tongue_out(survey.mouth, points[tongue], normals[tongue]),
     )
-
-
-def _hinge(controllers: Controllers) -> NDArray[np.float64]:
-    """Middle of the jaw's axis: between the ears, a little below and behind the cheekbones' ends."""
-    rest = controllers.rest[:FACE_LANDMARKS]
-    ears = rest[[234, 454]].mean(axis=0)
-    width = float(np.linalg.norm(rest[234] - rest[454]))
-    return np.array([ears[0], ears[1] - 0.02 * width, ears[2] - 0.03 * width])
