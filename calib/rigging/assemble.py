@@ -10,11 +10,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from calib.rig.controllers import Role
+from calib.rig.controllers import Controllers, Role
 from calib.rig.expression_basis import ExpressionBasis
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
-from calib.rigging.expression_transfer import carry_units
+from calib.rigging.expression_transfer import carry_units, rims_as_skin
 from calib.rigging.jaw_hinge import jaw_hinge
 from calib.rigging.lids import make_lids
 from calib.rigging.neck import find_neck
@@ -104,7 +104,7 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     tell(STEPS[3])
     mouth = survey.mouth
     basis = carry_units(load_template(), fit, survey, work, controllers, weights)
-    basis, weights = _not_drawn_out(basis, weights, full, work, survey)
+    basis, weights = _not_drawn_out(basis, weights, controllers, full, work, survey)
     rig = FaceRig(
         mesh.vertices,
         controllers,
@@ -120,7 +120,12 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
 
 
 def _not_drawn_out(
-    basis: ExpressionBasis, weights: sparse.csr_matrix, full: WorkMesh, work: WorkMesh, survey: HeadSurvey
+    basis: ExpressionBasis,
+    weights: sparse.csr_matrix,
+    controllers: Controllers,
+    full: WorkMesh,
+    work: WorkMesh,
+    survey: HeadSurvey,
 ) -> tuple[ExpressionBasis, sparse.csr_matrix]:
     """Basis and weights with which no triangle around the mouth is drawn out; see `calib.rigging.strain`."""
     mouth = survey.mouth
@@ -133,7 +138,8 @@ def _not_drawn_out(
         vertices=(rows @ basis.vertices).tocsr().astype(np.float32),
         corrections=(rows @ basis.corrections).tocsr().astype(np.float32),
     )
-    return relaxed, (rows @ weights).tocsr().astype(np.float32)
+    weights = (rows @ weights).tocsr().astype(np.float32)
+    return rims_as_skin(relaxed, controllers, weights, full.vertices, faces), weights
 
 
 def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
