@@ -1,0 +1,94 @@
+"""A coded live graph's weights in the order `generator_kernels.c` reads them."""
+
+from itertools import accumulate
+from typing import cast
+
+import numpy as np
+from torch import Tensor
+
+from engine.flow.backends.native_generator import LANES, MOST_SIZE, MOST_WIDTH, UP_TAPS, Array, PackedGenerator
+from engine.flow.backends.native_packing import WINOGRAD_G, aligned_copy
+from engine.flow.network.config import NetworkConfig
+from engine.flow.network.folded import LiveHeads, LiveStyledConv
+from engine.flow.network.motion_network import MotionNetwork
+
+_PANEL = 2 * LANES
+
+
+def refusal(config: NetworkConfig) -> str | None:
+    """Why the kernels cannot run a coded network of these sizes, in a few words, or None."""
+    widths = [config.widths[size] for size in config.resolutions(from_size=4)]
+    if config.head_motion or config.depth_motion_dim != 5 or config.pixel_scale not in (1, 2):
+        return "expected one without head motion, 5 depth directions and a pixel scale of 1 or 2"
+    if config.image_size > MOST_SIZE or any(width % LANES or width > MOST_WIDTH for width in widths):
+        return f"expected at most {MOST_SIZE} pixels and channels divisible by {LANES}, got widths {widths}"
+    return None
+
+
+def packed_generator(network: MotionNetwork) -> PackedGenerator:
+    """Everything that `NativeGenerator` runs on."""
+    config, student, first = network.config, network.student, network.first_bias[0]
+    channels, codes = len(first), network.first_matrix.shape[1]
+    by_pixel = network.first_matrix.reshape(channels, 16, codes).permute(2, 1, 0)
+    arrays = {
+        "styles": _numpy(network.style_matrix.T),
+        "styles_bias": _numpy(network.style_bias),
+        "first": _numpy(by_pixel.reshape(codes, -1)),
+        "first_bias": _numpy(first.permute(1, 2, 0).reshape(-1)),
+        "first_energy": _numpy(network.first.energy.T),
+        "first_activation": _numpy(network.first.bias.reshape(-1)),
+        "student": _numpy(student.weight),
+        "student_bias": _numpy(student.bias),
+    }
+    padding = -len(arrays["styles_bias"]) % LANES  # the flow generator's style has three numbers
+    arrays["styles"] = np.pad(arrays["styles"], ((0, 0), (0, padding)))
+    arrays["styles_bias"] = np.pad(arrays["styles_bias"], (0, padding))
+    for i, head in enumerate(network.heads):
+        up, same = cast(LiveStyledConv, network.convs[2 * i]), cast(LiveStyledConv, network.convs[2 * i + 1])
+        level = _level(up, same, cast(LiveHeads, head))
+        arrays |= {f"level{i}.{name}": aligned_copy(value) for name, value in level.items()}
+    begins = list(accumulate(network.style_widths[:-1], initial=0))
+    widths = tuple(config.widths[size] for size in config.resolutions(from_size=4))
+    source_alpha = _numpy(network.source_alpha)
+    return PackedGenerator(widths, tuple(begins[1:]), config.pixel_scale, source_alpha, arrays)
+
+
+def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[str, Array]:
+    flow, motion, depth = (_numpy(value).T for value in (head.flow_weight, head.motion_weight, head.depth_weight))
+    nothing = np.zeros((len(depth), 2), np.float32)
+    biases = [_numpy(value).ravel() for value in (head.flow_bias, head.motion_bias)]
+    mix = [_numpy(value).ravel() for value in (head.depth_mix, head.depth_bias, head.depth_offset)]
+    return {
+        "up_energy": _numpy(up.energy.T),
+        "up_bias": _numpy(up.bias.reshape(-1)),
+        **{f"up_weights{2 * a + b}": _parity(up.weight, a, b) for a in (0, 1) for b in (0, 1)},
+        "same_energy": _numpy(same.energy.T),
+        "same_bias": _numpy(same.bias.reshape(-1)),
+        "same_weights": _winograd(same.weight),
+        "feature": _numpy(head.feature[0].permute(1, 2, 0)),
+        "seen": np.concatenate([flow, motion], axis=1),
+        "warped": np.concatenate([motion, depth, nothing], axis=1),
+        "bias": np.concatenate(biases),
+        "mix": np.concatenate(mix),
+    }
+
+
+def _parity(weight: Tensor, row: int, column: int) -> Array:
+    """Of a transposed convolution [c_in, c_out, 3, 3]: what results of that parity collect, panel by panel."""
+    taps = [_numpy(weight[:, :, i, j]) for i in UP_TAPS[row] for j in UP_TAPS[column]]
+    return _panels(np.concatenate(taps))
+
+
+def _winograd(weight: Tensor) -> Array:
+    """[c_out, c_in, 3, 3] -> 36 points of [c_in, c_out] by panels, transformed in float64."""
+    points = np.einsum("pi,qj,ocij->pqco", WINOGRAD_G, WINOGRAD_G, weight.detach().double().numpy())
+    return np.concatenate([_panels(point) for point in points.reshape(36, *points.shape[2:]).astype(np.float32)])
+
+
+def _panels(matrix: Array) -> Array:
+    """[depth, c_out] as panels of sixteen columns, one after the other, flat."""
+    return np.concatenate([matrix[:, at : at + _PANEL].ravel() for at in range(0, matrix.shape[1], _PANEL)])
+
+
+def _numpy(value: Tensor) -> Array:
+    return np.ascontiguousarray(value.detach().float().numpy())
