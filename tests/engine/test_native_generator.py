@@ -53,6 +53,11 @@ def coded_network(size: int, widths: tuple[int, ...], scale: int, seed: int = 0)
     return MotionNetwork(network.eval().requires_grad_(False), source, coded=True)
 
 
+def generator_of(live: MotionNetwork) -> NativeGenerator:
+    kernels = generator_kernels()
+    return NativeGenerator(packed_generator(live, kernels.panel_width()), kernels)
+
+
 def farthest_off(run: NativeGenerator, live: MotionNetwork, offset: torch.Tensor) -> tuple[float, float, float]:
     """Pixels of flow, depth and mask between kernels and float64; of pixels, what float32 in PyTorch is off is taken
     away five times: random weights make rough features, in which roundings are looked up at another place."""
@@ -68,7 +73,7 @@ def farthest_off(run: NativeGenerator, live: MotionNetwork, offset: torch.Tensor
 @pytest.mark.parametrize(("size", "widths", "scale"), SIZES)
 def test_it_answers_as_the_live_graph_does(size: int, widths: tuple[int, ...], scale: int) -> None:
     live = coded_network(size, widths, scale)
-    run = NativeGenerator(packed_generator(live), generator_kernels())
+    run = generator_of(live)
     still = None
     for seed in (0, 1, 0):  # nothing of one frame is left in the next
         _, offset = sample_inputs(live.config, seed)
@@ -84,7 +89,7 @@ def test_it_answers_as_the_live_graph_does(size: int, widths: tuple[int, ...], s
 def test_the_shipped_network_answers_as_its_live_graph_does(prepared: Avatar) -> None:
     loaded = load_checkpoint(COMPACT_FILE)
     live = live_network(network_picture(prepared, head_motion=False), loaded, coded=True)
-    run = NativeGenerator(packed_generator(live), generator_kernels())
+    run = generator_of(live)
     generator = torch.Generator().manual_seed(3)
     for offset in (torch.zeros(1, UNIT_COUNT), torch.rand(1, UNIT_COUNT, generator=generator) ** 4):
         px, depth, mask = farthest_off(run, live, offset)
@@ -104,7 +109,8 @@ def test_processors_without_wide_vectors_answer_the_same(processor: str, tmp_pat
     command = [str(compiler()), *flags, "-Wall", "-Werror", "-Wno-psabi", "-o", library, SOURCE, "-lm"]
     subprocess.run(command, check=True)
     live = coded_network(*SIZES[2])
-    run = NativeGenerator(packed_generator(live), native_generator._prepared(ctypes.CDLL(str(library))))
+    kernels = native_generator._prepared(ctypes.CDLL(str(library)))
+    run = NativeGenerator(packed_generator(live, kernels.panel_width()), kernels)
     px, depth, mask = farthest_off(run, live, sample_inputs(live.config, 0)[1])
     assert px < 1e-3
     assert depth < 1e-4

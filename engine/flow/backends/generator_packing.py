@@ -12,8 +12,6 @@ from engine.flow.network.config import NetworkConfig
 from engine.flow.network.folded import LiveHeads, LiveStyledConv
 from engine.flow.network.motion_network import MotionNetwork
 
-_PANEL = 2 * LANES
-
 
 def refusal(config: NetworkConfig) -> str | None:
     """Why the kernels cannot run a coded network of these sizes, in a few words, or None."""
@@ -25,8 +23,8 @@ def refusal(config: NetworkConfig) -> str | None:
     return None
 
 
-def packed_generator(network: MotionNetwork) -> PackedGenerator:
-    """Everything that `NativeGenerator` runs on."""
+def packed_generator(network: MotionNetwork, panel_width: int) -> PackedGenerator:
+    """Everything that `NativeGenerator` runs on, for kernels of that `panel_width`."""
     config, student, first = network.config, network.student, network.first_bias[0]
     channels, codes = len(first), network.first_matrix.shape[1]
     by_pixel = network.first_matrix.reshape(channels, 16, codes).permute(2, 1, 0)
@@ -45,7 +43,7 @@ def packed_generator(network: MotionNetwork) -> PackedGenerator:
     arrays["styles_bias"] = np.pad(arrays["styles_bias"], (0, padding))
     for i, head in enumerate(network.heads):
         up, same = cast(LiveStyledConv, network.convs[2 * i]), cast(LiveStyledConv, network.convs[2 * i + 1])
-        level = _level(up, same, cast(LiveHeads, head))
+        level = _level(up, same, cast(LiveHeads, head), panel_width)
         arrays |= {f"level{i}.{name}": aligned_copy(value) for name, value in level.items()}
     begins = list(accumulate(network.style_widths[:-1], initial=0))
     widths = tuple(config.widths[size] for size in config.resolutions(from_size=4))
@@ -53,7 +51,7 @@ def packed_generator(network: MotionNetwork) -> PackedGenerator:
     return PackedGenerator(widths, tuple(begins[1:]), config.pixel_scale, source_alpha, arrays)
 
 
-def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[str, Array]:
+def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads, panel: int) -> dict[str, Array]:
     flow, motion, depth = (_numpy(value).T for value in (head.flow_weight, head.motion_weight, head.depth_weight))
     nothing = np.zeros((len(depth), 2), np.float32)
     biases = [_numpy(value).ravel() for value in (head.flow_bias, head.motion_bias)]
@@ -61,10 +59,10 @@ def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[st
     return {
         "up_energy": _numpy(up.energy.T),
         "up_bias": _numpy(up.bias.reshape(-1)),
-        **{f"up_weights{2 * a + b}": _parity(up.weight, a, b) for a in (0, 1) for b in (0, 1)},
+        **{f"up_weights{2 * a + b}": _panels(_parity(up.weight, a, b), panel) for a in (0, 1) for b in (0, 1)},
         "same_energy": _numpy(same.energy.T),
         "same_bias": _numpy(same.bias.reshape(-1)),
-        "same_weights": _winograd(same.weight),
+        "same_weights": np.concatenate([_panels(point, panel) for point in _winograd(same.weight)]),
         "feature": _numpy(head.feature[0].permute(1, 2, 0)),
         "seen": np.concatenate([flow, motion], axis=1),
         "warped": np.concatenate([motion, depth, nothing], axis=1),
@@ -74,20 +72,26 @@ def _level(up: LiveStyledConv, same: LiveStyledConv, head: LiveHeads) -> dict[st
 
 
 def _parity(weight: Tensor, row: int, column: int) -> Array:
-    """Of a transposed convolution [c_in, c_out, 3, 3]: what results of that parity collect, panel by panel."""
-    taps = [_numpy(weight[:, :, i, j]) for i in UP_TAPS[row] for j in UP_TAPS[column]]
-    return _panels(np.concatenate(taps))
+    """Of a transposed convolution [c_in, c_out, 3, 3]: what results of that parity collect, [taps · c_in, c_out]."""
+    return np.concatenate([_numpy(weight[:, :, i, j]) for i in UP_TAPS[row] for j in UP_TAPS[column]])
 
 
 def _winograd(weight: Tensor) -> Array:
-    """[c_out, c_in, 3, 3] -> 36 points of [c_in, c_out] by panels, transformed in float64."""
+    """[c_out, c_in, 3, 3] -> [36, c_in, c_out] by points, transformed in float64."""
     points = np.einsum("pi,qj,ocij->pqco", WINOGRAD_G, WINOGRAD_G, weight.detach().double().numpy())
-    return np.concatenate([_panels(point) for point in points.reshape(36, *points.shape[2:]).astype(np.float32)])
+    return points.reshape(36, *points.shape[2:]).astype(np.float32)
 
 
-def _panels(matrix: Array) -> Array:
-    """[depth, c_out] as panels of sixteen columns, one after the other, flat."""
-    return np.concatenate([matrix[:, at : at + _PANEL].ravel() for at in range(0, matrix.shape[1], _PANEL)])
+def _panels(matrix: Array, width: int) -> Array:
+    """[depth, c_out] as panels of columns, one after the other, flat: as many of that width as fit, then one of half of
+    it and one of eight where so many are left."""
+    panels, at = [], 0
+    while at < matrix.shape[1]:
+        left = matrix.shape[1] - at
+        own = width if left >= width else width // 2 if left >= width // 2 else LANES
+        panels.append(matrix[:, at : at + own].ravel())
+        at += own
+    return np.concatenate(panels)
 
 
 def _numpy(value: Tensor) -> Array:

@@ -46,6 +46,7 @@ class NativeBackend:
         if reason := refusal(request.network.config):
             raise OtherSizesError(f"--backend native: {reason}; use --backend openvino")
         try:
-            return NativeGenerator(packed_generator(request.network), generator_kernels())
+            kernels = generator_kernels()
+            return NativeGenerator(packed_generator(request.network, kernels.panel_width()), kernels)
         except NativeError as error:
             raise BackendError(f"--backend native: {error}") from error

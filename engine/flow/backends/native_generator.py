@@ -142,6 +142,6 @@ def generator_kernels(cache_dir: Path | None = None) -> ctypes.CDLL:
 
 
 def _prepared(kernels: ctypes.CDLL) -> ctypes.CDLL:
-    kernels.same_scratch.restype = _LONG
+    kernels.same_scratch.restype = kernels.panel_width.restype = _LONG
     kernels.generate.restype = None
     return kernels
