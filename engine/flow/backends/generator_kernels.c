@@ -1,4 +1,4 @@
-// The generator of this project's own networks for one thread: see native_generator.py. Pictures are [rows, columns,
+// This project's own networks for one thread: see native_generator.py. Pictures are [rows, columns,
 // channels], channels in multiples of eight; what heads say is kept as planes with a border of zeros.
 #include <math.h>
 #include <stdint.h>
@@ -561,4 +561,92 @@ void generate(const Generator *g, const float *code, float *flow, float *depth, 
     const Level *last = g->level + g->levels - 1;
     student(g, last);
     (g->scale == 1 ? as_they_are : enlarged)(g, last->size, flow, depth, mask);
+}
+
+// -------------------------------------------------------------------------------------------------------- the encoder
+typedef struct {
+    long size, depth, results; // of what comes in; channels of that and of what goes out
+    const float *same_weights, *same_bias, *down_weights, *down_bias, *skip_weights;
+    float *full, *blurred, *small, *skipped, *y;
+} Block;
+
+typedef struct {
+    long blocks, codes, scale; // scale: of the driver's picture over the first block, 1 or 2
+    const Block *block;
+    const float *stem, *stem_bias;           // [4, channels], [channels]
+    const float *to_alpha, *to_alpha_bias;   // [16 · channels, codes in multiples of eight]
+    float *picture, *scratch;
+} Encoder;
+
+// The filter (1, 3, 3, 1) / 8 along both axes, from `pad` pixels outside on, at every `stride`th pixel.
+static void blur(const float *x, long n, long channels, long pad, long stride, float *y) {
+    const long size = (n + 2 * pad - 4) / stride + 1, row = n * channels;
+    float line[(MOST_SIZE + 4) * LANES];
+    for (long i = 0; i < pad; ++i) {
+        store(line + i * LANES, all(0));
+        store(line + (n + pad + i) * LANES, all(0));
+    }
+    for (long out = 0; out < size; ++out)
+        for (long c = 0; c < channels; c += LANES) {
+            const long first = out * stride - pad;
+            const float *from = x + first * row + c;
+            f8 weight[4];
+            for (int k = 0; k < 4; ++k) weight[k] = all(first + k < 0 || first + k >= n ? 0.0f : k % 3 ? 3.0f / 64 : 1.0f / 64);
+            const float *rows[4];
+            for (int k = 0; k < 4; ++k) rows[k] = first + k < 0 || first + k >= n ? x + c : from + k * row;
+            for (long i = 0; i < n; ++i) {
+                const long at = i * channels;
+                f8 sum = load(rows[0] + at) * weight[0] + load(rows[1] + at) * weight[1];
+                store(line + (i + pad) * LANES, sum + load(rows[2] + at) * weight[2] + load(rows[3] + at) * weight[3]);
+            }
+            for (long i = 0; i < size; ++i) {
+                const float *at = line + i * stride * LANES;
+                f8 sum = load(at) + load(at + 3 * LANES) + 3.0f * (load(at + LANES) + load(at + 2 * LANES));
+                store(y + (out * size + i) * channels + c, sum);
+            }
+        }
+}
+
+static const float *encode_block(const Block *b, const float *x, float *scratch) {
+    static const long nowhere = 0;
+    const long half = b->size / 2, wide_row = (b->size + 1) * b->depth;
+    float ones[MOST_WIDTH];
+    long offsets[9];
+    for (long c = 0; c < b->depth; ++c) ones[c] = 1;
+    for (int k = 0; k < 9; ++k) offsets[k] = k / 3 * wide_row + k % 3 * b->depth;
+    const Same same = {x, ones, b->same_weights, ones, b->same_bias, b->full, scratch, b->size, b->depth, b->depth};
+    convolve_same(&same);
+    blur(b->full, b->size, b->depth, 2, 1, b->blurred);
+    const Taps down = {half, half, 2 * wide_row, 2 * b->depth, half * b->results, b->results, b->depth, b->results, 9, offsets};
+    convolve(&down, b->blurred, b->down_weights, b->y);
+    blur(x, b->size, b->depth, 1, 2, b->small);
+    const Taps skip = {1, half * half, 0, b->depth, 0, b->results, b->depth, b->results, 1, &nowhere};
+    convolve(&skip, b->small, b->skip_weights, b->skipped);
+    for (long i = 0; i < half * half; ++i)
+        for (long c = 0; c < b->results; c += LANES) {
+            float *at = b->y + i * b->results + c;
+            store(at, leaky(load(at) + load(b->down_bias + c)) + load(b->skipped + i * b->results + c));
+        }
+    return b->y;
+}
+
+// driving [4, N, N] -> alpha [codes in multiples of eight]
+void encode(const Encoder *e, const float *driving, float *alpha) {
+    const long n = e->block->size, large = n * e->scale, channels = e->block->depth;
+    for (long y = 0; y < n; ++y)
+        for (long x = 0; x < n; ++x) {
+            float seen[4];
+            for (int k = 0; k < 4; ++k) {
+                const float *at = driving + (k * large + y * e->scale) * large + x * e->scale;
+                seen[k] = e->scale == 1 ? at[0] : 0.25f * ((at[0] + at[1]) + (at[large] + at[large + 1]));
+            }
+            for (long c = 0; c < channels; c += LANES) {
+                f8 sum = load(e->stem_bias + c);
+                for (int k = 0; k < 4; ++k) sum += load(e->stem + k * channels + c) * all(seen[k]);
+                store(e->picture + (y * n + x) * channels + c, leaky(sum));
+            }
+        }
+    const float *x = e->picture;
+    for (long i = 0; i < e->blocks; ++i) x = encode_block(e->block + i, x, e->scratch);
+    affine(e->to_alpha, x, e->to_alpha_bias, alpha, 16 * e->block[e->blocks - 1].results, (e->codes + LANES - 1) / LANES * LANES);
 }
