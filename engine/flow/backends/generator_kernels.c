@@ -630,23 +630,39 @@ static const float *encode_block(const Block *b, const float *x, float *scratch)
     return b->y;
 }
 
+// A row of one plane of the driver's picture, blocks of scale² pixels averaged.
+static void shrunk(const float *plane, long y, long n, long scale, float *line) {
+    const float *above = plane + y * scale * n * scale, *below = above + n * scale;
+    if (scale == 1) {
+        memcpy(line, above, sizeof(float) * n);
+        return;
+    }
+    for (long x = 0; x < n; x += LANES) {
+        const f8 a = load(above + 2 * x) + load(below + 2 * x), b = load(above + 2 * x + LANES) + load(below + 2 * x + LANES);
+        const f8 even = SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14), odd = SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+        store(line + x, (even + odd) * all(0.25f));
+    }
+}
+
 // driving [4, N, N] -> alpha [codes in multiples of eight]
 void encode(const Encoder *e, const float *driving, float *alpha) {
     const long n = e->block->size, large = n * e->scale, channels = e->block->depth;
-    for (long y = 0; y < n; ++y)
-        for (long x = 0; x < n; ++x) {
-            float seen[4];
-            for (int k = 0; k < 4; ++k) {
-                const float *at = driving + (k * large + y * e->scale) * large + x * e->scale;
-                seen[k] = e->scale == 1 ? at[0] : 0.25f * ((at[0] + at[1]) + (at[large] + at[large + 1]));
-            }
-            for (long c = 0; c < channels; c += LANES) {
-                f8 sum = load(e->stem_bias + c);
-                for (int k = 0; k < 4; ++k) sum += load(e->stem + k * channels + c) * all(seen[k]);
-                store(e->picture + (y * n + x) * channels + c, leaky(sum));
+    float line[4][MOST_SIZE];
+    for (long y = 0; y < n; ++y) {
+        for (int k = 0; k < 4; ++k) shrunk(driving + k * large * large, y, n, e->scale, line[k]);
+        for (long c = 0; c < channels; c += LANES) {
+            const f8 bias = load(e->stem_bias + c);
+            f8 stem[4];
+            for (int k = 0; k < 4; ++k) stem[k] = load(e->stem + k * channels + c);
+            for (long x = 0; x < n; ++x) {
+                const f8 first = stem[0] * all(line[0][x]) + stem[1] * all(line[1][x]);
+                const f8 second = stem[2] * all(line[2][x]) + stem[3] * all(line[3][x]);
+                store(e->picture + (y * n + x) * channels + c, leaky(first + second + bias));
             }
         }
+    }
     const float *x = e->picture;
     for (long i = 0; i < e->blocks; ++i) x = encode_block(e->block + i, x, e->scratch);
-    affine(e->to_alpha, x, e->to_alpha_bias, alpha, 16 * e->block[e->blocks - 1].results, (e->codes + LANES - 1) / LANES * LANES);
+    const long codes = (e->codes + LANES - 1) / LANES * LANES;
+    affine(e->to_alpha, x, e->to_alpha_bias, alpha, 16 * e->block[e->blocks - 1].results, codes);
 }

@@ -135,13 +135,13 @@ class NativeEncoder:
         room.point(self._encoder, part(arrays, ""))
         self._encoder.picture, self._encoder.scratch = room.of(side, side, widths[0]), room.of(scratch)
         self._alpha, self._codes = aligned(len(arrays["to_alpha_bias"])), codes
-        self._driving = aligned(4, side * packed.scale, side * packed.scale)
+        self._shape = 4, side * packed.scale, side * packed.scale
 
     def __call__(self, driving: Array) -> Array:
         """[M] of a picture [4, N, N]; valid until the next call."""
-        self._driving[:] = driving
-        given = ctypes.byref(self._encoder), pointer(self._driving), pointer(self._alpha)
-        self._kernels.encode(*given)
+        seen = np.ascontiguousarray(driving, np.float32)
+        assert seen.shape == self._shape
+        self._kernels.encode(ctypes.byref(self._encoder), pointer(seen), pointer(self._alpha))
         return self._alpha[: self._codes]
 
 
