@@ -1,6 +1,7 @@
-"""Morph targets that a file brings along, as the 52 expression units; used only where the user asks for it."""
+"""Morph targets that a file brings along, as the 52 expression units."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,8 +48,13 @@ def _plain(name: str) -> str:
 
 def units_among(mesh: Mesh) -> dict[str, int]:
     """ARKit units among a mesh's morph targets: the number of the target of each."""
+    return units_named(() if mesh.morphs is None else mesh.morphs.names)
+
+
+def units_named(targets: Sequence[str]) -> dict[str, int]:
+    """ARKit units among morph targets of these names: the number of the target of each."""
     found: dict[str, int] = {}
-    for index, target in enumerate(mesh.morphs.names if mesh.morphs is not None else ()):
+    for index, target in enumerate(targets):
         unit = unit_of(target)
         if unit is not None:
             found.setdefault(unit, index)
@@ -143,6 +149,11 @@ class MorphUnits:
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`: shapes of the file are added up as they are."""
         return UnitSum(weights[self._columns].astype(np.float32), np.zeros(0, np.float32), None)
+
+
+def own_units(avatar: "Avatar") -> MorphUnits | None:
+    """What moves an avatar by the shapes of its file; None where these do not move it."""
+    return None if avatar.file_mesh.morphs is None else MorphUnits(avatar)
 
 
 def extended(moved: NDArray[np.float64], rest: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from calib.survey.face_finder import FaceFinder
+from calib.survey.face_finder import FaceFinder, NoFaceError
 from calib.survey.hand_landmarks import Points, completed
 from calib.survey.hand_placement import on_surface, place_by_hand
 from calib.survey.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components, topology_landmarks
 from calib.survey.openings import Opening, trace_opening
 from calib.survey.parts import THINGS, Kind, Parts, recognise_parts, skin_pieces
 from calib.survey.piece_names import named_pieces
-from calib.survey.placement import FACE_HEIGHT, Placement, moved, place
+from calib.survey.placement import FACE_HEIGHT, Placement, moved, usual_axes
+from calib.survey.placing import no_face, placements
 from calib.survey.surface import Surface, directed_edges, make_surface
 from calib.survey.views import Studio, front_camera
 from core.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
@@ -79,8 +80,14 @@ def survey_head(
 ) -> HeadSurvey:
     """Look at a head. Raises InputError where no human face is found."""
     used = mesh.vertices[np.unique(mesh.faces)].astype(np.float64)
-    placement, _ = place(name, used, studio.look, finder, up, front)
-    return survey_placed(name, mesh, studio, finder, placement)
+    usual, refusal = usual_axes(name, up, front), None
+    for placement, _ in placements(name, used, studio.look, finder, up, front):
+        try:
+            return survey_placed(name, mesh, studio, finder, placement)
+        except NoFaceError as error:
+            if usual in (None, (placement.up, placement.front)):
+                refusal = refusal or error
+    raise refusal or no_face(name, used, studio.look, finder, up, front)
 
 
 def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, placement: Placement) -> HeadSurvey:

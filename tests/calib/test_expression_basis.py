@@ -89,6 +89,17 @@ def test_lips_in_contact_part_cleanly(person: HeadModel, avatar: Avatar) -> None
     assert down[upper & ~corner].max() < 0.006
 
 
+def test_mouth_close_shuts_an_open_jaw_along_a_smooth_line(person: HeadModel) -> None:
+    shut = person.base + person.units[[person.unit_names.index(unit) for unit in ("jawOpen", "mouthClose")]].sum(axis=0)
+    line = shut[person.data.lip_rings[1]]
+    corner = int(line[:, 0].argmax())
+    upper, lower = line[: corner + 1], line[np.r_[0, len(line) - 1 : corner - 1 : -1]]
+    apart = upper[:, 1] - np.interp(upper[:, 0], lower[:, 0], lower[:, 1])
+    assert np.abs(apart).max() < 0.0015, "as at rest, where they overlap by 0.4 mm"
+    for rim in (upper, lower):
+        assert np.abs(np.diff(rim[:, 1])).max() < 0.001, "no step towards the corners"
+
+
 def test_arrays_bring_the_basis_back(avatar: Avatar) -> None:
     basis = avatar.rig.basis
     counts = basis.corrections.shape

@@ -220,7 +220,7 @@ def test_the_flow_engine_without_a_checkpoint_takes_the_shipped_one(monkeypatch:
         raise InputError("that is enough")
 
     monkeypatch.setattr("engine.flow.flow_network.open_network", note)
-    avatar = SimpleNamespace(file_mesh=SimpleNamespace(morphs=None))
+    avatar = SimpleNamespace(as_bare_mesh=lambda _need: avatar)
     nowhere = FlowOptions(cache_dir=None)  # where a network tuned to the head could be
     for given in (None, Path("other.pt")):
         options = MotionOptions(engine="flow", checkpoint=given, flow=nowhere)
