@@ -1,4 +1,4 @@
-"""Kernels for networks that are told the motion code: the whole generator against PyTorch."""
+"""Kernels for this project's own networks: the whole live graph against PyTorch."""
 
 import ctypes
 import platform
@@ -30,7 +30,7 @@ from engine.flow.ours.shipped import COMPACT_FILE
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"native kernels: {missing()}")
 
-NOTHING = np.zeros((1, 4, 1, 1), np.float32)
+NOTHING = torch.zeros(1, 4, 1, 1)
 SIZES = [  # image size, widths from 4 pixels on, pixel scale
     (16, (16, 8, 8), 1),
     (16, (8, 24, 40), 2),
@@ -39,7 +39,7 @@ SIZES = [  # image size, widths from 4 pixels on, pixel scale
 ]
 
 
-def coded_network(size: int, widths: tuple[int, ...], scale: int, seed: int = 0) -> MotionNetwork:
+def live_graph(size: int, widths: tuple[int, ...], scale: int, seed: int = 0, *, coded: bool = True) -> MotionNetwork:
     """A live graph of random weights, none of which is zero."""
     torch.manual_seed(seed)
     sizes = {4 << number: width for number, width in enumerate(widths)}
@@ -50,25 +50,35 @@ def coded_network(size: int, widths: tuple[int, ...], scale: int, seed: int = 0)
             if name.endswith("bias") and "modulation" not in name:
                 value.normal_(0, 0.1)
     source, _ = sample_inputs(config, seed + 1)
-    return MotionNetwork(network.eval().requires_grad_(False), source, coded=True)
+    return MotionNetwork(network.eval().requires_grad_(False), source, coded=coded)
 
 
-def farthest_off(run: NativeGenerator, live: MotionNetwork, offset: torch.Tensor) -> tuple[float, float, float]:
-    """Pixels of flow, depth and mask between kernels and float64; of pixels, what float32 in PyTorch is off is taken
-    away five times: random weights make rough features, in which roundings are looked up at another place."""
-    flow, depth, _, mask = live.double()(torch.from_numpy(NOTHING).double(), offset.double())
-    rounded = live.float()(torch.from_numpy(NOTHING), offset)[0]
-    fields = run(NOTHING, offset.numpy())
+def generator_of(live: MotionNetwork) -> NativeGenerator:
+    kernels = generator_kernels()
+    return NativeGenerator(packed_generator(live, kernels.panel_width()), kernels)
+
+
+def farthest_off(
+    run: NativeGenerator, live: MotionNetwork, offset: torch.Tensor, driving: torch.Tensor = NOTHING
+) -> tuple[float, float, float]:
+    """Pixels of flow, depth and mask between kernels and float64, less five times what float32 in PyTorch is off: rough
+    features of random weights are looked up at another place where a number was rounded."""
+    exact = live.double()(driving.double(), offset.double())
+    rounded = live.float()(driving, offset)
+    fields = run(driving.numpy(), offset.numpy())
     assert fields.mask is not None
-    half = len(depth) / 2
-    px = np.abs(fields.flow - flow.numpy()).max() * half - 5 * (rounded - flow).abs().max().item() * half
-    return px, np.abs(fields.depth - depth.numpy()).max(), np.abs(fields.mask - mask.numpy()).max()
+    np.testing.assert_allclose(fields.alpha, exact[2].numpy(), atol=1e-5)
+    off = [
+        np.abs(own - exact[i].numpy()).max() - 5 * (rounded[i] - exact[i]).abs().max().item()
+        for i, own in ((0, fields.flow), (1, fields.depth), (3, fields.mask))
+    ]
+    return off[0] * len(fields.depth) / 2, off[1], off[2]
 
 
 @pytest.mark.parametrize(("size", "widths", "scale"), SIZES)
 def test_it_answers_as_the_live_graph_does(size: int, widths: tuple[int, ...], scale: int) -> None:
-    live = coded_network(size, widths, scale)
-    run = NativeGenerator(packed_generator(live), generator_kernels())
+    live = live_graph(size, widths, scale)
+    run = generator_of(live)
     still = None
     for seed in (0, 1, 0):  # nothing of one frame is left in the next
         _, offset = sample_inputs(live.config, seed)
@@ -76,18 +86,36 @@ def test_it_answers_as_the_live_graph_does(size: int, widths: tuple[int, ...], s
         assert px < 1e-3
         assert depth < 1e-4
         assert mask < 1e-4
-        moved = run(NOTHING, offset.numpy()).flow.copy()
+        moved = run(NOTHING.numpy(), offset.numpy()).flow.copy()
         assert still is None or np.abs(moved - still).max() > 1e-3, "else this tests one frame"
         still = moved
 
 
-def test_the_shipped_network_answers_as_its_live_graph_does(prepared: Avatar) -> None:
+@pytest.mark.parametrize(("size", "widths", "scale"), SIZES)
+def test_networks_that_see_the_driver_do_so(size: int, widths: tuple[int, ...], scale: int) -> None:
+    live = live_graph(size, widths, scale, coded=False)
+    run = generator_of(live)
+    codes = []
+    for seed in (3, 4, 3):
+        driving, offset = sample_inputs(live.config, seed)
+        px, depth, mask = farthest_off(run, live, offset, driving)
+        assert px < 1e-3
+        assert depth < 1e-4
+        assert mask < 1e-4
+        codes.append(run(driving.numpy(), offset.numpy()).alpha)
+    assert np.abs(codes[1] - codes[0]).max() > 0.01, "else nothing is seen"
+    np.testing.assert_array_equal(codes[2], codes[0])
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_the_shipped_network_answers_as_its_live_graph_does(prepared: Avatar, coded: bool) -> None:
     loaded = load_checkpoint(COMPACT_FILE)
-    live = live_network(network_picture(prepared, head_motion=False), loaded, coded=True)
-    run = NativeGenerator(packed_generator(live), generator_kernels())
+    live = live_network(network_picture(prepared, head_motion=False), loaded, coded=coded)
+    driving = NOTHING if coded else sample_inputs(live.config, 8)[0]
+    run = generator_of(live)
     generator = torch.Generator().manual_seed(3)
     for offset in (torch.zeros(1, UNIT_COUNT), torch.rand(1, UNIT_COUNT, generator=generator) ** 4):
-        px, depth, mask = farthest_off(run, live, offset)
+        px, depth, mask = farthest_off(run, live, offset, driving)
         assert px < 1e-3
         assert depth < 1e-4
         assert mask < 1e-4
@@ -103,16 +131,18 @@ def test_processors_without_wide_vectors_answer_the_same(processor: str, tmp_pat
     flags = ["-march=" + processor if flag == "-march=native" else flag for flag in compiled_library._FLAGS]
     command = [str(compiler()), *flags, "-Wall", "-Werror", "-Wno-psabi", "-o", library, SOURCE, "-lm"]
     subprocess.run(command, check=True)
-    live = coded_network(*SIZES[2])
-    run = NativeGenerator(packed_generator(live), native_generator._prepared(ctypes.CDLL(str(library))))
-    px, depth, mask = farthest_off(run, live, sample_inputs(live.config, 0)[1])
+    live = live_graph(*SIZES[2], coded=False)
+    driving, offset = sample_inputs(live.config, 0)
+    kernels = native_generator._prepared(ctypes.CDLL(str(library)))
+    run = NativeGenerator(packed_generator(live, kernels.panel_width()), kernels)
+    px, depth, mask = farthest_off(run, live, offset, driving)
     assert px < 1e-3
     assert depth < 1e-4
     assert mask < 1e-4
 
 
 def test_auto_takes_it_and_what_there_is_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    request = CompileRequest(coded_network(*SIZES[0]), "key", "avatar")
+    request = CompileRequest(live_graph(*SIZES[0]), "key", "avatar")
     taken = select_backend("auto", request)
     assert (taken.name, taken.precision) == ("native", "fp32")
     assert isinstance(taken.run, NativeGenerator)
@@ -124,6 +154,6 @@ def test_auto_takes_it_and_what_there_is_without_a_compiler(monkeypatch: pytest.
 
 @pytest.mark.parametrize(("widths", "scale"), [((16, 12, 8), 2), ((16, 8, 8), 4)])
 def test_other_sizes_are_left_to_others(widths: tuple[int, ...], scale: int) -> None:
-    request = CompileRequest(coded_network(16, widths, scale), "key", "avatar")
+    request = CompileRequest(live_graph(16, widths, scale), "key", "avatar")
     with pytest.raises(OtherSizesError, match=r"--backend native: .* use --backend openvino"):
         proven(NativeBackend(), request)

@@ -1,4 +1,4 @@
-// The generator of this project's own networks for one thread: see native_generator.py. Pictures are [rows, columns,
+// This project's own networks for one thread: see native_generator.py. Pictures are [rows, columns,
 // channels], channels in multiples of eight; what heads say is kept as planes with a border of zeros.
 #include <math.h>
 #include <stdint.h>
@@ -11,20 +11,25 @@
 typedef float f8 __attribute__((vector_size(32)));
 typedef float f8u __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t i8 __attribute__((vector_size(32)));
+typedef int32_t i8u __attribute__((vector_size(32), aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (i8){__VA_ARGS__})
 #endif
-#ifdef __AVX512VL__ // with 32 registers
+#ifdef __AVX512F__ // with 32 registers
+#define WIDE 16 // numbers in the widest of them
 #define ROWS 12
 #else
+#define WIDE 8
 #define ROWS 6
 #endif
-#define VECTORS 2 // registers of results beside each other, a panel of the weights
+#define VECTORS 2 // registers of results beside each other
+typedef float wide __attribute__((vector_size(4 * WIDE)));
+typedef float wideu __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 
-enum { TILE = 4, SPAN = 6, POINTS = SPAN * SPAN, BLOCK = 32, PLANES = 9, MARGIN = 8, MOST_SIZE = 512, MOST_WIDTH = 512 };
+enum { TILE = 4, SPAN = 6, POINTS = SPAN * SPAN, BLOCK = 32, PLANES = 9, MARGIN = 8, CHUNK = 64, MOST_SIZE = 512, MOST_WIDTH = 512 };
 static const float SLOPE = 0.2f, EPSILON = 5e-9f;
 
 INLINE f8 all(float x) { return (f8){x, x, x, x, x, x, x, x}; }
@@ -86,46 +91,45 @@ INLINE void transpose(f8 *m) { // eight rows become eight columns
 }
 
 // ---------------------------------------------------------------------------------------------------------- products
-// `rows` places of `a`, `step` apart, times weights [taps · depth, 8 · vectors]; a tap begins `offsets` beside a place.
-INLINE void multiply(const int rows, const int vectors, const float *a, long step, int taps, const long *offsets,
-                     long depth, const float *weights, f8 sum[ROWS][VECTORS]) {
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) sum[r][v] = all(0);
-    for (int t = 0; t < taps; ++t) {
-        const float *from = a + offsets[t];
-        for (long k = 0; k < depth; ++k, weights += vectors * LANES) {
-            f8 w[VECTORS];
-#pragma GCC unroll 2
-            for (int v = 0; v < vectors; ++v) w[v] = load(weights + v * LANES);
-#pragma GCC unroll 12
-            for (int r = 0; r < rows; ++r) {
-                f8 x = all(from[r * step + k]);
-#pragma GCC unroll 2
-                for (int v = 0; v < vectors; ++v) sum[r][v] += x * w[v];
-            }
-        }
+// `rows` places of `a`, `step` apart, times a panel of the weights [taps · depth, vectors of `type`]; a tap begins
+// `offsets` beside a place.
+#define PRODUCT(name, type, typeu)                                                                                     \
+    INLINE void name(const int rows, const int vectors, const float *a, long step, int taps, const long *offsets,      \
+                     long depth, const float *weights, float *y, long y_step) {                                        \
+        const int lanes = sizeof(type) / sizeof(float);                                                                \
+        type sum[ROWS][VECTORS];                                                                                       \
+        _Pragma("GCC unroll 12") for (int r = 0; r < rows; ++r)                                                        \
+            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; ++v) sum[r][v] = (type){0};                           \
+        for (int t = 0; t < taps; ++t) {                                                                               \
+            const float *from = a + offsets[t];                                                                        \
+            for (long k = 0; k < depth; ++k, weights += vectors * lanes) {                                             \
+                type w[VECTORS];                                                                                       \
+                _Pragma("GCC unroll 2") for (int v = 0; v < vectors; ++v) w[v] = *(const typeu *)(weights + v * lanes);  \
+                _Pragma("GCC unroll 12") for (int r = 0; r < rows; ++r)                                                \
+                    _Pragma("GCC unroll 2") for (int v = 0; v < vectors; ++v) sum[r][v] += from[r * step + k] * w[v];  \
+            }                                                                                                          \
+        }                                                                                                              \
+        _Pragma("GCC unroll 12") for (int r = 0; r < rows; ++r)                                                        \
+            _Pragma("GCC unroll 2") for (int v = 0; v < vectors; ++v)                                                  \
+                *(typeu *)(y + r * y_step + v * lanes) = sum[r][v];                                                    \
     }
-}
+PRODUCT(wide_product, wide, wideu)
+PRODUCT(narrow_product, f8, f8u)
 
-INLINE void product(const int rows, const int vectors, const float *a, long step, int taps, const long *offsets,
-                    long depth, const float *weights, float *y, long y_step) {
-    f8 sum[ROWS][VECTORS];
-    multiply(rows, vectors, a, step, taps, offsets, depth, weights, sum);
-#pragma GCC unroll 12
-    for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) store(y + r * y_step + v * LANES, sum[r][v]);
-}
-
-INLINE void products(const int vectors, long count, const float *a, long step, int taps, const long *offsets,
+// Results beside each other in panels, of which as many as fit are as wide as `panel_width`, then one of half of it and
+// one of eight where so many are left.
+INLINE void products(const int results, long count, const float *a, long step, int taps, const long *offsets,
                      long depth, const float *weights, float *y, long y_step) {
     long parts = (count + ROWS - 1) / ROWS; // as even as can be
     for (long done = 0; parts > 0; --parts) {
         long rows = (count - done + parts - 1) / parts;
-#define CASE(n)                                                                                                       \
-    case n: product(n, vectors, a + done * step, step, taps, offsets, depth, weights, y + done * y_step, y_step); break;
+        const float *from = a + done * step;
+        float *to = y + done * y_step;
+#define CASE(n)                                                                                                        \
+    case n:                                                                                                            \
+        if (results == LANES) narrow_product(n, 1, from, step, taps, offsets, depth, weights, to, y_step);            \
+        else wide_product(n, results / WIDE, from, step, taps, offsets, depth, weights, to, y_step);                  \
+        break;
         switch (rows) {
             CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if ROWS == 12
@@ -144,34 +148,50 @@ typedef struct {
     const long *offsets;
 } Taps;
 
-// Weights [panels, taps · depth, 16], the last panel [.., 8] where eight results are left.
+long panel_width(void) { return VECTORS * WIDE; }
+
+// Weights are panels [taps · depth, results of the panel], one after the other.
 static void convolve(const Taps *t, const float *x, const float *weights, float *y) {
-    for (long first = 0; first < t->results; first += VECTORS * LANES) {
-        const int whole = t->results - first >= VECTORS * LANES;
+    for (long first = 0; first < t->results;) {
+        const long left = t->results - first, width = left >= 2 * WIDE ? 2 * WIDE : left >= WIDE ? WIDE : LANES;
         for (long row = 0; row < t->rows; ++row) {
             const float *a = x + row * t->x_row;
             float *to = y + row * t->y_row + first;
-            if (whole) products(2, t->columns, a, t->x_column, t->taps, t->offsets, t->depth, weights, to, t->y_column);
-            else products(1, t->columns, a, t->x_column, t->taps, t->offsets, t->depth, weights, to, t->y_column);
+            if (width == 2 * WIDE)
+                products(2 * WIDE, t->columns, a, t->x_column, t->taps, t->offsets, t->depth, weights, to, t->y_column);
+            else if (width == WIDE)
+                products(WIDE, t->columns, a, t->x_column, t->taps, t->offsets, t->depth, weights, to, t->y_column);
+            else products(LANES, t->columns, a, t->x_column, t->taps, t->offsets, t->depth, weights, to, t->y_column);
         }
-        weights += t->taps * t->depth * VECTORS * LANES;
+        weights += t->taps * t->depth * width;
+        first += width;
     }
 }
 
 // y [columns] = bias + matrix [rows, columns] x, or 1 / √(matrix x² + ε) where there is no bias: the demodulation
 static void affine(const float *matrix, const float *x, const float *bias, float *y, long rows, long columns) {
-    for (long c = 0; c < columns; c += LANES) {
-        f8 sum = bias ? load(bias + c) : all(EPSILON);
-        for (long r = 0; r < rows; ++r) sum += load(matrix + r * columns + c) * all(bias ? x[r] : x[r] * x[r]);
-        if (!bias)
-            for (int lane = 0; lane < LANES; ++lane) sum[lane] = 1.0f / sqrtf(sum[lane]);
-        store(y + c, sum);
+    enum { TOGETHER = 8 }; // vectors whose sums are kept in registers
+    for (long c = 0; c < columns; c += TOGETHER * LANES) {
+        const int many = columns - c < TOGETHER * LANES ? (columns - c) / LANES : TOGETHER;
+        f8 sum[TOGETHER];
+        for (int v = 0; v < many; ++v) sum[v] = bias ? load(bias + c + v * LANES) : all(EPSILON);
+        for (long r = 0; r < rows; ++r) {
+            const f8 factor = all(bias ? x[r] : x[r] * x[r]);
+            const float *row = matrix + r * columns + c;
+            if (many == TOGETHER)
+#pragma GCC unroll 8
+                for (int v = 0; v < TOGETHER; ++v) sum[v] += load(row + v * LANES) * factor;
+            else
+                for (int v = 0; v < many; ++v) sum[v] += load(row + v * LANES) * factor;
+        }
+        for (int v = 0; v < many; ++v) store(y + c + v * LANES, sum[v]);
     }
+    for (long c = 0; !bias && c < columns; ++c) y[c] = 1.0f / sqrtf(y[c]);
 }
 
 // ------------------------------------------------------- 3x3 at one size: Winograd's F(4x4, 3x3) (Lavin and Gray 2016)
 typedef struct {
-    const float *x, *style, *weights, *scale, *bias; // weights [36][panels][depth][16]
+    const float *x, *style, *weights, *scale, *bias; // weights of 36 points, each in panels
     float *y, *scratch;
     long size, depth, results;
 } Same;
@@ -323,90 +343,104 @@ static void doubled(float *planes, long half, int plane, long y, float *out) {
     }
 }
 
-INLINE void eight_heads(const float *x, long channels, const float *weights, f8 *result) {
+// What heads [channels, 8] make of `count` pixels: eight planes, CHUNK apart.
+static void heads_of(const float *x, long count, long channels, const float *heads, float *planes) {
     static const long nowhere = 0;
-#if ROWS >= 8
-    f8 sum[ROWS][VECTORS];
-    multiply(8, 1, x, channels, 1, &nowhere, channels, weights, sum);
-    for (int i = 0; i < 8; ++i) result[i] = sum[i][0];
-#else
-    f8 sum[ROWS][VECTORS];
-    for (int half = 0; half < 8; half += 4) {
-        multiply(4, 1, x + half * channels, channels, 1, &nowhere, channels, weights, sum);
-        for (int i = 0; i < 4; ++i) result[half + i] = sum[i][0];
+    for (long i = 0; i < count; i += LANES) {
+        float own[LANES * LANES];
+        f8 m[LANES];
+        products(LANES, LANES, x + i * channels, channels, 1, &nowhere, channels, heads, own, LANES);
+        for (int k = 0; k < LANES; ++k) m[k] = load(own + k * LANES);
+        transpose(m);
+        for (int k = 0; k < LANES; ++k) store(planes + k * CHUNK + i, m[k]);
     }
-#endif
-    transpose(result);
 }
 
-typedef struct {
-    int32_t at[4][LANES];
-    float weight[4][LANES];
+typedef struct { // of pixels of a row: where each looks, and how much of each of four neighbours it takes
+    int32_t at[4][CHUNK];
+    float weight[4][CHUNK];
 } Corners;
 
 // grid_sample with align_corners=False of the identity grid, -1 at the first and 1 at the last pixel's centre, plus
-// `flow`: of outside counts nothing.
-INLINE void corners_of(f8 flow_x, f8 flow_y, long y, long x, long n, Corners *corners) {
-    const f8 step = all(2.0f / (n - 1)), wide = all(n), zero = all(0), one = all(1), last = all(n - 1);
+// flow: of outside counts nothing.
+INLINE void find_corners(f8 flow_x, f8 flow_y, long y, long x, long n, Corners *corners, long i) {
+    const f8 step = all(2.0f / (n - 1)), size = all(n), zero = all(0), one = all(1), last = all(n - 1);
     const f8 column = (f8){0, 1, 2, 3, 4, 5, 6, 7} + all(x);
-    f8 px = ((column * step + flow_x) * wide - one) * all(0.5f), py = ((all(y) * step + flow_y) * wide - one) * all(0.5f);
-    px = least(most(px, all(-2)), wide + one);
-    py = least(most(py, all(-2)), wide + one);
+    f8 px = ((column * step + flow_x) * size - one) * all(0.5f), py = ((all(y) * step + flow_y) * size - one) * all(0.5f);
+    px = least(most(px, all(-2)), size + one);
+    py = least(most(py, all(-2)), size + one);
     const f8 left = lower(px), top = lower(py), ax = px - left, ay = py - top;
     for (int k = 0; k < 4; ++k) {
-        f8 cx = left + all(k & 1), cy = top + all(k >> 1);
-        f8 inside = (f8)((cx >= zero) & (cx <= last) & (cy >= zero) & (cy <= last) & (i8)one);
-        f8 weight = (k & 1 ? ax : one - ax) * (k >> 1 ? ay : one - ay) * inside;
-        cx = least(most(cx, zero), last);
-        cy = least(most(cy, zero), last);
-        *(i8 *)corners->at[k] = __builtin_convertvector(cy * wide + cx, i8);
-        *(f8 *)corners->weight[k] = weight;
+        const f8 cx = left + all(k & 1), cy = top + all(k >> 1);
+        const f8 inside = (f8)((cx >= zero) & (cx <= last) & (cy >= zero) & (cy <= last) & (i8)one);
+        const f8 at = least(most(cy, zero), last) * size + least(most(cx, zero), last);
+        *(i8u *)(corners->at[k] + i) = __builtin_convertvector(at, i8);
+        store(corners->weight[k] + i, (k & 1 ? ax : one - ax) * (k >> 1 ? ay : one - ay) * inside);
+    }
+}
+
+static void warp(const float *feature, const Corners *corners, long count, long channels, float *warped) {
+    for (long i = 0; i < count; ++i) {
+        const float *a = feature + corners->at[0][i] * channels, *b = feature + corners->at[1][i] * channels;
+        const float *c = feature + corners->at[2][i] * channels, *d = feature + corners->at[3][i] * channels;
+        const f8 wa = all(corners->weight[0][i]), wb = all(corners->weight[1][i]), wc = all(corners->weight[2][i]),
+                 wd = all(corners->weight[3][i]);
+        for (long k = 0; k < channels; k += LANES)
+            store(warped + i * channels + k, (load(a + k) * wa + load(b + k) * wb) + (load(c + k) * wc + load(d + k) * wd));
+    }
+}
+
+// Pixels [x, x + count) of a row. Step by step for all of them: what one pixel waits for, others have done meanwhile.
+static void head_chunk(const Level *l, const float *seen, const float *warped_heads, float up[PLANES][MOST_SIZE], long y,
+                       long x, long count, int last) {
+    const long n = l->size, channels = l->results;
+    float own[LANES * CHUNK], shown[LANES * CHUNK], mask[CHUNK], warped[CHUNK * MOST_WIDTH], *to[PLANES];
+    Corners corners;
+    for (int plane = 0; plane < PLANES; ++plane) to[plane] = plane_at(l->planes, n, plane, y) + x;
+    heads_of(l->y + (y * n + x) * channels, count, channels, seen, own);
+    for (long i = 0; i < count; i += LANES) {
+        f8 value[3];
+        for (int k = 0; k < 3; ++k) {
+            value[k] = load(own + k * CHUNK + i) + all(l->bias[k]) + load(up[k] + x + i);
+            store(to[k] + i, value[k]);
+        }
+        store(mask + i, sigmoid(value[2]));
+        find_corners(hyperbolic_tangent(value[0]), hyperbolic_tangent(value[1]), y, x + i, n, &corners, i);
+    }
+    warp(l->feature, &corners, count, channels, warped);
+    heads_of(warped, count, channels, warped_heads, shown);
+    for (long i = 0; !last && i < count; ++i) { // the widest blend is never formed: all that is asked of it is linear
+        float *blended = l->y + (y * n + x + i) * channels;
+        for (long k = 0; k < channels; k += LANES)
+            store(blended + k, load(warped + i * channels + k) * all(mask[i]) + load(blended + k) * all(1 - mask[i]));
+    }
+    for (long i = 0; i < count; i += LANES) {
+        const f8 with = load(mask + i), without = all(1) - with;
+        f8 value[5], greatest = all(-INFINITY), sum = all(0), mixed = all(0);
+        for (int k = 0; k < 5; ++k) {
+            value[k] = load(shown + k * CHUNK + i) * with + load(own + (3 + k) * CHUNK + i) * without;
+            value[k] += all(l->bias[3 + k]) + load(up[3 + k] + x + i);
+            store(to[3 + k] + i, value[k]);
+            greatest = most(greatest, value[k]);
+        }
+        for (int k = 0; k < 5; ++k) {
+            const f8 e = exponential(value[k] - greatest);
+            sum += e;
+            mixed += e * all(l->mix[k]);
+        }
+        const f8 depth = leaky(load(shown + 5 * CHUNK + i) * with + mixed / sum + all(l->mix[5]));
+        store(to[8] + i, depth + all(l->mix[6]) + load(up[8] + x + i));
     }
 }
 
 static void head_row(const Level *l, const Level *coarse, const float *seen, const float *warped_heads, long y, int last) {
-    const long n = l->size, channels = l->results;
-    float up[PLANES][MOST_SIZE], warped[LANES * MOST_WIDTH];
-    Corners corners __attribute__((aligned(32)));
+    const long n = l->size;
+    float up[PLANES][MOST_SIZE];
     for (int plane = 0; plane < PLANES; ++plane)
         if (coarse) doubled(coarse->planes, n / 2, plane, y, up[plane]);
         else memset(up[plane], 0, sizeof(float) * n);
-    for (long x = 0; x < n; x += LANES) {
-        const float *here = l->y + (y * n + x) * channels;
-        f8 own[8], shown[8], value[PLANES];
-        eight_heads(here, channels, seen, own);
-        for (int k = 0; k < 3; ++k) value[k] = own[k] + all(l->bias[k]) + load(up[k] + x);
-        const f8 mask = sigmoid(value[2]), without = all(1) - mask;
-        corners_of(hyperbolic_tangent(value[0]), hyperbolic_tangent(value[1]), y, x, n, &corners);
-        for (int i = 0; i < LANES; ++i) {
-            const float *a = l->feature + corners.at[0][i] * channels, *b = l->feature + corners.at[1][i] * channels;
-            const float *c = l->feature + corners.at[2][i] * channels, *d = l->feature + corners.at[3][i] * channels;
-            const f8 wa = all(corners.weight[0][i]), wb = all(corners.weight[1][i]), wc = all(corners.weight[2][i]),
-                     wd = all(corners.weight[3][i]);
-            for (long k = 0; k < channels; k += LANES)
-                store(warped + i * channels + k,
-                      (load(a + k) * wa + load(b + k) * wb) + (load(c + k) * wc + load(d + k) * wd));
-        }
-        eight_heads(warped, channels, warped_heads, shown);
-        if (!last) // the widest blend is never formed: all that is asked of it is linear
-            for (int i = 0; i < LANES; ++i) {
-                float *to = l->y + (y * n + x + i) * channels;
-                for (long k = 0; k < channels; k += LANES)
-                    store(to + k, load(warped + i * channels + k) * all(mask[i]) + load(to + k) * all(without[i]));
-            }
-        f8 greatest = all(-INFINITY), sum = all(0), mixed = all(0);
-        for (int k = 0; k < 5; ++k) {
-            value[3 + k] = shown[k] * mask + own[3 + k] * without + all(l->bias[3 + k]) + load(up[3 + k] + x);
-            greatest = most(greatest, value[3 + k]);
-        }
-        for (int k = 0; k < 5; ++k) {
-            f8 e = exponential(value[3 + k] - greatest);
-            sum += e;
-            mixed += e * all(l->mix[k]);
-        }
-        value[8] = leaky(shown[5] * mask + mixed / sum + all(l->mix[5])) + all(l->mix[6]) + load(up[8] + x);
-        for (int plane = 0; plane < PLANES; ++plane) store(plane_at(l->planes, n, plane, y) + x, value[plane]);
-    }
+    for (long x = 0; x < n; x += CHUNK)
+        head_chunk(l, seen, warped_heads, up, y, x, n - x < CHUNK ? n - x : CHUNK, last);
 }
 
 static void level(const Level *l, const Level *coarse, const float *x, const float *styles, float *scratch, int last) {
@@ -443,16 +477,23 @@ static void student(const Generator *g, const Level *l) {
     for (int o = 0; o < 3; ++o)
         for (int k = 0; k < 27; ++k) weights[o][k] = g->student[o * 27 + k] * g->style[g->student_style + k / 9];
     for (long y = 0; y < n; ++y) {
-        for (long x = 0; x < n; x += LANES) {
-            f8 sum[3] = {all(g->student_bias[0]), all(g->student_bias[1]), all(g->student_bias[2])};
+        for (long x = 0; x < n; x += 2 * LANES) { // where that is too far, into the margin
+            f8 sum[3][2];
+            for (int o = 0; o < 3; ++o) sum[o][0] = sum[o][1] = all(g->student_bias[o]);
             for (int k = 0; k < 27; ++k) {
-                f8 logit = load(plane_at(l->planes, n, k / 9, y + k % 9 / 3 - 1) + x + k % 3 - 1);
-                for (int o = 0; o < 3; ++o) sum[o] += logit * all(weights[o][k]);
+                const float *logits = plane_at(l->planes, n, k / 9, y + k % 9 / 3 - 1) + x + k % 3 - 1;
+                const f8 first = load(logits), second = load(logits + LANES);
+                for (int o = 0; o < 3; ++o) {
+                    sum[o][0] += first * all(weights[o][k]);
+                    sum[o][1] += second * all(weights[o][k]);
+                }
             }
-            store(plane_at(g->fields, n, 0, y) + x, hyperbolic_tangent(sum[0]));
-            store(plane_at(g->fields, n, 1, y) + x, hyperbolic_tangent(sum[1]));
-            store(plane_at(g->fields, n, 2, y) + x, sigmoid(sum[2]));
-            store(plane_at(g->fields, n, 3, y) + x, load(plane_at(l->planes, n, 8, y) + x));
+            for (int i = 0; i < 2; ++i) {
+                store(plane_at(g->fields, n, 0, y) + x + i * LANES, hyperbolic_tangent(sum[0][i]));
+                store(plane_at(g->fields, n, 1, y) + x + i * LANES, hyperbolic_tangent(sum[1][i]));
+                store(plane_at(g->fields, n, 2, y) + x + i * LANES, sigmoid(sum[2][i]));
+                store(plane_at(g->fields, n, 3, y) + x + i * LANES, load(plane_at(l->planes, n, 8, y) + x + i * LANES));
+            }
         }
         for (int plane = 0; plane < 4; ++plane) {
             float *row = plane_at(g->fields, n, plane, y);
@@ -520,4 +561,108 @@ void generate(const Generator *g, const float *code, float *flow, float *depth, 
     const Level *last = g->level + g->levels - 1;
     student(g, last);
     (g->scale == 1 ? as_they_are : enlarged)(g, last->size, flow, depth, mask);
+}
+
+// -------------------------------------------------------------------------------------------------------- the encoder
+typedef struct {
+    long size, depth, results; // of what comes in; channels of that and of what goes out
+    const float *same_weights, *same_bias, *down_weights, *down_bias, *skip_weights;
+    float *full, *blurred, *small, *skipped, *y;
+} Block;
+
+typedef struct {
+    long blocks, codes, scale; // scale: of the driver's picture over the first block, 1 or 2
+    const Block *block;
+    const float *stem, *stem_bias;           // [4, channels], [channels]
+    const float *to_alpha, *to_alpha_bias;   // [16 · channels, codes in multiples of eight]
+    float *picture, *scratch;
+} Encoder;
+
+// The filter (1, 3, 3, 1) / 8 along both axes, from `pad` pixels outside on, at every `stride`th pixel.
+static void blur(const float *x, long n, long channels, long pad, long stride, float *y) {
+    const long size = (n + 2 * pad - 4) / stride + 1, row = n * channels;
+    float line[(MOST_SIZE + 4) * LANES];
+    for (long i = 0; i < pad; ++i) {
+        store(line + i * LANES, all(0));
+        store(line + (n + pad + i) * LANES, all(0));
+    }
+    for (long out = 0; out < size; ++out)
+        for (long c = 0; c < channels; c += LANES) {
+            const long first = out * stride - pad;
+            const float *from = x + first * row + c;
+            f8 weight[4];
+            for (int k = 0; k < 4; ++k) weight[k] = all(first + k < 0 || first + k >= n ? 0.0f : k % 3 ? 3.0f / 64 : 1.0f / 64);
+            const float *rows[4];
+            for (int k = 0; k < 4; ++k) rows[k] = first + k < 0 || first + k >= n ? x + c : from + k * row;
+            for (long i = 0; i < n; ++i) {
+                const long at = i * channels;
+                f8 sum = load(rows[0] + at) * weight[0] + load(rows[1] + at) * weight[1];
+                store(line + (i + pad) * LANES, sum + load(rows[2] + at) * weight[2] + load(rows[3] + at) * weight[3]);
+            }
+            for (long i = 0; i < size; ++i) {
+                const float *at = line + i * stride * LANES;
+                f8 sum = load(at) + load(at + 3 * LANES) + 3.0f * (load(at + LANES) + load(at + 2 * LANES));
+                store(y + (out * size + i) * channels + c, sum);
+            }
+        }
+}
+
+static const float *encode_block(const Block *b, const float *x, float *scratch) {
+    static const long nowhere = 0;
+    const long half = b->size / 2, wide_row = (b->size + 1) * b->depth;
+    float ones[MOST_WIDTH];
+    long offsets[9];
+    for (long c = 0; c < b->depth; ++c) ones[c] = 1;
+    for (int k = 0; k < 9; ++k) offsets[k] = k / 3 * wide_row + k % 3 * b->depth;
+    const Same same = {x, ones, b->same_weights, ones, b->same_bias, b->full, scratch, b->size, b->depth, b->depth};
+    convolve_same(&same);
+    blur(b->full, b->size, b->depth, 2, 1, b->blurred);
+    const Taps down = {half, half, 2 * wide_row, 2 * b->depth, half * b->results, b->results, b->depth, b->results, 9, offsets};
+    convolve(&down, b->blurred, b->down_weights, b->y);
+    blur(x, b->size, b->depth, 1, 2, b->small);
+    const Taps skip = {1, half * half, 0, b->depth, 0, b->results, b->depth, b->results, 1, &nowhere};
+    convolve(&skip, b->small, b->skip_weights, b->skipped);
+    for (long i = 0; i < half * half; ++i)
+        for (long c = 0; c < b->results; c += LANES) {
+            float *at = b->y + i * b->results + c;
+            store(at, leaky(load(at) + load(b->down_bias + c)) + load(b->skipped + i * b->results + c));
+        }
+    return b->y;
+}
+
+// A row of one plane of the driver's picture, blocks of scale² pixels averaged.
+static void shrunk(const float *plane, long y, long n, long scale, float *line) {
+    const float *above = plane + y * scale * n * scale, *below = above + n * scale;
+    if (scale == 1) {
+        memcpy(line, above, sizeof(float) * n);
+        return;
+    }
+    for (long x = 0; x < n; x += LANES) {
+        const f8 a = load(above + 2 * x) + load(below + 2 * x), b = load(above + 2 * x + LANES) + load(below + 2 * x + LANES);
+        const f8 even = SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14), odd = SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+        store(line + x, (even + odd) * all(0.25f));
+    }
+}
+
+// driving [4, N, N] -> alpha [codes in multiples of eight]
+void encode(const Encoder *e, const float *driving, float *alpha) {
+    const long n = e->block->size, large = n * e->scale, channels = e->block->depth;
+    float line[4][MOST_SIZE];
+    for (long y = 0; y < n; ++y) {
+        for (int k = 0; k < 4; ++k) shrunk(driving + k * large * large, y, n, e->scale, line[k]);
+        for (long c = 0; c < channels; c += LANES) {
+            const f8 bias = load(e->stem_bias + c);
+            f8 stem[4];
+            for (int k = 0; k < 4; ++k) stem[k] = load(e->stem + k * channels + c);
+            for (long x = 0; x < n; ++x) {
+                const f8 first = stem[0] * all(line[0][x]) + stem[1] * all(line[1][x]);
+                const f8 second = stem[2] * all(line[2][x]) + stem[3] * all(line[3][x]);
+                store(e->picture + (y * n + x) * channels + c, leaky(first + second + bias));
+            }
+        }
+    }
+    const float *x = e->picture;
+    for (long i = 0; i < e->blocks; ++i) x = encode_block(e->block + i, x, e->scratch);
+    const long codes = (e->codes + LANES - 1) / LANES * LANES;
+    affine(e->to_alpha, x, e->to_alpha_bias, alpha, 16 * e->block[e->blocks - 1].results, codes);
 }

@@ -13,7 +13,7 @@ from engine.flow.backends.native_packing import packed
 
 class NativeBackend:
     """Needs a C compiler on the machine, and channel counts divisible by 64, as the published network has; of networks
-    that are told the motion code, divisible by 8, as the compact one has."""
+    without head motion, divisible by 8, as the compact one has."""
 
     name = "native"
     precision = "fp32"
@@ -26,9 +26,9 @@ class NativeBackend:
         return missing()
 
     def compile(self, request: CompileRequest) -> CompiledMotion:
-        if request.network.encoder is None:
-            return self._coded(request)
         config = request.network.config
+        if not config.head_motion:
+            return self._own(request)
         widths = {config.widths[size] for size in config.resolutions(from_size=4)}
         if any(width % PANEL for width in widths) or config.depth_motion_dim != 5 or config.input_channels != 4:
             raise OtherSizesError(
@@ -42,10 +42,11 @@ class NativeBackend:
         except NativeError as error:
             raise BackendError(f"--backend native: {error}") from error
 
-    def _coded(self, request: CompileRequest) -> NativeGenerator:
+    def _own(self, request: CompileRequest) -> NativeGenerator:
         if reason := refusal(request.network.config):
             raise OtherSizesError(f"--backend native: {reason}; use --backend openvino")
         try:
-            return NativeGenerator(packed_generator(request.network), generator_kernels())
+            kernels = generator_kernels()
+            return NativeGenerator(packed_generator(request.network, kernels.panel_width()), kernels)
         except NativeError as error:
             raise BackendError(f"--backend native: {error}") from error
