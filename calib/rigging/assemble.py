@@ -370,7 +370,7 @@ def _jaw_rig(survey: HeadSurvey, controllers: Controllers, mesh: Mesh, pieces: d
     points = mesh.vertices.astype(np.float64)
     normals = point_normals(points, mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64))
     return JawRig(
-        hinge=_hinge(controllers),
+        hinge=jaw_hinge(controllers),
         vertices=np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH),
         upper=np.concatenate([upper, pieces.get("teeth_upper", upper[:0])]),
         tongue=tongue,
@@ -378,7 +378,7 @@ def _jaw_rig(survey: HeadSurvey, controllers: Controllers, mesh: Mesh, pieces: d
     )
 
 
-def _hinge(controllers: Controllers) -> NDArray[np.float64]:
+def jaw_hinge(controllers: Controllers) -> NDArray[np.float64]:
     """Middle of the jaw's axis: between the ears, a little below and behind the cheekbones' ends."""
     rest = controllers.rest[:FACE_LANDMARKS]
     ears = rest[[234, 454]].mean(axis=0)
