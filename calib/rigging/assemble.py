@@ -377,11 +377,12 @@ def _jaw_rig(
     upper = np.flatnonzero(survey.parts.kind == Kind.UPPER_MOUTH)
     tongue = pieces["tongue"] if "tongue" in pieces else find_tongue(survey)
     points = mesh.vertices.astype(np.float64)
-    normals = point_normals(points, mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64))
+    faces = mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64)
+    normals = point_normals(points, faces)[tongue]
     return JawRig(
         hinge=hinge,
         vertices=np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH),
         upper=np.concatenate([upper, pieces.get("teeth_upper", upper[:0])]),
         tongue=tongue,
-        tongue_out=tongue_out(survey.mouth, points[tongue], normals[tongue]),
+        tongue_out=tongue_out(survey.mouth, points[tongue], normals, np.searchsorted(tongue, faces)),
     )
