@@ -78,6 +78,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, lowpoly: Avatar) -> Iterator[None]:
     """Carrying expressions over takes three seconds and does not depend on how the mesh hangs together."""
     monkeypatch.setattr(assembling, "fit_template", lambda *_: None)
     monkeypatch.setattr(assembling, "load_template", lambda: None)
+    monkeypatch.setattr(assembling, "jaw_hinge", lambda *_: lowpoly.rig.jaw.hinge)
     basis = lowpoly.rig.basis
 
     def carried(*given: Any) -> ExpressionBasis:
