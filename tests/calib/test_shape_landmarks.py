@@ -16,11 +16,14 @@ from calib.survey.shape_landmarks import shape_landmarks
 from calib.survey.shape_survey import contradicted
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
-from core.face_motion import gaze_of
+from core.face_motion import FaceMotion, gaze_of
 from core.mesh import Mesh, MorphTargets
+from core.rigid_motion import rotation_matrix
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from render.gl.gl_context import create_context, release_context
+from render.gl.gpu_mesh import GpuMesh
 from render.mesh.mesh_io import load_mesh
 from tests.fakes.shaped_head import write_shaped_head
 
@@ -106,6 +109,17 @@ def test_without_shapes_of_the_mouth_nothing_is_told(person: Mesh) -> None:
     assert shape_landmarks(few) is None
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-9, 0.01, 1e9])
+@pytest.mark.parametrize("every", [1, 400])
+def test_shapes_that_are_noise_tell_nothing_and_break_nothing(person: Mesh, scale: float, every: int) -> None:
+    rng = np.random.default_rng(int(1e9 * scale) % 1000)
+    displacement = np.zeros((len(UNIT_NAMES), len(person.vertices), 3), dtype=np.float32)
+    displacement[:, ::every] = scale * rng.normal(size=displacement[:, ::every].shape)
+    told = shape_landmarks(replace(person, morphs=MorphTargets(UNIT_NAMES, displacement)))
+    assert told is None or all(np.isfinite(point).all() for point in told.points.values())
+    assert scale > 0 or told is None
+
+
 def test_a_head_without_a_face_is_prepared_by_its_shapes_and_left_as_it_is(animal: Avatar, animal_path: Path) -> None:
     assert "by its own shapes alone" in animal.description
     assert animal.rig.moves_nothing
@@ -152,6 +166,28 @@ def test_its_shoulders_stay_and_its_face_goes_with_the_head(animal: Avatar) -> N
     seen = np.abs(animal.file_mesh.morphs.displacement).max(axis=(0, 2)) > 1e-3
     chin = animal.landmarks[152, 1]
     assert share[seen & (y > chin)].min() > 0.8
+
+
+def test_its_pose_as_numbers_is_its_pose(animal: Avatar) -> None:
+    """For graphics cards that make the vertices."""
+    engine = ExpressionEngine(animal, units=own_units(animal))
+    engine.defers = True
+    rng = np.random.default_rng(3)
+    T = np.eye(4)
+    T[:3, :3] = rotation_matrix(np.array([0.1, 0.4, 0.0]))
+    moved = FaceMotion(rng.uniform(0, 0.8, 52), rng.uniform(-0.3, 0.3, (2, 2)), T)
+    engine.follow(FaceMotion.at_rest(), 0.0, 0)  # from which it eases to a motion
+    pose = engine.follow(moved, 100.0, 1)
+    assert pose.skin is not None
+    context = create_context()
+    try:
+        mesh = GpuMesh(context, animal.display_mesh, None, False, None)
+        mesh.set_pose(pose.skin)
+        np.testing.assert_allclose(mesh.posed_vertices(), pose.vertices, atol=1e-4)
+        mesh.release()
+    finally:
+        release_context(context)
+    assert np.abs(pose.vertices - animal.rig.rest).max() > 0.1
 
 
 @pytest.mark.parametrize("engine", ["landmark", "flow"])
