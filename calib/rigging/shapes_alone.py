@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
-from calib.rig.controllers import Role, landmark_controllers
+from calib.rig.controllers import Controllers, Role, landmark_controllers
 from calib.rig.expression_basis import ExpressionBasis
 from calib.rig.face_rig import PROFILE_BINS, EyeRig, FaceRig, JawRig, MouthRig
 from calib.rig.lid_rig import no_lids
 from calib.rig.template_units import template_data
-from calib.rigging.assemble import jaw_hinge
 from calib.rigging.neck import find_neck
 from calib.surgery.mouth_pieces import jaw_corners
 from calib.survey.head_survey import HeadSurvey
@@ -47,7 +47,7 @@ def shapes_alone(survey: HeadSurvey) -> tuple[Mesh, FaceRig]:
         sparse.csr_matrix((vertices, count), dtype=np.float32),
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (_eye(survey.eyes[0]), _eye(survey.eyes[1])),
-        JawRig(jaw_hinge(controllers), nothing, nothing, nothing, np.zeros((0, 3))),
+        JawRig(_between_ears(controllers), nothing, nothing, nothing, np.zeros((0, 3))),
         replace(neck, share=share),
         basis,
         (no_lids(), no_lids()),
@@ -70,3 +70,11 @@ def _eye(opening: Opening) -> EyeRig:
         ball=nothing,
         cover=nothing,
     )
+
+
+def _between_ears(controllers: Controllers) -> NDArray[np.float64]:
+    """Middle of the jaw's axis: between the ears, a little below and behind the cheekbones' ends."""
+    rest = controllers.rest[:FACE_LANDMARKS]
+    ears = rest[[234, 454]].mean(axis=0)
+    width = float(np.linalg.norm(rest[234] - rest[454]))
+    return np.array([ears[0], ears[1] - 0.02 * width, ears[2] - 0.03 * width])

@@ -73,7 +73,11 @@ def _load_file(path: Path) -> Mesh:
     loader = _LOADERS.get(path.suffix.lower())
     if loader is None:
         known = ", ".join(_LOADERS)
-        found = f"got '{path.suffix}'; convert it to one of these" if path.exists() else "there is no such file"
+        found = (
+            f"got '{path.suffix}'; Blender reads most others, and File > Export > glTF 2.0 writes .glb"
+            if path.exists()
+            else "there is no such file"
+        )
         raise InputError(f"{path}: expected a mesh file ({known}), {found}")
     try:
         _check_file(path)
