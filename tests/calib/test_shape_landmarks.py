@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.head_file import own_unit_count
 from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import own_units
 from calib.survey.face_finder import NoFaceError
@@ -22,6 +23,8 @@ from core.rigid_motion import rotation_matrix
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from realtime.rig.head_shapes import head_shapes
+from realtime.rig.naming import targets
 from render.gl.gl_context import create_context, release_context
 from render.gl.gpu_mesh import GpuMesh
 from render.mesh.mesh_io import load_mesh
@@ -146,6 +149,18 @@ def test_its_shapes_and_nothing_else_move_it(animal: Avatar) -> None:
         moved = engine.posed(weights, gaze_of(weights)) - rest
         expected = morphs.displacement[morphs.names.index(name)] @ animal.T_world_file[:3, :3].T
         np.testing.assert_allclose(moved, expected, atol=1e-4, err_msg=name)
+
+
+def test_for_other_programs_its_shapes_are_its_own(animal: Avatar, animal_path: Path) -> None:
+    """`vfa rig --morphs`; without it they would be made anew, and nothing says of what."""
+    assert own_unit_count(animal_path) == len(UNIT_NAMES)
+    assert own_unit_count(animal_path.with_suffix(".obj")) == 0
+    morphs = animal.file_mesh.morphs
+    assert morphs is not None
+    made = head_shapes(animal, targets("arkit")[:12])
+    for shape in made.rigged.shapes:
+        own = morphs.displacement[morphs.names.index(shape.name)]
+        np.testing.assert_allclose(shape.dense(len(own)), own, atol=2e-5, err_msg=shape.name)
 
 
 def test_its_eyes_go_where_the_driver_looks_unless_they_are_shut(animal: Avatar) -> None:
