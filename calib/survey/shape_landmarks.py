@@ -21,7 +21,7 @@ _LIPS = {"upper": ("mouthUpperUp", "mouthRollUpper", "mouthShrugUpper"), "lower"
     "mouthLowerDown", "mouthRollLower", "mouthShrugLower")}  # fmt: skip
 _BROW = ("browOuterUp", "browDown")
 _PEAK = 0.85  # of what the most moved vertex does: vertices so much moved are where a shape acts
-_LID = 0.25  # of the same: what moves less beside a lid is skin that is drawn along
+_LID = 0.4  # of the same: what moves less beside a lid is skin that is drawn along
 _COMES_UP = 0.3  # of the upper lid's way: a lower lid that does so much is one
 _HIGHEST, _WIDEST = 2.0, 4.0  # of the same: as far from the upper lid's edge lie the lower one, and corners
 _JAW = 0.5  # of the jaw's most moved vertex

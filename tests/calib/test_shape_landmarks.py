@@ -11,10 +11,12 @@ from calib.avatar import Avatar, prepare_avatar
 from calib.head_file import own_unit_count
 from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import own_units
-from calib.survey.face_finder import NoFaceError
-from calib.survey.placement import AXES, Placement, axis_rotation
+from calib.survey.face_finder import FaceFinder, NoFaceError
+from calib.survey.head_survey import survey_head
+from calib.survey.placement import AXES, FACE_HEIGHT, Placement, axis_rotation, moved
 from calib.survey.shape_landmarks import shape_landmarks
-from calib.survey.shape_survey import contradicted
+from calib.survey.shape_survey import contradicted, survey_by_shapes
+from calib.survey.views import Studio
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from core.face_motion import FaceMotion, gaze_of
@@ -29,6 +31,7 @@ from render.gl.gl_context import create_context, release_context
 from render.gl.gpu_mesh import GpuMesh
 from render.mesh.mesh_io import load_mesh
 from tests.fakes.shaped_head import write_shaped_head
+from tools.rigs.ict import ict_rig
 
 STILL = np.zeros((2, 2))
 
@@ -97,6 +100,23 @@ def test_shapes_tell_how_a_head_stands_and_where_its_face_is(person: Mesh, up: s
     assert np.hypot(at["chin"][0], at["chin"][1] + 0.106) < 0.008
 
 
+@pytest.mark.parametrize("seed", ["", "1"])
+def test_another_artists_shapes_tell_what_is_seen_on_the_face(shared_data: Path, seed: str) -> None:
+    rig = ict_rig("ict", seed, shared_data / "rigs" / "ict_facekit.npz")
+    names = tuple(rig.units)
+    morphs = MorphTargets(names, np.stack([rig.units[name] for name in names]).astype(np.float32))
+    mesh = replace(rig.mesh, morphs=morphs)
+    with FaceFinder() as finder, Studio(mesh) as studio:
+        seen = survey_head("head.glb", mesh, studio, finder)
+        told = survey_by_shapes("head.glb", mesh, studio, finder.canonical.points)
+    assert told is not None
+    assert not contradicted("head.glb", seen)
+    between = seen.placement.T_world_file @ np.linalg.inv(told.placement.T_world_file)
+    off = np.linalg.norm((moved(told.landmarks, between) - seen.landmarks)[:, :2], axis=1) / FACE_HEIGHT
+    assert np.median(off) < 0.025
+    assert off[[133, 362, 159, 386, 61, 291, 13, 14, 4]].max() < 0.04, "corners, lids, lips and nose"
+
+
 def test_stated_axes_are_kept_to_and_nothing_is_told_where_shapes_contradict_them(person: Mesh) -> None:
     told = shape_landmarks(person, up="y", front="z")
     assert told is not None
@@ -146,9 +166,9 @@ def test_its_shapes_and_nothing_else_move_it(animal: Avatar) -> None:
     np.testing.assert_allclose(rest, animal.rig.rest, atol=1e-6)
     for name in UNIT_NAMES:
         weights = np.array([float(unit == name) for unit in UNIT_NAMES])
-        moved = engine.posed(weights, gaze_of(weights)) - rest
+        change = engine.posed(weights, gaze_of(weights)) - rest
         expected = morphs.displacement[morphs.names.index(name)] @ animal.T_world_file[:3, :3].T
-        np.testing.assert_allclose(moved, expected, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(change, expected, atol=1e-4, err_msg=name)
 
 
 def test_for_other_programs_its_shapes_are_its_own(animal: Avatar, animal_path: Path) -> None:
@@ -190,9 +210,9 @@ def test_its_pose_as_numbers_is_its_pose(animal: Avatar) -> None:
     rng = np.random.default_rng(3)
     T = np.eye(4)
     T[:3, :3] = rotation_matrix(np.array([0.1, 0.4, 0.0]))
-    moved = FaceMotion(rng.uniform(0, 0.8, 52), rng.uniform(-0.3, 0.3, (2, 2)), T)
+    motion = FaceMotion(rng.uniform(0, 0.8, 52), rng.uniform(-0.3, 0.3, (2, 2)), T)
     engine.follow(FaceMotion.at_rest(), 0.0, 0)  # from which it eases to a motion
-    pose = engine.follow(moved, 100.0, 1)
+    pose = engine.follow(motion, 100.0, 1)
     assert pose.skin is not None
     context = create_context()
     try:
