@@ -194,6 +194,16 @@ def test_its_eyes_go_where_the_driver_looks_unless_they_are_shut(animal: Avatar)
     np.testing.assert_allclose(engine.posed(shut, gaze), engine.posed(shut, STILL), atol=1e-6)
 
 
+def test_of_its_blinks_the_last_is_finished(animal: Avatar) -> None:
+    """Trackers leave a rest of an eye open."""
+    engine = ExpressionEngine(animal, units=own_units(animal))
+    blink = np.array([float(name.startswith("eyeBlink")) for name in UNIT_NAMES])
+    rest = engine.posed(np.zeros(52), STILL)
+    whole = np.linalg.norm(engine.posed(blink, STILL) - rest)
+    for weight, least, most in ((0.5, 0.499, 0.501), (0.8, 0.799, 0.801), (0.95, 0.975, 1.0), (1.0, 0.999, 1.001)):
+        assert least < np.linalg.norm(engine.posed(weight * blink, STILL) - rest) / whole < most
+
+
 def test_its_shoulders_stay_and_its_face_goes_with_the_head(animal: Avatar) -> None:
     share, y = animal.rig.neck.share, animal.rig.rest[:, 1]
     assert share[y < y.min() + 0.1 * np.ptp(y)].max() < 0.05
