@@ -42,6 +42,14 @@ def load_head(path: Path, options: PreparationOptions) -> Mesh:
         return mesh
 
 
+def own_unit_count(path: Path) -> int:
+    """How many of ARKit's shapes a head's file has; 0 where these are too few for a face. Raises InputError."""
+    if path.suffix.lower() not in GLTF_ENDINGS:
+        return 0
+    found = units_named(gltf_morph_names(path))
+    return len(found) if len(found) >= LEAST_UNITS else 0
+
+
 def _with_rigged_shapes(path: Path, mesh: Mesh) -> Mesh:
     """A head of `vfa rig` with its shapes: an artist may have corrected them. Without them where they have other names
     than units."""
@@ -56,7 +64,7 @@ def _with_rigged_shapes(path: Path, mesh: Mesh) -> Mesh:
 def _with_own_shapes(path: Path, mesh: Mesh) -> Mesh:
     """A head with its shapes where it has nearly all of ARKit's; otherwise without, and the log says how to use them
     where they are enough for a face."""
-    if len(units_named(gltf_morph_names(path))) < LEAST_UNITS:
+    if not own_unit_count(path):
         return mesh
     shaped = replace(mesh, morphs=load_gltf_morphs(path))
     assert shaped.morphs is not None

@@ -200,7 +200,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     if options.weights.given():
         from engine.flow.published.flow_engine import flow_rig
 
-        rig = flow_rig(avatar, options.weights)
+        rig = flow_rig(avatar.as_bare_mesh("--weights"), options.weights)
         console.print(f"flow engine: {len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights")
     if options.tune_flow is not None:
         _tune_flow(avatar, options.tune_flow)

@@ -90,6 +90,7 @@ class RigOptions(AvatarOptions):
 
 def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
     """Give a head 52 shapes with ARKit's names, for other programs and for artists."""
+    from calib.head_file import own_unit_count
     from realtime.rig.doubts import measured
     from realtime.rig.given_shapes import check_source, with_given
     from realtime.rig.head_shapes import head_shapes, taking
@@ -103,8 +104,10 @@ def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
         from render.mesh.export.usd import check_usd
 
         check_usd()
-    if options.preparation.morphs == "auto":  # shapes are made for it, whatever it has
+    if options.preparation.morphs == "auto":
         options = replace(options, preparation=replace(options.preparation, morphs="off"))
+        if own := own_unit_count(path):
+            log.info("%s: has %d ARKit shapes, which are made anew; --morphs takes its own", path, own)
     avatar = prepared_avatar(options)
     with step_bar(f"rigging {path.name}") as tell:
         tell("shapes", 0, 1)

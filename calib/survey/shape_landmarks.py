@@ -21,7 +21,7 @@ _LIPS = {"upper": ("mouthUpperUp", "mouthRollUpper", "mouthShrugUpper"), "lower"
     "mouthLowerDown", "mouthRollLower", "mouthShrugLower")}  # fmt: skip
 _BROW = ("browOuterUp", "browDown")
 _PEAK = 0.85  # of what the most moved vertex does: vertices so much moved are where a shape acts
-_LID = 0.25  # of the same: what moves less beside a lid is skin that is drawn along
+_LID = 0.4  # of the same: what moves less beside a lid is skin that is drawn along
 _COMES_UP = 0.3  # of the upper lid's way: a lower lid that does so much is one
 _HIGHEST, _WIDEST = 2.0, 4.0  # of the same: as far from the upper lid's edge lie the lower one, and corners
 _JAW = 0.5  # of the jaw's most moved vertex
@@ -115,10 +115,11 @@ def _upright(
 def _points(moves: _Moves) -> dict[str, NDArray[np.float64]] | None:
     points: dict[str, NDArray[np.float64]] = {}
     for picture, person in _SIDES:
-        points |= _eye(moves, picture, person)
+        eye = _eye(moves, picture, person)
         corner = moves.peak([f"{name}{person}" for name in _CORNER])
-        if corner is None:
+        if eye is None or corner is None:
             return None
+        points |= eye
         points[f"{picture}_mouth_corner"] = corner
     left, right = points["left_eye_top"], points["right_eye_top"]
     apart = float(right[0] - left[0])
@@ -148,9 +149,9 @@ def _points(moves: _Moves) -> dict[str, NDArray[np.float64]] | None:
     return points
 
 
-def _eye(moves: _Moves, picture: str, person: str) -> dict[str, NDArray[np.float64]]:
+def _eye(moves: _Moves, picture: str, person: str) -> dict[str, NDArray[np.float64]] | None:
     """Its corners, and the middles of the edges of its lids: where the blink's most moved vertices lie, and where they
-    go, or where a lower lid comes up from."""
+    go, or where a lower lid comes up from. None where no lid is seen to do so."""
     blink = moves.units[f"eyeBlink{person}"]
     far = np.linalg.norm(blink, axis=1)
     most = float(far.max())
@@ -164,6 +165,8 @@ def _eye(moves: _Moves, picture: str, person: str) -> dict[str, NDArray[np.float
         lower = moves.rest[rising >= _PEAK * rising.max()].mean(axis=0)
     high = float(np.abs((upper - lower)[1]))
     lid = (far > _LID * most) & (away < _WIDEST * most) & (np.abs(moves.rest[:, 1] - (upper + lower)[1] / 2) < high)
+    if not lid.any():
+        return None
     along = moves.rest[lid]
     ends = [along[along[:, 0].argmin()], along[along[:, 0].argmax()]]
     for end in ends:

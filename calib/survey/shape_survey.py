@@ -1,5 +1,6 @@
 """Looking at a head whose own shapes move it, and say where its face is: nothing of its mesh has to be understood."""
 
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -17,8 +18,11 @@ from calib.survey.placement import FACE_HEIGHT, moved, usual_axes
 from calib.survey.shape_landmarks import ShapeLandmarks, shape_landmarks
 from calib.survey.surface import make_surface
 from calib.survey.views import Studio
+from core.errors import InputError
 from core.face_regions import eye_corners
 from core.mesh import Mesh
+
+log = logging.getLogger(__name__)
 
 _MOVES = 1e-4  # of the face's height: a piece that no shape moves farther is no part of the face
 _ELSEWHERE = 0.25  # of the face's height: landmarks so far from where shapes open eyes and mouth are of no face
@@ -34,12 +38,16 @@ def survey_by_shapes(
 ) -> HeadSurvey | None:
     """Look at a head with shapes of its own, by these. `canonical` [478, 3] is the average face.
 
-    None where they do not tell where its face is. Raises InputError where what they tell is no face's.
+    None where they do not tell where its face is, or what they tell is no face's.
     """
     told = shape_landmarks(mesh, usual_axes(name, up, front), up, front)
     if told is None:
         return None
-    every = completed(name, told.points, mesh, canonical)
+    try:
+        every = completed(name, told.points, mesh, canonical)
+    except InputError as reason:
+        log.info("its own shapes do not tell where its face is: %s", reason)
+        return None
     placement, landmarks = place_by_hand(every, canonical, told.up, told.front)
     T = placement.T_world_file
     vertices = moved(mesh.vertices.astype(np.float64), T)

@@ -8,21 +8,30 @@ import pytest
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.head_file import own_unit_count
 from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import own_units
-from calib.survey.face_finder import NoFaceError
-from calib.survey.placement import AXES, Placement, axis_rotation
+from calib.survey.face_finder import FaceFinder, NoFaceError
+from calib.survey.head_survey import survey_head
+from calib.survey.placement import AXES, FACE_HEIGHT, Placement, axis_rotation, moved
 from calib.survey.shape_landmarks import shape_landmarks
-from calib.survey.shape_survey import contradicted
+from calib.survey.shape_survey import contradicted, survey_by_shapes
+from calib.survey.views import Studio
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
-from core.face_motion import gaze_of
+from core.face_motion import FaceMotion, gaze_of
 from core.mesh import Mesh, MorphTargets
+from core.rigid_motion import rotation_matrix
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from realtime.rig.head_shapes import head_shapes
+from realtime.rig.naming import targets
+from render.gl.gl_context import create_context, release_context
+from render.gl.gpu_mesh import GpuMesh
 from render.mesh.mesh_io import load_mesh
 from tests.fakes.shaped_head import write_shaped_head
+from tools.rigs.ict import ict_rig
 
 STILL = np.zeros((2, 2))
 
@@ -91,6 +100,23 @@ def test_shapes_tell_how_a_head_stands_and_where_its_face_is(person: Mesh, up: s
     assert np.hypot(at["chin"][0], at["chin"][1] + 0.106) < 0.008
 
 
+@pytest.mark.parametrize("seed", ["", "1"])
+def test_another_artists_shapes_tell_what_is_seen_on_the_face(shared_data: Path, seed: str) -> None:
+    rig = ict_rig("ict", seed, shared_data / "rigs" / "ict_facekit.npz")
+    names = tuple(rig.units)
+    morphs = MorphTargets(names, np.stack([rig.units[name] for name in names]).astype(np.float32))
+    mesh = replace(rig.mesh, morphs=morphs)
+    with FaceFinder() as finder, Studio(mesh) as studio:
+        seen = survey_head("head.glb", mesh, studio, finder)
+        told = survey_by_shapes("head.glb", mesh, studio, finder.canonical.points)
+    assert told is not None
+    assert not contradicted("head.glb", seen)
+    between = seen.placement.T_world_file @ np.linalg.inv(told.placement.T_world_file)
+    off = np.linalg.norm((moved(told.landmarks, between) - seen.landmarks)[:, :2], axis=1) / FACE_HEIGHT
+    assert np.median(off) < 0.025
+    assert off[[133, 362, 159, 386, 61, 291, 13, 14, 4]].max() < 0.04, "corners, lids, lips and nose"
+
+
 def test_stated_axes_are_kept_to_and_nothing_is_told_where_shapes_contradict_them(person: Mesh) -> None:
     told = shape_landmarks(person, up="y", front="z")
     assert told is not None
@@ -104,6 +130,17 @@ def test_without_shapes_of_the_mouth_nothing_is_told(person: Mesh) -> None:
     names = tuple(UNIT_NAMES[number] for number in kept)
     few = replace(person, morphs=MorphTargets(names, person.morphs.displacement[kept]))
     assert shape_landmarks(few) is None
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-9, 0.01, 1e9])
+@pytest.mark.parametrize("every", [1, 400])
+def test_shapes_that_are_noise_tell_nothing_and_break_nothing(person: Mesh, scale: float, every: int) -> None:
+    rng = np.random.default_rng(int(1e9 * scale) % 1000)
+    displacement = np.zeros((len(UNIT_NAMES), len(person.vertices), 3), dtype=np.float32)
+    displacement[:, ::every] = scale * rng.normal(size=displacement[:, ::every].shape)
+    told = shape_landmarks(replace(person, morphs=MorphTargets(UNIT_NAMES, displacement)))
+    assert told is None or all(np.isfinite(point).all() for point in told.points.values())
+    assert scale > 0 or told is None
 
 
 def test_a_head_without_a_face_is_prepared_by_its_shapes_and_left_as_it_is(animal: Avatar, animal_path: Path) -> None:
@@ -129,9 +166,21 @@ def test_its_shapes_and_nothing_else_move_it(animal: Avatar) -> None:
     np.testing.assert_allclose(rest, animal.rig.rest, atol=1e-6)
     for name in UNIT_NAMES:
         weights = np.array([float(unit == name) for unit in UNIT_NAMES])
-        moved = engine.posed(weights, gaze_of(weights)) - rest
+        change = engine.posed(weights, gaze_of(weights)) - rest
         expected = morphs.displacement[morphs.names.index(name)] @ animal.T_world_file[:3, :3].T
-        np.testing.assert_allclose(moved, expected, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(change, expected, atol=1e-4, err_msg=name)
+
+
+def test_for_other_programs_its_shapes_are_its_own(animal: Avatar, animal_path: Path) -> None:
+    """`vfa rig --morphs`; without it they would be made anew, and nothing says of what."""
+    assert own_unit_count(animal_path) == len(UNIT_NAMES)
+    assert own_unit_count(animal_path.with_suffix(".obj")) == 0
+    morphs = animal.file_mesh.morphs
+    assert morphs is not None
+    made = head_shapes(animal, targets("arkit")[:12])
+    for shape in made.rigged.shapes:
+        own = morphs.displacement[morphs.names.index(shape.name)]
+        np.testing.assert_allclose(shape.dense(len(own)), own, atol=2e-5, err_msg=shape.name)
 
 
 def test_its_eyes_go_where_the_driver_looks_unless_they_are_shut(animal: Avatar) -> None:
@@ -145,6 +194,16 @@ def test_its_eyes_go_where_the_driver_looks_unless_they_are_shut(animal: Avatar)
     np.testing.assert_allclose(engine.posed(shut, gaze), engine.posed(shut, STILL), atol=1e-6)
 
 
+def test_of_its_blinks_the_last_is_finished(animal: Avatar) -> None:
+    """Trackers leave a rest of an eye open."""
+    engine = ExpressionEngine(animal, units=own_units(animal))
+    blink = np.array([float(name.startswith("eyeBlink")) for name in UNIT_NAMES])
+    rest = engine.posed(np.zeros(52), STILL)
+    whole = np.linalg.norm(engine.posed(blink, STILL) - rest)
+    for weight, least, most in ((0.5, 0.499, 0.501), (0.8, 0.799, 0.801), (0.95, 0.975, 1.0), (1.0, 0.999, 1.001)):
+        assert least < np.linalg.norm(engine.posed(weight * blink, STILL) - rest) / whole < most
+
+
 def test_its_shoulders_stay_and_its_face_goes_with_the_head(animal: Avatar) -> None:
     share, y = animal.rig.neck.share, animal.rig.rest[:, 1]
     assert share[y < y.min() + 0.1 * np.ptp(y)].max() < 0.05
@@ -152,6 +211,28 @@ def test_its_shoulders_stay_and_its_face_goes_with_the_head(animal: Avatar) -> N
     seen = np.abs(animal.file_mesh.morphs.displacement).max(axis=(0, 2)) > 1e-3
     chin = animal.landmarks[152, 1]
     assert share[seen & (y > chin)].min() > 0.8
+
+
+def test_its_pose_as_numbers_is_its_pose(animal: Avatar) -> None:
+    """For graphics cards that make the vertices."""
+    engine = ExpressionEngine(animal, units=own_units(animal))
+    engine.defers = True
+    rng = np.random.default_rng(3)
+    T = np.eye(4)
+    T[:3, :3] = rotation_matrix(np.array([0.1, 0.4, 0.0]))
+    motion = FaceMotion(rng.uniform(0, 0.8, 52), rng.uniform(-0.3, 0.3, (2, 2)), T)
+    engine.follow(FaceMotion.at_rest(), 0.0, 0)  # from which it eases to a motion
+    pose = engine.follow(motion, 100.0, 1)
+    assert pose.skin is not None
+    context = create_context()
+    try:
+        mesh = GpuMesh(context, animal.display_mesh, None, False, None)
+        mesh.set_pose(pose.skin)
+        np.testing.assert_allclose(mesh.posed_vertices(), pose.vertices, atol=1e-4)
+        mesh.release()
+    finally:
+        release_context(context)
+    assert np.abs(pose.vertices - animal.rig.rest).max() > 0.1
 
 
 @pytest.mark.parametrize("engine", ["landmark", "flow"])
