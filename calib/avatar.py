@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from calib.survey.head_survey import HeadSurvey
     from calib.survey.views import Studio
 
-PREPARATION_VERSION = 45  # raised when the same file would come out differently
+PREPARATION_VERSION = 47  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 _ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
@@ -85,10 +85,16 @@ class Avatar:
     def as_bare_mesh(self, need: str) -> "Avatar":
         """The same without the shapes of its file, for what cannot use them.
 
-        Raises InputError, with `need`, where the user asked for them.
+        Raises InputError, with `need`, where the user asked for them, or its face was found by them.
         """
         if self.file_mesh.morphs is None:
             return self
+        if self.rig.moves_nothing:
+            raise InputError(
+                f"{self.name}: no face was found on it but by the shapes in its file, which only the expression engine "
+                f"moves; leave out {need}, or place landmarks by hand: vfa prepare --place-landmarks FILE.json, then "
+                "--landmarks FILE.json --morphs off"
+            )
         if self.shapes_asked:
             raise InputError(
                 f"{self.name}: moved by the shapes in its file, as --morphs says, which only the expression engine "
@@ -180,9 +186,12 @@ def _made(
     tell: Progress,
 ) -> Avatar:
     """Prepared now, and kept in `place`."""
-    survey = partial(_survey, str(path), options=options, points=points)
+    from calib.survey.looking import looked_at
+
+    up, front = options.up, options.front
+    where = str(path) if options.landmarks is None else str(options.landmarks)
     try:
-        avatar = _prepare(name, mesh, key, survey, tell)
+        avatar = _prepare(name, mesh, key, partial(looked_at, where, points=points, up=up, front=front), tell)
     except InputError:
         raise
     except _ODD_HEAD as error:  # a face was found on it, but its surface is like no head's that was thought of
@@ -201,27 +210,6 @@ def default_cache_dir() -> Path:
     return cache_folder("avatars")
 
 
-def _survey(
-    path: str,
-    mesh: Mesh,
-    studio: "Studio",
-    *,
-    options: PreparationOptions,
-    points: Points | None,
-) -> "HeadSurvey":
-    """Look at the head, with the landmarks a person placed or those that are found."""
-    from calib.survey.face_finder import FaceFinder
-    from calib.survey.head_survey import survey_by_hand, survey_head
-    from capture.face.face_model_file import find_face_model
-    from core.canonical_face import load_canonical_face
-
-    if points is not None:
-        canonical = load_canonical_face(find_face_model()).points
-        return survey_by_hand(str(options.landmarks), mesh, studio, points, canonical, options.up, options.front)
-    with FaceFinder() as finder:
-        return survey_head(path, mesh, studio, finder, options.up, options.front)
-
-
 def _prepare(
     name: str,
     mesh: Mesh,
@@ -230,6 +218,7 @@ def _prepare(
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
+    from calib.rigging.shapes_alone import shapes_alone
     from calib.rigging.template_head import load_template
     from calib.survey.views import Studio
 
@@ -245,7 +234,10 @@ def _prepare(
         beside.submit(load_template)
         survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
-    display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
+    if survey.by_shapes:
+        display, rig = shapes_alone(survey)
+    else:
+        display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
     return Avatar(
         name=name,
         file_mesh=mesh,

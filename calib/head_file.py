@@ -8,7 +8,7 @@ import numpy as np
 
 from calib.preparation_options import PreparationOptions
 from calib.published.bfm import bfm_mesh
-from calib.rigging.morphs import LEAST_UNITS, arkit_morphs, lack_of_units, units_among, units_named
+from calib.rig.own_shapes import LEAST_UNITS, arkit_morphs, lack_of_units, units_among, units_named
 from calib.survey.extent import check_extent
 from core.errors import InputError
 from core.mesh import Mesh

@@ -145,7 +145,7 @@ def _check_places(options: RigOptions, avatar: Path) -> None:
     if options.sheet is not None:
         from calib.avatar_picture import check_picture
 
-        check_picture(options.sheet, "--sheet")
+        check_picture(options.sheet, "--sheet", avatar)
 
 
 def _is_vrm_file(path: Path) -> bool:

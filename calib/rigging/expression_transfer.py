@@ -4,6 +4,8 @@ The built-in head, bent onto the avatar (`calib.rigging.template_fit`), moves; d
 place: see Noh and Neumann, "Expression cloning" (SIGGRAPH 2001).
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -34,7 +36,8 @@ _SEEDS, _SIDE_REACH = (
     (0.05, 0.30),
     0.5,
 )  # in an opening's widths: what surely lies beside its rims, and how far they rule
-_EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.85, 0.3  # in an eye's widths: over how much, how far from its middle
+_EVEN_EYE, _EVEN_MOUTH = (0.08, 0.85, 0.3), (0.06, 1.6, 0.4)
+"""In the opening's widths: over how much, how far from its middle, and over how much of that it fades."""
 _LEAST_SHARE = 0.016
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
@@ -78,6 +81,40 @@ def carry_units(
         _clean(at_controllers[:, used]),
         _clean(weights - sparse.diags(share) @ weights @ own_way),
     )
+
+
+def rims_as_skin(
+    basis: ExpressionBasis,
+    controllers: Controllers,
+    weights: sparse.csr_matrix,
+    points: Points,
+    faces: NDArray[np.int64],
+) -> ExpressionBasis:
+    """The same basis, in which controllers on the rims of lips go along with units as the skin does that they lie on:
+    engines see by them whether lips meet. The vertex that follows one most may lie a millimetre beside it.
+
+    Args:
+        weights: [R, K] of the finished rig; points: [R, 3] at rest; faces: [F, 3] of the skin around the mouth.
+    """
+    at = basis.controllers.tolil()
+    for role, own in zip((Role.UPPER_LIP, Role.LOWER_LIP), lip_faces(controllers, weights, faces), strict=True):
+        rows = controllers.of(role)
+        if not len(rows) or not len(own):
+            continue
+        face, bary, _ = closest_on_faces(controllers.rest[rows], points, own, np.arange(len(own)))
+        entries = (bary.ravel(), (np.repeat(np.arange(len(rows)), 3), own[face].ravel()))
+        at[rows] = sparse.csr_matrix(entries, shape=(len(rows), len(points))) @ basis.vertices
+    return replace(basis, controllers=_clean(at))
+
+
+def lip_faces(
+    controllers: Controllers, weights: sparse.csr_matrix, faces: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Those of `faces` [F, 3] that go with the upper and with the lower lip: where they touch, both lie there."""
+    lips = (Role.UPPER_LIP, Role.LOWER_LIP)
+    upper, lower = (np.asarray(weights[:, controllers.of(role)].sum(axis=1)).ravel() for role in lips)
+    leads = (upper - lower)[faces].sum(axis=1)
+    return faces[leads > 0], faces[leads < 0]
 
 
 def opening_sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -135,15 +172,17 @@ def _places(
 def _evened(
     places: sparse.csr_matrix, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
 ) -> sparse.csr_matrix:
-    """The places [S, F], around the eyes averaged over neighbours on the same side of the opening: lids of two heads
-    never lie alike, and where neighbours go along with quite different places, skin folds over or tears."""
+    """The places [S, F], around eyes and mouth averaged over neighbours on the same side of the opening: lids and lips
+    of two heads never lie alike, and where neighbours go along with quite different places, skin folds over or tears.
+    """
     points = work.vertices[skin]
     side = opening_sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
-    for number, opening in enumerate(survey.eyes, start=1):
+    for number, opening in enumerate((survey.mouth, *survey.eyes)):
+        sigma, reach, fade = _EVEN_EYE if number else _EVEN_MOUTH
         distance = np.linalg.norm(points - opening.centre, axis=1) / opening.width
-        near = np.flatnonzero(distance < _EVEN_REACH)
-        kernel = _kernel(points[near], side[near, number], _EVEN_SIGMA * opening.width)
-        share = np.clip((_EVEN_REACH - distance[near]) / _EVEN_FADE, 0, 1)
+        near = np.flatnonzero(distance < reach)
+        kernel = _kernel(points[near], side[near, number], sigma * opening.width)
+        share = np.clip((reach - distance[near]) / fade, 0, 1)
         even = (sparse.diags(share) @ kernel + sparse.diags(1 - share)) @ places[near]
         put = sparse.csr_matrix((np.ones(len(near)), (near, np.arange(len(near)))), shape=(len(skin), len(near)))
         kept = np.ones(len(skin))
