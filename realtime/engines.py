@@ -70,9 +70,11 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
     from core.native.compiled_library import NativeError
     from engine.flow.backends.native_library import flow_kernels
     from engine.flow.flow_network import open_network
+    from engine.flow.following_kernels import compiled_kernels
     from engine.flow.ours.compact_flow_engine import CompactFlowEngine
     from engine.flow.published.flow_engine import FlowEngine
 
+    compiled_kernels()
     with suppress(NativeError):  # without a compiler NumPy does it
         flow_kernels()  # compiled here, in the time of preparing, and not with the first frame
     coded = options.flow.code != "encoder"

@@ -12,6 +12,8 @@ INLINE void store(float *to, f8 x) { *(f8 *)to = x; }
 INLINE float total(f8 x) { return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7])); }
 
 // --------------------------------------------------------------------------------------------------- where flow lands
+enum { CHUNK = 64 };
+
 static inline float within(float value, float most) { return value > 0 ? (value < most ? value : most) : 0; } // 0 for NaN
 
 // For each place the sums [places, 3] of weight, weight · column and weight · row over the pixels that land on it.
@@ -20,23 +22,30 @@ static inline float within(float value, float most) { return value > 0 ? (value 
 void splat_flow(const float *flow, const float *mask, const int32_t *at, const uint8_t *wanted, double *sums, long size) {
     const long stride = size + 3;
     const float half = 0.5f * size, most = size + 1;
-    for (long row = 0; row < size; ++row, flow += 2 * size)
-        for (long column = 0; column < size; ++column) {
-            const float x = within(flow[2 * column] * half + (half + 1), most);
-            const float y = within(flow[2 * column + 1] * half + (half + 1), most);
-            const int32_t base = (int32_t)y * (int32_t)stride + (int32_t)x;
-            if (!wanted[base] || (mask && mask[row * size + column] < 0.5f)) continue;
-            const double ax = x - (float)(int32_t)x, ay = y - (float)(int32_t)y;
-            for (int i = 0; i < 4; ++i) {
-                const int32_t place = at[base + (i >> 1) * stride + (i & 1)];
+    for (long pixel = 0; pixel < size * size; pixel += CHUNK) {
+        const long count = size * size - pixel < CHUNK ? size * size - pixel : CHUNK;
+        float x[CHUNK], y[CHUNK];
+        int32_t base[CHUNK];
+        for (long i = 0; i < count; ++i) { // several at once
+            x[i] = within(flow[2 * (pixel + i)] * half + (half + 1), most);
+            y[i] = within(flow[2 * (pixel + i) + 1] * half + (half + 1), most);
+            base[i] = (int32_t)y[i] * (int32_t)stride + (int32_t)x[i];
+        }
+        for (long i = 0; i < count; ++i) {
+            if (!wanted[base[i]] || (mask && mask[pixel + i] < 0.5f)) continue;
+            const long row = (pixel + i) / size, column = (pixel + i) % size;
+            const double ax = x[i] - (float)(int32_t)x[i], ay = y[i] - (float)(int32_t)y[i];
+            for (int k = 0; k < 4; ++k) {
+                const int32_t place = at[base[i] + (k >> 1) * stride + (k & 1)];
                 if (place < 0) continue;
-                const double weight = (i & 1 ? ax : 1 - ax) * (i >> 1 ? ay : 1 - ay);
+                const double weight = (k & 1 ? ax : 1 - ax) * (k >> 1 ? ay : 1 - ay);
                 double *sum = sums + place * 3L;
                 sum[0] += weight;
                 sum[1] += weight * column;
                 sum[2] += weight * row;
             }
         }
+    }
 }
 
 static float lowest(const float *picture, long size, long column, long row, long reach) {

@@ -1,7 +1,7 @@
 """What moving a head costs most, compiled on the user's machine: `motion_kernels.c`.
 
-Where there is no compiler, NumPy does the same in `engine.expression.unit_skin`, `lids` and `retarget`, in two to five
-times as long.
+Where there is no compiler, NumPy does the same in `engine.expression.unit_skin`, `controllers_followed`, `lids` and
+`retarget`, in two to five times as long.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class FieldSum:
             yield where, features, steps[:, : len(rest)] * scale[:, None]
 
 
-class ControllersFollowed:
+class FollowedProduct:
     """Vertices that follow controllers. Owned by one thread.
 
     Args:

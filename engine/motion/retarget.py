@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
@@ -21,8 +20,9 @@ from core.face_regions import (
     mask,
     upper_lip_mask,
 )
-from engine.motion.lids import Lids
-from engine.motion.motion_kernels import ControllersFollowed, EyeballTurn, compiled_kernels
+from engine.motion.controllers_followed import ControllersFollowed
+from engine.motion.lids import Lids, evened
+from engine.motion.motion_kernels import EyeballTurn, compiled_kernels
 
 _MAX_JAW_RAD = 0.7
 _STEEPEST = 0.97  # sine of how far below the hinge a chin turns: nearer to 1 the angle would jump with its height
@@ -67,16 +67,24 @@ class Retargeter:
     # What follows is for whole controllers only; `engine.expression.unit_skin` needs none of it.
 
     @cached_property
-    def _follow(self) -> "_Follow":
-        return _Follow(self._rig.weights)
+    def _follow(self) -> ControllersFollowed:
+        return ControllersFollowed(self._rig.weights)
+
+    @cached_property
+    def _follow_evened(self) -> ControllersFollowed:
+        """What is near the rims of lids evened out once, and not in every frame."""
+        shares = self._rig.weights.tocsr()
+        for lid in self.lids:
+            shares = evened(shares, lid)
+        return ControllersFollowed(shares)
 
     @cached_property
     def _corrected(self) -> NDArray[np.int64]:
         return np.flatnonzero(_correctable(self._rig))
 
     @cached_property
-    def _follow_corrections(self) -> "_Follow":
-        return _Follow(self._rig.basis.corrections.tocsc()[:, self._corrected])
+    def _follow_corrections(self) -> ControllersFollowed:
+        return ControllersFollowed(self._rig.basis.corrections.tocsc()[:, self._corrected])
 
     def vertices(
         self,
@@ -100,11 +108,12 @@ class Retargeter:
         """
         rig = self._rig
         jaw = self.jaw_and_eyes(moved, gaze)
-        follow = self._follow if units is None else self._follow_corrections
+        even = units is None and lids is not None
+        follow = self._follow_evened if even else self._follow if units is None else self._follow_corrections
         offset = moved if units is None else (moved - units[1])[self._corrected]
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
         follow(vertices, offset)
-        self.finish(vertices, jaw, gaze, lids, lids_follow=units is not None)
+        self.finish(vertices, jaw, gaze, lids, evened=even, lids_follow=units is not None)
         return vertices
 
     def jaw_and_eyes(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> JawMotion:
@@ -172,23 +181,6 @@ class Retargeter:
         shift = hinge - rotation @ hinge
         shift[1] += min(0.0, float(now[1] - (rotation @ rest)[1]))
         return rotation, shift
-
-
-class _Follow:
-    """Vertices that follow controllers by shares [R, K]."""
-
-    def __init__(self, shares: sparse.spmatrix) -> None:
-        self._shares = shares.astype(np.float32, copy=False).tocsr()
-        kernels = compiled_kernels()
-        self._compiled = None if kernels is None else ControllersFollowed(kernels, self._shares)
-
-    def __call__(self, vertices: NDArray[np.float32], moved: NDArray[np.float64]) -> None:
-        """Change `vertices` [R, 3] by displacements [K, 3]."""
-        if self._compiled is not None:
-            self._compiled(vertices, moved)
-            return
-        for axis, column in enumerate(np.ascontiguousarray(moved.T, dtype=np.float32)):
-            vertices[: self._shares.shape[0], axis] += self._shares @ column  # faster than all three axes in SciPy
 
 
 def _correctable(rig: FaceRig) -> NDArray[np.bool_]:

@@ -96,3 +96,18 @@ def test_vertices_that_follow_controllers(prepared: Avatar, with_units: bool) ->
     follow(plain, moved)
     assert np.abs(plain - prepared.rig.rest).max() > 0.05
     np.testing.assert_allclose(compiled, plain, atol=1e-6)
+
+
+def test_lids_are_evened_beforehand_as_they_were_in_every_frame(prepared: Avatar) -> None:
+    retargeter, rng = Retargeter(prepared.rig), np.random.default_rng(6)
+    moved = rng.normal(0, 0.03, prepared.rig.controllers.rest.shape)
+    gaze, lids = np.array([[0.1, -0.2], [0.1, -0.2]]), np.array([[0.4, 0.1], [0.0, 0.0]])
+    beforehand = retargeter.vertices(moved.copy(), gaze, lids=lids)
+    each_time = prepared.rig.rest.copy()
+    jaw = retargeter.jaw_and_eyes(moved, gaze)
+    retargeter._follow(each_time, moved)
+    rough = each_time.copy()
+    retargeter.finish(each_time, jaw, gaze, lids)
+    retargeter.finish(rough, jaw, gaze, lids, evened=True)
+    assert np.abs(rough - each_time).max() > 1e-3, "else there is nothing to even out"
+    np.testing.assert_allclose(beforehand, each_time, atol=2e-6)

@@ -107,6 +107,19 @@ def test_networks_that_see_the_driver_do_so(size: int, widths: tuple[int, ...], 
     np.testing.assert_array_equal(codes[2], codes[0])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e30])
+def test_codes_that_are_no_codes_look_nowhere_else(value: float) -> None:
+    """Where a pixel looks is an address: it has to stay within the avatar's features whatever comes."""
+    live = live_graph(*SIZES[1])
+    run = generator_of(live)
+    good = sample_inputs(live.config, 0)[1].numpy()
+    before = run(NOTHING.numpy(), good).flow.copy()
+    wrong = good.copy()
+    wrong[0, ::2] = value
+    run(NOTHING.numpy(), wrong)
+    np.testing.assert_array_equal(run(NOTHING.numpy(), good).flow, before)
+
+
 @pytest.mark.parametrize("coded", [True, False])
 def test_the_shipped_network_answers_as_its_live_graph_does(prepared: Avatar, coded: bool) -> None:
     loaded = load_checkpoint(COMPACT_FILE)

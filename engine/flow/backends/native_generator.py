@@ -160,31 +160,14 @@ class NativeGenerator:
     def __init__(self, packed: PackedGenerator, kernels: ctypes.CDLL) -> None:
         self._kernels, self._room = kernels, _Room()
         self._encode = None if packed.encoder is None else NativeEncoder(packed, packed.encoder, kernels)
-        room = self._room
-        arrays, widths = packed.arrays, packed.widths
-        levels = len(widths) - 1
+        room, arrays, levels = self._room, packed.arrays, len(packed.widths) - 1
         self._levels = (_Level * levels)()
-        scratch = 0
-        for number, level in enumerate(self._levels):
-            size, depth, results = 8 << number, widths[number], widths[number + 1]
-            level.size, level.depth, level.results = size, depth, results
-            places = packed.styles[2 * number : 2 * number + 2]
-            places += packed.styles[2 * (levels + number) : 2 * (levels + number) + 2]
-            level.up_style, level.same_style, level.flow_style, level.motion_style = places
-            own = part(arrays, f"level{number}.")
-            level.up_weights[:] = [room.address(own.pop(f"up_weights{parity}")) for parity in range(4)]
-            room.point(level, own)
-            half = size // 2
-            level.padded = room.of(half + 2, half + 2, depth)
-            level.raw = room.of(size + 3, size + 1, results)
-            level.x, level.y = room.of(size, size, results), room.of(size, size, results)
-            level.planes = room.of(_PLANES, size + 2, size + 2 * _MARGIN)
-            scratch = max(scratch, kernels.same_scratch(_LONG(size), _LONG(results), _LONG(results)))
+        scratch = max(self._fill(level, number, packed) for number, level in enumerate(self._levels))
         side, codes = 4 << levels, packed.source_alpha.shape[1]
         count = len(arrays["styles_bias"])
         self._generator = _Generator(levels, codes, count, packed.styles[-1], packed.scale, self._levels)
         room.point(self._generator, part(arrays, ""))
-        self._generator.style, self._generator.start = room.of(count), room.of(16, widths[0])
+        self._generator.style, self._generator.start = room.of(count), room.of(16, packed.widths[0])
         self._generator.fields = room.of(_FIELDS, side + 2, side + 2 * _MARGIN)
         self._generator.scratch = room.of(scratch)
         large = side * packed.scale
@@ -192,6 +175,21 @@ class NativeGenerator:
         self._results = aligned(large, large, 2), aligned(large, large), aligned(large, large)
         pointers = [_POINTER(array.ctypes.data) for array in (self._code, *self._results)]
         self._arguments: list[Any] = [ctypes.byref(self._generator), *pointers]
+
+    def _fill(self, level: _Level, number: int, packed: PackedGenerator) -> int:
+        """Sizes, weights and buffers of one level. Returns how many floats of scratch it needs."""
+        room, levels, half = self._room, len(packed.widths) - 1, 4 << number
+        size, depth, results = 2 * half, packed.widths[number], packed.widths[number + 1]
+        level.size, level.depth, level.results = size, depth, results
+        level.up_style, level.same_style = packed.styles[2 * number : 2 * number + 2]
+        level.flow_style, level.motion_style = packed.styles[2 * (levels + number) : 2 * (levels + number) + 2]
+        own = part(packed.arrays, f"level{number}.")
+        level.up_weights[:] = [room.address(own.pop(f"up_weights{parity}")) for parity in range(4)]
+        room.point(level, own)
+        level.padded, level.raw = room.of(half + 2, half + 2, depth), room.of(size + 3, size + 1, results)
+        level.x, level.y = room.of(size, size, results), room.of(size, size, results)
+        level.planes = room.of(_PLANES, size + 2, size + 2 * _MARGIN)
+        return int(self._kernels.same_scratch(_LONG(size), _LONG(results), _LONG(results)))
 
     def __call__(self, driving: Array, alpha_offset: Array) -> MotionFields:
         alpha = self._source_alpha if self._encode is None else self._encode(driving[0])[None].copy()
