@@ -10,9 +10,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.rig.template_units import template_data
 from calib.rigging.template_fit import TemplateFit
 from calib.rigging.template_head import TemplateHead
+from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import face_size
 from core.face_regions import CHIN
 
@@ -30,7 +30,7 @@ def jaw_hinge(template: TemplateHead, fit: TemplateFit) -> NDArray[np.float64]:
 @functools.cache
 def template_hinge() -> NDArray[np.float64]:
     """[3] on the built-in head, metres: what stays where it is while its lower teeth go all the way of `jawOpen`."""
-    data = template_data()
+    data = load_head_data()
     teeth = data.part_vertices("teeth_lower")
     before = data.vertices[teeth].astype(np.float64)
     after = before + data.dense("unit/jawOpen")[teeth]

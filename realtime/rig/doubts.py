@@ -13,6 +13,7 @@ from calib.rig.face_rig import FaceRig
 from calib.rig.lid_rig import LidRig
 from calib.rigging.expression_transfer import lip_faces
 from calib.survey.closest import closest_on_faces
+from realtime.rig.front_view import seen_from_front
 from realtime.rig.head_shapes import HeadShapes
 from realtime.rig.naming import Target
 
@@ -23,6 +24,7 @@ _DRAWN_OUT = 4.0  # times its length at rest
 _SHORT = 0.004  # of the face's height: shorter edges may be drawn out
 _FLIPPED = -0.3  # cosine between a triangle's normals before and after
 _FEW, _FEW_SHARE = 10, 5e-4  # drawn out or turned triangles that are no trouble: inside lips, in folds of lids
+_BEFORE = 0.003  # of the face's height: what lies so far before a triangle hides it
 _CROSSING = 0.0005 / _FACE_M  # of the face's height
 _AJAR = 0.001 / _FACE_M  # of the face's height: what mouthClose may leave
 _GAPING = 0.12  # of the open distance of the lids: what a blink may leave
@@ -109,7 +111,7 @@ class _Ruler:
             found.append("does not move at all" if far < 1e-4 * height else f"hardly moves ({share})")
         if torn := self._told(self._torn(posed) & ~self._torn(under)):
             found.append(f"{torn} triangles are drawn out to more than {_DRAWN_OUT:g} times their length")
-        if flipped := self._told(self._flipped(posed) & ~self._flipped(under)):
+        if flipped := self._told(self._seen(posed, self._flipped(posed) & ~self._flipped(under))):
             found.append(f"{flipped} triangles turn over")
         if (over := self._lips.crossing(self._rest, posed)) > _CROSSING * height:
             found.append(f"the lips pass through each other by {1000 * _FACE_M * over / height:.1f} mm")
@@ -145,6 +147,15 @@ class _Ruler:
         large = np.linalg.norm(now, axis=1) > (_SHORT * self._height) ** 2
         turned = np.einsum("nd,nd->n", now, self._normals) < _FLIPPED * size
         return np.asarray(turned & large)
+
+    def _seen(self, posed: Vertices, wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Those that show: insides of lips and cheeks may fold as they like."""
+        if not self._told(wrong):
+            return wrong
+        rows = np.flatnonzero(wrong)
+        shown = np.zeros_like(wrong)
+        shown[rows[seen_from_front(posed, self._faces, rows, _BEFORE * self._height)]] = True
+        return shown
 
     def _told(self, wrong: NDArray[np.bool_]) -> int:
         count = int(wrong.sum())

@@ -25,6 +25,7 @@ from core.mesh import Mesh
 from engine.expression.expression_engine import ExpressionEngine
 from realtime.rig.doubts import measured
 from realtime.rig.eye_nodes import EYE_MARK, eyes_as_nodes
+from realtime.rig.front_view import seen_from_front
 from realtime.rig.given_shapes import with_given
 from realtime.rig.head_shapes import UNITS_PER_METRE, HeadShapes, head_shapes, taking
 from realtime.rig.naming import Naming, holds_units, targets, written
@@ -187,6 +188,16 @@ def test_what_does_not_move_is_told(shapes: HeadShapes) -> None:
     still = measured(replace(shapes, posed=np.broadcast_to(shapes.neutral, shapes.posed.shape)))
     assert "does not move at all" in still.shapes[UNIT_NAMES.index("cheekPuff")].doubts
     assert json.loads(json.dumps(report.to_json()))["shapes"]["tongueOut"]["vertices"] > 0
+
+
+def test_triangles_that_turn_over_behind_others_do_not_show() -> None:
+    points = np.array(
+        [[0, 0, 0], [4, 0, 0], [0, 4, 0], [1, 1, -1], [2, 1, -1], [1, 2, -1], [3, 3, -1], [4, 3, -1], [3, 4, -1]]
+    )
+    faces = np.arange(9).reshape(3, 3)
+    asked = np.arange(3)
+    np.testing.assert_array_equal(seen_from_front(points, faces, asked, 0.1), [True, False, True])
+    np.testing.assert_array_equal(seen_from_front(points, faces, asked, 1.5), [True, True, True])
 
 
 def test_a_torn_shape_and_lids_that_stay_open_are_told(shapes: HeadShapes) -> None:
