@@ -231,9 +231,9 @@ def colors_at_vertices(mesh: Mesh) -> NDArray[np.float32]:
             continue
         rows = slice(part.first_face, part.first_face + part.face_count)
         u, v = mesh.uvs[mesh.faces_uv[rows].reshape(-1)].T % 1.0
-        line, column = (
-            ((1 - v) * (texture.shape[0] - 1)).astype(np.int64),
-            (u * (texture.shape[1] - 1)).astype(np.int64),
+        height, width = texture.shape[:2]
+        line, column = np.minimum((1 - v) * height, height - 1), np.minimum(u * width, width - 1)
+        colors[mesh.faces[rows].reshape(-1)] = texture[line.astype(np.int64), column.astype(np.int64), :3] / np.float32(
+            255
         )
-        colors[mesh.faces[rows].reshape(-1)] = texture[line, column, :3] / np.float32(255)
     return colors
