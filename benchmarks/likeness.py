@@ -214,6 +214,9 @@ def main() -> None:
     parser.add_argument(
         "--code", choices=FLOW_CODES, nargs="+", default=FLOW_CODES, help="of the flow engine: only this"
     )
+    parser.add_argument(
+        "--tune", type=float, metavar="MINUTES", help="independent judge: the flow network tuned to each head, too"
+    )
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
     parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
@@ -246,6 +249,7 @@ def main() -> None:
             flows=flow_options(options.checkpoint, options.code)
             if options.checkpoint or "flow" in (options.engine or [])
             else {},
+            tune_minutes=options.tune,
         )
         results = run_independent(independent, options.cache)
         content["independent"] = _without_nan(results)

@@ -42,6 +42,7 @@ from rich.table import Table
 
 from benchmarks.artists_known import KNOWN, Learned
 from benchmarks.leave_out import sizes_over_shipped, without
+from benchmarks.likeness_methods import tuned_flow
 from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
 from benchmarks.rig_file import UNTAUGHT, HeadFile
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
@@ -79,14 +80,16 @@ COLUMNS = ("explained", *REGIONS, "amplitude", "error_mm")
 
 @dataclass(frozen=True)
 class Independent:
-    """What is run. Names of drivers may end in ":plain"."""
+    """What is run. Names of drivers may end in ":plain". `tune_minutes`: the flow network is tuned to each avatar so
+    long (`vfa prepare --tune-flow`), and judged beside the general one."""
 
     drivers: tuple[str, ...]
     avatars: tuple[str | HeadFile, ...]
     learned: Learned = field(default_factory=Learned)
     transfer_only: bool = False
     all_artists: bool = False
-    flows: Mapping[str, MotionOptions] = field(default_factory=dict)
+    flows: dict[str, MotionOptions] = field(default_factory=dict)
+    tune_minutes: float | None = None
 
     def template(self, avatar: str) -> AbstractContextManager[None]:
         """The template that an avatar of this basis is judged with."""
@@ -107,10 +110,11 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
                 continue
             basis = head.rig.basis
             with settings.template(basis):
-                results += _transfer(head, settings.learned, settings.flows)
+                flows = settings.flows | tuned_flow(head.avatar, settings.tune_minutes, cache)
+                results += _transfer(head, settings.learned, flows)
                 for driver in drivers:
                     if driver.basis != basis:
-                        results += _pair(head, driver, settings.learned, settings.flows)
+                        results += _pair(head, driver, settings.learned, flows)
             spent = time.process_time() - started
             print(f"{head.rig.name}: {spent:.0f} s of processor time", file=sys.stderr)
     return results

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.rig_heads import RigHead, judged_head, without_shapes
 from calib.avatar import Avatar, prepare_avatar
 from calib.preparation_options import PreparationOptions
-from calib.rigging.morphs import units_among
+from calib.rig.own_shapes import units_among
 from calib.survey.placement import FACE_HEIGHT
 from core.camera import transform_points
 from core.errors import InputError

@@ -182,7 +182,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     path = avatar_path(options)
     for option, picture in (("--picture", options.picture), ("--view-picture", options.view_picture)):
         if picture is not None:
-            check_picture(picture, option)
+            check_picture(picture, option, path)
     if options.place_landmarks is not None:
         check_writable(options.place_landmarks, "--place-landmarks")
         if not _landmarks_placed(options, path, options.place_landmarks):

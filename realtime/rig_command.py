@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -103,6 +103,8 @@ def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
         from render.mesh.export.usd import check_usd
 
         check_usd()
+    if options.preparation.morphs == "auto":  # shapes are made for it, whatever it has
+        options = replace(options, preparation=replace(options.preparation, morphs="off"))
     avatar = prepared_avatar(options)
     with step_bar(f"rigging {path.name}") as tell:
         tell("shapes", 0, 1)
@@ -143,7 +145,7 @@ def _check_places(options: RigOptions, avatar: Path) -> None:
     if options.sheet is not None:
         from calib.avatar_picture import check_picture
 
-        check_picture(options.sheet, "--sheet")
+        check_picture(options.sheet, "--sheet", avatar)
 
 
 def _is_vrm_file(path: Path) -> bool:

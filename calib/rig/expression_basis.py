@@ -116,10 +116,12 @@ class ExpressionUnits:
         names: of the 52 units, in the order of the weights.
         shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
         complete: whether they shut eyes and move teeth themselves.
+        turn_eyes: whether they turn eyes themselves.
     """
 
     shut_lids = False
     complete: bool = False
+    turn_eyes: bool = False
 
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis

@@ -14,7 +14,8 @@ from calib.rig.controllers import Controllers, Role
 from calib.rig.expression_basis import ExpressionBasis
 from calib.rig.face_rig import EyeRig, FaceRig, JawRig, MouthRig
 from calib.rigging.anchoring import faces_beside
-from calib.rigging.expression_transfer import carry_units
+from calib.rigging.expression_transfer import carry_units, rims_as_skin
+from calib.rigging.jaw_hinge import jaw_hinge
 from calib.rigging.lids import make_lids
 from calib.rigging.neck import find_neck
 from calib.rigging.skin import build_controllers, depth_in_mouth, skin_faces
@@ -40,7 +41,7 @@ from calib.survey.head_survey import HeadSurvey
 from calib.survey.openings import Opening
 from calib.survey.parts import Kind
 from calib.survey.surface import directed_edges, face_normals, point_normals, undirected
-from core.face_regions import CHIN, FACE_LANDMARKS
+from core.face_regions import CHIN
 from core.mesh import Mesh
 from render.mesh.looks import look_of
 
@@ -103,14 +104,14 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
     tell(STEPS[3])
     mouth = survey.mouth
     basis = carry_units(load_template(), fit, survey, work, controllers, weights)
-    basis, weights = _not_drawn_out(basis, weights, full, work, survey)
+    basis, weights = _not_drawn_out(basis, weights, controllers, full, work, survey)
     rig = FaceRig(
         mesh.vertices,
         controllers,
         weights,
         MouthRig(mouth.frame, mouth.width, mouth.upper, mouth.lower, mouth.closed),
         (eyes[0], eyes[1]),
-        _jaw_rig(survey, controllers, mesh, by_name),
+        _jaw_rig(survey, jaw_hinge(load_template(), fit), mesh, by_name),
         find_neck(survey, full.vertices, len(work.vertices)),
         basis,
         lids,
@@ -119,7 +120,12 @@ def assemble(survey: HeadSurvey, tell: Callable[[str], None] = lambda _what: Non
 
 
 def _not_drawn_out(
-    basis: ExpressionBasis, weights: sparse.csr_matrix, full: WorkMesh, work: WorkMesh, survey: HeadSurvey
+    basis: ExpressionBasis,
+    weights: sparse.csr_matrix,
+    controllers: Controllers,
+    full: WorkMesh,
+    work: WorkMesh,
+    survey: HeadSurvey,
 ) -> tuple[ExpressionBasis, sparse.csr_matrix]:
     """Basis and weights with which no triangle around the mouth is drawn out; see `calib.rigging.strain`."""
     mouth = survey.mouth
@@ -132,7 +138,8 @@ def _not_drawn_out(
         vertices=(rows @ basis.vertices).tocsr().astype(np.float32),
         corrections=(rows @ basis.corrections).tocsr().astype(np.float32),
     )
-    return relaxed, (rows @ weights).tocsr().astype(np.float32)
+    weights = (rows @ weights).tocsr().astype(np.float32)
+    return rims_as_skin(relaxed, controllers, weights, full.vertices, faces), weights
 
 
 def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
@@ -364,23 +371,18 @@ def _sag(work: WorkMesh, cover: NDArray[np.int64], radius: float) -> float:
     return min(float(np.quantile(length, 0.9) / radius) ** 2 / 8, _MOST_SAG)
 
 
-def _jaw_rig(survey: HeadSurvey, controllers: Controllers, mesh: Mesh, pieces: dict[str, NDArray[np.int64]]) -> JawRig:
+def _jaw_rig(
+    survey: HeadSurvey, hinge: NDArray[np.float64], mesh: Mesh, pieces: dict[str, NDArray[np.int64]]
+) -> JawRig:
     upper = np.flatnonzero(survey.parts.kind == Kind.UPPER_MOUTH)
     tongue = pieces["tongue"] if "tongue" in pieces else find_tongue(survey)
     points = mesh.vertices.astype(np.float64)
-    normals = point_normals(points, mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64))
+    faces = mesh.faces[np.isin(mesh.faces, tongue).all(axis=1)].astype(np.int64)
+    normals = point_normals(points, faces)[tongue]
     return JawRig(
-        hinge=_hinge(controllers),
+        hinge=hinge,
         vertices=np.flatnonzero(survey.parts.kind == Kind.LOWER_MOUTH),
         upper=np.concatenate([upper, pieces.get("teeth_upper", upper[:0])]),
         tongue=tongue,
-        tongue_out=tongue_out(survey.mouth, points[tongue], normals[tongue]),
+        tongue_out=tongue_out(survey.mouth, points[tongue], normals, np.searchsorted(tongue, faces)),
     )
-
-
-def _hinge(controllers: Controllers) -> NDArray[np.float64]:
-    """Middle of the jaw's axis: between the ears, a little below and behind the cheekbones' ends."""
-    rest = controllers.rest[:FACE_LANDMARKS]
-    ears = rest[[234, 454]].mean(axis=0)
-    width = float(np.linalg.norm(rest[234] - rest[454]))
-    return np.array([ears[0], ears[1] - 0.02 * width, ears[2] - 0.03 * width])

@@ -4,6 +4,8 @@ The built-in head, bent onto the avatar (`calib.rigging.template_fit`), moves; d
 place: see Noh and Neumann, "Expression cloning" (SIGGRAPH 2001).
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -79,6 +81,40 @@ def carry_units(
         _clean(at_controllers[:, used]),
         _clean(weights - sparse.diags(share) @ weights @ own_way),
     )
+
+
+def rims_as_skin(
+    basis: ExpressionBasis,
+    controllers: Controllers,
+    weights: sparse.csr_matrix,
+    points: Points,
+    faces: NDArray[np.int64],
+) -> ExpressionBasis:
+    """The same basis, in which controllers on the rims of lips go along with units as the skin does that they lie on:
+    engines see by them whether lips meet. The vertex that follows one most may lie a millimetre beside it.
+
+    Args:
+        weights: [R, K] of the finished rig; points: [R, 3] at rest; faces: [F, 3] of the skin around the mouth.
+    """
+    at = basis.controllers.tolil()
+    for role, own in zip((Role.UPPER_LIP, Role.LOWER_LIP), lip_faces(controllers, weights, faces), strict=True):
+        rows = controllers.of(role)
+        if not len(rows) or not len(own):
+            continue
+        face, bary, _ = closest_on_faces(controllers.rest[rows], points, own, np.arange(len(own)))
+        entries = (bary.ravel(), (np.repeat(np.arange(len(rows)), 3), own[face].ravel()))
+        at[rows] = sparse.csr_matrix(entries, shape=(len(rows), len(points))) @ basis.vertices
+    return replace(basis, controllers=_clean(at))
+
+
+def lip_faces(
+    controllers: Controllers, weights: sparse.csr_matrix, faces: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Those of `faces` [F, 3] that go with the upper and with the lower lip: where they touch, both lie there."""
+    lips = (Role.UPPER_LIP, Role.LOWER_LIP)
+    upper, lower = (np.asarray(weights[:, controllers.of(role)].sum(axis=1)).ravel() for role in lips)
+    leads = (upper - lower)[faces].sum(axis=1)
+    return faces[leads > 0], faces[leads < 0]
 
 
 def opening_sides(survey: HeadSurvey, points: Points, faces: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ _BEYOND_LIP = 0.42  # how far before the lips' rim the tip of a tongue that is o
 _OVER = 0.02  # how far above teeth and lip it passes
 _BEFORE_RIM = 0.12  # so far before its rim a lip is thick; beyond it the tongue hangs
 _THICKER = 0.05  # than at rest, where tongues that were only drawn to fill a mouth may be as thin as paper
+_STIFF_THICKER = 0.1  # and thicker by so much of what its longest triangles exceed the way on which it comes up
 _HANGS, _RISES = 0.35, 0.30  # how steep it falls beyond the lip; over how long a way it comes up from its place
 _ROUND, _BLUNT = 0.26, 0.03  # radius of the tip, behind which the breadth is the tongue's own; half its front
 _ROOT = 0.9  # of its length behind the tip: what lies farther back is held
@@ -44,8 +45,10 @@ def find_tongue(survey: HeadSurvey) -> NDArray[np.int64]:
 
 
 def _is_tongue(mouth: Opening, points: Points) -> bool:
-    along, depth = (mouth.flat(points)[:, axis] for axis in (0, 2))
+    along, up, depth = mouth.flat(points).T
     length, breadth = float(np.ptp(depth)), float(np.ptp(along))
+    if np.ptp(up) > breadth:  # a tooth with its root
+        return False
     if length < _LEAST_LENGTH or breadth > _MOST_BREADTH or abs((along.min() + along.max()) / 2 - 0.5) > _OFF_CENTRE:
         return False
     middle = np.abs(along - 0.5) < _MIDDLE
@@ -55,14 +58,15 @@ def _is_tongue(mouth: Opening, points: Points) -> bool:
     return int((filled < bins).sum()) >= _FILLED * bins
 
 
-def tongue_out(mouth: Opening, points: Points, normals: Points) -> Points:
+def tongue_out(mouth: Opening, points: Points, normals: Points, faces: NDArray[np.int64]) -> Points:
     """[T, 3] displacement of a tongue that is stuck out as far as it goes, avatar units, in the jaw's frame at rest.
 
     Its tip goes before the lips, its root stays, what is between is drawn out evenly; it passes over lower teeth and
-    lip and hangs down before them. What is out is at least so thick that both of its sides show.
+    lip and hangs down before them. What is out is at least so thick that both of its sides show. Of a tongue of few
+    triangles, which cannot bend, so much more comes up that those on top do not cut through what lies under them.
 
     Args:
-        points: [T, 3] its vertices, normals: [T, 3] of its surface there.
+        points: [T, 3] its vertices, normals: [T, 3] of its surface there; faces: [F, 3] of it.
     """
     if not len(points):
         return np.zeros((0, 3))
@@ -76,9 +80,11 @@ def tongue_out(mouth: Opening, points: Points, normals: Points) -> Points:
     out = flat[:, 2] + forward
     under = -_most(behind, -flat[:, 1])
     way = _way(out - lower[2], float(lower[1]) + _OVER)
-    comes_up = np.clip((out - (flat[:, 2].max() - _RISES)) / _RISES, 0, 1) * (free > 0)
+    stiff = max(float(np.ptp(flat[faces, 2], axis=1).max(initial=0.0)) - _RISES, 0.0)
+    comes_up = np.clip((out - (flat[:, 2].max() - stiff - _RISES)) / _RISES, 0, 1) * (free > 0)
     comes_up = comes_up * comes_up * (3 - 2 * comes_up)
-    rise = comes_up * (way - under + _THICKER * np.maximum(normals @ mouth.frame[1], 0))
+    thicker = _THICKER + _STIFF_THICKER * stiff
+    rise = comes_up * (way - under + thicker * np.maximum(normals @ mouth.frame[1], 0))
     aside = (_width_left(behind, np.abs(flat[:, 0] - 0.5)) - 1) * (flat[:, 0] - 0.5)
     moved = np.stack([aside, rise, forward], axis=1)
     return np.asarray(mouth.width * moved @ mouth.frame)

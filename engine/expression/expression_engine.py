@@ -134,9 +134,12 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
         weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
+        if self._units.turn_eyes:
+            weights = with_gaze(weights, shown.gaze)
         closing, gaze = self._closing(shown), shown.gaze
-        if closing is not None:
-            seen = 1 - np.clip((closing[:, :1] - _HIDES) / (1 - _HIDES), 0, 1)
+        if closing is not None or self._units.turn_eyes:
+            shut = -shown.lids[:, :1] if closing is None else closing[:, :1]
+            seen = 1 - np.clip((shut - _HIDES) / (1 - _HIDES), 0, 1)
             weights[_LOOKS] *= seen
             gaze = gaze * seen
         return weights, gaze, closing

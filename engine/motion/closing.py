@@ -12,7 +12,7 @@ from calib.rig.face_rig import FaceRig
 from core.face_regions import LOWER_LIP, UPPER_LIP
 from engine.motion.contact import LIP_DEAD_ZONE, LIP_SHARES, along_mouth, dead_zone, smoothstep
 
-_PRESSED, _MOVED = 0.009, 0.05  # mouth widths: lips that move shut pass so far into each other, from such a motion on
+_PRESSED, _MOVED = 0.007, 0.05  # mouth widths: lips that move shut pass so far into each other, from such a motion on
 _PLACES = np.linspace(0.04, 0.96, 24)  # along the mouth, its corners left out
 
 

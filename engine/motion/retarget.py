@@ -22,7 +22,7 @@ from core.face_regions import (
     upper_lip_mask,
 )
 from engine.motion.lids import Lids
-from engine.motion.motion_kernels import EyeballTurn, compiled_kernels
+from engine.motion.motion_kernels import ControllersFollowed, EyeballTurn, compiled_kernels
 
 _MAX_JAW_RAD = 0.7
 _STEEPEST = 0.97  # sine of how far below the hinge a chin turns: nearer to 1 the angle would jump with its height
@@ -67,16 +67,16 @@ class Retargeter:
     # What follows is for whole controllers only; `engine.expression.unit_skin` needs none of it.
 
     @cached_property
-    def _weights(self) -> sparse.csr_matrix:
-        return self._rig.weights.astype(np.float32, copy=False).tocsr()
+    def _follow(self) -> "_Follow":
+        return _Follow(self._rig.weights)
 
     @cached_property
     def _corrected(self) -> NDArray[np.int64]:
         return np.flatnonzero(_correctable(self._rig))
 
     @cached_property
-    def _corrections(self) -> sparse.csr_matrix:
-        return self._rig.basis.corrections.tocsc()[:, self._corrected].tocsr()
+    def _follow_corrections(self) -> "_Follow":
+        return _Follow(self._rig.basis.corrections.tocsc()[:, self._corrected])
 
     def vertices(
         self,
@@ -100,11 +100,10 @@ class Retargeter:
         """
         rig = self._rig
         jaw = self.jaw_and_eyes(moved, gaze)
-        follow = self._weights if units is None else self._corrections
+        follow = self._follow if units is None else self._follow_corrections
         offset = moved if units is None else (moved - units[1])[self._corrected]
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
-        for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
-            vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
+        follow(vertices, offset)
         self.finish(vertices, jaw, gaze, lids, lids_follow=units is not None)
         return vertices
 
@@ -173,6 +172,23 @@ class Retargeter:
         shift = hinge - rotation @ hinge
         shift[1] += min(0.0, float(now[1] - (rotation @ rest)[1]))
         return rotation, shift
+
+
+class _Follow:
+    """Vertices that follow controllers by shares [R, K]."""
+
+    def __init__(self, shares: sparse.spmatrix) -> None:
+        self._shares = shares.astype(np.float32, copy=False).tocsr()
+        kernels = compiled_kernels()
+        self._compiled = None if kernels is None else ControllersFollowed(kernels, self._shares)
+
+    def __call__(self, vertices: NDArray[np.float32], moved: NDArray[np.float64]) -> None:
+        """Change `vertices` [R, 3] by displacements [K, 3]."""
+        if self._compiled is not None:
+            self._compiled(vertices, moved)
+            return
+        for axis, column in enumerate(np.ascontiguousarray(moved.T, dtype=np.float32)):
+            vertices[: self._shares.shape[0], axis] += self._shares @ column  # faster than all three axes in SciPy
 
 
 def _correctable(rig: FaceRig) -> NDArray[np.bool_]:

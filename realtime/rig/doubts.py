@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
 from calib.rig.lid_rig import LidRig
+from calib.rigging.expression_transfer import lip_faces
 from calib.survey.closest import closest_on_faces
 from realtime.rig.head_shapes import HeadShapes
 from realtime.rig.naming import Target
@@ -158,14 +159,15 @@ class _LipRims:
         mouth = rig.mouth
         self._up = mouth.frame[1]
         rest = rig.rest.astype(np.float64)
-        share = rig.controllers.rest
-        for role in (Role.UPPER_LIP, Role.LOWER_LIP):
-            rows = rig.controllers.of(role)
-            rows = rows[np.argsort(rig.controllers.along[rows])]
-            if not len(rows):
+        controllers = rig.controllers
+        own_faces = lip_faces(controllers, rig.weights, faces)
+        for role, own in zip((Role.UPPER_LIP, Role.LOWER_LIP), own_faces, strict=True):
+            rows = controllers.of(role)
+            rows = rows[np.argsort(controllers.along[rows])]
+            if not len(rows) or not len(own):
                 return
-            face, bary, _ = closest_on_faces(share[rows], rest, faces, np.arange(len(faces)))
-            self._rims.append((faces[face], bary, rig.controllers.along[rows]))
+            face, bary, _ = closest_on_faces(controllers.rest[rows], rest, own, np.arange(len(own)))
+            self._rims.append((own[face], bary, controllers.along[rows]))
 
     def crossing(self, rest: NDArray[np.float32], posed: NDArray[np.float32]) -> float:
         """How far the rims pass each other beyond what they do at rest, avatar units."""

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, prepare_avatar
+from calib.rig.controllers import Role
 from calib.rig.expression_basis import ExpressionBasis, ExpressionUnits
 from calib.rig.template_units import template_data
+from calib.rigging.expression_transfer import lip_faces
 from calib.rigging.template_head import load_template, read_landmarks
+from calib.survey.closest import closest_on_faces
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.identity import random_identity
@@ -87,6 +90,33 @@ def test_lips_in_contact_part_cleanly(person: HeadModel, avatar: Avatar) -> None
     upper = np.arange(len(ring)) < int(np.argmax(base[:, 0]))
     assert down[~upper & ~corner].min() > 0.01
     assert down[upper & ~corner].max() < 0.006
+
+
+def test_mouth_close_shuts_an_open_jaw_along_a_smooth_line(person: HeadModel) -> None:
+    shut = person.base + person.units[[person.unit_names.index(unit) for unit in ("jawOpen", "mouthClose")]].sum(axis=0)
+    line = shut[person.data.lip_rings[1]]
+    corner = int(line[:, 0].argmax())
+    upper, lower = line[: corner + 1], line[np.r_[0, len(line) - 1 : corner - 1 : -1]]
+    apart = upper[:, 1] - np.interp(upper[:, 0], lower[:, 0], lower[:, 1])
+    assert np.abs(apart).max() < 0.0015, "as at rest, where they overlap by 0.4 mm"
+    for rim in (upper, lower):
+        assert np.abs(np.diff(rim[:, 1])).max() < 0.001, "no step towards the corners"
+
+
+def test_rims_of_lips_are_known_where_the_skin_has_them(person: HeadModel, avatar: Avatar) -> None:
+    """What keeps lips from passing through each other looks at controllers."""
+    rig, width = avatar.rig, avatar.rig.mouth.width
+    faces = avatar.display_mesh.faces.astype(np.int64)
+    faces = faces[(np.linalg.norm(rig.rest - rig.mouth.upper.mean(axis=0), axis=1) < width)[faces].all(axis=1)]
+    roles = (Role.UPPER_LIP, Role.LOWER_LIP)
+    for role, own in zip(roles, lip_faces(rig.controllers, rig.weights, faces), strict=True):
+        rows = rig.controllers.of(role)
+        face, bary, _ = closest_on_faces(rig.controllers.rest[rows], rig.rest.astype(float), own, np.arange(len(own)))
+        for unit in ("mouthRollLower", "mouthRollUpper", "mouthPucker", "mouthLeft"):
+            skin, controllers = ExpressionUnits(rig.basis).displacement(weights(person, **{unit: 1.0}))
+            there = np.einsum("nk,nkd->nd", bary, skin[own[face]])
+            assert np.linalg.norm(there, axis=1).max() > 0.02 * width or unit.startswith("mouthRoll")
+            assert np.linalg.norm(controllers[rows] - there, axis=1).max() < 0.002 * width
 
 
 def test_arrays_bring_the_basis_back(avatar: Avatar) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
+from calib.rig.expression_basis import ExpressionUnits
 from core.face_regions import CHIN, FACE_LANDMARKS
 from core.frame import FaceObservation
 from core.sphere import fit_sphere
@@ -52,6 +53,18 @@ def test_the_jaw_lets_the_chin_down_as_far_as_it_went(prepared: Avatar) -> None:
     chin = prepared.controllers.rest[list(CHIN)].mean(axis=0)
     assert (rotation @ chin + shift - chin)[1] == pytest.approx(-0.15, rel=0.05)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
+def test_lower_teeth_go_back_as_far_as_the_chin_over_them(prepared: Avatar) -> None:
+    """An axis that lies too high takes them farther back than the skin, one too far forward takes them through it."""
+    units = ExpressionUnits(prepared.rig.basis)
+    _, moved = units.displacement(np.array([float(name == "jawOpen") for name in units.names]))
+    skin = moved[list(CHIN)].mean(axis=0)
+    rotation, shift = Retargeter(prepared.rig).jaw_motion(moved.astype(float))
+    chin = prepared.controllers.rest[list(CHIN)].mean(axis=0)
+    bone = rotation @ chin + shift - chin
+    assert skin[2] < -0.1
+    assert bone[2] == pytest.approx(skin[2], rel=0.3)
 
 
 def test_a_jaw_whose_chin_lies_below_its_hinge_slides_down(prepared: Avatar) -> None:
