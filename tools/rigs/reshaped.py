@@ -78,7 +78,7 @@ def stylised(rig: ArtistRig, style: str) -> ArtistRig:
     bend = _bend(rig, STYLES[style])
     rest = bend(rig.mesh.vertices.astype(np.float64))
     units = {
-        unit: (bend(rig.mesh.vertices + moved.astype(np.float64)) - rest).astype(np.float32)
+        unit: (bend(rig.mesh.vertices.astype(np.float64) + moved) - rest).astype(np.float32)
         for unit, moved in rig.units.items()
     }
     mesh = replace(rig.mesh, vertices=rest.astype(np.float32))
@@ -143,23 +143,22 @@ def coarse(rig: ArtistRig, vertices: int) -> ArtistRig:
     place = weld_positions(mesh.vertices)
     stands_for = np.unique(place, return_index=True)[1]
     bending = 1 + _BENDS * _bending(rig, place, len(stands_for))
-    faces, faces_uv, parts, looks = [], [], [], [Material("painted", (1.0, 1.0, 1.0, 1.0))]
+    faces: list[NDArray[np.int64]] = []
+    faces_uv: list[NDArray[np.int64]] = []
+    parts, looks = [], [Material("painted", (1.0, 1.0, 1.0, 1.0))]
     for which, share in _SHARE.items():
         there = _of_head(rig, which)
         look = mesh.materials[_part_of(mesh, int(there[0])).material]
-        own = mesh.faces[there].astype(np.int64)
-        own_uv = np.full_like(own, -1)
+        own, number = mesh.faces[there].astype(np.int64), 0
         if which == EYES and look.texture is not None and mesh.faces_uv is not None:
-            own_uv, looks = mesh.faces_uv[there].astype(np.int64), [*looks, look]
+            number, looks = len(looks), [*looks, look]
+            faces_uv.append(mesh.faces_uv[there].astype(np.int64))
         else:
             matters = 1 + _BENDS * _contrast(colors, own)[stands_for] if which == EYES else bending
             own = stands_for[_fewer(mesh.vertices[stands_for], place[own], int(2 * vertices * share), matters)]
-            own_uv = np.full_like(own, -1)
-        parts.append(
-            MeshPart(PIECES[which], sum(map(len, faces)), len(own), len(looks) - 1 if own_uv[0, 0] >= 0 else 0)
-        )
+            faces_uv.append(np.full_like(own, -1))
+        parts.append(MeshPart(PIECES[which], sum(len(each) for each in faces), len(own), number))
         faces.append(own)
-        faces_uv.append(own_uv)
     kept, numbered = np.unique(np.concatenate(faces), return_inverse=True)
     textured = len(looks) > 1
     slim = Mesh(
@@ -231,9 +230,9 @@ def colors_at_vertices(mesh: Mesh) -> NDArray[np.float32]:
             continue
         rows = slice(part.first_face, part.first_face + part.face_count)
         u, v = mesh.uvs[mesh.faces_uv[rows].reshape(-1)].T % 1.0
-        line, column = (
-            ((1 - v) * (texture.shape[0] - 1)).astype(np.int64),
-            (u * (texture.shape[1] - 1)).astype(np.int64),
+        height, width = texture.shape[:2]
+        line, column = np.minimum((1 - v) * height, height - 1), np.minimum(u * width, width - 1)
+        colors[mesh.faces[rows].reshape(-1)] = texture[line.astype(np.int64), column.astype(np.int64), :3] / np.float32(
+            255
         )
-        colors[mesh.faces[rows].reshape(-1)] = texture[line, column, :3] / np.float32(255)
     return colors
