@@ -31,7 +31,7 @@ def in_proportion(units: Points, base: Points) -> Points:
     """
     data = load_head_data()
     template = data.vertices.astype(np.float64)
-    skin = np.unique(data.parts["skin"])
+    skin = np.unique(data.parts["skin"]).astype(np.int64)
     bent = _gradients(template, base * (face_size(template, data) / face_size(base, data)), skin)
     left, stretch, right = np.linalg.svd(bent)
     left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
