@@ -6,7 +6,9 @@ Two judges, of which the first counts:
 
 *Independent artists* (`likeness_independent`): performers and avatars by different artists, of neither of whom the
 program has learned anything. Needs their rigs (`tools.artist_rigs`). `--only transfer` judges the units' way onto these
-heads alone: true weights, no video, a few seconds once the heads are prepared. `--performers` and `--avatars` name
+heads alone: true weights, no video, a few seconds once the heads are prepared; so does `--transfer` for others.
+`--only stylised`: heads that are cartoons or coarse. `--avatar FILE.glb`: any head that carries ARKit shapes, prepared
+without them and held against them (`--landmarks FILE.json` where it is not human). `--performers` and `--avatars` name
 others; `--prior-basis cc0 ict` says by whose performers the prior under test was trained, `--network-basis cc0 ict` by
 whose people the network of `--checkpoint` was; `--all-artists` takes the
 template as it is shipped, instead of one made without the avatar's artist.
@@ -49,6 +51,8 @@ from benchmarks.likeness_independent import (
     DRIVERS,
     QUICK_AVATARS,
     QUICK_DRIVERS,
+    QUICK_STYLISED,
+    STYLISED_AVATARS,
     Independent,
     run_independent,
     tables,
@@ -56,6 +60,7 @@ from benchmarks.likeness_independent import (
 from benchmarks.likeness_methods import FLOW_CODES, Method, Poses, engine_names, flow_options, methods
 from benchmarks.likeness_metrics import Take, likeness, mean_or_nan
 from benchmarks.likeness_picture import PictureBook
+from benchmarks.rig_file import HeadFile
 from calib.avatar import Avatar
 from capture.synthetic.studio.clip_studio import ClipStudio
 from core.cache_folder import cache_folder
@@ -187,9 +192,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--quick", action="store_true", help="two performers, three heads; own judge: one driver")
-    parser.add_argument("--only", choices=("independent", "transfer", "own"), help="one judge, or the transfer alone")
+    parser.add_argument(
+        "--only", choices=("independent", "transfer", "stylised", "own"), help="one judge, or the transfer alone"
+    )
+    parser.add_argument("--transfer", action="store_true", help="of what is judged, true units alone: no video")
     parser.add_argument("--performers", nargs="+", metavar="RIG", help="independent drivers; RIG:plain without paint")
     parser.add_argument("--avatars", nargs="+", metavar="RIG", help="independent heads")
+    parser.add_argument("--avatar", type=Path, metavar="FILE.glb", help="any head with ARKit shapes, judged by these")
+    parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="placed by hand on the head of --avatar")
     parser.add_argument("--prior-basis", nargs="+", choices=BASES, default=sorted(PRIOR_BASES), metavar="BASIS")
     parser.add_argument("--network-basis", nargs="+", choices=BASES, default=sorted(NETWORK_BASES), metavar="BASIS")
     parser.add_argument("--all-artists", action="store_true", help="the shipped template, the avatar's artist in it")
@@ -203,6 +213,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="a network of your own: more rows for the flow engine")
     parser.add_argument(
         "--code", choices=FLOW_CODES, nargs="+", default=FLOW_CODES, help="of the flow engine: only this"
+    )
+    parser.add_argument(
+        "--tune", type=float, metavar="MINUTES", help="independent judge: the flow network tuned to each head, too"
     )
     parser.add_argument("--sensors-only-kinect", action="store_true", help="leave the other conditions out")
     parser.add_argument("--picture", type=Path, help="driver, avatar and truth of the worst, median and best moment")
@@ -225,27 +238,37 @@ def main() -> None:
     if options.only != "own":
         independent = Independent(
             tuple(options.performers or (QUICK_DRIVERS if quick else DRIVERS)),
-            tuple(options.avatars or (QUICK_AVATARS if quick else AVATARS)),
+            _avatars(options),
             Learned(
                 frozenset(options.prior_basis),
                 own_network=frozenset(options.network_basis),
                 template=TEMPLATE_BASES if options.all_artists else frozenset(),
             ),
-            transfer_only=options.only == "transfer",
+            transfer_only=options.transfer or options.only == "transfer",
             all_artists=options.all_artists,
             flows=flow_options(options.checkpoint, options.code)
             if options.checkpoint or "flow" in (options.engine or [])
             else {},
+            tune_minutes=options.tune,
         )
         results = run_independent(independent, options.cache)
         content["independent"] = _without_nan(results)
         for each in tables(results):
             console.print(each)
-    if options.only in (None, "own"):
+    if options.only in (None, "own") and options.avatar is None:
         content |= _judge_on_own_heads(options, settings, console)
     if options.json:
         options.json.write_text(json.dumps(content, indent=1, default=str))
     print(f"{time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+def _avatars(options: argparse.Namespace) -> tuple[str | HeadFile, ...]:
+    """Whom the independent judge drives."""
+    if options.avatar:
+        return (HeadFile(options.avatar, options.landmarks),)
+    if options.only == "stylised":
+        return tuple(options.avatars or (QUICK_STYLISED if options.quick else STYLISED_AVATARS))
+    return tuple(options.avatars or (QUICK_AVATARS if options.quick else AVATARS))
 
 
 def _judge_on_own_heads(options: argparse.Namespace, settings: Settings, console: Console) -> dict[str, Any]:

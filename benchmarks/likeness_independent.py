@@ -42,7 +42,9 @@ from rich.table import Table
 
 from benchmarks.artists_known import KNOWN, Learned
 from benchmarks.leave_out import sizes_over_shipped, without
+from benchmarks.likeness_methods import tuned_flow
 from benchmarks.likeness_metrics import EXPRESSIVE_M, MOVING_M, explained_per_frame, explained_pooled, mean_or_nan
+from benchmarks.rig_file import UNTAUGHT, HeadFile
 from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
 from benchmarks.rig_performers import EXPRESSIONS, NEUTRAL_FRAME, RigDriver, film, playable
 from core.errors import InputError
@@ -65,19 +67,29 @@ AVATARS = (
 QUICK_DRIVERS = ("ict:1", "valid:X_MENA_F_1")
 QUICK_AVATARS = ("ict:9", "valid:White_M_1", "valid:X_AIAN_F_1")
 """Of ICT's, heads on which its blink, the same for all of them, shuts the eyes."""
+STYLISED_AVATARS = (
+    "ict:9+cartoon", "valid:White_M_1+cartoon", "ict:5+doll", "valid:X_AIAN_F_1+doll", "ict:6+toon",
+    "valid:MENA_M_3+toon", "ict:9+coarse1500", "valid:White_M_1+coarse1500", "ict:5+coarse3000",
+    "valid:X_AIAN_F_1+coarse3000",
+)  # fmt: skip
+QUICK_STYLISED = ("ict:9+cartoon", "valid:X_AIAN_F_1+doll", "valid:MENA_M_3+toon", "ict:5+coarse3000",
+                  "valid:White_M_1+coarse1500")  # fmt: skip
+"""Heads of proportions and meshes that no artist of humans makes: `tools.rigs.reshaped`."""
 COLUMNS = ("explained", *REGIONS, "amplitude", "error_mm")
 
 
 @dataclass(frozen=True)
 class Independent:
-    """What is run. Names of drivers may end in ":plain"."""
+    """What is run. Names of drivers may end in ":plain". `tune_minutes`: the flow network is tuned to each avatar so
+    long (`vfa prepare --tune-flow`), and judged beside the general one."""
 
     drivers: tuple[str, ...]
-    avatars: tuple[str, ...]
+    avatars: tuple[str | HeadFile, ...]
     learned: Learned = field(default_factory=Learned)
     transfer_only: bool = False
     all_artists: bool = False
-    flows: Mapping[str, MotionOptions] = field(default_factory=dict)
+    flows: dict[str, MotionOptions] = field(default_factory=dict)
+    tune_minutes: float | None = None
 
     def template(self, avatar: str) -> AbstractContextManager[None]:
         """The template that an avatar of this basis is judged with."""
@@ -89,21 +101,32 @@ def run_independent(settings: Independent, cache: Path) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     drivers = [] if settings.transfer_only else list(_drivers(settings, cache))
     with tempfile.TemporaryDirectory() as folder:
-        for name in settings.avatars:
+        for avatar in settings.avatars:
             started = time.process_time()
             try:
-                head = prepared_head(load_rig(name), Path(folder), cache)
+                head = prepared(avatar, Path(folder), cache)
             except InputError as error:
                 print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
                 continue
             basis = head.rig.basis
             with settings.template(basis):
-                results += _transfer(head, settings.learned, settings.flows)
+                flows = settings.flows | tuned_flow(head.avatar, settings.tune_minutes, cache)
+                results += _transfer(head, settings.learned, flows)
                 for driver in drivers:
                     if driver.basis != basis:
-                        results += _pair(head, driver, settings.learned, settings.flows)
-            print(f"{name}: {time.process_time() - started:.0f} s of processor time", file=sys.stderr)
+                        results += _pair(head, driver, settings.learned, flows)
+            spent = time.process_time() - started
+            print(f"{head.rig.name}: {spent:.0f} s of processor time", file=sys.stderr)
     return results
+
+
+def prepared(avatar: str | HeadFile, folder: Path, cache: Path) -> RigHead:
+    """A head of `tools.artist_rigs` by its name, or of a file. Raises InputError where it cannot be prepared."""
+    if isinstance(avatar, HeadFile):
+        head = avatar.prepared(folder, cache)
+        print(f"{head.rig.name}: judged by its own {len(head.rig.units)} shapes; {UNTAUGHT}", file=sys.stderr)
+        return head
+    return prepared_head(load_rig(avatar), folder, cache)
 
 
 def _drivers(settings: Independent, cache: Path) -> Iterator[RigDriver]:

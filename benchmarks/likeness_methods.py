@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,6 +72,22 @@ def flow_options(checkpoint: Path | None, codes: Sequence[str] = FLOW_CODES) -> 
         for label, path in networks.items()
         for code in codes
     }
+
+
+def tuned_flow(avatar: Avatar, minutes: float | None, cache: Path) -> dict[str, MotionOptions]:
+    """The flow engine by the shipped network once that was tuned to the avatar, for so long and from where the last run
+    ended; nothing where no minutes are given."""
+    if minutes is None:
+        return {}
+    from engine.training.tuning import tune  # PyTorch and the studio, which the other rows do without
+
+    tuned = tune(avatar, minutes, cache)
+    assert tuned is not None  # nobody stops it
+    before, after = (sum(shares) / 2 for shares in (tuned.general, tuned.tuned))
+    worse = "" if tuned.kept else ", not kept: the general network plays"
+    print(f"{avatar.name}: tuned, {tuned.steps} steps, held-out {before:.2f} → {after:.2f}{worse}", file=sys.stderr)
+    options = MotionOptions(engine="flow", head_pose="fixed", flow=FlowOptions(code="prior"))
+    return {"flow tuned, prior": replace(options, flow=replace(options.flow, cache_dir=cache))}
 
 
 def _driven_by(given: MotionOptions) -> Callable[[Head, Avatar, Driver, Poses | None], Motion]:

@@ -1,6 +1,6 @@
 """Processor time of lifting and engines for one frame, by parts, beside MediaPipe's own landmarker in the same run.
 
-    python -m benchmarks.parts [--device CLIP] [--avatar HEAD] [--frames 90] [--rounds 3] [--json FILE]
+    python -m benchmarks.parts [--device CLIP] [--avatar HEAD] [--engine flow] [--frames 90] [--rounds 3] [--json FILE]
 
 Every part takes every frame in turn with the bare landmarker, on one thread, so that a busy machine slows all of them
 alike; of several rounds the least time of each frame counts. Per part: `ms`, the mean over the frames, and
@@ -156,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="demo")
     parser.add_argument("--avatar", default="realistic")
+    parser.add_argument("--engine", choices=("all", "flow"), default="all", help="flow: its parts alone")
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
@@ -169,7 +170,9 @@ def main() -> None:
             parser.error(f"{options.device}: no face in its first {options.frames} frames; choose another clip")
         frames, seen = [frame for frame, _ in pairs], [each for _, each in pairs]
         with bare_landmarker(frames) as landmarker:
-            parts = {LANDMARKER: landmarker, "lifting": lifting(frames), **engines(avatar, seen)}
+            parts = {LANDMARKER: landmarker}
+            if options.engine == "all":
+                parts |= {"lifting": lifting(frames), **engines(avatar, seen)}
             parts |= flow_engines(avatar, seen)
             ms = measured(parts, len(frames), options.rounds)
     depth = frames[0].depth_m is not None

@@ -1,10 +1,12 @@
 """Units judged one by one: how near are the shapes worked out for a head to those its own artist made?
 
-    python -m benchmarks.rig [RIG…] [--all-artists] [--json FILE] [--sheet FOLDER]
+    python -m benchmarks.rig [RIG…] [--avatar FILE.glb [--landmarks FILE.json]] [--all-artists] [--json FILE]
+        [--sheet FOLDER]
 
 Heads of `tools.artist_rigs` are prepared from files without their shapes; then each unit at weight 1 is compared with
 the artist's, over the face's visible skin. The template's units are made anew without that artist (`leave_out`), unless
-`--all-artists` asks for what is shipped. Figures, by unit:
+`--all-artists` asks for what is shipped. `--avatar` judges any head that carries ARKit shapes, by these. Figures, by
+unit:
 
 - error_mm: mean distance between both over the vertices that truly move more than 0.5 mm;
 - all_mm: the same over the whole face, as published learned riggers report it;
@@ -36,16 +38,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.leave_out import without
-from benchmarks.likeness_independent import AVATARS, judged
+from benchmarks.likeness_independent import AVATARS, judged, prepared
 from benchmarks.likeness_metrics import MOVING_M, mean_or_nan
-from benchmarks.rig_heads import REGIONS, RigHead, prepared_head, weight_row
+from benchmarks.rig_file import HeadFile
+from benchmarks.rig_heads import REGIONS, RigHead, weight_row
 from core.cache_folder import cache_folder
 from core.camera import AVATAR_VIEW, PUBLISHED_EYE, look_at, transform_points
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from engine.expression.expression_engine import ExpressionEngine
 from render.gl.rgbd import RgbdCamera
-from tools.artist_rigs import load_rig
 
 COLUMNS = ("error_mm", "all_mm", "cosine", "amplitude", "explained", *REGIONS)
 _CELL, _PER_ROW = 210, 4
@@ -85,7 +87,7 @@ def draw_comparison(head: RigHead) -> NDArray[np.uint8]:
     engine = ExpressionEngine(avatar, "fixed")
     camera = AVATAR_VIEW.fitted(_CELL, _CELL)
     pose = look_at(np.array([0.35, 0.0, PUBLISHED_EYE[2]]))
-    linear = avatar.T_world_file[:3, :3].astype(np.float32)
+    linear = (avatar.T_world_file[:3, :3] @ np.linalg.inv(head.to_rig)).astype(np.float32)
     rest = transform_points(avatar.T_world_file, avatar.file_mesh.vertices)
     cells = []
     with RgbdCamera(avatar.display_mesh) as ours, RgbdCamera(replace(avatar.file_mesh, vertices=rest)) as artist:
@@ -126,17 +128,20 @@ def _means(members: Sequence[dict[str, Any]]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rigs", nargs="*", metavar="RIG", default=AVATARS)
+    parser.add_argument("rigs", nargs="*", metavar="RIG")
+    parser.add_argument("--avatar", type=Path, metavar="FILE.glb", help="any head with ARKit shapes, judged by these")
+    parser.add_argument("--landmarks", type=Path, metavar="FILE.json", help="placed by hand on the head of --avatar")
     parser.add_argument("--all-artists", action="store_true", help="the shipped template, the head's artist in it")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--sheet", type=Path, metavar="FOLDER", help="a picture per head: ours beside the artist's")
     parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
     options = parser.parse_args()
     results: list[dict[str, Any]] = []
+    heads = [HeadFile(options.avatar, options.landmarks)] if options.avatar else options.rigs or AVATARS
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.rigs:
+        for each in heads:
             try:
-                head = prepared_head(load_rig(name), Path(folder), options.cache)
+                head = prepared(each, Path(folder), options.cache)
             except InputError as error:
                 print(f"NOT PREPARED, missing in all figures: {error}", file=sys.stderr)
                 continue
@@ -144,7 +149,9 @@ def main() -> None:
                 results += judge_units(head)
                 if options.sheet is not None:
                     options.sheet.mkdir(parents=True, exist_ok=True)
-                    Image.fromarray(draw_comparison(head)).save(options.sheet / f"{name.replace(':', '-')}.png")
+                    Image.fromarray(draw_comparison(head)).save(
+                        options.sheet / f"{head.rig.name.replace(':', '-')}.png"
+                    )
     console = Console(width=200)
     for table in tables(results):
         console.print(table)

@@ -58,6 +58,7 @@ class RigHead:
         avatar: prepared from a file without shapes.
         of_file: [V] vertex of the rig's mesh for each of the file's vertices.
         judged: [E] file vertices: the face's skin as far as it can be seen.
+        to_rig: [3, 3] float32 displacements in the file's coordinates → metres of the rig.
         regions: of REGIONS → [E] bool; each judged vertex is in one.
     """
 
@@ -66,6 +67,7 @@ class RigHead:
     of_file: NDArray[np.int64]
     judged: NDArray[np.int64]
     regions: dict[str, NDArray[np.bool_]]
+    to_rig: NDArray[np.float32]
 
     @cached_property
     def units_m(self) -> NDArray[np.float32]:
@@ -81,7 +83,7 @@ class RigHead:
     def moved_m(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
         """[E, 3] displacement in metres of an engine's vertices [R, 3] in avatar units."""
         moved = self.avatar.to_file(vertices)[self.judged] - self.avatar.file_mesh.vertices[self.judged]
-        return np.asarray(moved, dtype=np.float32)
+        return np.asarray(moved @ self.to_rig.T, dtype=np.float32)
 
 
 def prepared_head(rig: ArtistRig, folder: Path, cache: Path | None) -> RigHead:
@@ -95,12 +97,19 @@ def prepared_head(rig: ArtistRig, folder: Path, cache: Path | None) -> RigHead:
     apart = avatar.file_mesh.vertices.astype(np.float64) - rig.mesh.vertices[of_file]
     if np.abs(apart - apart.mean(axis=0)).max() > 1e-4:
         raise ValueError(f"{rig.name}: the file's vertices are not the rig's")
-    T_file_world = np.asarray(np.linalg.inv(avatar.T_world_file), np.float64)
-    landmarks = transform_points(T_file_world, avatar.landmarks.astype(np.float64))
-    landmarks = landmarks[:FACE_LANDMARKS] - apart.mean(axis=0)
+    T_rig_file = np.eye(4)
+    T_rig_file[:3, 3] = -apart.mean(axis=0)
+    return judged_head(rig, avatar, of_file, T_rig_file)
+
+
+def judged_head(rig: ArtistRig, avatar: Avatar, of_file: NDArray[np.int64], T_rig_file: NDArray[np.float64]) -> RigHead:
+    """Which vertices are compared, and what they belong to. `T_rig_file`: [4, 4] the file's coordinates → the rig's."""
+    T_rig_world = np.asarray(T_rig_file @ np.linalg.inv(avatar.T_world_file), np.float64)
+    landmarks = transform_points(T_rig_world, avatar.landmarks.astype(np.float64))[:FACE_LANDMARKS]
     skin = visible_skin(rig) & (rig.mesh.vertices[:, 1] > landmarks[152, 1] - BELOW_CHIN_M)
     judged = np.flatnonzero(skin[of_file])
-    return RigHead(rig, avatar, of_file, judged, face_regions(rig.mesh.vertices[of_file[judged]], landmarks))
+    regions = face_regions(rig.mesh.vertices[of_file[judged]], landmarks)
+    return RigHead(rig, avatar, of_file, judged, regions, T_rig_file[:3, :3].astype(np.float32))
 
 
 def write_hidden(rig: ArtistRig, path: Path) -> NDArray[np.int64]:
@@ -139,6 +148,8 @@ def visible_skin(rig: ArtistRig) -> NDArray[np.bool_]:
     middle = np.array([0.0, -0.03, 0.0])
     with RgbdCamera(rig.mesh) as studio:
         for weights in _SHOWN:
+            if not set(weights) <= set(rig.units):
+                continue
             moved = rig.vertices(weights)
             for yaw, pitch in _SEEN_FROM:
                 way = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])

@@ -15,27 +15,23 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from calib.avatar_arrays import PreparedArrays
+from calib.head_file import load_head
 from calib.preparation_options import PreparationOptions
-from calib.published.bfm import bfm_mesh
 from calib.rig.controllers import Controllers
 from calib.rig.face_rig import FaceRig
-from calib.rigging.morphs import arkit_morphs, lack_of_units, units_among
 from calib.survey.coarse_mesh import MOST_FACES, Binding, coarsened
-from calib.survey.extent import check_extent
 from calib.survey.hand_landmarks import Points, load_hand_landmarks
 from calib.survey.placement import check_axes
 from core.cache_folder import alone, cache_folder, keep, reading
 from core.camera import PUBLISHED_EYE, PUBLISHED_INTRINSICS, Intrinsics, look_at
 from core.errors import InputError
 from core.mesh import Mesh
-from render.mesh.gltf_morphs import has_rig_mark, load_gltf_morphs
-from render.mesh.mesh_io import load_mesh
 
 if TYPE_CHECKING:
     from calib.survey.head_survey import HeadSurvey
     from calib.survey.views import Studio
 
-PREPARATION_VERSION = 46  # raised when the same file would come out differently
+PREPARATION_VERSION = 47  # raised when the same file would come out differently
 _KEPT = "the prepared avatar"
 _ODD_HEAD = (ValueError, ArithmeticError, LookupError, RuntimeError)
 log = logging.getLogger(__name__)
@@ -63,6 +59,7 @@ class Avatar:
         description: one line on how the file was taken.
         content_key: changes with anything that would make it another avatar.
         by_hand: a person placed its landmarks: its proportions may be no human's.
+        shapes_asked: the user asked for the shapes of the file (`PreparationOptions.morphs` is "on").
     """
 
     name: str
@@ -78,11 +75,33 @@ class Avatar:
     description: str
     content_key: str
     by_hand: bool = False
+    shapes_asked: bool = False
     binding: Binding | None = None
     _T_file_world: NDArray[np.float64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_T_file_world", np.linalg.inv(self.T_world_file))
+
+    def as_bare_mesh(self, need: str) -> "Avatar":
+        """The same without the shapes of its file, for what cannot use them.
+
+        Raises InputError, with `need`, where the user asked for them, or its face was found by them.
+        """
+        if self.file_mesh.morphs is None:
+            return self
+        if self.rig.moves_nothing:
+            raise InputError(
+                f"{self.name}: no face was found on it but by the shapes in its file, which only the expression engine "
+                f"moves; leave out {need}, or place landmarks by hand: vfa prepare --place-landmarks FILE.json, then "
+                "--landmarks FILE.json --morphs off"
+            )
+        if self.shapes_asked:
+            raise InputError(
+                f"{self.name}: moved by the shapes in its file, as --morphs says, which only the expression engine "
+                f"does; leave out --morphs or {need}"
+            )
+        log.info("%s: moved as a bare mesh, not by the shapes in it, which only the expression engine does", self.name)
+        return replace(self, file_mesh=replace(self.file_mesh, morphs=None))
 
     @property
     def controllers(self) -> Controllers:
@@ -127,17 +146,17 @@ def prepare_avatar(
     """
     options = options or PreparationOptions()
     check_axes(options.up, options.front)
-    mesh = _load_head(Path(path), options)
+    mesh = load_head(Path(path), options)
     points = None if options.landmarks is None else load_hand_landmarks(options.landmarks, mesh)
     key = _content_key(mesh, options, points)
     place = (cache_dir or default_cache_dir()) / f"{key}.npz"
     name = Path(path).name
-    by_hand = points is not None
+    told_of = partial(replace, by_hand=points is not None, shapes_asked=options.morphs == "on")
 
     def found() -> Avatar | None:
         with reading(place, _KEPT):
             if place.is_file():
-                return replace(_load(place, name, mesh, key), by_hand=by_hand)
+                return told_of(_load(place, name, mesh, key))
         return None
 
     if not refresh and (avatar := found()) is not None:
@@ -153,7 +172,7 @@ def prepare_avatar(
     with alone(place, waiting):
         if waited and (avatar := found()) is not None:
             return avatar
-        return replace(_made(path, name, mesh, key, options, points, place, tell), by_hand=by_hand)
+        return told_of(_made(path, name, mesh, key, options, points, place, tell))
 
 
 def _made(
@@ -167,9 +186,12 @@ def _made(
     tell: Progress,
 ) -> Avatar:
     """Prepared now, and kept in `place`."""
-    survey = partial(_survey, str(path), options=options, points=points)
+    from calib.survey.looking import looked_at
+
+    up, front = options.up, options.front
+    where = str(path) if options.landmarks is None else str(options.landmarks)
     try:
-        avatar = _prepare(name, mesh, key, survey, tell)
+        avatar = _prepare(name, mesh, key, partial(looked_at, where, points=points, up=up, front=front), tell)
     except InputError:
         raise
     except _ODD_HEAD as error:  # a face was found on it, but its surface is like no head's that was thought of
@@ -183,59 +205,9 @@ def _made(
     return avatar
 
 
-def _load_head(path: Path, options: PreparationOptions) -> Mesh:
-    """The file's mesh, checked as far as that goes quickly."""
-    if options.bfm is not None:
-        mesh = bfm_mesh(path, options.bfm)
-    else:
-        mesh = load_mesh(path, options.texture, morphs=options.morphs)
-    check_extent(str(path), mesh)
-    if options.morphs:
-        arkit_morphs(str(path), mesh)  # raises where there are too few
-    elif options.bfm is None and has_rig_mark(path):
-        return _with_rigged_shapes(path, mesh)
-    return mesh
-
-
-def _with_rigged_shapes(path: Path, mesh: Mesh) -> Mesh:
-    """A head of `vfa rig` with its shapes: an artist may have corrected them. Without them where they have other names
-    than units."""
-    try:
-        rigged = replace(mesh, morphs=load_gltf_morphs(path))
-    except InputError as reason:
-        log.info("%s: not moved by the shapes in it: %s", path, reason)
-        return mesh
-    if (lack := lack_of_units(rigged)) is not None:
-        log.info("%s: not moved by the shapes in it, as a head without any: %s", path, lack)
-        return mesh
-    log.info("%s: moved by the %d shapes that vfa rig has put into it", path, len(units_among(rigged)))
-    return rigged
-
-
 def default_cache_dir() -> Path:
     """Folder of the user's cache that prepared avatars are kept in."""
     return cache_folder("avatars")
-
-
-def _survey(
-    path: str,
-    mesh: Mesh,
-    studio: "Studio",
-    *,
-    options: PreparationOptions,
-    points: Points | None,
-) -> "HeadSurvey":
-    """Look at the head, with the landmarks a person placed or those that are found."""
-    from calib.survey.face_finder import FaceFinder
-    from calib.survey.head_survey import survey_by_hand, survey_head
-    from capture.face.face_model_file import find_face_model
-    from core.canonical_face import load_canonical_face
-
-    if points is not None:
-        canonical = load_canonical_face(find_face_model()).points
-        return survey_by_hand(str(options.landmarks), mesh, studio, points, canonical, options.up, options.front)
-    with FaceFinder() as finder:
-        return survey_head(path, mesh, studio, finder, options.up, options.front)
 
 
 def _prepare(
@@ -246,6 +218,7 @@ def _prepare(
     tell: Progress,
 ) -> Avatar:
     from calib.rigging.assemble import STEPS, assemble
+    from calib.rigging.shapes_alone import shapes_alone
     from calib.rigging.template_head import load_template
     from calib.survey.views import Studio
 
@@ -261,7 +234,10 @@ def _prepare(
         beside.submit(load_template)
         survey = look_at_head(worked, studio)
         source = studio.look(survey.placement.T_world_file, T_camera_world, PUBLISHED_INTRINSICS)
-    display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
+    if survey.by_shapes:
+        display, rig = shapes_alone(survey)
+    else:
+        display, rig = assemble(survey, lambda what: tell(what, STEPS.index(what) + 1, len(STEPS) + 1))
     return Avatar(
         name=name,
         file_mesh=mesh,
@@ -287,6 +263,9 @@ def _content_key(mesh: Mesh, options: PreparationOptions, points: Points | None)
         given["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
     digest.update(json.dumps([PREPARATION_VERSION, given]).encode())
     arrays = [mesh.vertices, mesh.faces, mesh.uvs, mesh.faces_uv, mesh.vertex_colors]
+    if mesh.morphs is not None and not mesh.morphs.rigged:
+        digest.update(json.dumps(mesh.morphs.names).encode())
+        arrays.append(mesh.morphs.displacement)
     for array in [*arrays, *(material.texture for material in mesh.materials)]:
         digest.update(b"none" if array is None else f"{array.shape}{array.dtype}".encode())
         if array is not None:

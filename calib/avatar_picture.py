@@ -13,19 +13,28 @@ from core.camera import look_at, transform_points
 from core.errors import InputError
 from core.whole_file import whole_file
 from core.writable import check_writable, writing_to
+from render.mesh.pictures import carries_name, with_mark
 from render.window.viewer import Viewer
 
 _SIZE = 960
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_MARKED = (".png", ".jpg", ".jpeg")  # of which `with_mark` makes pictures that are no textures
 _LANDMARK_BGR, _CONTROLLER_BGR, _DOUBTED_BGR = (90, 220, 90), (60, 160, 255), (60, 60, 255)
 _CELL, _CELLS_A_ROW = 480, 3  # pixels; pictures in which a face was looked for
 
 
-def check_picture(path: Path, option: str) -> None:
-    """Raises InputError, which names the option, where no picture can be written at `path`: by its place or ending."""
+def check_picture(path: Path, option: str, head: Path) -> None:
+    """Raises InputError, which names the option, where no picture can be written at `path`: by its place or ending, or
+    as it would be taken for the texture of `head` the next time."""
     check_writable(path, option)
-    if path.suffix.lower() not in _ENDINGS:
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
         raise InputError(f"{option} {path}: expected a name that ends in {', '.join(_ENDINGS)}; add one")
+    if ending not in _MARKED and carries_name(path, head) and path.absolute().parent == head.absolute().parent:
+        raise InputError(
+            f"{option} {path}: beside the head and with its name it would be taken for its texture; name a .png, which "
+            "says that it is none, or another place"
+        )
 
 
 def save_picture(avatar: Avatar, path: Path) -> None:
@@ -67,7 +76,8 @@ def save_looked_for(seen: tuple[FaceLookedFor, ...], path: Path) -> None:
 
 
 def write_picture(path: Path, bgr: NDArray[np.uint8], name: str) -> None:
-    """Write a picture [H, W, 3] as the ending of `path` says, whole or not at all; missing folders are made.
+    """Write a picture [H, W, 3] as the ending of `path` says, whole or not at all; missing folders are made. A PNG or
+    JPEG says that it is no texture (`render.mesh.pictures.with_mark`).
 
     Raises InputError, which begins with `name`, where it cannot be encoded, and where the system refuses it.
     """
@@ -77,4 +87,4 @@ def write_picture(path: Path, bgr: NDArray[np.uint8], name: str) -> None:
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
-            temporary.write_bytes(content.tobytes())
+            temporary.write_bytes(with_mark(content.tobytes()))

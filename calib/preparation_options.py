@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
+
+from core.errors import InputError
 
 Vector = tuple[float, float, float]
+MorphsUse = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,5 +29,10 @@ class PreparationOptions:
     landmarks: Path | None = None
     """Landmarks placed by hand (.json) for heads that are not human; vfa prepare --place-landmarks makes the file."""
 
-    morphs: bool = False
-    """Move the head by the ARKit morph targets of its own file (.glb, .gltf, .vrm), not by those worked out for it."""
+    morphs: MorphsUse = "auto"
+    """Whether the head is moved by the ARKit morph targets of its own file (.glb, .gltf, .vrm) instead of those worked
+    out for it: auto does so where nearly all 52 are there; on (also --morphs alone) from 20 on; off never."""
+
+    def __post_init__(self) -> None:
+        if self.morphs not in (known := get_args(MorphsUse)):
+            raise InputError(f"morphs = {self.morphs!r}: expected one of {', '.join(known)}")

@@ -110,7 +110,9 @@ def _kinds(options: Any) -> Iterator[tuple[str, Kind]]:
         elif each.name != "cache_dir":
             choices = [given, *typing.get_args(given)]
             many = any(typing.get_origin(choice) is tuple for choice in choices)
-            yield each.name.replace("_", "-"), Kind(flag=given is bool, path=Path in choices, many=many)
+            switch = {"on", "off"} <= set(choices)
+            kind = Kind(flag=given is bool, switch=switch, path=Path in choices, many=many)
+            yield each.name.replace("_", "-"), kind
 
 
 def _planned(jobs: Sequence[Job], options: BatchOptions) -> list[tuple[Plan, AnimateOptions]]:
@@ -146,8 +148,12 @@ def _arguments(job: Job) -> list[str]:
     """The job's settings as they would be typed."""
     kinds, typed = option_kinds(), []
     for name, words in job.settings.items():
-        flag = kinds[name].flag
-        typed += [f"--{'' if words == ('true',) else 'no-'}{name}"] if flag else [f"--{name}", *words]
+        if kinds[name].flag:
+            typed.append(f"--{'' if words == ('true',) else 'no-'}{name}")
+        elif len(words) == 1:  # tied to it: -z would be taken for an option
+            typed.append(f"--{name}={words[0]}")
+        else:
+            typed += [f"--{name}", *words]
     return ["--driving", str(job.driving), "--avatar", job.avatar, *typed]
 
 

@@ -14,6 +14,7 @@ from core.errors import InputError
 from core.writable import lead_nowhere
 from realtime.config import LiveOptions
 from realtime.live_command import live
+from realtime.optional_value import with_values
 from realtime.preparing import left_behind
 from realtime.progress import ConsoleLog, console
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
@@ -28,7 +29,8 @@ def live_main() -> None:
 
 
 def _run_live(program: str) -> NoReturn:
-    _run(lambda: tyro.cli(_live, prog=program, description=f"{LiveOptions.__doc__} {_VERSION}"))
+    description = f"{LiveOptions.__doc__} {_VERSION}"
+    _run(lambda: tyro.cli(_live, prog=program, args=with_values(sys.argv[1:]), description=description))
 
 
 def main() -> None:
@@ -66,7 +68,8 @@ def main() -> None:
 
     def run() -> None:
         refuse_unknown(sys.argv[1:], commands)
-        tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", description=description)
+        words = with_values(sys.argv[1:])
+        tyro.extras.subcommand_cli_from_dict(commands, prog="vfa", args=words, description=description)
 
     _run(run)
 

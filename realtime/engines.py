@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
-from calib.rigging.morphs import MorphUnits
+from calib.rigging.morphs import own_units
 from core.camera import transform_points
 from core.errors import InputError
 from engine.flow.ours.shipped import COMPACT_FILE
@@ -30,13 +30,12 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
     "auto" is the flow engine where a checkpoint is given, otherwise the expression engine, which repeats a face most
     faithfully (`benchmarks.likeness`); for heads with landmarks placed by hand the landmark engine: units made for
-    human faces crumple snouts and painted eyes.
+    human faces crumple snouts and painted eyes. The shapes of a file move it by the expression engine alone: for others
+    such a head is a bare mesh.
     """
-    if avatar.file_mesh.morphs is not None and (options.checkpoint is not None or options.engine == "landmark"):
-        raise InputError(
-            f"{avatar.name}: moved by the shapes in its file, which only the expression engine does; leave out "
-            "--engine or --checkpoint"
-        )
+    if options.checkpoint is not None or options.engine in ("landmark", "flow"):
+        need = f"--engine {options.engine}" if options.checkpoint is None else "--checkpoint"
+        avatar = avatar.as_bare_mesh(need)
     checkpoint, why = options.checkpoint, "because a checkpoint is given"
     if checkpoint is None and options.engine == "flow":
         checkpoint, why = _compact_network(options, avatar)
@@ -54,8 +53,7 @@ def make_engine(options: MotionOptions, avatar: Avatar) -> MotionEngine:
 
     if options.engine == "auto":
         log.info("engine: expression, the most faithful one without a checkpoint")
-    units = None if avatar.file_mesh.morphs is None else MorphUnits(avatar)
-    return ExpressionEngine(avatar, head_pose=options.head_pose, units=units)
+    return ExpressionEngine(avatar, head_pose=options.head_pose, units=own_units(avatar))
 
 
 def _compact_network(options: MotionOptions, avatar: Avatar) -> tuple[Path, str]:
@@ -72,9 +70,11 @@ def _flow_engine(options: MotionOptions, checkpoint: Path, avatar: Avatar) -> Mo
     from core.native.compiled_library import NativeError
     from engine.flow.backends.native_library import flow_kernels
     from engine.flow.flow_network import open_network
+    from engine.flow.following_kernels import compiled_kernels
     from engine.flow.ours.compact_flow_engine import CompactFlowEngine
     from engine.flow.published.flow_engine import FlowEngine
 
+    compiled_kernels()
     with suppress(NativeError):  # without a compiler NumPy does it
         flow_kernels()  # compiled here, in the time of preparing, and not with the first frame
     coded = options.flow.code != "encoder"

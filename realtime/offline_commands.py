@@ -182,7 +182,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     path = avatar_path(options)
     for option, picture in (("--picture", options.picture), ("--view-picture", options.view_picture)):
         if picture is not None:
-            check_picture(picture, option)
+            check_picture(picture, option, path)
     if options.place_landmarks is not None:
         check_writable(options.place_landmarks, "--place-landmarks")
         if not _landmarks_placed(options, path, options.place_landmarks):
@@ -200,7 +200,7 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
     if options.weights.given():
         from engine.flow.published.flow_engine import flow_rig
 
-        rig = flow_rig(avatar, options.weights)
+        rig = flow_rig(avatar.as_bare_mesh("--weights"), options.weights)
         console.print(f"flow engine: {len(rig.controllers.depth)} controllers, {rig.weights.nnz} weights")
     if options.tune_flow is not None:
         _tune_flow(avatar, options.tune_flow)

@@ -1,12 +1,16 @@
-"""Options that may stand alone: `--virtual-camera`, or `--virtual-camera NAME`."""
+"""Options that may stand alone: `--virtual-camera`, or `--virtual-camera NAME`; values that look like options: -z."""
 
 import os
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, get_args
 
 from tyro.constructors import PrimitiveConstructorSpec
 
+from calib.preparation_options import MorphsUse
 from core.errors import InputError
 
+_AXIS_OPTIONS, _AXES = ("--up", "--front"), ("-x", "-y", "-z")
+_MORPHS = "--morphs"
 _SOURCES = ("webcam:", "kinect:", "record3d:")
 
 
@@ -36,3 +40,20 @@ def refuse_source(option: str, value: str | None) -> None:
             f"{option} {value}: expected the name of a device, this is something that drives; put it before the option "
             f"or give it as --device {value}"
         )
+
+
+def with_values(words: Sequence[str]) -> list[str]:
+    """The words of a command line as the parser takes them rightly: `--front -z` becomes `--front=-z`, as it would take
+    -z for an option; `--morphs` alone becomes `--morphs=on`, so that what comes after it is no value of it."""
+    found: list[str] = []
+    for word in words:
+        before = found[-1] if found else ""
+        if (before in _AXIS_OPTIONS and word in _AXES) or (before == _MORPHS and word in get_args(MorphsUse)):
+            found[-1] = f"{before}={word}"
+            continue
+        if before == _MORPHS:
+            found[-1] = f"{_MORPHS}=on"
+        found.append(word)
+    if found and found[-1] == _MORPHS:
+        found[-1] = f"{_MORPHS}=on"
+    return [f"{_MORPHS}=off" if word == "--no-morphs" else word for word in found]

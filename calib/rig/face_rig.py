@@ -147,6 +147,11 @@ class FaceRig:
     basis: ExpressionBasis
     lids: tuple[LidRig, LidRig]
 
+    @property
+    def moves_nothing(self) -> bool:
+        """Whether the shapes of the head's file alone move it, see `calib.rigging.shapes_alone`."""
+        return int(self.weights.nnz) == 0
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, for `numpy.savez`; `from_arrays` is the inverse."""
         arrays: dict[str, NDArray[Any]] = {

@@ -36,7 +36,8 @@ _SEEDS, _SIDE_REACH = (
     (0.05, 0.30),
     0.5,
 )  # in an opening's widths: what surely lies beside its rims, and how far they rule
-_EVEN_SIGMA, _EVEN_REACH, _EVEN_FADE = 0.08, 0.85, 0.3  # in an eye's widths: over how much, how far from its middle
+_EVEN_EYE, _EVEN_MOUTH = (0.08, 0.85, 0.3), (0.06, 1.6, 0.4)
+"""In the opening's widths: over how much, how far from its middle, and over how much of that it fades."""
 _LEAST_SHARE = 0.016
 _OWN_WAY = (Role.JAW, Role.UPPER_EYE, Role.LOWER_EYE, Role.EYE_CORNER, Role.IRIS)
 """Controllers the retargeter moves itself: what follows them does not follow the units."""
@@ -171,15 +172,17 @@ def _places(
 def _evened(
     places: sparse.csr_matrix, survey: HeadSurvey, work: WorkMesh, skin: NDArray[np.int64]
 ) -> sparse.csr_matrix:
-    """The places [S, F], around the eyes averaged over neighbours on the same side of the opening: lids of two heads
-    never lie alike, and where neighbours go along with quite different places, skin folds over or tears."""
+    """The places [S, F], around eyes and mouth averaged over neighbours on the same side of the opening: lids and lips
+    of two heads never lie alike, and where neighbours go along with quite different places, skin folds over or tears.
+    """
     points = work.vertices[skin]
     side = opening_sides(survey, work.points(), work.point_faces[skin_faces(work, survey)])[work.point[skin]]
-    for number, opening in enumerate(survey.eyes, start=1):
+    for number, opening in enumerate((survey.mouth, *survey.eyes)):
+        sigma, reach, fade = _EVEN_EYE if number else _EVEN_MOUTH
         distance = np.linalg.norm(points - opening.centre, axis=1) / opening.width
-        near = np.flatnonzero(distance < _EVEN_REACH)
-        kernel = _kernel(points[near], side[near, number], _EVEN_SIGMA * opening.width)
-        share = np.clip((_EVEN_REACH - distance[near]) / _EVEN_FADE, 0, 1)
+        near = np.flatnonzero(distance < reach)
+        kernel = _kernel(points[near], side[near, number], sigma * opening.width)
+        share = np.clip((reach - distance[near]) / fade, 0, 1)
         even = (sparse.diags(share) @ kernel + sparse.diags(1 - share)) @ places[near]
         put = sparse.csr_matrix((np.ones(len(near)), (near, np.arange(len(near)))), shape=(len(skin), len(near)))
         kept = np.ones(len(skin))

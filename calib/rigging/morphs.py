@@ -1,6 +1,5 @@
-"""Morph targets that a file brings along, as the 52 expression units; used only where the user asks for it."""
+"""Morph targets that a file brings along, as the 52 expression units."""
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,76 +8,14 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from calib.rig.expression_basis import UnitFields, UnitSum
+from calib.rig.own_shapes import arkit_morphs
 from calib.survey.closest import closest_on_faces
 from calib.survey.surface import directed_edges, make_surface, undirected
-from core.errors import InputError
 from core.expression_units import UNIT_NAMES
-from core.mesh import Mesh
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
     from calib.rig.face_rig import JawRig
-
-LEAST_UNITS = 20  # a face with fewer of them does not follow a driver
-_ESSENTIAL = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
-_SIDES = {"l": "left", "r": "right"}
-
-
-def unit_of(name: str) -> str | None:
-    """The ARKit unit a morph target's name stands for: "eyeBlink_L", "Face.M_F00_BlendShape_JawOpen", "JAWOPEN"; None
-    for other names. What exporters put before it, up to a separator, is left out."""
-    known = {unit.lower(): unit for unit in UNIT_NAMES}
-    rest = name
-    while rest:
-        if (unit := known.get(_plain(rest))) is not None:
-            return unit
-        rest = re.split(r"[.:|_\s]|$", rest, maxsplit=1)[1]
-    return None
-
-
-def _plain(name: str) -> str:
-    """Lower case without separators; a side at the end is spelled out."""
-    name = re.sub(r"(?<=[a-z])([LR])$", r"_\1", name)
-    words = [word for word in re.split(r"[\s_.\-]+", name) if word]
-    if len(words) > 1 and words[-1].lower() in _SIDES:
-        words[-1] = _SIDES[words[-1].lower()]
-    return "".join(words).lower()
-
-
-def units_among(mesh: Mesh) -> dict[str, int]:
-    """ARKit units among a mesh's morph targets: the number of the target of each."""
-    found: dict[str, int] = {}
-    for index, target in enumerate(mesh.morphs.names if mesh.morphs is not None else ()):
-        unit = unit_of(target)
-        if unit is not None:
-            found.setdefault(unit, index)
-    return found
-
-
-def lack_of_units(mesh: Mesh) -> str | None:
-    """In what a mesh's morph targets fall short of a face that follows a driver; None where they do not."""
-    found = units_among(mesh)
-    missing = [unit for unit in _ESSENTIAL if unit not in found]
-    if len(found) >= LEAST_UNITS and not missing:
-        return None
-    seen = 0 if mesh.morphs is None else len(mesh.morphs.names)
-    lack = f", without {', '.join(missing)}" if found and missing else ""
-    return (
-        f"expected at least {LEAST_UNITS} morph targets with ARKit names (jawOpen, …), found {len(found)} of "
-        f"{seen}{lack}"
-    )
-
-
-def arkit_morphs(name: str, mesh: Mesh) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """ARKit units among a mesh's morph targets: their names [M] and displacements [M, V, 3] in file coordinates.
-
-    Raises InputError, with the file's `name`, where there are too few for a face that follows a driver.
-    """
-    lack = lack_of_units(mesh)
-    if mesh.morphs is None or lack is not None:
-        raise InputError(f"{name}: --morphs: {lack}; leave --morphs out, the head needs none")
-    found = units_among(mesh)
-    return tuple(found), mesh.morphs.displacement[list(found.values())]
 
 
 class MorphUnits:
@@ -90,6 +27,7 @@ class MorphUnits:
         names: of the 52 units, in the order of the weights.
         shut_lids: its blinks are made for this head.
         complete: they shut its eyes entirely and move teeth and tongue: nothing is left to do.
+        turn_eyes: they turn its eyes, too.
     """
 
     names = UNIT_NAMES
@@ -98,7 +36,8 @@ class MorphUnits:
     def __init__(self, avatar: "Avatar") -> None:
         """Raises InputError where the file's morph targets are too few."""
         units, displacement = arkit_morphs(avatar.name, avatar.file_mesh)
-        self.complete = avatar.file_mesh.morphs is not None and avatar.file_mesh.morphs.rigged
+        self.turn_eyes = avatar.rig.moves_nothing
+        self.complete = self.turn_eyes or (avatar.file_mesh.morphs is not None and avatar.file_mesh.morphs.rigged)
         if avatar.binding is not None:
             displacement = displacement[:, avatar.binding.representative]
         self._columns = np.array([UNIT_NAMES.index(unit) for unit in units])
@@ -143,6 +82,11 @@ class MorphUnits:
     def summed(self, weights: NDArray[np.float64]) -> UnitSum:
         """What weights [52] come to, for `fields`: shapes of the file are added up as they are."""
         return UnitSum(weights[self._columns].astype(np.float32), np.zeros(0, np.float32), None)
+
+
+def own_units(avatar: "Avatar") -> MorphUnits | None:
+    """What moves an avatar by the shapes of its file; None where these do not move it."""
+    return None if avatar.file_mesh.morphs is None else MorphUnits(avatar)
 
 
 def extended(moved: NDArray[np.float64], rest: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -61,7 +61,10 @@ def find_neck(survey: HeadSurvey, vertices: NDArray[np.float64], own: int) -> Ne
     body = ~on_head
     outline = _outline(survey, body, chin, size)
     ends = _ends(outline, chin, size)
-    if ends is None or not _upright(survey.vertices[body], chin, size, ends[0]):
+    face = chin.copy()
+    if survey.by_shapes:  # behind a snout
+        face[2] = min(chin[2], *(eye.centre[2] for eye in survey.eyes))
+    if ends is None or not _upright(survey.vertices[body], face, size, ends[0]):
         return NeckRig(chin, chin, np.ones(len(vertices), dtype=np.float32))
     high, low = ends
     width, middle = outline.width[outline.neck], outline.middle[outline.neck]
@@ -130,8 +133,8 @@ def _ends(outline: _Outline, chin: NDArray[np.float64], size: float) -> tuple[fl
     return float(chin[1] + _MEETS_HEAD * size), float(low)
 
 
-def _upright(points: NDArray[np.float64], chin: NDArray[np.float64], size: float, high: float) -> bool:
-    """Whether what lies over the neck is a head alone, and not an animal's body behind its head."""
-    over = points[points[:, 1] > high] - chin
+def _upright(points: NDArray[np.float64], face: NDArray[np.float64], size: float, high: float) -> bool:
+    """Whether what lies over the neck is a head alone, and not an animal's body behind its `face` [3]."""
+    over = points[points[:, 1] > high] - face
     outside = (np.abs(over[:, 0]) > _REACH[0] * size) | (over[:, 2] < -_REACH[1] * size)
     return bool(outside.mean() < _MOST_OUTSIDE) if len(over) else False

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from calib.survey.face_finder import FaceFinder
+from calib.survey.face_finder import FaceFinder, NoFaceError
 from calib.survey.hand_landmarks import Points, completed
 from calib.survey.hand_placement import on_surface, place_by_hand
 from calib.survey.landmarks import DETECT_PIXELS, LookWorld, find_landmarks, landmark_components, topology_landmarks
 from calib.survey.openings import Opening, trace_opening
 from calib.survey.parts import THINGS, Kind, Parts, recognise_parts, skin_pieces
 from calib.survey.piece_names import named_pieces
-from calib.survey.placement import FACE_HEIGHT, Placement, moved, place
+from calib.survey.placement import FACE_HEIGHT, Placement, moved, usual_axes
+from calib.survey.placing import no_face, placements
 from calib.survey.surface import Surface, directed_edges, make_surface
 from calib.survey.views import Studio, front_camera
 from core.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
@@ -53,6 +54,7 @@ class HeadSurvey:
         parts: what its pieces are.
         visible: [F] whether a face is seen from somewhere in front, lashes and hair aside.
         by_hand: a person placed its landmarks.
+        by_shapes: its own shapes say where its landmarks are, and will move it, see `calib.survey.shape_survey`.
     """
 
     mesh: Mesh
@@ -65,9 +67,12 @@ class HeadSurvey:
     parts: Parts
     visible: NDArray[np.bool_]
     by_hand: bool = False
+    by_shapes: bool = False
 
     def describe(self) -> str:
         """What was found, in words."""
+        if self.by_shapes:
+            return "mouth and eyes found, and moved, by its own shapes alone"
         mouth = "lips apart" if not self.mouth.closed else "lips meet" if self.mouth.parted else "lips in one piece"
         eyes = "eyes shut" if self.eyes[0].closed else "eyes open" if self.eyes[0].parted else "eyes in one piece"
         found = [name for name, kinds in _SHOWN_PARTS if self.parts.has(*kinds, least=_LEAST_TOLD)]
@@ -79,8 +84,14 @@ def survey_head(
 ) -> HeadSurvey:
     """Look at a head. Raises InputError where no human face is found."""
     used = mesh.vertices[np.unique(mesh.faces)].astype(np.float64)
-    placement, _ = place(name, used, studio.look, finder, up, front)
-    return survey_placed(name, mesh, studio, finder, placement)
+    usual, refusal = usual_axes(name, up, front), None
+    for placement, _ in placements(name, used, studio.look, finder, up, front):
+        try:
+            return survey_placed(name, mesh, studio, finder, placement)
+        except NoFaceError as error:
+            if usual in (None, (placement.up, placement.front)):
+                refusal = refusal or error
+    raise refusal or no_face(name, used, studio.look, finder, up, front)
 
 
 def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, placement: Placement) -> HeadSurvey:
@@ -202,14 +213,21 @@ def _peeped_at(opening: Opening, points: NDArray[np.float64]) -> NDArray[np.bool
 def _openings(
     look: LookWorld, landmarks: NDArray[np.float64], surface: Surface, skin: NDArray[np.bool_]
 ) -> tuple[Opening, tuple[Opening, Opening]]:
-    upper, lower = landmarks[list(UPPER_MOUTH_LINE)], landmarks[list(LOWER_MOUTH_LINE)]
-    for end, corner in ((0, MOUTH_CORNERS[0]), (-1, MOUTH_CORNERS[1])):
-        upper[end] = lower[end] = landmarks[[corner[0], corner[-1]]].mean(axis=0)
-    mouth = _trace(look, surface, skin, upper, lower, _gape(upper, lower) < _MOUTH_CLOSED)
-    lids = [(landmarks[list(UPPER_LIDS[eye])], landmarks[list(LOWER_LIDS[eye])]) for eye in range(2)]
+    lips, *lids = rims_of(landmarks)
+    mouth = _trace(look, surface, skin, *lips, _gape(*lips) < _MOUTH_CLOSED)
     closed = float(np.mean([_gape(*pair) for pair in lids])) < _EYES_CLOSED
     left, right = (_trace(look, surface, skin, upper, lower, closed) for upper, lower in lids)
     return mouth, (left, right)
+
+
+def rims_of(landmarks: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Upper and lower rim [N, 3] of the mouth and of both eyes by landmarks [478, 3], from picture-left to
+    picture-right."""
+    upper, lower = landmarks[list(UPPER_MOUTH_LINE)], landmarks[list(LOWER_MOUTH_LINE)]
+    for end, corner in ((0, MOUTH_CORNERS[0]), (-1, MOUTH_CORNERS[1])):
+        upper[end] = lower[end] = landmarks[[corner[0], corner[-1]]].mean(axis=0)
+    lids = [(landmarks[list(UPPER_LIDS[eye])], landmarks[list(LOWER_LIDS[eye])]) for eye in range(2)]
+    return [(upper, lower), *lids]
 
 
 def _gape(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> float:

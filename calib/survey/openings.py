@@ -114,7 +114,7 @@ def trace_opening(
         upper, lower: [N, 3] landmark chains from corner to corner, sharing their ends.
         closed: how to take an opening whose surface is one piece; the surface decides where it is not.
     """
-    frame, width = _frame(upper)
+    frame, width = opening_frame(upper)
     highest = max(float(np.abs((chain - upper[0]) @ frame[1]).max()) for chain in (upper, lower))
     reach = max(_REACH, _ROOM * highest / width)  # eyes may be higher than any human's
     grid = _resample(view, upper[0], upper[-1], width, reach)
@@ -142,13 +142,13 @@ def trace_opening(
     ]
     for corner in (0, -1):
         rims[0][corner] = rims[1][corner] = (rims[0][corner] + rims[1][corner]) / 2
-    frame, width = _frame(rims[0])
+    frame, width = opening_frame(rims[0])
     gap = float(np.quantile((rims[0] - rims[1]) @ frame[1], 0.8))  # a hole in the scan is no opening
     closed = closed if not parted else gap < PARTED_CLOSED_GAP * width
     return Opening(rims[0], rims[1], parted, closed, width, frame, behind)
 
 
-def _frame(rim: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def opening_frame(rim: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Rows along, across (in the picture's plane) and out of the face; and the width seen from the front."""
     along = rim[-1] - rim[0]
     along = np.array([along[0], along[1], 0.0])

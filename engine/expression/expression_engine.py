@@ -130,13 +130,18 @@ class ExpressionEngine(FaceEngine[ExpressionNeutral]):
 
     def _of_skin(self, shown: FaceState) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """Weights [52], without blinks where these are another head's; gaze [2, 2] and lids as `UnitSkin.vertices`
-        takes them. Behind lids that are shut, eyes look ahead."""
+        takes them. Behind lids that are shut, eyes look ahead. Shapes that do all alone get the gaze, and the last of a
+        blink that trackers leave open, as weights."""
         weights = shown.face[:, 0].copy()
         if not self._units.shut_lids:
             weights[self._blinks] = 0.0
+        if self._units.turn_eyes:
+            weights, blinks = with_gaze(weights, shown.gaze), weights[self._blinks]
+            weights[self._blinks] += (1 - blinks) * finished(blinks)
         closing, gaze = self._closing(shown), shown.gaze
-        if closing is not None:
-            seen = 1 - np.clip((closing[:, :1] - _HIDES) / (1 - _HIDES), 0, 1)
+        if closing is not None or self._units.turn_eyes:
+            shut = -shown.lids[:, :1] if closing is None else closing[:, :1]
+            seen = 1 - np.clip((shut - _HIDES) / (1 - _HIDES), 0, 1)
             weights[_LOOKS] *= seen
             gaze = gaze * seen
         return weights, gaze, closing

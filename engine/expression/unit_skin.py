@@ -21,7 +21,7 @@ from calib.rig.face_rig import FaceRig, JawRig
 from core.expression_units import UNIT_NAMES
 from engine.motion.closing import LipClosing
 from engine.motion.contact import smoothstep
-from engine.motion.lids import Lids
+from engine.motion.lids import evened
 from engine.motion.motion_kernels import MOST_FEATURES, FieldSum, compiled_kernels
 from engine.motion.retarget import JawMotion, Retargeter
 
@@ -123,7 +123,7 @@ class UnitSkin:
             lids = lids - jaw @ fields.lids[1][self._jaw]
         for lid in self._evening:
             skin[lid.near] += lid.unevenness(skin[lid.near])
-            lids = _evened(lids, lid)
+            lids = evened(lids, lid)
         return skin, lids
 
     def _led(self, rig: FaceRig, fields: UnitFields) -> tuple[sparse.csr_matrix, NDArray[np.intp], Array]:
@@ -140,7 +140,7 @@ class UnitSkin:
         ]
         led = sparse.hstack(follows, format="csr", dtype=np.float32)
         for lid in self._evening:
-            led = _evened(led, lid)
+            led = evened(led, lid)
         one_way = follows[0].shape[1] + follows[1].shape[1]  # the others go along all three axes
         ways = np.repeat([fields.parting, self._lips.up], [each.shape[1] for each in follows[:2]], axis=0)
         axes = np.tile(np.eye(3), (led.shape[1] - one_way, 1))
@@ -268,12 +268,6 @@ class UnitSkin:
         parted = self._unparted if change is None else change
         turn = (jaw.rotation.T - np.eye(3)).ravel()
         return np.concatenate([[1.0], units.units, units.lips, parted, turn, jaw.shift, eyes.ravel()], dtype=np.float32)
-
-
-def _evened(followed: sparse.csr_matrix, lid: Lids) -> sparse.csr_matrix:
-    """[R, N] how far vertices follow N points, evened out near the rims of a lid."""
-    change = sparse.coo_matrix(lid.unevenness(followed[lid.near].toarray()))
-    return followed + sparse.csr_matrix((change.data, (lid.near[change.row], change.col)), shape=followed.shape)
 
 
 def _by_feature(field: Array) -> Array:

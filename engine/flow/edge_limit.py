@@ -6,12 +6,16 @@ al., "Position based dynamics", 2007), which no other part of the face notices. 
 moves less.
 """
 
+import ctypes
+
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.close_up import UNITS_PER_METRE
 from calib.rig.expression_basis import ExpressionUnits
 from calib.rig.face_rig import FaceRig
+from core.native.compiled_library import pointer
+from engine.flow.following_kernels import compiled_kernels
 from engine.motion.retarget import Retargeter
 
 TORN = 4.0
@@ -45,7 +49,9 @@ class EdgeLimit:
         self._edges, self._most = edges[watched], np.float32(_AT_MOST) * rest[watched]
         self._rest = rig.rest.astype(np.float32)
         self._ends = tuple(np.ascontiguousarray(end.astype(np.intp)) for end in self._edges.T)
+        self._ends_32 = [end.astype(np.int32) for end in self._ends]
         self._suspicious = np.square(_SUSPICIOUS * self._most)
+        self._kernels = compiled_kernels()
 
     def apply(self, vertices: Points) -> None:
         """Shorten what is too long in [R, 3], which is changed."""
@@ -71,6 +77,10 @@ class EdgeLimit:
     def _suspects(self, vertices: Points) -> NDArray[np.intp]:
         """Numbers of the edges that may be too long: a few where nothing is torn. One axis at a time, and no root."""
         first, second = self._ends
+        if self._kernels is not None and vertices.flags.c_contiguous:
+            ends, found = self._ends_32, np.empty(len(first), np.int64)
+            given = pointer(vertices), pointer(ends[0]), pointer(ends[1]), pointer(self._suspicious)
+            return found[: self._kernels.long_edges(*given, ctypes.c_long(len(first)), pointer(found))]
         square = np.zeros(len(first), np.float32)
         for axis in np.ascontiguousarray(vertices.T):
             apart = axis.take(first)

@@ -11,6 +11,7 @@ Flow, and the units that preparation carried onto the avatar, are two opinions o
 head. They err in different ways, so that less error lies between them than in either.
 """
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import ssyrk
 
 from calib.rig.expression_basis import ExpressionBasis, ExpressionUnits
+from core.native.compiled_library import pointer
+from engine.flow.following_kernels import LANES, MOST_UNITS, compiled_kernels
 
 _ROUNDS = 2
 _VOTING = 2  # of so many controllers, one takes part in the fit: they lie close together
@@ -74,6 +77,10 @@ class FlowGuard:
         self._ridge = np.float32(_RIDGE * mean_square) * np.eye(self._units.shape[1], dtype=np.float32)
         self._spread = _heat(rest, side)
         self._told = told
+        kernels = compiled_kernels()
+        fits = 0 < self._units.shape[1] <= MOST_UNITS
+        self._kernel = kernels.fit_units if kernels is not None and fits else None
+        self._padded = np.pad(self._units, ((0, 0), (0, -self._units.shape[1] % LANES)))
 
     def __call__(
         self, moved: Points, known: NDArray[np.bool_], named: NDArray[np.floating] | None = None
@@ -103,6 +110,12 @@ class FlowGuard:
 
     def _fit(self, given: NDArray[np.float32], trust: NDArray[np.float32]) -> NDArray[np.float32]:
         """[K, 3] the expression nearest to what is given, as far as that is trusted."""
+        if self._kernel is not None:
+            fit, sizes = np.empty_like(given), (len(given), self._padded.shape[1], _VOTING)
+            numbers = [ctypes.c_float(value) for value in (self._ridge[0, 0], *_WEIGHTS)]
+            held = [np.ascontiguousarray(each, np.float32) for each in (self._padded, given, trust)]
+            self._kernel(*map(pointer, held), *map(ctypes.c_long, sizes), *numbers, pointer(fit))
+            return fit
         share = np.repeat(np.sqrt(trust[::_VOTING]), 3)
         weighted = self._voters * share[:, None]
         normal = ssyrk(1.0, weighted.T, beta=1.0, c=self._ridge)  # its upper half, which is all that is looked at

@@ -6,14 +6,14 @@ its own. Only the few hundred pixels that look at such a place take part.
 """
 
 import ctypes
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.native.compiled_library import NativeError, pointer
-from engine.flow.backends.native_library import flow_kernels, thread_count
+from core.native.compiled_library import pointer
+from engine.flow.following_kernels import compiled_kernels
+
+_SHOWN, _NOWHERE = 0.5, np.float32(4.0)
 
 
 class FlowLanding:
@@ -34,16 +34,23 @@ class FlowLanding:
         self._wanted = np.zeros(self._stride * self._stride, bool)
         for corner in self._corners:
             self._wanted[home - corner] = True
-        self._splat = _NativeSplat.where_possible(self._controller_at, self._wanted, size, len(home))
+        kernels = compiled_kernels()
+        self._splat = None if kernels is None else _NativeSplat(kernels, self._controller_at, self._wanted, size)
 
-    def __call__(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """[K, 2] weighted mean of the pixels that landed on each controller; [K] whether any did."""
-        total, sum_x, sum_y = self._splat(flow) if self._splat is not None else self._sums(flow)
+    def __call__(
+        self, flow: NDArray[np.float32], mask: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """[K, 2] weighted mean of the pixels that landed on each controller; [K] whether any did. Pixels whose mask
+        [size, size] is below a half land nowhere."""
+        sums = self._sums(flow, mask) if self._splat is None else self._splat(flow, mask, len(self._home))
+        total = sums[:, 0]
         landed = total > 0
-        return np.stack([sum_x, sum_y], axis=1) / np.where(landed, total, 1.0)[:, None], landed
+        return sums[:, 1:] / np.where(landed, total, 1.0)[:, None], landed
 
-    def _sums(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
-        """Each [K], over the pixels that landed on each controller: weight, weight · column, weight · row."""
+    def _sums(self, flow: NDArray[np.float32], mask: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+        """[K, 3] over the pixels that landed on each controller: weight, weight · column, weight · row."""
+        if mask is not None:
+            flow = np.where(mask[..., None] < _SHOWN, _NOWHERE, flow)  # far outside the picture
         half = np.float32(self.size / 2)
         place = flow.reshape(-1, 2) * half  # x and y in pixels, one added for the margin
         place += half + 1
@@ -63,34 +70,21 @@ class FlowLanding:
         shape = target.shape
         sum_x = np.bincount(which, share * np.broadcast_to(columns[:, None], shape)[hit], count)
         sum_y = np.bincount(which, share * np.broadcast_to(rows[:, None], shape)[hit], count)
-        return np.asarray(total, np.float64), np.asarray(sum_x, np.float64), np.asarray(sum_y, np.float64)
+        return np.stack([total, sum_x, sum_y], axis=1)
 
 
 class _NativeSplat:
-    """`FlowLanding._sums` in one pass over the pixels, by the native kernels."""
+    """`FlowLanding._sums` in one pass over the pixels."""
 
     def __init__(
-        self,
-        kernel: Callable[..., object],
-        controller_at: NDArray[np.int32],
-        wanted: NDArray[np.bool_],
-        size: int,
-        controllers: int,
+        self, kernels: ctypes.CDLL, controller_at: NDArray[np.int32], wanted: NDArray[np.bool_], size: int
     ) -> None:
-        self._kernel, self._held = kernel, (controller_at, wanted)
-        self._sums = np.zeros((thread_count(), controllers, 3))
-        self._places = pointer(controller_at), pointer(wanted), pointer(self._sums)
-        self._numbers = ctypes.c_long(size), ctypes.c_long(controllers)
+        self._kernel, self._held = kernels.splat_flow, (controller_at, wanted)
+        self._tables, self._size = (pointer(controller_at), pointer(wanted)), ctypes.c_long(size)
 
-    @staticmethod
-    def where_possible(*tables: Any) -> "_NativeSplat | None":
-        """None where there is no compiler."""
-        try:
-            return _NativeSplat(flow_kernels().splat_flow, *tables)
-        except NativeError:
-            return None
-
-    def __call__(self, flow: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
-        self._sums.fill(0.0)
-        self._kernel(pointer(np.ascontiguousarray(flow, np.float32)), *self._places, *self._numbers)
-        return tuple(self._sums.sum(axis=0).T)
+    def __call__(self, flow: NDArray[np.float32], mask: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
+        sums = np.zeros((count, 3))
+        hidden = None if mask is None else np.ascontiguousarray(mask, np.float32)
+        places = np.ascontiguousarray(flow, np.float32)
+        self._kernel(pointer(places), pointer(hidden), *self._tables, pointer(sums), self._size)
+        return sums

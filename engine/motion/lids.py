@@ -291,3 +291,9 @@ def _turn(local: Array, angle: Array) -> None:
 def finished(shut: Array) -> Array:
     """[2] share of what is left open to close for lids that something else has shut so far [2]: only the last."""
     return smoothstep((shut - _FINISHED) / (1 - _FINISHED))
+
+
+def evened(followed: sparse.csr_matrix, lid: Lids) -> sparse.csr_matrix:
+    """[R, N] how far vertices follow N points, evened out near the rims of a lid."""
+    change = sparse.coo_matrix(lid.unevenness(followed[lid.near].toarray()))
+    return followed + sparse.csr_matrix((change.data, (lid.near[change.row], change.col)), shape=followed.shape)

@@ -59,6 +59,30 @@ void sum_fields(const Patch *patches, int count, const float *features) {
     }
 }
 
+// ----------------------------------------------------------------------------------------------------- the controllers
+typedef float f4 __attribute__((vector_size(16), aligned(4)));
+
+// Adds to each of `count` vertices what it shares with controllers of their displacement [controllers, 4], of which the
+// fourth is nothing: shares [start[i], start[i + 1]) are of vertex[i].
+void follow_controllers(float *vertices, const int32_t *vertex, int count, const int32_t *start, const uint16_t *column,
+                        const float *share, const float *moved) {
+    for (int i = 0; i < count; ++i) {
+        f4 a = {0, 0, 0, 0}, b = a, c = a, d = a; // four sums at once: no addition waits for the one before
+        int k = start[i];
+        const int end = start[i + 1];
+        for (; k + 3 < end; k += 4) {
+            a += share[k] * *(const f4 *)(moved + 4 * column[k]);
+            b += share[k + 1] * *(const f4 *)(moved + 4 * column[k + 1]);
+            c += share[k + 2] * *(const f4 *)(moved + 4 * column[k + 2]);
+            d += share[k + 3] * *(const f4 *)(moved + 4 * column[k + 3]);
+        }
+        for (; k < end; ++k) a += share[k] * *(const f4 *)(moved + 4 * column[k]);
+        a += b + (c + d);
+        float *v = vertices + 3L * vertex[i];
+        v[0] += a[0], v[1] += a[1], v[2] += a[2];
+    }
+}
+
 // ------------------------------------------------------------------------------------------------------------ the lids
 typedef struct {
     const int32_t *start, *column; // a sparse matrix, row by row: [rows + 1] and for each number

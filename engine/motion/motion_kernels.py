@@ -1,7 +1,7 @@
 """What moving a head costs most, compiled on the user's machine: `motion_kernels.c`.
 
-Where there is no compiler, NumPy does the same in `engine.expression.unit_skin`, `lids` and `retarget`, in two to four
-times as long.
+Where there is no compiler, NumPy does the same in `engine.expression.unit_skin`, `controllers_followed`, `lids` and
+`retarget`, in two to five times as long.
 """
 
 from __future__ import annotations
@@ -97,6 +97,31 @@ class FieldSum:
         for where, features, rest, scale, blocks in self._held:
             steps = blocks.transpose(1, 0, 2).reshape(len(scale), blocks.shape[0] * _BLOCK)
             yield where, features, steps[:, : len(rest)] * scale[:, None]
+
+
+class FollowedProduct:
+    """Vertices that follow controllers. Owned by one thread.
+
+    Args:
+        shares: [R, K] how far vertices go along with controllers.
+    """
+
+    def __init__(self, library: ctypes.CDLL, shares: sparse.csr_matrix) -> None:
+        assert shares.shape[1] <= 1 << 16
+        self._run = library.follow_controllers
+        which = np.flatnonzero(np.diff(shares.indptr))
+        given = which, shares.indptr[np.append(which, shares.shape[0])], shares.indices, shares.data
+        kinds = np.int32, np.int32, np.uint16, np.float32
+        self._held = [np.ascontiguousarray(each, kind) for each, kind in zip(given, kinds, strict=True)]
+        vertex, *others = map(pointer, self._held)
+        self._arguments = vertex, ctypes.c_int(len(which)), *others
+        self._moved = np.zeros((shares.shape[1], 4), np.float32)
+
+    def __call__(self, vertices: Array, moved: NDArray[np.floating]) -> None:
+        """Change `vertices` [R, 3] by what controllers displaced by `moved` [K, 3] do to them."""
+        assert vertices.dtype == np.float32
+        self._moved[:, :3] = moved
+        self._run(pointer(vertices), *self._arguments, pointer(self._moved))
 
 
 class LidTurn:

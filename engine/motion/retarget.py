@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from calib.rig.controllers import Role
 from calib.rig.face_rig import FaceRig
@@ -21,7 +20,8 @@ from core.face_regions import (
     mask,
     upper_lip_mask,
 )
-from engine.motion.lids import Lids
+from engine.motion.controllers_followed import ControllersFollowed
+from engine.motion.lids import Lids, evened
 from engine.motion.motion_kernels import EyeballTurn, compiled_kernels
 
 _MAX_JAW_RAD = 0.7
@@ -67,16 +67,24 @@ class Retargeter:
     # What follows is for whole controllers only; `engine.expression.unit_skin` needs none of it.
 
     @cached_property
-    def _weights(self) -> sparse.csr_matrix:
-        return self._rig.weights.astype(np.float32, copy=False).tocsr()
+    def _follow(self) -> ControllersFollowed:
+        return ControllersFollowed(self._rig.weights)
+
+    @cached_property
+    def _follow_evened(self) -> ControllersFollowed:
+        """What is near the rims of lids evened out once, and not in every frame."""
+        shares = self._rig.weights.tocsr()
+        for lid in self.lids:
+            shares = evened(shares, lid)
+        return ControllersFollowed(shares)
 
     @cached_property
     def _corrected(self) -> NDArray[np.int64]:
         return np.flatnonzero(_correctable(self._rig))
 
     @cached_property
-    def _corrections(self) -> sparse.csr_matrix:
-        return self._rig.basis.corrections.tocsc()[:, self._corrected].tocsr()
+    def _follow_corrections(self) -> ControllersFollowed:
+        return ControllersFollowed(self._rig.basis.corrections.tocsc()[:, self._corrected])
 
     def vertices(
         self,
@@ -100,12 +108,12 @@ class Retargeter:
         """
         rig = self._rig
         jaw = self.jaw_and_eyes(moved, gaze)
-        follow = self._weights if units is None else self._corrections
+        even = units is None and lids is not None
+        follow = self._follow_evened if even else self._follow if units is None else self._follow_corrections
         offset = moved if units is None else (moved - units[1])[self._corrected]
         vertices = rig.rest.copy() if units is None else rig.rest + units[0]
-        for axis, column in enumerate(np.ascontiguousarray(offset.T, dtype=np.float32)):
-            vertices[:, axis] += follow @ column  # one axis at a time: faster than all three in SciPy
-        self.finish(vertices, jaw, gaze, lids, lids_follow=units is not None)
+        follow(vertices, offset)
+        self.finish(vertices, jaw, gaze, lids, evened=even, lids_follow=units is not None)
         return vertices
 
     def jaw_and_eyes(self, moved: NDArray[np.float64], gaze: NDArray[np.float64]) -> JawMotion:

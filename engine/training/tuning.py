@@ -83,12 +83,9 @@ class PreparedActor:
 def tune(avatar: Avatar, minutes: float, cache_dir: Path, stop: Callable[[], bool] = lambda: False) -> Tuned | None:
     """Train for so long, from where an earlier run ended; None where `stop` ended it: the next run goes on from there.
 
-    Makes OpenGL contexts. Raises InputError for heads that the flow engine does not move.
+    Makes OpenGL contexts. Raises InputError for heads whose own shapes were asked for.
     """
-    if avatar.file_mesh.morphs is not None:
-        raise InputError(
-            f"{avatar.name}: moved by the shapes in its file, which the flow engine does not; leave it out"
-        )
+    avatar = avatar.as_bare_mesh("--tune-flow")
     folder = tuned_folder(avatar, cache_dir)
     make_folder(folder)
     _render(avatar, folder)

@@ -89,9 +89,11 @@ def read_list(path: Path, options: Mapping[str, Kind], builtin: Iterable[str]) -
 
 @dataclass(frozen=True)
 class Kind:
-    """What an option's value is: `flag` (true or false), `path`, or whether it takes several words (`many`)."""
+    """What an option's value is: `flag` (true or false), `switch` (on, off and others; true and false are taken for
+    these), `path`, or whether it takes several words (`many`)."""
 
     flag: bool = False
+    switch: bool = False
     path: bool = False
     many: bool = False
 
@@ -164,12 +166,14 @@ def _strings(where: str, name: str, value: Any) -> tuple[str, ...]:
 
 def _words(where: str, name: str, value: Any, kind: Kind) -> tuple[str, ...]:
     """An option's value as it would be typed."""
-    if kind.flag:
+    if kind.flag or kind.switch:
         flags = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         on = flags.get(str(value).lower())
-        if on is None:
+        if on is not None:
+            words_of = ("off", "on") if kind.switch else ("false", "true")
+            return (words_of[on],)
+        if kind.flag:
             raise InputError(f"{where}: {name} = {value!r}: expected true or false")
-        return ("true",) if on else ("false",)
     if isinstance(value, list):
         words = [str(each) for each in value]
     elif isinstance(value, str) and kind.many:

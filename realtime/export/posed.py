@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
-from calib.rigging.morphs import MorphUnits
+from calib.rigging.morphs import own_units
 from core.camera import transform_points
 from core.errors import InputError
 from core.face_motion import MotionTrack
@@ -41,8 +41,7 @@ class PosedAvatar:
 
     def poses(self) -> Iterator[AvatarPose]:
         """[T] poses, as live shows them. Raises InputError where the avatar cannot be moved by units."""
-        units = None if self.avatar.file_mesh.morphs is None else MorphUnits(self.avatar)
-        engine = ExpressionEngine(self.avatar, self.head_pose, units=units)
+        engine = ExpressionEngine(self.avatar, self.head_pose, units=own_units(self.avatar))
         first = float(self.motion.timestamps_s[0])
         for before in _BEFORE_S:
             engine.follow(self.motion[0], first - before, 0)

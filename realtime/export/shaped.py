@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.avatar import Avatar
-from calib.rigging.morphs import MorphUnits, units_among
+from calib.rig.own_shapes import units_among
+from calib.rigging.morphs import MorphUnits
 from core.expression_units import UNIT_COUNT, UNIT_NAMES
 from core.mesh import MeshPart
 from engine.motion.protocol import AvatarPose

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from calib.rigging.morphs import unit_of
+from calib.rig.own_shapes import unit_of
 from core.errors import InputError
 from core.mesh import Mesh
 from render.mesh.export.obj_shapes import NEUTRAL

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calib.avatar import Avatar
+from calib.rigging.morphs import own_units
 from core.face_motion import gaze_of
 from core.mesh import Material, Mesh, MeshPart
 from engine.expression.expression_engine import ExpressionEngine
@@ -85,7 +86,7 @@ def head_shapes(
     Args:
         own_eyes: the file turns its eyeballs by bones or nodes; shapes of the gaze then move the lids alone.
     """
-    engine = ExpressionEngine(avatar)
+    engine = ExpressionEngine(avatar, units=own_units(avatar))
     neutral = _stood(avatar, _posed(engine, {}))
     posed = np.empty((len(targets), *neutral.shape), dtype=np.float32)
     shares = place_shares(avatar.rig) if any(target.places for target in targets) else {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from calib.rigging.morphs import unit_of
+from calib.rig.own_shapes import unit_of
 from core.expression_units import UNIT_NAMES, with_side_letter
 
 Naming = Literal["arkit", "pascal", "suffix", "vrm", "metahuman"]

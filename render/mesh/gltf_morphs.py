@@ -37,7 +37,7 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
     with damage_told(path, "its morph targets are"):
         gltf = read_gltf_file(path)
         blocks = _blocks(gltf)
-        names = tuple(dict.fromkeys(name for block in blocks for name in block.targets))
+        names = _names(blocks)
         count = sum(block.count for block in blocks)
         if len(names) > _MOST_TARGETS or 3 * len(names) * count > MOST_MORPH_NUMBERS:
             raise InputError(
@@ -47,6 +47,16 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
         displacement = np.zeros((len(names), count, 3), dtype=np.float32)
         _fill(gltf, blocks, names, displacement)
         return MorphTargets(names, displacement, _marked(gltf.json))
+
+
+def gltf_morph_names(path: Path) -> tuple[str, ...]:
+    """Names of the morph targets that `load_gltf_morphs` reads, without their displacements. Raises InputError."""
+    with damage_told(path, "its morph targets are"):
+        return _names(_blocks(read_gltf_file(path)))
+
+
+def _names(blocks: list[_Block]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for block in blocks for name in block.targets))
 
 
 def has_rig_mark(path: Path) -> bool:

@@ -21,7 +21,7 @@ from render.mesh.pictures import load_texture, texture_beside
 from render.mesh.ply_format import load_ply
 from render.mesh.texture_seams import is_upside_down
 
-__all__ = ["load_mesh", "save_obj", "save_ply"]
+__all__ = ["GLTF_ENDINGS", "load_mesh", "save_obj", "save_ply"]
 
 _LOG = logging.getLogger(__name__)
 _LOADERS: dict[str, Callable[[Path], Mesh]] = {
@@ -31,7 +31,7 @@ _LOADERS: dict[str, Callable[[Path], Mesh]] = {
     ".gltf": load_gltf,
     ".vrm": load_gltf,
 }
-_GLTF = (".glb", ".gltf", ".vrm")
+GLTF_ENDINGS = (".glb", ".gltf", ".vrm")
 _MAX_FILE_BYTES = 1 << 30
 _FARTHEST = 1e9  # coordinates beyond it, of texture too, are damage: their squares leave what 32 bits can hold
 _WHITE = (1.0, 1.0, 1.0, 1.0)
@@ -55,7 +55,7 @@ def load_mesh(path: Path | str, texture: Path | str | None = None, *, morphs: bo
     _check(path, mesh)
     mesh = _outward(mesh)
     if morphs:
-        if path.suffix.lower() not in _GLTF:
+        if path.suffix.lower() not in GLTF_ENDINGS:
             raise InputError(
                 f"{path}: expected a .glb, .gltf or .vrm file, only these hold morph targets; leave --morphs out"
             )
@@ -73,7 +73,11 @@ def _load_file(path: Path) -> Mesh:
     loader = _LOADERS.get(path.suffix.lower())
     if loader is None:
         known = ", ".join(_LOADERS)
-        found = f"got '{path.suffix}'; convert it to one of these" if path.exists() else "there is no such file"
+        found = (
+            f"got '{path.suffix}'; Blender reads most others, and File > Export > glTF 2.0 writes .glb"
+            if path.exists()
+            else "there is no such file"
+        )
         raise InputError(f"{path}: expected a mesh file ({known}), {found}")
     try:
         _check_file(path)
@@ -175,7 +179,7 @@ def _with_found_texture(path: Path, mesh: Mesh) -> Mesh:
 
 
 def _upright(path: Path, mesh: Mesh, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if path.suffix.lower() in _GLTF and is_upside_down(mesh, picture):
+    if path.suffix.lower() in GLTF_ENDINGS and is_upside_down(mesh, picture):
         _LOG.info("%s: its texture fits the seams of its texture coordinates upside down: turned", path)
         return np.ascontiguousarray(picture[::-1])
     return picture

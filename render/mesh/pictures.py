@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import struct
+import zlib
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -20,6 +22,8 @@ MAX_TEXTURE_SIDE = 16384
 _MOST_BYTES = 900 << 20  # of all pictures of a mesh, the one that is being decoded included
 _DECODING_BYTES = 12  # a pixel, while a picture is decoded and converted
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tga", ".bmp", ".tif", ".tiff")
+_PNG_START, _JPEG_START, _JPEG_JFIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xe0"
+_MARK = b"vfa-live: a picture of a head, not its texture"
 _COLOR_WORDS = ("basecolor", "base_color", "albedo", "diffuse", "color", "colour", "col", "texture", "tex", "decoded")
 _LINKING_WORDS = ("mesh", "head", "model", "low", "high", "lowpoly", "highpoly", "triangulated")
 
@@ -64,19 +68,53 @@ def load_texture(source: Path | bytes, label: str, largest_pixels: int = LARGEST
 def texture_beside(mesh_path: Path) -> Path | None:
     """The picture beside a mesh that carries its name, once words such as _color or _decoded are dropped from both.
 
-    The same stem wins over one that needed dropping; a choice between equals is made by name and logged.
+    The same stem wins over one that needed dropping; a choice between equals is made by name and logged. Pictures that
+    vfa has made of a head (`with_mark`) are none, and the log says so.
     """
-    wanted = _bare_stem(mesh_path.stem)
     found = [
         path
         for path in sorted(mesh_path.parent.iterdir())
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and _bare_stem(path.stem) == wanted
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and carries_name(path, mesh_path)
     ]
+    for ours in [path for path in found if _has_mark(path)]:
+        _LOG.info("%s: %s carries its name, but is a picture that vfa has made: no texture", mesh_path, ours)
+        found.remove(ours)
     found.sort(key=lambda path: (path.stem.lower() != mesh_path.stem.lower(), path.name))
     if len(found) > 1:
         others = ", ".join(path.name for path in found[1:])
         _LOG.info("%s: %s chosen as its texture; %s would fit too (state one to choose)", mesh_path, found[0], others)
     return found[0] if found else None
+
+
+def carries_name(picture: Path, mesh_path: Path) -> bool:
+    """Whether a picture's name is that of a mesh, as `texture_beside` understands it."""
+    return _bare_stem(picture.stem) == _bare_stem(mesh_path.stem)
+
+
+def with_mark(content: bytes) -> bytes:
+    """An encoded picture that says that vfa has made it: a PNG in a text chunk, a JPEG in a comment right at its
+    beginning. Other formats have no such place and stay as they are."""
+    if content.startswith(_PNG_START):
+        body = b"tEXtSoftware\0" + _MARK
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        header = len(_PNG_START) + 25  # the chunk that has to be the first
+        return content[:header] + chunk + content[header:]
+    if content.startswith(_JPEG_START):
+        after = len(_JPEG_START)
+        if content[after : after + 2] == _JPEG_JFIF:  # which has to be the first
+            after += 2 + int.from_bytes(content[after + 2 : after + 4], "big")
+        comment = b"\xff\xfe" + struct.pack(">H", len(_MARK) + 2) + _MARK
+        return content[:after] + comment + content[after:]
+    return content
+
+
+def _has_mark(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(256)
+    except OSError:
+        return False  # whoever reads it tells
+    return start.startswith((_PNG_START, _JPEG_START)) and _MARK in start
 
 
 def _bare_stem(stem: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from calib.survey.face_finder import FaceFinder
 from calib.survey.face_fit import find_face
-from calib.survey.placement import FACE_HEIGHT, place
+from calib.survey.placement import FACE_HEIGHT
+from calib.survey.placing import place
 from calib.survey.views import Studio, View, front_camera
 from capture.synthetic import builtin_avatar_path
 from render.mesh.mesh_io import load_mesh

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
-from calib.rigging.morphs import MorphUnits, arkit_morphs, extended, unit_of
+from calib.rig.own_shapes import arkit_morphs, unit_of
+from calib.rigging.morphs import MorphUnits, extended
 from capture.synthetic.head.head_model import HeadModel
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES

@@ -52,7 +52,7 @@ def surveyed(*pieces: tuple[np.ndarray, np.ndarray, Kind]) -> Any:
         component=np.concatenate([np.full(len(points), number) for number, (points, *_) in enumerate(pieces)]),
     )
     mesh = Mesh(vertices.astype(np.float32), np.concatenate(faces).astype(np.int32))
-    return SimpleNamespace(mesh=mesh, vertices=vertices, landmarks=landmarks, parts=parts)
+    return SimpleNamespace(mesh=mesh, vertices=vertices, landmarks=landmarks, parts=parts, by_shapes=False)
 
 
 def neck_of(*pieces: tuple[np.ndarray, np.ndarray, Kind]) -> NeckRig:

@@ -11,14 +11,16 @@ import pytest
 from calib.avatar_picture import save_looked_for
 from calib.survey.extent import check_extent
 from calib.survey.face_finder import FaceFinder, FaceLookedFor, NoFaceError
+from calib.survey.head_survey import survey_head
 from calib.survey.landmarks import find_landmarks
-from calib.survey.placement import AXES, FACE_HEIGHT, axis_rotation, check_axes, place
+from calib.survey.placement import AXES, FACE_HEIGHT, Placement, axis_rotation, check_axes
+from calib.survey.placing import place
 from calib.survey.views import Studio, View
 from capture.synthetic import builtin_avatar_path
 from core.camera import Intrinsics
 from core.errors import InputError
 from core.face_regions import ALL_LANDMARKS
-from core.mesh import Mesh
+from core.mesh import Material, Mesh, MeshPart
 from core.rigid_motion import fit_similarity
 from render.mesh.mesh_io import load_mesh
 
@@ -46,6 +48,65 @@ def test_scale_and_axes_are_guessed(finder: FaceFinder, lowpoly_path: Path, up: 
     linear = placement.T_world_file[:3, :3]
     size = np.cbrt(np.linalg.det(linear))
     np.testing.assert_allclose(linear / size, axis_rotation(up, front), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def janus() -> Mesh:
+    """A head with a rather flat face in front (+z) and a lifelike one behind (-z)."""
+    front, back = (load_mesh(builtin_avatar_path("lowpoly")) for _ in range(2))
+    ahead = front.vertices.astype(float) * [1, 1, 0.78]
+    behind = back.vertices.astype(float) * [-1, 1, -1]
+    ahead[:, 2] += 0.35 * (np.ptp(behind[:, 2]) + np.ptp(ahead[:, 2]))
+    count = len(ahead)
+    return replace(
+        front,
+        vertices=np.concatenate([ahead, behind]).astype(np.float32),
+        faces=np.concatenate([front.faces, back.faces + count]),
+        vertex_colors=None if front.vertex_colors is None else np.tile(front.vertex_colors, (2, 1)),
+        uvs=None, faces_uv=None, materials=(Material(),),
+        parts=(MeshPart("both", 0, 2 * len(front.faces), 0),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "clearly", "front"), [("head.obj", 9.0, "-z"), ("head.glb", 9.0, "z"), ("head.glb", None, "-z")]
+)
+def test_the_usual_way_of_a_format_comes_before_faces_that_are_not_clear(
+    name: str, clearly: float | None, front: str, janus: Mesh, finder: FaceFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if clearly is not None:
+        monkeypatch.setattr("calib.survey.placing._CLEARLY_A_FACE", clearly)
+    with Studio(janus) as studio:
+        placement, _ = place(name, janus.vertices.astype(float), studio.look, finder)
+    assert (placement.up, placement.front) == ("y", front)
+
+
+def refused(front: str) -> NoFaceError:
+    return NoFaceError(f"no sure face towards {front}", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "sure", "told"),
+    [("head.glb", "-z", None), ("head.glb", None, "towards z"), ("head.obj", None, "towards -z")],
+)
+def test_where_a_face_proves_none_the_next_is_looked_at(
+    name: str, sure: str | None, told: str | None, janus: Mesh, finder: FaceFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where none is one, the view is shown in which the head usually stands."""
+
+    def survey(_name: str, _mesh: Mesh, _studio: Studio, _finder: FaceFinder, placement: Placement) -> Placement:
+        if placement.front != sure:
+            raise refused(placement.front)
+        return placement
+
+    monkeypatch.setattr("calib.survey.placing._CLEARLY_A_FACE", 9.0)
+    monkeypatch.setattr("calib.survey.head_survey.survey_placed", survey)
+    with Studio(janus) as studio:
+        if told is None:
+            assert survey_head(name, janus, studio, finder).front == sure  # type: ignore[attr-defined]
+            return
+        with pytest.raises(NoFaceError, match=told):
+            survey_head(name, janus, studio, finder)
 
 
 def test_stated_axes_are_taken(finder: FaceFinder, lowpoly_path: Path) -> None:
@@ -136,7 +197,7 @@ def test_dark_skin_beside_white_is_found_with_patience(finder: FaceFinder, monke
     with Studio(replace(mesh, materials=dark)) as studio:
         placement, _ = place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
         assert (placement.up, placement.front) == ("y", "z")
-        monkeypatch.setattr("calib.survey.placement.PatientFinder", lambda hasty: hasty)
+        monkeypatch.setattr("calib.survey.placing.PatientFinder", lambda hasty: hasty)
         with pytest.raises(InputError):
             place("dark", mesh.vertices.astype(float), studio.look, finder, "y", "z")
 
@@ -147,7 +208,7 @@ def test_patience_is_not_spent_on_a_head_that_is_found_at_once(
     def never(_finder: FaceFinder) -> None:
         raise AssertionError("not needed")
 
-    monkeypatch.setattr("calib.survey.placement.PatientFinder", never)
+    monkeypatch.setattr("calib.survey.placing.PatientFinder", never)
     mesh = load_mesh(lowpoly_path)
     with Studio(mesh) as studio:
         place("head", mesh.vertices.astype(float), studio.look, finder)

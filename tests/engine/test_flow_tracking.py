@@ -163,7 +163,8 @@ def test_the_native_pass_equals_the_look_up_tables() -> None:
     grid = np.stack(np.meshgrid(line, line), axis=-1)
     for scale in (0.0, 0.02, 0.5, 5.0):
         flow = grid + rng.normal(0, 1, grid.shape).astype(np.float32) * np.float32(scale)
-        for native, plain in zip(tracker._landing._splat(flow), tracker._landing._sums(flow), strict=True):
+        for mask in (None, rng.random((256, 256), np.float32)):
+            native, plain = tracker._landing._splat(flow, mask, len(pixels)), tracker._landing._sums(flow, mask)
             np.testing.assert_allclose(native, plain, rtol=1e-9, atol=1e-9)
 
 

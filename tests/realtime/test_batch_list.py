@@ -33,7 +33,7 @@ def test_rows_of_a_csv_file_in_their_order(folder: Path) -> None:
     )
     assert [(job.driving.name, job.avatar, job.settings) for job in found] == [
         ("b.mp4", "realistic", {"film": ("grid",), "eye": ("0", "1", "8")}),
-        ("a.mp4", str(folder / "heads/x.obj"), {"eye": ("0", "1", "8"), "start-frame": ("best",), "morphs": ("true",)}),
+        ("a.mp4", str(folder / "heads/x.obj"), {"eye": ("0", "1", "8"), "start-frame": ("best",), "morphs": ("on",)}),
     ]
     assert [job.name for job in found] == ["b--realistic", "a--x"]
     assert [job.driving for job in found] == [folder / "b.mp4", folder / "a.mp4"]
@@ -68,7 +68,7 @@ def test_tables_of_a_toml_file(folder: Path) -> None:
     assert found[0].settings == {"film": ("grid",), "size": ("320", "240")}
     assert found[4].settings == {
         "film": ("avatar",), "size": ("320", "240"), "smoothing-rounds": ("3",), "engine": ("flow",),
-        "morphs": ("false",), "texture": (str(folder / "skin.png"),),
+        "morphs": ("off",), "texture": (str(folder / "skin.png"),),
     }  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_a_recording_that_is_missing_is_one_job_that_fails_not_the_list(folder: 
         ("driving,avatar\na.mp4\n", "line 2: no avatar"),
         ("driving,avatar\nz*.mp4,lowpoly\n", "line 2: z*.mp4: nothing matches"),
         ('driving,avatar\n"a.mp4,lowpoly\n', "line 2: "),
-        ("driving,avatar,morphs\na.mp4,lowpoly,maybe\n", "line 2: morphs = 'maybe': expected true or false"),
+        ("driving,avatar,retrack\na.mp4,lowpoly,maybe\n", "line 2: retrack = 'maybe': expected true or false"),
         ("driving,avatar,overwrite\na.mp4,lowpoly,true\n", "'overwrite' is no option"),
         ("driving,avatar\na\0.mp4,lowpoly\n", "line 2: "),
     ],
@@ -138,6 +138,7 @@ def test_a_file_of_something_else_is_no_list(folder: Path) -> None:
         ("engine", "floow", "invalid choice 'floow'"),
         ("offset", "x", "--offset"),
         ("offset", "-3", "--offset"),
+        ("morphs", "maybe", "invalid choice 'maybe'"),
         ("smoothing", "0.5", "only the flow engine uses it"),
         ("eye", "1 2", "--eye"),
         ("target-frame,length", "3,9", "leave out --offset and --length"),
@@ -160,6 +161,16 @@ def test_a_list_gives_every_option_of_animate(folder: Path) -> None:
     assert not {"out", "driving", "overwrite", "cache-dir", "flow", "view"} & set(kinds)
     assert kinds["checkpoint"].path
     assert kinds["landmarks"].path
-    assert kinds["morphs"].flag
+    assert kinds["retrack"].flag
+    assert kinds["morphs"].switch
     assert kinds["eye"].many
     assert kinds["size"].many
+
+
+@pytest.mark.parametrize(
+    ("cell", "given"), [("", "auto"), ("auto", "auto"), ("true", "on"), ("on", "on"), ("no", "off")]
+)
+def test_a_switch_takes_true_and_false_too_and_an_axis_a_minus(cell: str, given: str, folder: Path) -> None:
+    found = jobs(folder, f"driving,avatar,up,morphs\na.mp4,lowpoly,-z,{cell}\n")
+    ((_, options),) = _planned(found, BatchOptions(list=folder / "list.csv", out=folder / "out"))
+    assert (options.preparation.morphs, options.preparation.up) == (given, "-z")

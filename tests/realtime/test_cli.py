@@ -14,6 +14,7 @@ import pytest
 from core.errors import InputError
 from realtime.cli import refuse_unknown
 from realtime.config import AnimateOptions
+from realtime.optional_value import with_values
 from realtime.recording.recording_folder import ANIMATION_NAME
 from tests.fakes.forked import run_python
 
@@ -203,3 +204,38 @@ def test_live_demo_records_and_reports(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "rec" / "preview.mp4")) as film:
         pictures = sum(1 for _ in film.decode(video=0)) + report["recording_lost"]["pictures"]
     assert report["frames"]["shown"] <= pictures <= len(vertices)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("vfa-live", ("--headless",)),
+        ("vfa", ("prepare",)),
+        ("vfa", ("animate", "--driving", "demo", "--out", "{}/out")),
+        ("vfa", ("rig", "--out", "{}/rig.glb")),
+    ],
+)
+def test_an_axis_may_begin_with_a_minus(command: str, arguments: tuple[object, ...], tmp_path: Path) -> None:
+    """Two words, as the README writes them; the next thing that is wrong is told."""
+    placed = [str(each).format(tmp_path) for each in arguments]
+    result = call(command, *placed, "--avatar", "lowpoly", "--up", "-z", "--front", "-z")
+    expect_one_line(result, "--up -z --front -z: expected two different axes")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--front", "-z", "--up", "y"], ["--front=-z", "--up", "y"]),
+        (["--front", "--up", "-x"], ["--front", "--up=-x"]),
+        (["--eye", "-1", "0", "2"], ["--eye", "-1", "0", "2"]),
+        (["--morphs", "clip.mp4"], ["--morphs=on", "clip.mp4"]),
+        (["clip.mp4", "--morphs"], ["clip.mp4", "--morphs=on"]),
+        (["--morphs", "off", "--once"], ["--morphs=off", "--once"]),
+        (["--morphs", "--front", "-z"], ["--morphs=on", "--front=-z"]),
+        (["--no-morphs"], ["--morphs=off"]),
+        (["--morphs=auto"], ["--morphs=auto"]),
+        ([], []),
+    ],
+)
+def test_values_are_tied_to_their_options(words: list[str], expected: list[str]) -> None:
+    assert with_values(words) == expected

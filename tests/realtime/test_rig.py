@@ -13,7 +13,8 @@ from filelock import FileLock
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from calib.avatar import Avatar, _load_head, prepare_avatar
+from calib.avatar import Avatar, prepare_avatar
+from calib.head_file import load_head
 from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import MorphUnits
 from capture.synthetic import builtin_avatar_path
@@ -361,8 +362,8 @@ def test_a_file_of_presets_is_driven_as_a_bare_mesh(tmp_path: Path, caplog: pyte
     document = GltfDocument.of(read_gltf_file(out))
     document.json["asset"]["extras"] = {RIG_MARK: {}}  # as of a file that lost its units afterwards
     out.write_bytes(document.to_glb())
-    with caplog.at_level("INFO", logger="calib.avatar"):
-        assert _load_head(out, PreparationOptions()).morphs is None
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert load_head(out, PreparationOptions()).morphs is None
     assert "found 0 of 17" in caplog.text
     assert "--morphs" not in caplog.text
 

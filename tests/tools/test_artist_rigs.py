@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
+from core.mesh import Material, Mesh, MeshPart
 from tools.artist_rigs import load_rig, rig_names
+from tools.rigs.reshaped import STYLES, colors_at_vertices
 from tools.rigs.rig import EYES, SKIN, ArtistRig
 
 
@@ -17,7 +20,7 @@ def _rigs_folder(shared_data: Path) -> Path:
     return shared_data / "rigs"
 
 
-def _check(rig: ArtistRig) -> None:
+def _check(rig: ArtistRig, aside: float = 0.005) -> None:
     """Eyes level about the origin, 5 to 8 cm apart, the nose before them, every unit on the side it is named for."""
     rest = rig.mesh.vertices
     eyes = rest[rig.piece == EYES]
@@ -35,9 +38,9 @@ def _check(rig: ArtistRig) -> None:
         if unit.startswith(("jaw", "mouthLeft", "mouthRight")):
             assert abs(side) < 0.01, unit
         elif unit.endswith("Left"):
-            assert side > 0.005, unit
+            assert side > aside, unit
         elif unit.endswith("Right"):
-            assert side < -0.005, unit
+            assert side < -aside, unit
     lowered = rig.units["jawOpen"][rig.piece == SKIN]
     assert lowered[:, 1].min() < -0.008
     if "jawLeft" in rig.units:
@@ -79,3 +82,51 @@ def test_a_unit_that_no_shape_was_made_for_and_a_rig_that_is_not_there(tmp_path:
         load_rig("nobody", tmp_path)
     with pytest.raises(InputError, match="White_M_1"):
         load_rig("valid:White_M_1", tmp_path)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_stylised_head_has_other_proportions_and_its_artists_shapes(style: str) -> None:
+    whole, bent = load_rig("cc0:1"), load_rig(f"cc0:1+{style}")
+    _check(bent, aside=0.003)  # dolls have small mouths
+    assert bent.basis == whole.basis
+    eyes = [
+        np.ptp(rig.mesh.vertices[(rig.piece == EYES) & (rig.mesh.vertices[:, 0] > 0)], axis=0) for rig in (whole, bent)
+    ]
+    assert eyes[1][1] > 1.3 * eyes[0][1]
+    normals = []
+    for rig in (whole, bent):  # nothing is folded over
+        a, b, c = rig.mesh.vertices[rig.mesh.faces[(rig.piece == SKIN)[rig.mesh.faces].all(axis=1)]].transpose(1, 0, 2)
+        normals.append(np.cross(b - a, c - a))
+    assert ((normals[0] * normals[1]).sum(axis=1) < 0).mean() < 0.01
+    shut, rest = bent.vertices({"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}), bent.mesh.vertices
+    assert np.linalg.norm(shut - rest, axis=1).max() > 0.004
+
+
+def test_a_coarse_head_keeps_vertices_and_what_they_do() -> None:
+    whole, few = load_rig("cc0:1"), load_rig("cc0:1+coarse1500")
+    assert 1000 < len(few.mesh.vertices) < 2000
+    assert set(few.units) == set(whole.units)
+    distance, of = cKDTree(whole.mesh.vertices).query(few.mesh.vertices)
+    assert distance.max() == 0
+    alike = [np.abs(few.units[unit] - whole.units[unit][of]).max(axis=1) < 1e-6 for unit in ("jawOpen", "eyeBlinkLeft")]
+    assert np.mean(alike) > 0.98  # where two vertices lie at one place, either stands for it
+    assert sum(part.face_count for part in few.mesh.parts) == len(few.mesh.faces)
+    bending = [np.linalg.norm(rig.units["jawOpen"], axis=1)[rig.piece == SKIN] > 0.002 for rig in (whole, few)]
+    assert bending[1].mean() > 1.2 * bending[0].mean()
+
+
+def test_a_reshaping_that_there_is_not() -> None:
+    for how in ("clay", "coarse", "coarse7"):
+        with pytest.raises(InputError, match="expected cartoon, doll, toon, or coarse"):
+            load_rig(f"cc0:1+{how}")
+
+
+def test_colours_of_textures_at_vertices() -> None:
+    texture = np.zeros((2, 2, 3), dtype=np.uint8)
+    texture[0, 1] = (255, 0, 51)  # the first row is at v = 1
+    corners = np.array([[0, 1, 2]], dtype=np.int32)
+    mesh = Mesh(
+        np.eye(3, dtype=np.float32), corners, np.array([[0.9, 0.9], [0.1, 0.1], [0.9, 0.1]], dtype=np.float32), corners,
+        parts=(MeshPart("all", 0, 1, 0),), materials=(Material(texture=texture),),
+    )  # fmt: skip
+    np.testing.assert_allclose(colors_at_vertices(mesh), [[1, 0, 0.2], [0, 0, 0], [0, 0, 0]], atol=1e-6)

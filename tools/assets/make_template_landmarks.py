@@ -10,7 +10,7 @@ from calib.rigging.template_head import LANDMARK_FILE, outer_faces
 from calib.survey.closest import closest_on_faces
 from calib.survey.face_finder import FaceFinder
 from calib.survey.landmarks import find_landmarks
-from calib.survey.placement import place
+from calib.survey.placing import place
 from calib.survey.views import Studio
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel

@@ -46,7 +46,8 @@ class ArtistRig:
     to the person's left (picture-right), y up, z forward.
 
     Attributes:
-        name, basis: see `tools.artist_rigs`. Two rigs of one basis share an artist, rigs of different bases do not.
+        name, basis: see `tools.artist_rigs`; "file" is anybody's. Two rigs of one basis share an artist, rigs of
+            different bases do not.
         mesh: at rest, with parts and materials.
         units: ARKit unit → [V, 3] float32 displacement at weight 1.
         piece: [V] int8, one of PIECES each.
@@ -63,7 +64,7 @@ class ArtistRig:
 
     @property
     def loose(self) -> frozenset[str]:
-        return LOOSE[self.basis]
+        return LOOSE.get(self.basis, frozenset())
 
     def vertices(self, weights: Mapping[str, float]) -> NDArray[np.float32]:
         """[V, 3] for weights by unit name. Raises ValueError for a unit that the artist has not made."""

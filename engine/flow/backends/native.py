@@ -2,7 +2,9 @@
 
 from core.native.compiled_library import NativeError, missing
 from engine.flow.backends.backend import CompileRequest
-from engine.flow.backends.compiled import BackendError, OtherSizesError
+from engine.flow.backends.compiled import BackendError, CompiledMotion, OtherSizesError
+from engine.flow.backends.generator_packing import packed_generator, refusal
+from engine.flow.backends.native_generator import NativeGenerator, generator_kernels
 from engine.flow.backends.native_layout import PANEL
 from engine.flow.backends.native_library import flow_kernels
 from engine.flow.backends.native_motion import NativeMotion
@@ -10,7 +12,8 @@ from engine.flow.backends.native_packing import packed
 
 
 class NativeBackend:
-    """Needs a C compiler on the machine and channel counts divisible by 64, as the published network has."""
+    """Needs a C compiler on the machine, and channel counts divisible by 64, as the published network has; of networks
+    without head motion, divisible by 8, as the compact one has."""
 
     name = "native"
     precision = "fp32"
@@ -22,10 +25,10 @@ class NativeBackend:
     def missing(self) -> str | None:
         return missing()
 
-    def compile(self, request: CompileRequest) -> NativeMotion:
+    def compile(self, request: CompileRequest) -> CompiledMotion:
         config = request.network.config
-        if request.network.encoder is None:
-            raise OtherSizesError("--backend native: runs networks that see the driver themselves; use openvino")
+        if not config.head_motion:
+            return self._own(request)
         widths = {config.widths[size] for size in config.resolutions(from_size=4)}
         if any(width % PANEL for width in widths) or config.depth_motion_dim != 5 or config.input_channels != 4:
             raise OtherSizesError(
@@ -36,5 +39,14 @@ class NativeBackend:
             kernels = flow_kernels()
             for_matrix_unit = self._matrix_unit and kernels.matrix_parts() > 0
             return NativeMotion(packed(request.network, for_matrix_unit=for_matrix_unit), kernels)
+        except NativeError as error:
+            raise BackendError(f"--backend native: {error}") from error
+
+    def _own(self, request: CompileRequest) -> NativeGenerator:
+        if reason := refusal(request.network.config):
+            raise OtherSizesError(f"--backend native: {reason}; use --backend openvino")
+        try:
+            kernels = generator_kernels()
+            return NativeGenerator(packed_generator(request.network, kernels.panel_width()), kernels)
         except NativeError as error:
             raise BackendError(f"--backend native: {error}") from error

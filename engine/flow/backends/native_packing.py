@@ -10,7 +10,7 @@ from engine.flow.backends.native_motion import UP_TAPS, Array, PackedWeights, al
 from engine.flow.network.folded import LiveBlock, LiveHeads, LiveStyledConv
 from engine.flow.network.motion_network import MotionNetwork
 
-_WINOGRAD_G = np.array(
+WINOGRAD_G = np.array(
     [
         [1 / 4, 0, 0],
         [-1 / 6, -1 / 6, -1 / 6],
@@ -119,7 +119,7 @@ def winograd_weights(weight: Tensor) -> Array:
     """[c_out, c_in, 3, 3] -> [panels, 36, c_in, 64], transformed in float64."""
     given: NDArray[np.float64] = weight.detach().double().numpy()
     c_out, c_in = given.shape[:2]
-    both_axes = np.kron(_WINOGRAD_G, _WINOGRAD_G)  # [36, 9]
+    both_axes = np.kron(WINOGRAD_G, WINOGRAD_G)  # [36, 9]
     held = np.empty((c_out // PANEL, 36, c_in, PANEL), np.float32)
     for panel, rows in enumerate(given.reshape(-1, PANEL * c_in, 9)):
         held[panel] = (both_axes @ rows.T).reshape(36, PANEL, c_in).transpose(0, 2, 1)

@@ -4,6 +4,7 @@ For networks trained by this project. Their motion is taken relative to what the
 nothing they get wrong at rest moves the avatar; their depth is metric (`calib.close_up`).
 """
 
+import ctypes
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +24,12 @@ from core.face_regions import (
     mask,
     upper_lip_mask,
 )
+from core.native.compiled_library import pointer
 from engine.flow.flow_landing import FlowLanding
+from engine.flow.following_kernels import compiled_kernels
 
 _INTO_FLESH_PX = 2.5  # from an edge between lips or lids, where flow of both is mixed
 _AROUND_PX = 5  # within which a lip is found beside an open mouth
-_SHOWN, _NOWHERE = 0.5, 4.0
 _HIDDEN = 0.08  # avatar units behind what the picture shows: what is deeper is hidden
 _NEIGHBOURS, _SOFTENING = 6, 0.02  # avatar units
 _ACROSS = 0.4  # added to the distance of controllers on the other side of an opening
@@ -45,10 +47,6 @@ class MotionPicture:
     flow: NDArray[np.float32]
     depth: NDArray[np.float32]
     mask: NDArray[np.float32]
-
-    def shown_flow(self) -> NDArray[np.float32]:
-        """[N, N, 2] flow, of what is not shown far outside the picture: it then lands nowhere."""
-        return np.where(self.mask[..., None] < _SHOWN, np.float32(_NOWHERE), self.flow)
 
 
 class FlowFollower:
@@ -87,13 +85,15 @@ class FlowFollower:
         pixels, self._pixel_of = np.unique(np.floor(places[where]).astype(np.int64), axis=0, return_inverse=True)
         self._landing = FlowLanding(pixels, shown.shape[0])
         self._affinity = _affinity(controllers.rest, where, side)
-        at, landed = self._landing(rest.shown_flow())
+        at, landed = self._landing(rest.flow, rest.mask)
         self._rest_at = np.where(landed[:, None], at, pixels)
         steady = landed & (np.abs(at - pixels).max(axis=1) < _AT_HOME_PX)
         self.steady = np.zeros(len(followed), bool)
         self.steady[where] = steady[self._pixel_of]
         self._lip = np.zeros(len(pixels), bool)
         self._lip[self._pixel_of[np.isin(side[where], (1, 2))]] = True
+        self._around = np.where(self._lip, _AROUND_PX // 2, 0).astype(np.uint8)
+        self._kernels = compiled_kernels()
         self._rest_channel = self._channel(rest, self._rest_at)
 
     def displacement(self, now: MotionPicture) -> tuple[Points, NDArray[np.bool_]]:
@@ -101,7 +101,7 @@ class FlowFollower:
 
         Those that flow says nothing of go with their neighbours on their side of mouth and eyes.
         """
-        at, landed = self._landing(now.shown_flow())
+        at, landed = self._landing(now.flow, now.mask)
         shift = np.where(landed[:, None], at - self._rest_at, 0.0)
         rise = np.where(landed, self._channel(now, at) - self._rest_channel, 0.0)
         rise *= self._close_up.depth_per_channel
@@ -116,6 +116,12 @@ class FlowFollower:
 
     def _channel(self, picture: MotionPicture, at: Points) -> Points:
         """[P] the depth channel at these places; on lips not that of the dark behind them."""
+        if self._kernels is not None:
+            depth, places = np.ascontiguousarray(picture.depth, np.float32), np.ascontiguousarray(at, np.float64)
+            values, size, count = np.empty(len(at)), ctypes.c_long(len(depth)), ctypes.c_long(len(at))
+            given = pointer(depth), size, pointer(places), pointer(self._around), pointer(values), count
+            self._kernels.sample_picture(*given)
+            return values
         return np.where(self._lip, _sampled(_nearest_around(picture.depth), at), _sampled(picture.depth, at))
 
     def _moved(self, shift_px: Points, rise: Points) -> Points:

@@ -5,13 +5,13 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from calib.avatar import Avatar
 from core.errors import InputError
+from core.mesh import MorphTargets
 from engine.flow.ours.tuned import tuned_file, tuned_folder
 from engine.training import tuning
 from engine.training.flow.pairs import PairFolder
@@ -80,10 +80,11 @@ def test_a_stop_while_training_keeps_what_was_learned(prepared: Avatar, tmp_path
     assert again.steps == 3
 
 
-def test_heads_moved_by_their_own_shapes_are_refused(tmp_path: Path) -> None:
-    avatar = SimpleNamespace(name="head.glb", file_mesh=SimpleNamespace(morphs=object()))
-    with pytest.raises(InputError, match=r"head\.glb: moved by the shapes"):
-        tuning.tune(avatar, 1.0, tmp_path)  # type: ignore[arg-type]
+def test_heads_whose_own_shapes_were_asked_for_are_refused(prepared: Avatar, tmp_path: Path) -> None:
+    morphs = MorphTargets(("jawOpen",), np.zeros((1, len(prepared.file_mesh.vertices), 3), dtype=np.float32))
+    own = replace(prepared, file_mesh=replace(prepared.file_mesh, morphs=morphs), shapes_asked=True)
+    with pytest.raises(InputError, match=r"moved by the shapes in its file.*leave out --morphs or --tune-flow"):
+        tuning.tune(own, 1.0, tmp_path)
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, 601.0, float("nan")])
