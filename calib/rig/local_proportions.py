@@ -5,15 +5,12 @@ differs from the template around a place is the gradient of the map from one to 
 "Deformation transfer for triangle meshes", SIGGRAPH 2004), here of least squares over the neighbours.
 """
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from capture.synthetic.head.head_data import HeadData, load_head_data
+from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import face_size
 
 Points = NDArray[np.float64]
@@ -33,9 +30,9 @@ def in_proportion(units: Points, base: Points) -> Points:
     high are not pushed up twice as far by a smile. They turn as the surface is turned.
     """
     data = load_head_data()
-    moving, gradient, kept = _gradients()
-    size = face_size(base, data) / face_size(data.vertices.astype(np.float64), data)
-    bent = (gradient @ (base / size)).reshape(-1, 3, 3).transpose(0, 2, 1) + kept
+    template = data.vertices.astype(np.float64)
+    skin = np.unique(data.parts["skin"]).astype(np.int64)
+    bent = _gradients(template, base * (face_size(template, data) / face_size(base, data)), skin)
     left, stretch, right = np.linalg.svd(bent)
     left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
     shrunk = np.log(np.maximum(stretch, 1e-3)) + _LIKE_PEOPLE
@@ -45,32 +42,19 @@ def in_proportion(units: Points, base: Points) -> Points:
     turn *= np.maximum(angle - _TURNED_RAD, 0.0) / np.maximum(angle, 1e-12)
     here = Rotation.from_rotvec(turn).as_matrix() @ (right.transpose(0, 2, 1) * stretch[:, None]) @ right
     moved = units.copy()
-    moved[:, moving] = (here @ units[:, moving].transpose(1, 2, 0)).transpose(2, 0, 1)
+    moved[:, skin] = (here @ units[:, skin].transpose(1, 2, 0)).transpose(2, 0, 1)
     return moved
 
 
-@functools.cache
-def _gradients() -> tuple[NDArray[np.int64], sparse.csr_matrix, Points]:
-    """Vertices of the skin [N]; and what makes the transposed gradients [3N, 3] at them of another base mesh [V, 3]: a
-    matrix [3N, V], and what is to be added [N, 3, 3]."""
-    data = load_head_data()
-    place, skin = data.vertices.astype(np.float64), _skin(data)
+def _gradients(template: Points, base: Points, skin: NDArray[np.int64]) -> Points:
+    """[N, 3, 3] gradients at the vertices `skin` [N] of the map from one base mesh [V, 3] to another."""
     asked = skin[::_EVERY]
-    distance, near = cKDTree(place[asked]).query(place[skin], k=_NEIGHBOURS)
+    distance, near = cKDTree(template[asked]).query(template[skin], k=_NEIGHBOURS)
     weight = np.exp(-0.5 * (distance / _REACH_M) ** 2)
     weight /= weight.sum(axis=1, keepdims=True)
-    away = place[asked][near]
-    away -= np.einsum("nk,nkd->nd", weight, away)[:, None]
-    spread = np.einsum("nk,nki,nkj->nij", weight, away, away)
+    away = template[asked][near]
+    away -= weight[:, None] @ away  # from their middle
+    weighed = weight[:, None] * away.transpose(0, 2, 1)  # [N, 3, K], of sum 0 over neighbours
+    spread = weighed @ away
     hold = _HOLD * np.trace(spread, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
-    inverse = np.linalg.inv(spread + hold)
-    share = np.einsum("nk,nki,nij->njk", weight, away, inverse)  # [N, 3, K], of sum 0 over neighbours
-    columns = np.broadcast_to(asked[near][:, None], share.shape).ravel()
-    rows = np.repeat(np.arange(3 * len(skin)), _NEIGHBOURS)
-    matrix = sparse.csr_matrix((share.ravel(), (rows, columns)), shape=(3 * len(skin), len(place)))
-    return skin, matrix, hold @ inverse
-
-
-def _skin(data: HeadData) -> NDArray[np.int64]:
-    """[N] vertices of the base mesh's skin."""
-    return np.unique(data.parts["skin"]).astype(np.int64)
+    return np.asarray(np.linalg.solve(spread + hold, weighed @ base[asked][near] + hold).transpose(0, 2, 1))
