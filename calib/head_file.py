@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from calib.extent import check_extent
 from calib.preparation_options import PreparationOptions
 from calib.published.bfm import bfm_mesh
 from calib.rig.own_shapes import LEAST_UNITS, arkit_morphs, lack_of_units, units_among, units_named
-from calib.survey.extent import check_extent
 from core.errors import InputError
 from core.mesh import Mesh
 from render.mesh.gltf_morphs import gltf_morph_names, has_rig_mark, load_gltf_morphs

@@ -116,7 +116,7 @@ def lining_piece(
 def _front_of(
     points: NDArray[np.float64], tree: cKDTree, skin: NDArray[np.float64], mouth: Opening
 ) -> NDArray[np.float64]:
-    """[P] how far out the face is before points [P, 3]; `tree` holds its points `skin` [N, 3] as seen from the front."""
+    """[P] how far out the face is before points [P, 3]; `tree`: of its points `skin` [N, 3] from the front."""
     near = skin[tree.query(points[:, :2], k=6)[1], 2]
     no_face = near <= near.max(axis=1, keepdims=True) - _SKIN_RELIEF * mouth.width
     return np.asarray(np.where(no_face, np.inf, near).min(axis=1))
@@ -202,8 +202,8 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 
 def teeth_pieces(
     mouth: Opening, jaw: JawFrame, controllers: int, skin: NDArray[np.float64], room: float = 1.0
 ) -> list[Piece]:
-    """An upper row that stays with the skull and a lower row that goes with the jaw; `skin` [N, 3] are visible points of
-    the face, as fine as it bends."""
+    """An upper row that stays with the skull and a lower row that goes with the jaw; `skin` [N, 3] are visible
+    points of the face, as fine as it bends."""
     line = _teeth_lines(mouth)
     upper = _tooth_row(mouth, line[0], _UPPER_SPAN, shrink=1.0)
     lower = _tooth_row(mouth, line[1], (room * _LOWER_SPAN[0], room * _LOWER_SPAN[1]), shrink=0.93)

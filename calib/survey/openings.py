@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from calib.rig.face_rig import COLUMNS
+from calib.survey.painted_eye import painted_rims
 from calib.survey.surface import Surface, undirected
 from calib.survey.surface_paths import surface_paths
 from calib.survey.views import View
 
 _GRID_COLUMNS, _GRID_ROWS = 129, 161
 _OVERHANG = 0.14  # the grid goes on beyond the corners, in widths
+_PAINT_OVERHANG = 0.6  # the same, where the end of an eye's paint is looked for
 _REACH = 0.30  # and up and down, in widths
 _ROOM = 1.15  # and farther, where the landmarks go beyond that
 _FARTHER = 1.4  # and so many times as far where the opening does not end there
@@ -132,6 +134,15 @@ def trace_opening(
         start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
         top, bottom = _rims_by_picture(grid, chain_upper, chain_lower, closed)
         behind = 0.0
+        if not closed and (chain_upper - chain_lower).max() > _HIGH:
+            wide = _resample(view, upper[0], upper[-1], width, _FARTHER * reach, _PAINT_OVERHANG)
+            start, end = (int(np.abs(wide.along - corner).argmin()) for corner in (0.0, 1.0))
+            chains = (_across(chain, upper[0], frame, width, wide.along) for chain in (upper, lower))
+            painted = painted_rims(wide.grey, *_rims_by_picture(wide, *chains, closed), start, end)
+            if painted is None:
+                start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
+            else:
+                grid, (top, bottom, start, end) = wide, painted
     columns = np.linspace(start, end, COLUMNS)
     rows_top, rows_bottom = _smooth_rims(top, bottom, start, end, columns, parted)
     forward, back = view.T_camera_world[2, :3], view.T_camera_world[2, 3]
@@ -171,11 +182,18 @@ def _across(
     return np.asarray(np.interp(along, flat[order, 0], flat[order, 1]))
 
 
-def _resample(view: View, left: NDArray[np.float64], right: NDArray[np.float64], width: float, reach: float) -> _Grid:
+def _resample(
+    view: View,
+    left: NDArray[np.float64],
+    right: NDArray[np.float64],
+    width: float,
+    reach: float,
+    overhang: float = _OVERHANG,
+) -> _Grid:
     ends = view.project(np.stack([left, right]))
     axis = ends[1] - ends[0]
     upward = np.array([axis[1], -axis[0]])  # rows of a picture run down
-    along = np.linspace(-_OVERHANG, 1 + _OVERHANG, _GRID_COLUMNS)
+    along = np.linspace(-overhang, 1 + overhang, _GRID_COLUMNS)
     across = np.linspace(reach, -reach, _GRID_ROWS)
     pixels = (ends[0] + along[None, :, None] * axis + across[:, None, None] * upward).astype(np.float32)
     x, y = np.ascontiguousarray(pixels[..., 0] - 0.5), np.ascontiguousarray(pixels[..., 1] - 0.5)

@@ -184,20 +184,25 @@ def test_a_cow_shuts_its_eyes(cow: Avatar) -> None:
 
 
 @pytest.fixture(scope="module")
-def small_mouthed(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Avatar:
-    """The cow with half as wide a mouth, on a muzzle that falls back steeply below it."""
-    folder = tmp_path_factory.mktemp("small_mouthed")
+def hasty(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Avatar:
+    """The cow with half as wide a mouth, on a muzzle that falls back steeply below it, and with landmarks of the eyes
+    inside of what is painted; those of its right eye mirrored from its left one, though it is painted elsewhere."""
+    folder = tmp_path_factory.mktemp("hasty")
     points = json.loads(SPOT.read_text())["points"]
     points |= {"left_mouth_corner": [0.103, 0.224, -0.643], "upper_lip_edge": [0, 0.232, -0.649]}
     points |= {"lower_lip_edge": [0, 0.222, -0.644], "lower_lip_bottom": [0, 0.191, -0.622]}
     points |= {"upper_lip_top": [0, 0.253, -0.658], "chin": [0, 0.135, -0.553]}
+    eye = {"outer": [0.158, 0.626, -0.5], "inner": [0.066, 0.612, -0.517]}
+    eye |= {"top": [0.113, 0.702, -0.474], "bottom": [0.112, 0.55, -0.538]}
+    for name, (x, y, z) in eye.items():
+        points |= {f"left_eye_{name}": [x, y, z], f"right_eye_{name}": [-x, y, z]}
     path = shared_data / "heads" / "spot" / "spot_triangulated.obj"
     options = PreparationOptions(landmarks=written(folder, {"version": 1, "points": points}))
     return prepare_avatar(path, options, cache_dir=folder)
 
 
-def test_teeth_stay_behind_a_chin_that_falls_back(small_mouthed: Avatar) -> None:
-    mesh, mouth = small_mouthed.display_mesh, small_mouthed.rig.mouth
+def test_teeth_stay_behind_a_chin_that_falls_back(hasty: Avatar) -> None:
+    mesh, mouth = hasty.display_mesh, hasty.rig.mouth
     parts = {part.name: mesh.faces[part.first_face : part.first_face + part.face_count] for part in mesh.parts}
     skin = mesh.vertices[parts["mesh"]].astype(float)
     for name in ("teeth_upper", "teeth_lower"):
@@ -216,6 +221,14 @@ def outermost(triangles: np.ndarray, at: np.ndarray) -> float:
     v = (one[:, 0] * off[:, 1] - one[:, 1] * off[:, 0]) / area
     inside = (u >= 0) & (v >= 0) & (u + v <= 1)
     return float((start[:, 2] + u * one[:, 2] + v * other[:, 2])[inside].max(initial=-np.inf))
+
+
+def test_eyes_shut_from_where_their_paint_ends(cow: Avatar, hasty: Avatar) -> None:
+    for careful, found in zip(cow.rig.eyes, hasty.rig.eyes, strict=True):
+        scale = (hasty.rig.rest[:100, 0] @ cow.rig.rest[:100, 0]) / (cow.rig.rest[:100, 0] @ cow.rig.rest[:100, 0])
+        ends, true = found.upper[[0, -1], 0], scale * careful.upper[[0, -1], 0]
+        np.testing.assert_allclose(ends, true, atol=0.08 * found.width)
+        assert found.aperture.max() == pytest.approx(scale * careful.aperture.max(), rel=0.05)
 
 
 def test_a_muzzle_refined_around_the_mouth_stays_round(cow: Avatar) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calib.avatar_picture import save_looked_for
-from calib.survey.extent import check_extent
+from calib.extent import check_extent
 from calib.survey.face_finder import FaceFinder, FaceLookedFor, NoFaceError
 from calib.survey.head_survey import survey_head
 from calib.survey.landmarks import find_landmarks
