@@ -1,5 +1,6 @@
 """Heads in which no landmarker finds a face, but whose own shapes say where it is, and move it."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -254,6 +255,25 @@ def test_a_face_that_is_not_where_shapes_open_it_is_none(person: Mesh, lowpoly: 
     for away in ([0.5, 0.0, 0.0], [0.0, 0.0, -1.5]):
         elsewhere = replace(survey, landmarks=landmarks + away)
         assert contradicted("person.glb", elsewhere)  # type: ignore[arg-type]
+
+
+def test_shapes_that_are_named_by_the_sides_of_the_picture_do_not_turn_a_face_away(
+    person: Mesh, lowpoly: Avatar, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert person.morphs is not None
+    sides = {"Left": "Right", "Right": "Left"}
+    names = tuple(re.sub("(Left|Right)$", lambda side: sides[side[0]], name) for name in person.morphs.names)
+    mirrored = replace(person, morphs=replace(person.morphs, names=names))
+    told = shape_landmarks(mirrored, usual=("y", "z"))
+    assert told is not None
+    assert told.front == "-z", "by its shapes alone it would look the other way"
+    scale = FACE_HEIGHT / 0.18
+    T = np.diag([scale, scale, scale, 1.0])
+    T[1, 3] = scale * 0.03
+    survey = Surveyed(mirrored, Placement(T, "y", "z", True, 0.0), lowpoly.landmarks.astype(float))
+    with caplog.at_level("INFO"):
+        assert not contradicted("person.glb", survey)  # type: ignore[arg-type]
+    assert "left and right of its shapes" in caplog.text
 
 
 @dataclass(frozen=True)
