@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calib.avatar import Avatar, prepare_avatar
+from calib.avatar import Avatar, _content_key, prepare_avatar
 from calib.head_file import own_unit_count
 from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import own_units
 from calib.survey.face_finder import FaceFinder, NoFaceError
 from calib.survey.head_survey import survey_head
+from calib.survey.looking import looked_at
 from calib.survey.placement import AXES, FACE_HEIGHT, Placement, axis_rotation, moved
 from calib.survey.shape_landmarks import shape_landmarks
 from calib.survey.shape_survey import contradicted, survey_by_shapes
@@ -274,6 +275,17 @@ def test_shapes_that_are_named_by_the_sides_of_the_picture_do_not_turn_a_face_aw
     with caplog.at_level("INFO"):
         assert not contradicted("person.glb", survey)  # type: ignore[arg-type]
     assert "left and right of its shapes" in caplog.text
+
+
+def test_a_head_without_a_face_is_driven_by_the_shapes_that_vfa_rig_gave_it(animal: Avatar) -> None:
+    morphs = animal.file_mesh.morphs
+    assert morphs is not None
+    rigged = replace(animal.file_mesh, morphs=replace(morphs, rigged=True))
+    with Studio(rigged) as studio:
+        assert looked_at("rigged.glb", rigged, studio, points=None, up=None, front=None).by_shapes
+    bare = replace(rigged, morphs=None)
+    keys = {_content_key(mesh, PreparationOptions(), None) for mesh in (rigged, bare, animal.file_mesh)}
+    assert len(keys) == 3, "a bare mesh would take what moves nothing from the cache"
 
 
 @dataclass(frozen=True)
