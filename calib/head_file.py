@@ -35,8 +35,8 @@ def load_head(path: Path, options: PreparationOptions) -> Mesh:
         moving = _moving(path, mesh)
         if len(moving) < LEAST_UNITS:
             raise InputError(
-                f"{path}: --morphs: {len(units_among(mesh))} morph targets with ARKit names, of which {len(moving)} move "
-                f"anything, expected at least {LEAST_UNITS} that do; leave --morphs out, the head needs none"
+                f"{path}: --morphs: {len(units_among(mesh))} morph targets with ARKit names, of which {len(moving)} "
+                f"move anything, expected at least {LEAST_UNITS} that do; leave --morphs out, the head needs none"
             )
         return mesh
     if options.morphs == "off" or path.suffix.lower() not in GLTF_ENDINGS:

@@ -71,8 +71,8 @@ def survey_by_shapes(
 
 def contradicted(name: str, survey: HeadSurvey) -> bool:
     """Whether the face that was found on a head is not where its own shapes open eyes and mouth: an ornament, or the
-    markings on the back of its head. Shapes that an artist has named by the sides of the picture say that the head looks
-    the other way; they are where the face is all the same, which counts."""
+    markings on the back of its head. Shapes named by the sides of the picture say that the head looks the other way,
+    but are where the face is all the same, and that counts."""
     told: ShapeLandmarks | None = shape_landmarks(survey.mesh, usual_axes(name))
     if told is None:
         return False
