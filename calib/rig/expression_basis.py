@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from calib.rig.local_proportions import in_proportion
 from calib.rig.template_units import template_data
 from capture.synthetic.head.eyelids import COLUMNS
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.head_model import HeadModel
 from capture.synthetic.head.head_topology import HeadTopology, make_topology
+from capture.synthetic.head.local_proportions import in_proportion
 from capture.synthetic.head.unit_contacts import LidPoints
 from core.array_checks import expect
 from core.sparse_arrays import csr_from_arrays, csr_to_arrays

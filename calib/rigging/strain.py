@@ -31,6 +31,7 @@ POSES: tuple[dict[str, float], ...] = (
     {"mouthLeft": 1.0, "jawOpen": 0.4},
     {"mouthRight": 1.0, "jawOpen": 0.4},
     {"jawOpen": 1.0, "mouthStretchLeft": 0.6, "mouthStretchRight": 0.6},
+    {"jawOpen": 1.0, "mouthClose": 1.0},
 )
 """Unit weights of faces that draw the skin around a mouth out the most."""
 

@@ -109,7 +109,7 @@ class _Ruler:
         elif far < tiny * height:
             share = f"{1000 * _FACE_M * far / height:.1f} mm on a face as large as people's"
             found.append("does not move at all" if far < 1e-4 * height else f"hardly moves ({share})")
-        if torn := self._told(self._torn(posed) & ~self._torn(under)):
+        if torn := self._told(self._seen(posed, self._torn(posed) & ~self._torn(under))):
             found.append(f"{torn} triangles are drawn out to more than {_DRAWN_OUT:g} times their length")
         if flipped := self._told(self._seen(posed, self._flipped(posed) & ~self._flipped(under))):
             found.append(f"{flipped} triangles turn over")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from calib.rig.local_proportions import in_proportion
 from calib.rig.template_units import template_data
 from capture.synthetic.head.head_data import load_head_data
 from capture.synthetic.head.identity import random_identity, target_weights
+from capture.synthetic.head.local_proportions import in_proportion
 
 SMILE, BROW, JAW = ("mouthSmileLeft", "browInnerUp", "jawOpen")
 
