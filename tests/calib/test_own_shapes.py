@@ -14,6 +14,8 @@ from core.expression_units import UNIT_NAMES
 from core.mesh import MorphTargets
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from render.mesh.export.gltf_new import new_gltf
+from render.mesh.export.rigged_mesh import RiggedMesh, Shape
 from render.mesh.mesh_io import load_mesh
 from tests.fakes.shaped_head import write_shaped_head
 
@@ -76,6 +78,43 @@ def test_a_file_whose_shapes_cannot_be_read_is_a_bare_mesh_and_says_why(
     assert "not moved by the shapes in it" in caplog.text
     with pytest.raises(InputError, match="can be read"):
         taken(shaped, "on")
+
+
+def moved_by(shaped: Path, factor: float, unit: str | None, folder: Path) -> Path:
+    """The same file with one shape, or all, `factor` times as large, bytes and all."""
+    mesh = load_mesh(shaped, morphs=True)
+    assert mesh.morphs is not None
+    scaled = [
+        Shape.of(name, each * np.float32(factor if unit in (None, name) else 1.0), 1e-9)
+        for name, each in zip(mesh.morphs.names, mesh.morphs.displacement, strict=True)
+    ]
+    bare = replace(mesh, morphs=None)
+    firsts = tuple(part.first_face for part in mesh.parts)
+    rigged = RiggedMesh(bare, bare.vertices, bare.faces, firsts, tuple(scaled), frozenset(), 1e-9, np.eye(4))
+    path = folder / "scaled.glb"
+    path.write_bytes(new_gltf(rigged, "head", "test").to_glb())
+    return path
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(100.0, None), (1e6, "browInnerUp"), (1e12, "mouthPucker")])
+def test_shapes_in_another_unit_of_length_than_the_head_do_not_move_it(
+    factor: float, unit: str | None, shaped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = moved_by(shaped, factor, unit, tmp_path)
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert taken(path) is None
+    assert "not moved by the shapes in it" in caplog.text
+    with pytest.raises(InputError, match=rf"scaled\.glb: its shape '{unit or '.*'}' moves .* the whole mesh is"):
+        taken(path, "on")
+
+
+def test_shapes_that_move_nothing_are_not_offered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_shaped_head(tmp_path / "head.glb", UNIT_NAMES, still=UNIT_NAMES)
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert taken(tmp_path / "head.glb") is None
+    assert "--morphs moves it" not in caplog.text
+    with pytest.raises(InputError, match="52 morph targets with ARKit names, of which 0 move anything"):
+        taken(tmp_path / "head.glb", "on")
 
 
 def test_with_other_shapes_it_is_another_prepared_head(shaped: Path) -> None:
