@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, _content_key
-from calib.head_file import load_head
+from calib.head_file import _moving, load_head
 from calib.preparation_options import MorphsUse, PreparationOptions
+from calib.rig.own_shapes import units_among
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from core.mesh import MorphTargets
@@ -106,6 +107,42 @@ def test_shapes_in_another_unit_of_length_than_the_head_do_not_move_it(
     assert "not moved by the shapes in it" in caplog.text
     with pytest.raises(InputError, match=rf"scaled\.glb: its shape '{unit or '.*'}' moves .* the whole mesh is"):
         taken(path, "on")
+
+
+def test_shapes_a_hundred_times_too_small_are_as_good_as_empty(
+    shaped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = moved_by(shaped, 0.01, None, tmp_path)
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert taken(path) is None
+    assert "not moved by the shapes in it" in caplog.text
+    with pytest.raises(InputError, match=r"its 52 shapes move no vertex farther than .*as good as nothing"):
+        taken(path, "on")
+
+
+def test_faint_shapes_on_a_whole_body_count_by_its_face(shaped: Path) -> None:
+    mesh = load_mesh(shaped, morphs=True)
+    assert mesh.morphs is not None
+    below = mesh.vertices - np.array([0, 40 * np.ptp(mesh.vertices, axis=0).max(), 0], dtype=np.float32)
+    still = np.zeros_like(mesh.morphs.displacement)
+    body = replace(
+        mesh,
+        vertices=np.concatenate([mesh.vertices, below]),
+        morphs=replace(mesh.morphs, displacement=np.concatenate([mesh.morphs.displacement, still], axis=1)),
+    )
+    assert len(_moving(shaped, body)) == 52
+
+
+def test_of_two_names_of_one_unit_that_which_moves_counts(shaped: Path) -> None:
+    mesh = load_mesh(shaped, morphs=True)
+    assert mesh.morphs is not None
+    real, empty = mesh.morphs.displacement, np.zeros_like(mesh.morphs.displacement)
+    twice = MorphTargets(
+        (*(name.upper() for name in mesh.morphs.names), *mesh.morphs.names), np.concatenate([empty, real])
+    )
+    found = units_among(replace(mesh, morphs=twice))
+    assert list(found) == list(UNIT_NAMES)
+    assert sorted(found.values()) == list(range(52, 104))
 
 
 def test_shapes_that_move_nothing_are_not_offered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
