@@ -223,6 +223,11 @@ def main() -> None:
     parser.add_argument("--keep-films", action="store_true", help="keep tracked clips in the cache (0.1 GB each)")
     options = parser.parse_args()
     quick = options.quick
+    if options.avatar is not None:
+        try:  # before performers are filmed for it
+            HeadFile(options.avatar).read()
+        except InputError as error:
+            parser.error(str(error))
     settings = Settings(
         seconds=options.seconds or (QUICK_SECONDS if quick else SECONDS),
         heads=options.heads or (QUICK_HEADS if quick else HEADS),

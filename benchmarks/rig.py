@@ -137,6 +137,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_folder("likeness"))
     options = parser.parse_args()
     results: list[dict[str, Any]] = []
+    if options.avatar is not None:
+        try:  # before performers are filmed for it
+            HeadFile(options.avatar).read()
+        except InputError as error:
+            parser.error(str(error))
     heads = [HeadFile(options.avatar, options.landmarks)] if options.avatar else options.rigs or AVATARS
     with tempfile.TemporaryDirectory() as folder:
         for each in heads:

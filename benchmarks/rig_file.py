@@ -19,6 +19,7 @@ from calib.rig.own_shapes import units_among
 from calib.survey.placement import FACE_HEIGHT
 from core.camera import transform_points
 from core.errors import InputError
+from core.mesh import Mesh
 from render.mesh.mesh_io import load_mesh
 from tools.rigs.rig import EYES, MOUTH, SKIN, ArtistRig
 
@@ -33,10 +34,10 @@ class HeadFile:
     path: Path
     landmarks: Path | None = None
 
-    def prepared(self, folder: Path, cache: Path | None) -> RigHead:
-        """Prepared from a copy without shapes, written into `folder`. Makes OpenGL contexts.
+    def read(self) -> tuple[Mesh, dict[str, int]]:
+        """The mesh with its shapes, and the number of the shape of each ARKit unit that it has.
 
-        Raises InputError where the file has no ARKit shapes, or cannot be read or prepared.
+        Raises InputError where it cannot be read, or has none.
         """
         if self.path.suffix.lower() not in (".glb", ".vrm"):
             raise InputError(f"{self.path}: expected a binary glTF file (.glb, .vrm); export it as one")
@@ -47,6 +48,15 @@ class HeadFile:
                 f"{self.path}: expected shapes with ARKit names (jawOpen, eyeBlinkLeft, …) to judge by, found none of "
                 "them; rename its morph targets, or give another head"
             )
+        return mesh, found
+
+    def prepared(self, folder: Path, cache: Path | None) -> RigHead:
+        """Prepared from a copy without shapes, written into `folder`. Makes OpenGL contexts.
+
+        Raises InputError where the file has no ARKit shapes, or cannot be read or prepared.
+        """
+        mesh, found = self.read()
+        assert mesh.morphs is not None
         hidden = folder / f"{self.path.stem}.glb"
         hidden.write_bytes(without_shapes(self.path.read_bytes()))
         avatar = prepare_avatar(hidden, PreparationOptions(landmarks=self.landmarks), cache_dir=cache)

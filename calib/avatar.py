@@ -263,9 +263,9 @@ def _content_key(mesh: Mesh, options: PreparationOptions, points: Points | None)
         given["landmarks"] = {point: at.tolist() for point, at in sorted(points.items())}
     digest.update(json.dumps([PREPARATION_VERSION, given]).encode())
     arrays = [mesh.vertices, mesh.faces, mesh.uvs, mesh.faces_uv, mesh.vertex_colors]
-    if mesh.morphs is not None and not mesh.morphs.rigged:
-        digest.update(json.dumps(mesh.morphs.names).encode())
-        arrays.append(mesh.morphs.displacement)
+    if mesh.morphs is not None:  # shapes of `vfa rig` may be corrected without another preparation
+        digest.update(b"rigged" if mesh.morphs.rigged else json.dumps(mesh.morphs.names).encode())
+        arrays += [] if mesh.morphs.rigged else [mesh.morphs.displacement]
     for array in [*arrays, *(material.texture for material in mesh.materials)]:
         digest.update(b"none" if array is None else f"{array.shape}{array.dtype}".encode())
         if array is not None:

@@ -17,6 +17,8 @@ from render.mesh.mesh_io import GLTF_ENDINGS, load_mesh
 
 _NEARLY_ALL = 45  # of the 51 units beside the tongue: a face whose artist meant it to be driven by them
 _MOVES = 1e-5  # of the mesh's extent: shapes that move nothing farther are empty
+_LEAST_MOTION = 0.005  # of the face's size, about a millimetre: if no shape moves farther, nobody sees them
+_OF_FACE = 0.1  # of the farthest motion: what moves so far is the face that the shapes move, not the body under it
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +34,12 @@ def load_head(path: Path, options: PreparationOptions) -> Mesh:
     check_extent(str(path), mesh)
     if options.morphs == "on":
         arkit_morphs(str(path), mesh)  # raises where there are too few
+        moving = _moving(path, mesh)
+        if len(moving) < LEAST_UNITS:
+            raise InputError(
+                f"{path}: --morphs: {len(units_among(mesh))} morph targets with ARKit names, of which {len(moving)} "
+                f"move anything, expected at least {LEAST_UNITS} that do; leave --morphs out, the head needs none"
+            )
         return mesh
     if options.morphs == "off" or path.suffix.lower() not in GLTF_ENDINGS:
         return mesh
@@ -67,14 +75,40 @@ def _with_own_shapes(path: Path, mesh: Mesh) -> Mesh:
     if not own_unit_count(path):
         return mesh
     shaped = replace(mesh, morphs=load_gltf_morphs(path))
-    assert shaped.morphs is not None
-    least = _MOVES * float(np.ptp(mesh.vertices, axis=0).max())
-    moving = [
-        unit for unit, number in units_among(shaped).items() if np.abs(shaped.morphs.displacement[number]).max() > least
-    ]
+    moving = _moving(path, shaped)
     if lack_of_units(shaped) is None:
         if len(set(moving) - {"tongueOut"}) >= _NEARLY_ALL:
             log.info("%s: moved by its own %d ARKit shapes; --morphs off moves it as a bare mesh", path, len(moving))
             return shaped
+        if len(moving) < LEAST_UNITS:
+            return mesh
         log.info("%s: moved as a bare mesh; --morphs moves it by its own %d ARKit shapes", path, len(moving))
     return mesh
+
+
+def _moving(path: Path, mesh: Mesh) -> list[str]:
+    """The units among a mesh's shapes that move anything. Raises InputError where one moves something farther than the
+    mesh is large, or all move next to nothing: such shapes are in another unit of length, or damaged."""
+    assert mesh.morphs is not None
+    extent = float(np.ptp(mesh.vertices, axis=0).max())
+    moving = []
+    most = np.zeros(len(mesh.vertices), dtype=np.float32)
+    for unit, number in units_among(mesh).items():
+        moved = np.abs(mesh.morphs.displacement[number]).max(axis=1)
+        farthest = float(moved.max())
+        if not farthest <= extent:
+            raise InputError(
+                f"{path}: its shape {mesh.morphs.names[number]!r} moves a vertex by {farthest:.3g}, the whole mesh is "
+                f"{extent:.3g} large; export it again with shapes in the head's own unit of length, or use --morphs off"
+            )
+        if farthest > _MOVES * extent:
+            moving.append(unit)
+            most = np.maximum(most, moved)
+    if moving:
+        face = float(np.ptp(mesh.vertices[most > _OF_FACE * most.max()], axis=0).max())
+        if most.max() < _LEAST_MOTION * face:
+            raise InputError(
+                f"{path}: its {len(moving)} shapes move no vertex farther than {most.max():.3g} on a face that is "
+                f"{face:.3g} large, as good as nothing; export it again with shapes in the head's own unit of length"
+            )
+    return moving

@@ -312,4 +312,10 @@ class PrepareOptions(AvatarOptions):
         AvatarOptions.__post_init__(self)
         if self.tune_flow is not None and not 0 < self.tune_flow <= 600:
             raise InputError(f"--tune-flow {self.tune_flow:g}: expected minutes, more than 0 and at most 600")
+        asked = [*(["--tune-flow"] if self.tune_flow is not None else []), *self.weights.given()]
+        if asked and self.preparation.morphs == "on":  # told before the head is prepared, which takes a minute
+            raise InputError(
+                f"{asked[0]}: for the flow engine, which moves a bare mesh; --morphs asks for the shapes of the file, "
+                "which only the expression engine moves; leave out one of them"
+            )
         self.view.check()

@@ -37,8 +37,17 @@ def _plain(name: str) -> str:
 
 
 def units_among(mesh: Mesh) -> dict[str, int]:
-    """ARKit units among a mesh's morph targets: the number of the target of each."""
-    return units_named(() if mesh.morphs is None else mesh.morphs.names)
+    """ARKit units among a mesh's morph targets: the number of the target of each; of several with the name of one unit
+    that which moves farthest."""
+    if mesh.morphs is None:
+        return {}
+    found, displacement = units_named(mesh.morphs.names), mesh.morphs.displacement
+    units = [unit_of(name) for name in mesh.morphs.names]
+    for unit in found:
+        if units.count(unit) > 1:
+            of_it = [number for number, other in enumerate(units) if other == unit]
+            found[unit] = max(of_it, key=lambda number: float(np.abs(displacement[number]).max()))
+    return found
 
 
 def units_named(targets: Sequence[str]) -> dict[str, int]:

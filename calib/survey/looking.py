@@ -36,8 +36,9 @@ def looked_at(
             found = survey_head(name, mesh, studio, finder, up, front)
         except NoFaceError as refusal:
             found = refusal
-        shaped = mesh.morphs is not None and not mesh.morphs.rigged
-        if shaped and (isinstance(found, NoFaceError) or contradicted(name, found)):
+        if mesh.morphs is not None and (
+            isinstance(found, NoFaceError) or (not mesh.morphs.rigged and contradicted(name, found))
+        ):
             by_shapes = survey_by_shapes(name, mesh, studio, finder.canonical.points, up, front)
             if by_shapes is not None:
                 log.info("%s: found no human face; its eyes and mouth are where its own shapes move them", name)

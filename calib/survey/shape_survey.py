@@ -71,18 +71,24 @@ def survey_by_shapes(
 
 def contradicted(name: str, survey: HeadSurvey) -> bool:
     """Whether the face that was found on a head is not where its own shapes open eyes and mouth: an ornament, or the
-    markings on the back of its head."""
+    markings on the back of its head. Shapes named by the sides of the picture say that the head looks the other way,
+    but are where the face is all the same, and that counts."""
     told: ShapeLandmarks | None = shape_landmarks(survey.mesh, usual_axes(name))
     if told is None:
         return False
-    off = []
-    for eye, side in enumerate(("left", "right")):
-        middle = (told.points[f"{side}_eye_outer"] + told.points[f"{side}_eye_inner"]) / 2
-        off.append((middle, survey.landmarks[list(eye_corners(eye))].mean(axis=0)))
-    lips = (told.points["upper_lip_edge"] + told.points["lower_lip_edge"]) / 2
-    off.append((lips, survey.landmarks[[13, 14]].mean(axis=0)))
     T = survey.placement.T_world_file
-    return any(np.linalg.norm(moved(at, T) - found) > _ELSEWHERE * FACE_HEIGHT for at, found in off)
+    eyes = [survey.landmarks[list(eye_corners(eye))].mean(axis=0) for eye in range(2)]
+    lips = (told.points["upper_lip_edge"] + told.points["lower_lip_edge"]) / 2
+    off_lips = float(np.linalg.norm(moved(lips, T) - survey.landmarks[[13, 14]].mean(axis=0)))
+    elsewhere = []
+    for sides in (("left", "right"), ("right", "left")):
+        middles = [(told.points[f"{side}_eye_outer"] + told.points[f"{side}_eye_inner"]) / 2 for side in sides]
+        off = [float(np.linalg.norm(moved(at, T) - eye)) for at, eye in zip(middles, eyes, strict=True)]
+        elsewhere.append(max(off_lips, *off) > _ELSEWHERE * FACE_HEIGHT)
+    straight, mirrored = elsewhere
+    if straight and not mirrored:
+        log.info("%s: left and right of its shapes are the picture's, not the person's: it moves the other side", name)
+    return straight and mirrored
 
 
 def _opening(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> Opening:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,15 @@ RIG_MARK = "vfaRig"
 _MOST_TARGETS = 1024
 _LARGEST_JSON = 1 << 27
 _TRIANGLES, _FAN = 4, 6
+log = logging.getLogger(__name__)
 
 
 def load_gltf_morphs(path: Path) -> MorphTargets:
-    """Every named morph target with positions of the default scene. Targets of one name on several meshes are one.
+    """Every named morph target with positions of the default scene. Targets of one name on several meshes are one; of
+    several with one name on one mesh the one that moves farthest counts.
 
-    Sizes are checked before anything is allocated. Raises InputError; a file without targets gives none.
+    Sizes are checked before anything is allocated. Targets with numbers that are none are left out, with a warning.
+    Raises InputError; a file without targets gives none.
     """
     with damage_told(path, "its morph targets are"):
         gltf = read_gltf_file(path)
@@ -45,7 +49,12 @@ def load_gltf_morphs(path: Path) -> MorphTargets:
                 f"{MOST_MORPH_NUMBERS // 3} vertices in all can be read; export only those of the face"
             )
         displacement = np.zeros((len(names), count, 3), dtype=np.float32)
-        _fill(gltf, blocks, names, displacement)
+        broken = _fill(gltf, blocks, names, displacement)
+        if broken:
+            told = ", ".join(map(repr, broken))
+            log.warning("%s: left out, as they hold numbers that are none: morph targets %s", path, told)
+            displacement = displacement[[name not in broken for name in names]]
+            names = tuple(name for name in names if name not in broken)
         return MorphTargets(names, displacement, _marked(gltf.json))
 
 
@@ -79,12 +88,13 @@ def _marked(content: object) -> bool:
 
 
 class _Block:
-    """Vertices of one primitive as `load_gltf` keeps them: how many, whose, and accessors of their targets by name."""
+    """Vertices of one primitive as `load_gltf` keeps them: how many, whose, and accessors of their targets by name; of
+    more than one where several targets have that name."""
 
     def __init__(self, gltf: GltfFile, node: int, primitive: dict[str, Any], names: list[str]) -> None:
         self.node, self.primitive = node, primitive
         self.count = int(gltf.entry("accessors", primitive["attributes"]["POSITION"])["count"])
-        self.targets: dict[str, int] = {}
+        self.targets: dict[str, list[int]] = {}
         for number, target in enumerate(primitive.get("targets", [])):
             if "POSITION" in target:
                 accessor = gltf.entry("accessors", target["POSITION"])
@@ -93,7 +103,28 @@ class _Block:
                         f"{gltf.path}: a morph target has {accessor['count']} {accessor['type']} for {self.count} "
                         "vertices; export it again"
                     )
-                self.targets[str(names[number]) if number < len(names) else f"target{number}"] = target["POSITION"]
+                name = str(names[number]) if number < len(names) else f"target{number}"
+                self.add(name, target["POSITION"])
+
+    def add(self, name: str, accessor: int) -> None:
+        known = self.targets.setdefault(name, [])
+        if accessor not in known:
+            known.append(accessor)
+
+
+def _target_names(path: Path, *owners: dict[str, Any]) -> list[Any]:
+    """What the first of a primitive and its mesh that does so says its targets' names are; none where neither does."""
+    for owner in owners:
+        extras = owner.get("extras")
+        names = extras.get("targetNames") if isinstance(extras, dict) else None
+        if isinstance(names, list):
+            return names
+        if names is not None:
+            raise InputError(
+                f"{path}: expected a list of the morph targets' names in extras.targetNames, found "
+                f"{str(names)[:40]!r}; export it again"
+            )
+    return []
 
 
 def _blocks(gltf: GltfFile) -> list[_Block]:
@@ -107,19 +138,23 @@ def _blocks(gltf: GltfFile) -> list[_Block]:
         for primitive in mesh.get("primitives", []):
             if not _TRIANGLES <= primitive.get("mode", _TRIANGLES) <= _FAN:
                 continue
-            stated = ((primitive.get("extras") or {}), (mesh.get("extras") or {}))
-            names = [*next((each["targetNames"] for each in stated if "targetNames" in each), [])]
-            block = _Block(gltf, node, primitive, names)
+            block = _Block(gltf, node, primitive, _target_names(gltf.path, primitive, mesh))
             position = primitive["attributes"]["POSITION"]
             if position in seen:
-                seen[position].targets.update(block.targets)
+                for name, accessors in block.targets.items():
+                    for accessor in accessors:
+                        seen[position].add(name, accessor)
             else:
                 seen[position] = block
         found += seen.values()
     return found
 
 
-def _fill(gltf: GltfFile, blocks: list[_Block], names: tuple[str, ...], displacement: NDArray[np.float32]) -> None:
+def _fill(
+    gltf: GltfFile, blocks: list[_Block], names: tuple[str, ...], displacement: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """Fill in `displacement` [M, V, 3]; names of the targets that hold numbers that are none, in their order."""
+    broken: dict[str, None] = {}
     number = {name: index for index, name in enumerate(names)}
     world = world_matrices(gltf)
     first = 0
@@ -130,9 +165,16 @@ def _fill(gltf: GltfFile, blocks: list[_Block], names: tuple[str, ...], displace
         skinned = skin_transforms(gltf, node, block.primitive, world, len(points))
         transform = world[block.node] if skinned is None else skinned
         at_rest = transform_each(transform, points)
-        for name, accessor in block.targets.items():
-            moved = transform_each(transform, points + gltf.accessor(accessor).astype(np.float64)) - at_rest
-            if not np.isfinite(moved).all():
-                raise InputError(f"{gltf.path}: morph target {name!r} holds numbers that are none; export it again")
-            displacement[number[name], first : first + block.count] += moved.astype(np.float32)
+        for name, accessors in block.targets.items():
+            every = (
+                transform_each(transform, points + gltf.accessor(each).astype(np.float64)) - at_rest
+                for each in accessors
+            )
+            usable = [moved for moved in every if np.isfinite(moved).all()]
+            if usable:
+                moved = max(usable, key=lambda each: float(np.abs(each).max(initial=0.0)))
+                displacement[number[name], first : first + block.count] += moved.astype(np.float32)
+            else:
+                broken[name] = None
         first += block.count
+    return tuple(broken)

@@ -1,11 +1,13 @@
 """A head of a file, judged by the shapes that it carries itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import likeness, rig
 from benchmarks.artists_known import Learned
 from benchmarks.leave_out import without
 from benchmarks.likeness_independent import TRUE, Independent, over, run_independent
@@ -26,9 +28,9 @@ SCALE = 7.0  # the file's units are no metres
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rig = load_rig("cc0:1")
-    mesh = replace(rig.mesh, vertices=SCALE * rig.mesh.vertices + np.float32(3.0))
-    shapes = tuple(Shape.of(unit, SCALE * rig.units[unit], 1e-6) for unit in SHOWN)
+    artist = load_rig("cc0:1")
+    mesh = replace(artist.mesh, vertices=SCALE * artist.mesh.vertices + np.float32(3.0))
+    shapes = tuple(Shape.of(unit, SCALE * artist.units[unit], 1e-6) for unit in SHOWN)
     firsts = tuple(part.first_face for part in mesh.parts)
     rigged = RiggedMesh(mesh, mesh.vertices, mesh.faces, firsts, shapes, frozenset(), 1e-6, np.eye(4))
     place = tmp_path_factory.mktemp("own") / "own.glb"
@@ -68,3 +70,22 @@ def test_files_that_cannot_be_judged_by(path: Path, tmp_path: Path) -> None:
         HeadFile(bare).prepared(tmp_path, None)
     with pytest.raises(InputError, match="expected a binary glTF file"):
         HeadFile(path.with_suffix(".obj")).prepared(tmp_path, None)
+
+
+@pytest.mark.parametrize("judge", [likeness.main, rig.main])
+@pytest.mark.parametrize("content", [None, b"", b"junk"])
+def test_a_file_that_cannot_be_read_ends_the_judge_before_it_begins(
+    judge: Callable[[], None],
+    content: bytes | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    head = tmp_path / "head.glb"
+    if content is not None:
+        head.write_bytes(content)
+    monkeypatch.setattr("sys.argv", ["judge", "--avatar", str(head)])
+    with pytest.raises(SystemExit) as ended:
+        judge()
+    assert ended.value.code == 2
+    assert str(head) in capsys.readouterr().err

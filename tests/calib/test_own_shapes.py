@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar, _content_key
-from calib.head_file import load_head
+from calib.head_file import _moving, load_head
 from calib.preparation_options import MorphsUse, PreparationOptions
+from calib.rig.own_shapes import units_among
 from core.errors import InputError
 from core.expression_units import UNIT_NAMES
 from core.mesh import MorphTargets
 from realtime.config import MotionOptions
 from realtime.engines import make_engine
+from render.mesh.export.gltf_new import new_gltf
+from render.mesh.export.rigged_mesh import RiggedMesh, Shape
 from render.mesh.mesh_io import load_mesh
 from tests.fakes.shaped_head import write_shaped_head
 
@@ -76,6 +79,79 @@ def test_a_file_whose_shapes_cannot_be_read_is_a_bare_mesh_and_says_why(
     assert "not moved by the shapes in it" in caplog.text
     with pytest.raises(InputError, match="can be read"):
         taken(shaped, "on")
+
+
+def moved_by(shaped: Path, factor: float, unit: str | None, folder: Path) -> Path:
+    """The same file with one shape, or all, `factor` times as large, bytes and all."""
+    mesh = load_mesh(shaped, morphs=True)
+    assert mesh.morphs is not None
+    scaled = [
+        Shape.of(name, each * np.float32(factor if unit in (None, name) else 1.0), 1e-9)
+        for name, each in zip(mesh.morphs.names, mesh.morphs.displacement, strict=True)
+    ]
+    bare = replace(mesh, morphs=None)
+    firsts = tuple(part.first_face for part in mesh.parts)
+    rigged = RiggedMesh(bare, bare.vertices, bare.faces, firsts, tuple(scaled), frozenset(), 1e-9, np.eye(4))
+    path = folder / "scaled.glb"
+    path.write_bytes(new_gltf(rigged, "head", "test").to_glb())
+    return path
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(100.0, None), (1e6, "browInnerUp"), (1e12, "mouthPucker")])
+def test_shapes_in_another_unit_of_length_than_the_head_do_not_move_it(
+    factor: float, unit: str | None, shaped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = moved_by(shaped, factor, unit, tmp_path)
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert taken(path) is None
+    assert "not moved by the shapes in it" in caplog.text
+    with pytest.raises(InputError, match=rf"scaled\.glb: its shape '{unit or '.*'}' moves .* the whole mesh is"):
+        taken(path, "on")
+
+
+def test_shapes_a_hundred_times_too_small_are_as_good_as_empty(
+    shaped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = moved_by(shaped, 0.01, None, tmp_path)
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert taken(path) is None
+    assert "not moved by the shapes in it" in caplog.text
+    with pytest.raises(InputError, match=r"its 52 shapes move no vertex farther than .*as good as nothing"):
+        taken(path, "on")
+
+
+def test_faint_shapes_on_a_whole_body_count_by_its_face(shaped: Path) -> None:
+    mesh = load_mesh(shaped, morphs=True)
+    assert mesh.morphs is not None
+    below = mesh.vertices - np.array([0, 40 * np.ptp(mesh.vertices, axis=0).max(), 0], dtype=np.float32)
+    still = np.zeros_like(mesh.morphs.displacement)
+    body = replace(
+        mesh,
+        vertices=np.concatenate([mesh.vertices, below]),
+        morphs=replace(mesh.morphs, displacement=np.concatenate([mesh.morphs.displacement, still], axis=1)),
+    )
+    assert len(_moving(shaped, body)) == 52
+
+
+def test_of_two_names_of_one_unit_that_which_moves_counts(shaped: Path) -> None:
+    mesh = load_mesh(shaped, morphs=True)
+    assert mesh.morphs is not None
+    real, empty = mesh.morphs.displacement, np.zeros_like(mesh.morphs.displacement)
+    twice = MorphTargets(
+        (*(name.upper() for name in mesh.morphs.names), *mesh.morphs.names), np.concatenate([empty, real])
+    )
+    found = units_among(replace(mesh, morphs=twice))
+    assert list(found) == list(UNIT_NAMES)
+    assert sorted(found.values()) == list(range(52, 104))
+
+
+def test_shapes_that_move_nothing_are_not_offered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_shaped_head(tmp_path / "head.glb", UNIT_NAMES, still=UNIT_NAMES)
+    with caplog.at_level("INFO", logger="calib.head_file"):
+        assert taken(tmp_path / "head.glb") is None
+    assert "--morphs moves it" not in caplog.text
+    with pytest.raises(InputError, match="52 morph targets with ARKit names, of which 0 move anything"):
+        taken(tmp_path / "head.glb", "on")
 
 
 def test_with_other_shapes_it_is_another_prepared_head(shaped: Path) -> None:

@@ -1,5 +1,6 @@
 """Heads in which no landmarker finds a face, but whose own shapes say where it is, and move it."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calib.avatar import Avatar, prepare_avatar
+from calib.avatar import Avatar, _content_key, prepare_avatar
 from calib.head_file import own_unit_count
 from calib.preparation_options import PreparationOptions
 from calib.rigging.morphs import own_units
 from calib.survey.face_finder import FaceFinder, NoFaceError
 from calib.survey.head_survey import survey_head
+from calib.survey.looking import looked_at
 from calib.survey.placement import AXES, FACE_HEIGHT, Placement, axis_rotation, moved
 from calib.survey.shape_landmarks import shape_landmarks
 from calib.survey.shape_survey import contradicted, survey_by_shapes
@@ -27,6 +29,7 @@ from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from realtime.rig.head_shapes import head_shapes
 from realtime.rig.naming import targets
+from realtime.rig_command import RigOptions, rig
 from render.gl.gl_context import create_context, release_context
 from render.gl.gpu_mesh import GpuMesh
 from render.mesh.mesh_io import load_mesh
@@ -156,6 +159,16 @@ def test_a_head_without_a_face_is_prepared_by_its_shapes_and_left_as_it_is(anima
         prepare_avatar(animal_path, PreparationOptions(morphs="off"), cache_dir=animal_path.parent)
 
 
+def test_a_rig_of_a_head_without_a_face_names_its_own_shapes(animal_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"; or take the 52 ARKit shapes in its file, which need no face: --morphs$"):
+        rig(RigOptions(avatar=str(animal_path), out=tmp_path / "rig.glb"))
+    bare = tmp_path / "bare.obj"
+    bare.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nf 1 2 3\nf 2 4 3\n")
+    with pytest.raises(InputError) as refusal:
+        rig(RigOptions(avatar=str(bare), out=tmp_path / "rig.glb"))
+    assert "--morphs" not in str(refusal.value)
+
+
 def test_its_shapes_and_nothing_else_move_it(animal: Avatar) -> None:
     """Lids, lips, teeth, tongue and eyes: as far as the file says, and no vertex otherwise."""
     morphs = animal.file_mesh.morphs
@@ -254,6 +267,36 @@ def test_a_face_that_is_not_where_shapes_open_it_is_none(person: Mesh, lowpoly: 
     for away in ([0.5, 0.0, 0.0], [0.0, 0.0, -1.5]):
         elsewhere = replace(survey, landmarks=landmarks + away)
         assert contradicted("person.glb", elsewhere)  # type: ignore[arg-type]
+
+
+def test_shapes_that_are_named_by_the_sides_of_the_picture_do_not_turn_a_face_away(
+    person: Mesh, lowpoly: Avatar, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert person.morphs is not None
+    sides = {"Left": "Right", "Right": "Left"}
+    names = tuple(re.sub("(Left|Right)$", lambda side: sides[side[0]], name) for name in person.morphs.names)
+    mirrored = replace(person, morphs=replace(person.morphs, names=names))
+    told = shape_landmarks(mirrored, usual=("y", "z"))
+    assert told is not None
+    assert told.front == "-z", "by its shapes alone it would look the other way"
+    scale = FACE_HEIGHT / 0.18
+    T = np.diag([scale, scale, scale, 1.0])
+    T[1, 3] = scale * 0.03
+    survey = Surveyed(mirrored, Placement(T, "y", "z", True, 0.0), lowpoly.landmarks.astype(float))
+    with caplog.at_level("INFO"):
+        assert not contradicted("person.glb", survey)  # type: ignore[arg-type]
+    assert "left and right of its shapes" in caplog.text
+
+
+def test_a_head_without_a_face_is_driven_by_the_shapes_that_vfa_rig_gave_it(animal: Avatar) -> None:
+    morphs = animal.file_mesh.morphs
+    assert morphs is not None
+    rigged = replace(animal.file_mesh, morphs=replace(morphs, rigged=True))
+    with Studio(rigged) as studio:
+        assert looked_at("rigged.glb", rigged, studio, points=None, up=None, front=None).by_shapes
+    bare = replace(rigged, morphs=None)
+    keys = {_content_key(mesh, PreparationOptions(), None) for mesh in (rigged, bare, animal.file_mesh)}
+    assert len(keys) == 3, "a bare mesh would take what moves nothing from the cache"
 
 
 @dataclass(frozen=True)

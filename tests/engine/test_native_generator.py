@@ -154,7 +154,9 @@ def test_processors_without_wide_vectors_answer_the_same(processor: str, tmp_pat
     assert mask < 1e-4
 
 
-def test_auto_takes_it_and_what_there_is_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_it_and_what_there_is_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     request = CompileRequest(live_graph(*SIZES[0]), "key", "avatar")
     taken = select_backend("auto", request)
     assert (taken.name, taken.precision) == ("native", "fp32")
@@ -162,7 +164,10 @@ def test_auto_takes_it_and_what_there_is_without_a_compiler(monkeypatch: pytest.
     monkeypatch.setattr(native, "missing", lambda: "no C compiler found")
     taken = select_backend("auto", request)
     assert taken.name == "openvino"
-    assert "no C compiler found" in taken.why
+    assert "not native: no C compiler found" in taken.why
+    assert "--backend auto" not in taken.why, "what was chosen"
+    told = [each.getMessage() for each in caplog.records if each.name.startswith("engine")]
+    assert not told, "its line says so"
 
 
 @pytest.mark.parametrize(("widths", "scale"), [((16, 12, 8), 2), ((16, 8, 8), 4)])

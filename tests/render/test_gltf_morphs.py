@@ -98,3 +98,62 @@ def test_other_formats_hold_none(tmp_path: Path) -> None:
     (tmp_path / "m.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     with pytest.raises(InputError, match="--morphs"):
         load_mesh(tmp_path / "m.obj", morphs=True)
+
+
+def shapes_of(folder: Path, names: list[str], shapes: list[Any]) -> Path:
+    """The same file with these shapes [4, 3] instead, dense."""
+    path = write(folder, names)
+    content = json.loads(path.read_text())
+    raw = b"".join(np.asarray(shape, dtype="<f4").tobytes() for shape in shapes)
+    content["buffers"].append(
+        {"byteLength": len(raw), "uri": "data:;base64," + base64.b64encode(raw).decode()},
+    )
+    targets = []
+    for number in range(len(shapes)):
+        content["bufferViews"].append({"buffer": 1, "byteOffset": 48 * number, "byteLength": 48})
+        view = len(content["bufferViews"]) - 1
+        content["accessors"].append({"bufferView": view, "componentType": 5126, "count": 4, "type": "VEC3"})
+        targets.append({"POSITION": len(content["accessors"]) - 1})
+    content["meshes"][0]["primitives"][0]["targets"] = targets
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_shape_with_numbers_that_are_none_is_left_out_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    broken = OPEN.copy()
+    broken[2, 1] = np.nan
+    mesh = load_mesh(shapes_of(tmp_path, ["jawOpen", "mouthPucker", "eyeWide_L"], [OPEN, broken, -OPEN]), morphs=True)
+    assert mesh.morphs is not None
+    assert mesh.morphs.names == ("jawOpen", "eyeWide_L")
+    np.testing.assert_allclose(mesh.morphs.displacement, [2 * OPEN, -2 * OPEN])
+    assert "left out, as they hold numbers that are none: morph targets 'mouthPucker'" in caplog.text
+
+
+@pytest.mark.parametrize("other", [np.zeros_like(OPEN), np.full_like(OPEN, np.nan)], ids=["empty", "no numbers"])
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_shapes_of_one_name_that_which_moves_counts(first: bool, other: Any, tmp_path: Path) -> None:
+    shapes = [OPEN, other] if first else [other, OPEN]
+    mesh = load_mesh(shapes_of(tmp_path, ["jawOpen", "jawOpen"], shapes), morphs=True)
+    assert mesh.morphs is not None
+    assert mesh.morphs.names == ("jawOpen",)
+    np.testing.assert_allclose(mesh.morphs.displacement[0], 2 * OPEN)
+
+
+@pytest.mark.parametrize("stated", ["jawOpen", 5, {"jawOpen": 0}])
+def test_names_that_are_no_list_are_one_line(stated: Any, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    content = json.loads(path.read_text())
+    content["meshes"][0]["extras"] = {"targetNames": stated}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"expected a list of the morph targets' names in extras\.targetNames, found"):
+        load_mesh(path, morphs=True)
+
+
+def test_names_that_are_null_are_none(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    content = json.loads(path.read_text())
+    content["meshes"][0]["extras"] = {"targetNames": None}
+    path.write_text(json.dumps(content))
+    mesh = load_mesh(path, morphs=True)
+    assert mesh.morphs is not None
+    assert mesh.morphs.names == ("target0", "target1")

@@ -49,6 +49,9 @@ def select_backend(name: BackendName, request: CompileRequest) -> SelectedBacken
     refused: list[str] = []
     for candidate in candidates():
         backend = make_backend(candidate)
+        if reason := backend.missing():
+            refused.append(f"not {candidate}: {reason}")
+            continue
         device = "CUDA device found" if candidate in ("tensorrt", "cuda") else "no faster device"
         try:
             return _selected(backend, request, "; ".join([device, *refused]))

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from calib.avatar import Avatar
+from calib.preparation_options import PreparationOptions
 from core.errors import InputError
 from core.mesh import MorphTargets
 from engine.flow.ours.tuned import tuned_file, tuned_folder
+from engine.flow.published.flow_options import RigOptions
 from engine.training import tuning
 from engine.training.flow.pairs import PairFolder
 from realtime.config import MotionOptions, PrepareOptions
@@ -85,6 +87,15 @@ def test_heads_whose_own_shapes_were_asked_for_are_refused(prepared: Avatar, tmp
     own = replace(prepared, file_mesh=replace(prepared.file_mesh, morphs=morphs), shapes_asked=True)
     with pytest.raises(InputError, match=r"moved by the shapes in its file.*leave out --morphs or --tune-flow"):
         tuning.tune(own, 1.0, tmp_path)
+
+
+def test_shapes_that_were_asked_for_are_refused_before_the_head_is_prepared() -> None:
+    for preparation in (PreparationOptions(), PreparationOptions(morphs="off")):
+        PrepareOptions(tune_flow=1.0, preparation=preparation)
+    with pytest.raises(InputError, match="--tune-flow: .* leave out one of them"):
+        PrepareOptions(tune_flow=1.0, preparation=PreparationOptions(morphs="on"))
+    with pytest.raises(InputError, match="--weights-k: .* leave out one of them"):
+        PrepareOptions(weights=RigOptions(weights_k=3), preparation=PreparationOptions(morphs="on"))
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, 601.0, float("nan")])
