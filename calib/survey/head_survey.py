@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,14 @@ from calib.survey.placement import FACE_HEIGHT, Placement, moved, usual_axes
 from calib.survey.placing import no_face, placements
 from calib.survey.surface import Surface, directed_edges, make_surface
 from calib.survey.views import Studio, front_camera
-from core.face_regions import LOWER_LIDS, LOWER_MOUTH_LINE, MOUTH_CORNERS, UPPER_LIDS, UPPER_MOUTH_LINE
+from core.face_regions import (
+    FACE_LANDMARKS,
+    LOWER_LIDS,
+    LOWER_MOUTH_LINE,
+    MOUTH_CORNERS,
+    UPPER_LIDS,
+    UPPER_MOUTH_LINE,
+)
 from core.mesh import Mesh
 
 _CLOSE_UP_PIXELS = 640
@@ -35,6 +43,8 @@ _SHOWN_PARTS = (
     ("accessories", (Kind.RIGID,)),
 )
 _PEEP_DEPTH, _PEEP_ACROSS = 0.06, 0.25  # in widths: behind the rims of an opening, and beside them
+_BRIDGE = (168, 6, 197, 195, 5, 4, 1)  # landmarks down the middle of the nose
+_LEAST_SIDE = 1 / 3  # of the wider side's width: whole faces, drawn ones too, come out at .7 and more
 _LEAST_PATCH = 0.005  # of all visible faces
 _SIDE_VIEWS = ((0.0, 0.0), (0.5, 0.0), (-0.5, 0.0), (0.0, -0.4), (0.0, 0.3))
 _STEEP_VIEWS = ((1.1, 0.0), (-1.1, 0.0), (0.0, -0.8), (0.0, -1.2), (0.7, -0.8), (-0.7, -0.8), (0.0, 1.0))
@@ -76,7 +86,19 @@ class HeadSurvey:
         mouth = "lips apart" if not self.mouth.closed else "lips meet" if self.mouth.parted else "lips in one piece"
         eyes = "eyes shut" if self.eyes[0].closed else "eyes open" if self.eyes[0].parted else "eyes in one piece"
         found = [name for name, kinds in _SHOWN_PARTS if self.parts.has(*kinds, least=_LEAST_TOLD)]
-        return f"{mouth}, {eyes}" + (f", with {', '.join(found)}" if found else "")
+        half = "half of the face missing, " if not self.by_hand and missing_half(self.landmarks) else ""
+        return f"{half}{mouth}, {eyes}" + (f", with {', '.join(found)}" if found else "")
+
+
+def missing_half(landmarks: NDArray[np.float64]) -> Literal["left", "right"] | None:
+    """The side of the picture at which a face with landmarks [478, 3] has next to nothing beside its nose, as half a
+    mesh has: landmarks beyond its edge are put there. None where it has both sides."""
+    across = landmarks[:FACE_LANDMARKS, 0]
+    nose = float(np.median(landmarks[list(_BRIDGE), 0]))
+    left, right = nose - float(across.min()), float(across.max()) - nose
+    if min(left, right) > _LEAST_SIDE * max(left, right):
+        return None
+    return "left" if left < right else "right"
 
 
 def survey_head(

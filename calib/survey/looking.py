@@ -4,7 +4,7 @@ import logging
 
 from calib.survey.face_finder import FaceFinder, NoFaceError
 from calib.survey.hand_landmarks import Points
-from calib.survey.head_survey import HeadSurvey, survey_by_hand, survey_head
+from calib.survey.head_survey import HeadSurvey, missing_half, survey_by_hand, survey_head
 from calib.survey.shape_survey import contradicted, survey_by_shapes
 from calib.survey.views import Studio
 from capture.face.face_model_file import find_face_model
@@ -45,4 +45,12 @@ def looked_at(
                 return by_shapes
     if isinstance(found, NoFaceError):
         raise found
+    if (side := missing_half(found.landmarks)) is not None:
+        log.warning(
+            "%s: half of its face is missing, that at the %s of the picture: its landmarks stand on the edge where "
+            "the mesh ends, and what is there of mouth and eyes will not move rightly; mirror the mesh, or export the "
+            "whole head (--picture of vfa prepare shows it)",
+            name,
+            side,
+        )
     return found

@@ -92,9 +92,9 @@ def test_heads_whose_own_shapes_were_asked_for_are_refused(prepared: Avatar, tmp
 def test_shapes_that_were_asked_for_are_refused_before_the_head_is_prepared() -> None:
     for preparation in (PreparationOptions(), PreparationOptions(morphs="off")):
         PrepareOptions(tune_flow=1.0, preparation=preparation)
-    with pytest.raises(InputError, match="--tune-flow: .* leave out one of them"):
+    with pytest.raises(InputError, match=r"--tune-flow: .* leave out one of them"):
         PrepareOptions(tune_flow=1.0, preparation=PreparationOptions(morphs="on"))
-    with pytest.raises(InputError, match="--weights-k: .* leave out one of them"):
+    with pytest.raises(InputError, match=r"--weights-k: .* leave out one of them"):
         PrepareOptions(weights=RigOptions(weights_k=3), preparation=PreparationOptions(morphs="on"))
 
 
