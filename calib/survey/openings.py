@@ -137,8 +137,8 @@ def trace_opening(
         if not closed and (chain_upper - chain_lower).max() > _HIGH:
             wide = _resample(view, upper[0], upper[-1], width, _FARTHER * reach, _PAINT_OVERHANG)
             start, end = (int(np.abs(wide.along - corner).argmin()) for corner in (0.0, 1.0))
-            chains = (_across(chain, upper[0], frame, width, wide.along) for chain in (upper, lower))
-            painted = painted_rims(wide.grey, *_rims_by_picture(wide, *chains, closed), start, end)
+            over, under = (_across(chain, upper[0], frame, width, wide.along) for chain in (upper, lower))
+            painted = painted_rims(wide.grey, *_rims_by_picture(wide, over, under, closed), start, end)
             if painted is None:
                 start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
             else:
