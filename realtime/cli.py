@@ -6,10 +6,12 @@ import sys
 import warnings
 from collections.abc import Callable, Collection
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Annotated, NoReturn
 
 import tyro
 
+from capture.synthetic import BUILTIN_AVATARS
 from core.errors import InputError
 from core.writable import lead_nowhere
 from realtime.config import LiveOptions
@@ -20,6 +22,8 @@ from realtime.progress import ConsoleLog, console
 from realtime.threads.signals import InterruptedBySignalError, exit_status, interrupted_by_signals, told_of
 
 EXIT_INPUT, EXIT_BROKEN_PIPE = 2, 141
+_OF_HEADS = ("animate", "export-network", "prepare", "rig")
+_HEAD_ENDINGS = (".blend", ".fbx", ".glb", ".gltf", ".obj", ".ply", ".stl", ".usdz", ".vrm")  # that of unread ones, too
 _VERSION = "--version prints the version."
 
 
@@ -136,6 +140,7 @@ def refuse_unknown(words: list[str], commands: Collection[str]) -> None:
     from realtime.session_command import CHANGES, KINDS
 
     _refuse_unknown(words, commands, "vfa")
+    _refuse_bare_head(words)
     if words[:1] == ["session"]:
         _refuse_unknown(words[1:], KINDS, "vfa session")
     if words[:2] == ["session", "edit"]:
@@ -152,6 +157,18 @@ def _refuse_unknown(words: list[str], known: Collection[str], before: str) -> No
         meant = f"vfa live {words[0]}"
     hint = f"did you mean  {meant}" if meant else f"{before} --help  tells of each"
     raise InputError(f"{before} {words[0]}: expected one of {', '.join(known)}; {hint}")
+
+
+def _refuse_bare_head(words: list[str]) -> None:
+    """Raises InputError where a head follows a command without its option: `vfa prepare head.glb`."""
+    command = words[0] if words else ""
+    if command not in _OF_HEADS or any(word.partition("=")[0] == "--avatar" for word in words):
+        return
+    for before, word in pairwise(words):
+        if word.startswith("-") or before.startswith("-"):
+            continue  # an option or its value
+        if word in BUILTIN_AVATARS or os.path.splitext(word)[1].lower() in _HEAD_ENDINGS:
+            raise InputError(f"vfa {command} {word}: expected options alone, found a head; give it as --avatar {word}")
 
 
 def _refuse_empty(arguments: list[str]) -> None:

@@ -94,7 +94,9 @@ class TakeOptions(AvatarOptions):
         if self.format is not None:
             return self.format
         if (found := _BY_ENDING.get(self.out.suffix.lower())) is None:
-            raise InputError(f"--out {self.out}: expected a name that ends in {', '.join(_BY_ENDING)}, or --format png")
+            known = f"expected a name that ends in {', '.join(_BY_ENDING)}, or --format png"
+            hint = "; write a .glb, which Blender imports and exports as most others" if self.out.suffix else ""
+            raise InputError(f"--out {self.out}: {known}{hint}")
         return found
 
 

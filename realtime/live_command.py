@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from realtime.threads.trace import Trace
 
 EXIT_NOT_RECORDED = EXIT_NOTHING_CAME = 1
+EXIT_NO_CAMERA = 2  # as of whatever is given and cannot be used
 _OLD_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # as checkpoints before PyTorch 1.6 begin
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def live(options: LiveOptions) -> None:
     """Drive a head live: capture, track, animate, show, record. `vfa-live clip.mp4` is short for --device clip.mp4.
 
     Ends with status 1 where the recording that --record asked for broke off, and where --seconds were over before
-    anything came.
+    anything came; with 2 where there was no --virtual-camera to be opened, though the show went on without it.
     """
     from calib.framing import avatar_view
     from capture.face.face_tracker import FaceTracker
@@ -159,6 +160,8 @@ def live(options: LiveOptions) -> None:
         sys.exit(EXIT_NOT_RECORDED)
     if session.nothing_came:
         sys.exit(EXIT_NOTHING_CAME)
+    if camera is not None and camera.unusable:
+        sys.exit(EXIT_NO_CAMERA)
 
 
 def _runs_unseen(options: LiveOptions, source: "Source[AnyFrame]") -> bool:

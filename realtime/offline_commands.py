@@ -22,6 +22,7 @@ from realtime.view_options import ViewOptions
 
 if TYPE_CHECKING:
     from calib.avatar import Avatar
+    from calib.by_hand.landmark_placing import LandmarkPlacing
     from capture.recordings.playback import Excerpt
     from core.source import AnyFrame, Source
     from realtime.live.pipeline import Tracker
@@ -185,8 +186,9 @@ def prepare(options: Annotated[PrepareOptions, tyro.conf.arg(name="")]) -> None:
             check_picture(picture, option, path)
     if options.place_landmarks is not None:
         check_writable(options.place_landmarks, "--place-landmarks")
-        if not _landmarks_placed(options, path, options.place_landmarks):
-            console.print(f"kept so far: {options.place_landmarks}; the same command goes on with it")
+        placed = _placed_landmarks(options, path, options.place_landmarks)
+        if not placed.complete:
+            console.print(kept_so_far(options.place_landmarks, len(placed.points)))
             return
         options = replace(options, preparation=replace(options.preparation, landmarks=options.place_landmarks))
     try:
@@ -243,8 +245,15 @@ def _save_view(path: Path, avatar: "Avatar", view: ViewOptions) -> None:
         write_picture(path, viewer.read_rgb()[..., ::-1], str(path))
 
 
-def _landmarks_placed(options: AvatarOptions, avatar: Path, path: Path) -> bool:
-    """Let the user place landmarks in a window; whether there are enough of them."""
+def kept_so_far(path: Path, count: int) -> str:
+    """What is told where fewer landmarks were placed than are needed."""
+    if not count:
+        return "no point was placed; the same command begins again"
+    return f"kept so far: {count} point{'s' * (count != 1)} in {path}; the same command goes on with them"
+
+
+def _placed_landmarks(options: AvatarOptions, avatar: Path, path: Path) -> "LandmarkPlacing":
+    """Let the user place landmarks in a window; there may be too few of them."""
     from calib.by_hand.placing_window import place_landmarks
     from capture.face.face_model_file import find_face_model
     from core.canonical_face import load_canonical_face

@@ -91,6 +91,7 @@ class RigOptions(AvatarOptions):
 def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
     """Give a head 52 shapes with ARKit's names, for other programs and for artists."""
     from calib.head_file import own_unit_count
+    from calib.survey.face_finder import NoFaceError
     from realtime.rig.doubts import measured
     from realtime.rig.given_shapes import check_source, with_given
     from realtime.rig.head_shapes import head_shapes, taking
@@ -104,11 +105,19 @@ def rig(options: Annotated[RigOptions, tyro.conf.arg(name="")]) -> None:
         from render.mesh.export.usd import check_usd
 
         check_usd()
+    own = 0 if options.preparation.morphs == "on" else own_unit_count(path)
     if options.preparation.morphs == "auto":
         options = replace(options, preparation=replace(options.preparation, morphs="off"))
-        if own := own_unit_count(path):
+        if own:
             log.info("%s: has %d ARKit shapes, which are made anew; --morphs takes its own", path, own)
-    avatar = prepared_avatar(options)
+    try:
+        avatar = prepared_avatar(options)
+    except NoFaceError as refusal:
+        if not own:
+            raise
+        raise InputError(
+            f"{refusal}; or take the {own} ARKit shapes in its file, which need no face: --morphs"
+        ) from None
     with step_bar(f"rigging {path.name}") as tell:
         tell("shapes", 0, 1)
         own_eyes = _turns_its_eyes(path) or options.eyes == "nodes"

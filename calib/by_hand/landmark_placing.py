@@ -16,6 +16,7 @@ from calib.survey.hand_landmarks import (
 from core.mesh import Mesh
 
 ORDER: Final = (*(guide.names()[0] for guide in GUIDE), *(guide.names()[1] for guide in GUIDE if guide.sided))
+LEAST_POINTS: Final = sum(guide.required for guide in GUIDE)  # one side's stand for both
 GUIDE_OF: Final = {name: guide for guide in GUIDE for name in guide.names()}
 
 

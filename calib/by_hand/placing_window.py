@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.by_hand.landmark_placing import GUIDE_OF, LandmarkPlacing, pick
+from calib.by_hand.landmark_placing import GUIDE_OF, LEAST_POINTS, ORDER, LandmarkPlacing, pick
 from calib.survey.hand_landmarks import GUIDE, LANDMARK_OF, missing_points
-from calib.survey.placement import axis_rotation
+from calib.survey.placement import AXES, axis_rotation
 from core.canonical_face import CanonicalFace
 from core.mesh import Material, Mesh, MeshPart
 from render.window.viewer import Viewer, ViewerCommand
@@ -21,6 +21,7 @@ _MOST_MARKS = 2 * len(GUIDE)
 _PLACED, _MIRRORED = (0.15, 0.85, 0.35, 1.0), (0.25, 0.55, 1.0, 1.0)
 _GUIDE_PX = 480
 _WAIT_S = 1 / 60
+_SIDE = {"left": "left in the picture", "right": "right in the picture"}
 _OCTAHEDRON = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float64)
 _OCTAHEDRON_FACES = np.array(
     [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]], dtype=np.int32
@@ -135,8 +136,10 @@ class PlacingWindow:
             point = self._scene.under(self._viewer, controls.clicks.popleft())
             if point is None:
                 self._viewer.notify("that was beside the head")
-            elif self._placing.place(point) is None:
+            elif (name := self._placing.place(point)) is None:
                 self._viewer.notify("all points are placed: Enter ends, Backspace takes one back")
+            else:
+                self._viewer.notify(f"placed: {_words(name)}; Backspace takes it back")
             self._stale = True
         while controls.keys:
             self._key(controls.keys.popleft())
@@ -168,25 +171,37 @@ class PlacingWindow:
             return f"all placed · {ends} · Backspace takes back"
         hint = GUIDE_OF[following].hint
         skip = " · Tab skips" if not GUIDE_OF[following].required or following.startswith("right_") else ""
-        return f"{len(self._placing.points) + 1} · click {_words(following)} · {hint}{skip} · {ends}"
+        side = ", " + _SIDE[following.partition("_")[0]] if GUIDE_OF[following].sided else ""
+        enough = "" if self._placing.complete else f", {LEAST_POINTS} are enough"
+        place = f"point {ORDER.index(following) + 1} of {len(ORDER)}{enough}"
+        return f"{place} · click {_words(following)} · {hint}{side}{skip} · {ends}"
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def place_landmarks(mesh: Mesh, path: Path, face: CanonicalFace, up: str | None, front: str | None) -> bool:
-    """Show the head until its landmarks are placed or the window is closed; whether they are complete.
+def other_fronts(up: str, front: str) -> str:
+    """The sides that a head which stands like this may be looked at from but for `front`, the opposite one first."""
+    others = [axis for axis in AXES if axis[-1] != up[-1] and axis != front]
+    others.sort(key=lambda axis: axis[-1] != front[-1])
+    return f"{', '.join(others[:-1])} or {others[-1]}"
+
+
+def place_landmarks(mesh: Mesh, path: Path, face: CanonicalFace, up: str | None, front: str | None) -> LandmarkPlacing:
+    """Show the head until its landmarks are placed or the window is closed; what was placed, which may not be complete.
 
     Every click is kept in the file `path` at once. Main thread only. Raises InputError without a display.
     """
     up = up or ("z" if front in ("y", "-y") else "y")
-    scene = PlacingScene(mesh, up, front or ("-y" if up[-1] == "z" else "z"))
+    front = front or ("-y" if up[-1] == "z" else "z")
+    scene = PlacingScene(mesh, up, front)
     placing = LandmarkPlacing(path, mesh, face.points)
     with Viewer(scene.mesh, title=f"landmarks: {path.name}", otherwise="landmarks are placed in a window: ") as viewer:
         window = PlacingWindow(viewer, scene, placing, face)
-        viewer.notify("dragging turns the head; where this is not its face, start again with --front -z, x or -x")
+        others = other_fronts(up, front)
+        viewer.notify(f"dragging turns the head; where this is not its face, start again with --front {others}")
         while not window.finished:
             window.step()
             time.sleep(_WAIT_S)
-    return placing.complete
+    return placing

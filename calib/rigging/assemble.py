@@ -147,11 +147,12 @@ def _refined(work: WorkMesh, survey: HeadSurvey) -> WorkMesh:
     fine = _FINE * survey.mouth.width
     if not survey.by_hand:
         return refine(work, _near_openings(work, survey), fine)
+    facets = _shaded_flat(survey)
     for opening in (survey.mouth, *survey.eyes):  # models of all kinds: triangles may be larger than the whole eye
         longest = min(fine, _FINE_EYE * opening.width)
         for _ in range(_ROUNDS):
             count = len(work.vertices)
-            work = refine(work, _touching(work, survey, opening), longest, rounds=1)
+            work = refine(work, _touching(work, survey, opening), longest, rounds=1, rounded=not facets)
             if len(work.vertices) == count:
                 break
     return work
@@ -173,12 +174,17 @@ def _near_openings(work: WorkMesh, survey: HeadSurvey) -> NDArray[np.bool_]:
     """[N] surface points around mouth and eyes, where the mesh is made fine enough to bend. Lids that are open in the
     file and shaded flat stay as they are: they turn as they are, and finer facets would show as crumples."""
     points = work.points()
-    facets = any(look_of(part, survey.mesh.materials[part.material]).faceted for part in survey.mesh.parts)
+    facets = _shaded_flat(survey)
     bending = [survey.mouth, *(eye for eye in survey.eyes if not (facets and eye.parted))]
     near = np.any([_around(each, each is survey.mouth, points) for each in bending], axis=0)
     skin = np.zeros(len(points), dtype=bool)
     skin[work.point[: len(survey.vertices)][survey.parts.kind == Kind.SKIN]] = True
     return np.asarray(near & skin)
+
+
+def _shaded_flat(survey: HeadSurvey) -> bool:
+    """Whether some of the head is meant to show its triangles."""
+    return any(look_of(part, survey.mesh.materials[part.material]).faceted for part in survey.mesh.parts)
 
 
 def _around(opening: Opening, mouth: bool, points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -281,8 +287,10 @@ def _mouth_pieces(work: WorkMesh, survey: HeadSurvey, weights: sparse.csr_matrix
         seen &= face_normals(survey.vertices, survey.mesh.faces.astype(np.int64))[:, 2] > _FACING
     rims = _rim_weights(work, survey, weights)
     room = room_below(mouth, survey.landmarks[CHIN[0]])
-    lining = lining_piece(mouth, rims, jaw, survey.vertices[np.unique(survey.mesh.faces[seen])], room)
-    return [lining, *teeth_pieces(mouth, jaw, controllers, room), tongue_piece(mouth, jaw, controllers, room)]
+    skin = survey.vertices[np.unique(survey.mesh.faces[seen])]
+    fine = work.vertices[np.unique(work.faces[seen[work.origin]])]
+    lining, teeth = lining_piece(mouth, rims, jaw, skin, room), teeth_pieces(mouth, jaw, controllers, fine, room)
+    return [lining, *teeth, tongue_piece(mouth, jaw, controllers, room)]
 
 
 def _mouth_needs_inside(work: WorkMesh, survey: HeadSurvey) -> bool:

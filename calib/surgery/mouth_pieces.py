@@ -30,6 +30,7 @@ _UPPER_SPAN, _LOWER_SPAN = (0.20, -0.035), (-0.30, -0.020)  # root and edge over
 _PARTED_LIPS = 0.12  # in mouth widths: lips of an open mouth that are no farther apart bare teeth that meet
 _HUMAN_JAW = 0.5  # in mouth widths: from the lips down to the chin there is at least so much in people
 _TONGUE_LENGTH = 0.5  # in mouth widths, from its tip to where the lining hides it
+_GUM_UNDER_SKIN = 0.07  # in mouth widths: teeth and gums are at least so far behind the face
 _GUM_SLOPE = 0.10  # how far the root end of a row lies behind its teeth, in mouth widths
 
 
@@ -83,9 +84,7 @@ def lining_piece(
     halves, weights = [], []
     for rim, sign, rim_weight in ((mouth.upper, 1.0, rim_weights[0]), (mouth.lower, -1.0, rim_weights[1])):
         points = _lining_half(mouth, rim, sign if sign > 0 else -room)
-        near = skin[tree.query(points[:, :2], k=6)[1], 2]
-        front = np.where(near > near.max(axis=1, keepdims=True) - _SKIN_RELIEF * mouth.width, near, np.inf).min(axis=1)
-        limit = front - np.repeat(_UNDER_SKIN, columns) * mouth.width
+        limit = _front_of(points, tree, skin, mouth) - np.repeat(_UNDER_SKIN, columns) * mouth.width
         points[:, 2] = np.where(np.arange(len(points)) < columns, points[:, 2], np.minimum(points[:, 2], limit))
         own = sparse.diags(share) @ sparse.vstack([rim_weight] * rings)
         rest = sparse.diags(1 - share) @ jaw.mix(points, controllers) if sign < 0 else 0 * own
@@ -112,6 +111,15 @@ def lining_piece(
         np.stack([np.full(len(depth), 0.5), 1 - depth], axis=1),
         every.tocsr().astype(np.float32),
     )
+
+
+def _front_of(
+    points: NDArray[np.float64], tree: cKDTree, skin: NDArray[np.float64], mouth: Opening
+) -> NDArray[np.float64]:
+    """[P] how far out the face is before points [P, 3]; `tree` holds its points `skin` [N, 3] as seen from the front."""
+    near = skin[tree.query(points[:, :2], k=6)[1], 2]
+    no_face = near <= near.max(axis=1, keepdims=True) - _SKIN_RELIEF * mouth.width
+    return np.asarray(np.where(no_face, np.inf, near).min(axis=1))
 
 
 def _joined_at_corners(
@@ -191,11 +199,17 @@ def tongue_piece(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 
     )
 
 
-def teeth_pieces(mouth: Opening, jaw: JawFrame, controllers: int, room: float = 1.0) -> list[Piece]:
-    """An upper row that stays with the skull and a lower row that goes with the jaw."""
+def teeth_pieces(
+    mouth: Opening, jaw: JawFrame, controllers: int, skin: NDArray[np.float64], room: float = 1.0
+) -> list[Piece]:
+    """An upper row that stays with the skull and a lower row that goes with the jaw; `skin` [N, 3] are visible points of
+    the face, as fine as it bends."""
     line = _teeth_lines(mouth)
     upper = _tooth_row(mouth, line[0], _UPPER_SPAN, shrink=1.0)
     lower = _tooth_row(mouth, line[1], (room * _LOWER_SPAN[0], room * _LOWER_SPAN[1]), shrink=0.93)
+    tree = cKDTree(skin[:, :2])
+    for row in (upper, lower):  # gums reach down to where a chin that falls back already lies behind the teeth
+        row[:, 2] = np.minimum(row[:, 2], _front_of(row, tree, skin, mouth) - _GUM_UNDER_SKIN * mouth.width)
     faces = grid_faces(_TOOTH_ROWS, _TOOTH_COLUMNS)
     along, down = np.linspace(0, 1, _TOOTH_COLUMNS), np.linspace(1, 0, _TOOTH_ROWS)
     uvs = np.stack(np.meshgrid(along, down), axis=-1).reshape(-1, 2)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.survey.surface import directed_edges, make_surface, undirected
+from calib.survey.surface import directed_edges, face_normals, make_surface, point_normals, undirected
 from core.mesh import Material, Mesh, MeshPart
+
+_SHARP = 0.5  # cosine: an edge is meant to be sharp where the normals of its faces differ more
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +146,14 @@ def split_edges(work: WorkMesh, table: EdgeTable, where: NDArray[np.float64]) ->
     )
 
 
-def refine(work: WorkMesh, near: NDArray[np.bool_], longest: float, rounds: int = 3) -> WorkMesh:
-    """Halve edges longer than `longest` that touch a surface point in `near` [N] (at first), at most `rounds` times."""
+def refine(
+    work: WorkMesh, near: NDArray[np.bool_], longest: float, rounds: int = 3, *, rounded: bool = False
+) -> WorkMesh:
+    """Halve edges longer than `longest` that touch a surface point in `near` [N] (at first), at most `rounds` times.
+
+    `rounded`: new vertices lie on the curve that the normals at both ends of an edge tell of, and not on its straight
+    line: a coarse mesh that is shaded smoothly would show its triangles as facets once they are many flat ones.
+    """
     for _ in range(rounds):
         table = edge_table(work)
         points = work.points()
@@ -153,9 +161,35 @@ def refine(work: WorkMesh, near: NDArray[np.bool_], longest: float, rounds: int 
         chosen = (length > longest) & near[table.ends].any(axis=1)
         if not chosen.any():
             break
+        off = _bulges(work, table.ends[chosen]) if rounded else np.zeros((int(chosen.sum()), 3))
+        count = len(work.vertices)
         work, _ = split_edges(work, table, np.where(chosen, 0.5, np.nan))
+        work = replace(work, vertices=np.concatenate([work.vertices[:count], work.vertices[count:] + off]))
         near = np.concatenate([near, near[table.ends[chosen]].all(axis=1)])
     return work
+
+
+def _bulges(work: WorkMesh, ends: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[E, 3] from the middle of straight edges [E, 2] to that of a cubic at right angles to the normals at its ends, as
+    of Vlachos and others, "Curved PN triangles" (I3D 2001); 0 at sharp edges and borders."""
+    points, (one, other) = work.points(), ends.T
+    normal = point_normals(points, work.point_faces)
+    span = points[other] - points[one]
+    here, there = (np.einsum("ed,ed->e", span, normal[end])[:, None] for end in (one, other))
+    off = (there * normal[other] - here * normal[one]) / 8
+    table = edge_table(work)
+    face = np.repeat(np.arange(len(work.faces)), 3)
+    order = np.argsort(table.of_face.ravel(), kind="stable")
+    edge, face = table.of_face.ravel()[order], face[order]
+    first = np.searchsorted(edge, np.arange(len(table.ends)))
+    count = np.bincount(edge, minlength=len(table.ends))
+    of_face = face_normals(points, work.point_faces)
+    other_face = face[np.minimum(first + 1, len(face) - 1)]
+    bent = np.einsum("ed,ed->e", of_face[face[first]], of_face[other_face])
+    sharp = np.zeros(len(points), dtype=bool)
+    sharp[table.ends[(count != 2) | (bent < _SHARP)]] = True
+    straight = sharp[one] | sharp[other]
+    return np.asarray(np.where(straight[:, None], 0.0, off))
 
 
 def without_faces(work: WorkMesh, dropped: NDArray[np.bool_]) -> WorkMesh:

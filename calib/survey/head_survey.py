@@ -121,7 +121,7 @@ def survey_placed(name: str, mesh: Mesh, studio: Studio, finder: FaceFinder, pla
     T = placement.T_world_file
     landmarks = topology_landmarks(mesh, moved(mesh.vertices.astype(np.float64), T), finder)
     if landmarks is None:
-        landmarks = find_landmarks(name, partial(studio.look, T), finder)
+        landmarks = find_landmarks(name, partial(studio.look, T), finder, axes_stated=not placement.guessed)
     return survey_landmarked(mesh, studio, placement, landmarks)
 
 

@@ -42,8 +42,10 @@ _LEAST_VIEWS = 3
 _VIEWS = ((0.0, 0.0), (0.16, 0.0), (-0.16, 0.0), (0.0, 0.13), (0.0, -0.13))  # yaw, pitch in radians
 
 
-def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np.float64]:
+def find_landmarks(name: str, look: LookWorld, finder: FaceFinder, *, axes_stated: bool = False) -> NDArray[np.float64]:
     """[478, 3] landmarks of a placed head, each the median of what a few slightly turned views say.
+
+    `axes_stated`: the user said how the head stands.
 
     One view errs by about half a percent of the face's height, differently in each; the median halves that.
     Raises NoFaceError where too few views show a face, or their faces are not the same.
@@ -56,7 +58,7 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
     middle = np.median(np.array(found), axis=0) if found else np.zeros((0, 3))
     spread = np.median([np.linalg.norm(each - middle, axis=1) for each in found]) if found else np.inf
     if len(found) < _LEAST_VIEWS:
-        raise _no_sure_face(name, f"found one in {len(found)} of {len(_VIEWS)}", seen)
+        raise _no_sure_face(name, f"found one in {len(found)} of {len(_VIEWS)}", seen, axes_stated)
     if spread > _MAX_SPREAD:
         percent = 100 / FACE_HEIGHT
         raise _no_sure_face(
@@ -64,14 +66,16 @@ def find_landmarks(name: str, look: LookWorld, finder: FaceFinder) -> NDArray[np
             f"found one whose points lie {percent * spread:.1f} % of its height apart from view to view, at most "
             f"{percent * _MAX_SPREAD:.1f} % is a face",
             seen,
+            axes_stated,
         )
     return np.asarray(middle)
 
 
-def _no_sure_face(name: str, found: str, seen: tuple[FaceLookedFor, ...]) -> NoFaceError:
+def _no_sure_face(name: str, found: str, seen: tuple[FaceLookedFor, ...], axes_stated: bool) -> NoFaceError:
+    axes = "look whether it stands as --up and --front say" if axes_stated else "state --up and --front"
     return NoFaceError(
         f"{name}: expected a human face that looks the same from slightly turned views, {found}; "
-        "state --up and --front, give its --texture, or place landmarks by hand: "
+        f"{axes}, give its --texture, or place landmarks by hand: "
         "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json",
         seen,
     )

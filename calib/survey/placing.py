@@ -118,11 +118,21 @@ def no_face(
 ) -> NoFaceError:
     """Why a head is refused on which no face was found, with pictures of it in the ways that files usually stand."""
     return NoFaceError(
-        f"{name}: expected a head with a human face, found no face from any side; "
-        "state how it stands with --up and --front, give its --texture, or place landmarks by hand: "
-        "vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json",
+        f"{name}: expected a head with a human face, found no face {_looked_from(up, front)}, give its --texture, or "
+        "place landmarks by hand: vfa prepare --place-landmarks FILE.json, then --landmarks FILE.json",
         _as_it_stands(points, _to_unit(points), look, finder, up, front),
     )
+
+
+def _looked_from(up: str | None, front: str | None) -> str:
+    """Where a face was looked for, and how to have it looked for elsewhere."""
+    if up is None and front is None:
+        return "from any side; state how it stands with --up and --front"
+    if up is None:
+        return f"seen from {front}, as --front says; leave --front out"
+    if front is None:
+        return f"with {up} upwards, as --up says; leave --up out"
+    return f"seen from {front} with {up} upwards, as --front and --up say; leave both out"
 
 
 def _as_it_stands(

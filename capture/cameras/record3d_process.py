@@ -13,6 +13,7 @@ import faulthandler
 import json
 import mmap
 import os
+import signal
 import struct
 import sys
 import threading
@@ -95,6 +96,8 @@ def main() -> None:
         with _or_else_end(LIST_S):
             tell("listed", udids=[device.udid for device in record3d.Record3DStream.get_connected_devices()])
         return
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a session's processes: the parent ends us
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), SLOTS * SLOT_BYTES) as memory:
         tell("ready")

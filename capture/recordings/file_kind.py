@@ -17,10 +17,23 @@ _OTHERS = {
     b"%PDF": "a PDF: expected pictures",
     _ZIP: "a ZIP archive, but not Record3D's: unpack it and give the video or the folder of frames in it",
 }
+_MESHES = (".obj", ".gltf", ".vrm")  # that are read as heads; others show it by their first bytes
+_UNREAD_MESHES = (
+    ".3ds", ".3mf", ".abc", ".blend", ".c4d", ".dae", ".fbx", ".ma", ".max", ".mb", ".stl", ".usd", ".usda", ".usdc",
+    ".usdz", ".x3d",
+)  # fmt: skip
 
 
 def unplayable_kind(path: Path) -> str | None:
     """What a file is that cannot be a recording, and the next step; None where it may be one."""
+    ending = path.suffix.lower()
+    if ending in _MESHES:
+        return f"a head file ({ending}): give it as --avatar"
+    if ending in _UNREAD_MESHES:
+        return (
+            f"a head file of a kind that is not read ({ending}); Blender reads most, and File > Export > glTF 2.0 "
+            "writes .glb: give that as --avatar"
+        )
     head = _head(path)
     brand = head[8:12] if head[4:8] == b"ftyp" else head[8:12] if head[:4] == b"RIFF" else b""
     still = next((kind for start, kind in _STILLS.items() if head.startswith(start)), None)

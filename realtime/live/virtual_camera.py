@@ -81,6 +81,11 @@ class VirtualCamera:
         """Whether other programs can see it."""
         return bool(self.device) and not self.problem
 
+    @property
+    def unusable(self) -> bool:
+        """Whether it could never be opened."""
+        return bool(self.problem) and not self.device
+
     def offer(self, viewer: Viewer) -> None:
         """Take the picture that the viewer shows where one is due."""
         now_s = self._clock()

@@ -58,8 +58,13 @@ def find_neutral(
     neutral = estimate.neutral()
     if neutral is None:
         raise _faceless(source)
+    frame = f"frame {neutral.frame.index} ({neutral.timestamp_s:.1f} s)"
     if reason := estimate.poor_because.replace("your ", "the driver's "):
-        log.warning("%s: shows no neutral face (%s); --neutral-frame N names one", source.name, reason)
+        log.warning(
+            "%s: shows no neutral face (%s); %s was taken, --neutral-frame N names another", source.name, reason, frame
+        )
+    else:
+        log.info("neutral face: %s", frame)
     return neutral
 
 

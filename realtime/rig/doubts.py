@@ -109,6 +109,10 @@ class _Ruler:
         elif far < tiny * height:
             share = f"{1000 * _FACE_M * far / height:.1f} mm on a face as large as people's"
             found.append("does not move at all" if far < 1e-4 * height else f"hardly moves ({share})")
+        if set(units) == {"tongueOut"} and len(self._rig.jaw.tongue):
+            behind = self._lips.hiding(posed, self._rig.jaw.tongue)
+            if behind > 0:
+                found.append(f"the tongue's tip stays {1000 * _FACE_M * behind / height:.1f} mm behind the lower lip")
         if torn := self._told(self._seen(posed, self._torn(posed) & ~self._torn(under))):
             found.append(f"{torn} triangles are drawn out to more than {_DRAWN_OUT:g} times their length")
         if flipped := self._told(self._seen(posed, self._flipped(posed) & ~self._flipped(under))):
@@ -168,7 +172,7 @@ class _LipRims:
     def __init__(self, rig: FaceRig, faces: NDArray[np.int64]) -> None:
         self._rims = []
         mouth = rig.mouth
-        self._up = mouth.frame[1]
+        self._up, self._out = mouth.frame[1:]
         rest = rig.rest.astype(np.float64)
         controllers = rig.controllers
         own_faces = lip_faces(controllers, rig.weights, faces)
@@ -192,6 +196,15 @@ class _LipRims:
         if len(self._rims) < 2:
             return 0.0
         return float((self._gap(posed) - np.maximum(self._gap(rest), 0.0)).max(initial=0.0))
+
+    def hiding(self, posed: NDArray[np.float32], tongue: NDArray[np.int64]) -> float:
+        """How far the middle of the lower rim lies before the foremost of the tongue's vertices [T], avatar units;
+        below 0 where the tongue is out."""
+        if len(self._rims) < 2:
+            return 0.0
+        corners, bary, along = self._rims[1]
+        rim = np.einsum("nk,nkd->nd", bary, posed[corners].astype(np.float64)) @ self._out
+        return float(np.interp(0.5, along, rim) - (posed[tongue] @ self._out).max())
 
     def _gap(self, vertices: NDArray[np.float32]) -> NDArray[np.float64]:
         heights = []

@@ -183,6 +183,52 @@ def test_a_cow_shuts_its_eyes(cow: Avatar) -> None:
     assert np.linalg.norm(vertices - cow.rig.rest, axis=1).max() < 1.2 * max(e.aperture.max() for e in cow.rig.eyes)
 
 
+@pytest.fixture(scope="module")
+def small_mouthed(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Avatar:
+    """The cow with half as wide a mouth, on a muzzle that falls back steeply below it."""
+    folder = tmp_path_factory.mktemp("small_mouthed")
+    points = json.loads(SPOT.read_text())["points"]
+    points |= {"left_mouth_corner": [0.103, 0.224, -0.643], "upper_lip_edge": [0, 0.232, -0.649]}
+    points |= {"lower_lip_edge": [0, 0.222, -0.644], "lower_lip_bottom": [0, 0.191, -0.622]}
+    points |= {"upper_lip_top": [0, 0.253, -0.658], "chin": [0, 0.135, -0.553]}
+    path = shared_data / "heads" / "spot" / "spot_triangulated.obj"
+    options = PreparationOptions(landmarks=written(folder, {"version": 1, "points": points}))
+    return prepare_avatar(path, options, cache_dir=folder)
+
+
+def test_teeth_stay_behind_a_chin_that_falls_back(small_mouthed: Avatar) -> None:
+    mesh, mouth = small_mouthed.display_mesh, small_mouthed.rig.mouth
+    parts = {part.name: mesh.faces[part.first_face : part.first_face + part.face_count] for part in mesh.parts}
+    skin = mesh.vertices[parts["mesh"]].astype(float)
+    for name in ("teeth_upper", "teeth_lower"):
+        teeth = mesh.vertices[np.unique(parts[name])][::5].astype(float)
+        covered = np.array([outermost(skin, at) > at[2] + 0.02 * mouth.width for at in teeth])
+        assert covered.all(), f"{(~covered).sum()} of {len(teeth)} points of {name} show through the skin"
+
+
+def outermost(triangles: np.ndarray, at: np.ndarray) -> float:
+    """How far out (z) the outermost of triangles [F, 3, 3] lies before or behind a point [3]; -inf where none does."""
+    start, one, other = triangles[:, 0], *(triangles[:, k] - triangles[:, 0] for k in (1, 2))
+    area = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
+    area = np.where(area == 0, np.nan, area)
+    off = at - start
+    u = (off[:, 0] * other[:, 1] - off[:, 1] * other[:, 0]) / area
+    v = (one[:, 0] * off[:, 1] - one[:, 1] * off[:, 0]) / area
+    inside = (u >= 0) & (v >= 0) & (u + v <= 1)
+    return float((start[:, 2] + u * one[:, 2] + v * other[:, 2])[inside].max(initial=-np.inf))
+
+
+def test_a_muzzle_refined_around_the_mouth_stays_round(cow: Avatar) -> None:
+    mesh, mouth = cow.display_mesh, cow.rig.mouth
+    own = mesh.parts[0]
+    skin = trimesh.Trimesh(mesh.vertices, mesh.faces[own.first_face : own.first_face + own.face_count], process=False)
+    middle = mesh.vertices[skin.face_adjacency_edges].mean(axis=1)
+    off = (middle - mouth.upper[16]) @ mouth.frame.T / mouth.width
+    beside = (np.abs(off[:, 0]) < 0.3) & (np.abs(off[:, 1]) > 0.05) & (np.abs(off[:, 1]) < 0.25) & (off[:, 2] > -0.3)
+    assert beside.sum() > 200
+    assert np.degrees(skin.face_adjacency_angles[beside].max()) < 6.0
+
+
 def test_too_few_points_leave_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "ball.obj"
     path.write_text(trimesh.creation.icosphere(3).export(file_type="obj"))

@@ -2,17 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from calib.by_hand.landmark_placing import ORDER, LandmarkPlacing, pick
-from calib.by_hand.placing_window import PlacingScene, PlacingWindow, guide_picture
+from calib.by_hand.placing_window import PlacingScene, PlacingWindow, guide_picture, other_fronts
 from calib.survey.hand_landmarks import GUIDE, LANDMARK_OF
 from capture.face.face_model_file import find_face_model
 from core.canonical_face import CanonicalFace, load_canonical_face
 from core.errors import InputError
 from core.mesh import Mesh
+from realtime.offline_commands import kept_so_far
 from render.window.viewer import Viewer
 
 
@@ -77,7 +79,9 @@ def test_a_ray_meets_the_nearest_surface(sheet: Mesh) -> None:
 def test_clicks_and_keys_place_points_where_they_are_seen(tmp_path: Path, sheet: Mesh, face: CanonicalFace) -> None:
     scene = PlacingScene(sheet, "y", "z")
     placing = LandmarkPlacing(tmp_path / "p.json", sheet, face.points)
+    noted: list[str] = []
     with Viewer(scene.mesh, (320, 240), headless=True) as viewer:
+        viewer.notify = noted.append  # type: ignore[method-assign]
         window = PlacingWindow(viewer, scene, placing, face)
         window.step()
         bare = viewer.read_rgb().copy()
@@ -89,6 +93,7 @@ def test_clicks_and_keys_place_points_where_they_are_seen(tmp_path: Path, sheet:
             window.step()
             np.testing.assert_allclose(list(placing.points.values())[-1], target, atol=1e-6)
         marked = viewer.read_rgb()
+        assert noted == [f"placed: {name.replace('_', ' ')}; Backspace takes it back" for name in ORDER[:2]]
         green = (marked[..., 1].astype(int) - bare[..., 1]) > (marked[..., 0].astype(int) - bare[..., 0]) + 40
         assert green.sum() >= 4
         viewer.controls.click(0.001, 0.001)  # beside it
@@ -101,6 +106,50 @@ def test_clicks_and_keys_place_points_where_they_are_seen(tmp_path: Path, sheet:
         viewer.controls.press("ESCAPE")
         window.step()
         assert window.finished
+
+
+def test_the_status_counts_points_and_names_sides_and_keys(tmp_path: Path, sheet: Mesh, face: CanonicalFace) -> None:
+    scene = PlacingScene(sheet, "y", "z")
+    placing = LandmarkPlacing(tmp_path / "p.json", sheet, face.points)
+    told: list[str] = []
+    with Viewer(scene.mesh, (320, 240), headless=True) as viewer:
+        show = viewer.show
+
+        def listening(*given: Any) -> None:
+            told.append(given[-1])
+            show(*given)
+
+        viewer.show = listening  # type: ignore[method-assign]
+        window = PlacingWindow(viewer, scene, placing, face)
+        window.step()
+        while placing.next is not None:
+            placing.place(face.points[LANDMARK_OF[placing.next]])
+            viewer.controls.changed = True
+            viewer.controls.press("SHIFT")
+            window.step()
+    assert told[0].startswith("point 1 of 33, 9 are enough · click left eye outer · ")
+    assert "eye, left in the picture · " in told[0]
+    assert max(map(len, told)) <= 135, "one line of a window of 960 pixels"
+    assert len(ORDER) == 33
+    (chin,) = [line for line in told if "click chin" in line]
+    assert "in the picture" not in chin
+    (right,) = [line for line in told if "click right eye outer" in line]
+    assert "eye, right in the picture · Tab skips · " in right
+    assert "enough" not in right
+
+
+@pytest.mark.parametrize(
+    ("up", "front", "told"),
+    [("y", "z", "-z, x or -x"), ("y", "-z", "z, x or -x"), ("y", "x", "-x, z or -z"), ("z", "-y", "y, x or -x")],
+)
+def test_other_sides_are_offered_than_the_one_shown(up: str, front: str, told: str) -> None:
+    assert other_fronts(up, front) == told
+
+
+def test_nothing_is_said_to_be_kept_where_nothing_was_placed() -> None:
+    path = Path("cow.json")
+    assert kept_so_far(path, 0) == "no point was placed; the same command begins again"
+    assert kept_so_far(path, 1) == "kept so far: 1 point in cow.json; the same command goes on with them"
 
 
 def test_the_guide_shows_what_comes_next(face: CanonicalFace) -> None:

@@ -14,7 +14,7 @@ from calib.survey.face_finder import FaceFinder, FaceLookedFor, NoFaceError
 from calib.survey.head_survey import survey_head
 from calib.survey.landmarks import find_landmarks
 from calib.survey.placement import AXES, FACE_HEIGHT, Placement, axis_rotation, check_axes
-from calib.survey.placing import place
+from calib.survey.placing import no_face, place
 from calib.survey.views import Studio, View
 from capture.synthetic import builtin_avatar_path
 from core.camera import Intrinsics
@@ -118,7 +118,11 @@ def test_stated_axes_are_taken(finder: FaceFinder, lowpoly_path: Path) -> None:
             place("head", mesh.vertices.astype(float), studio.look, finder, up="-z", front="-x")
 
 
-def test_a_face_that_every_view_shows_elsewhere_is_refused_for_that() -> None:
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [(False, "; state --up and --front, give"), (True, "; look whether it stands as --up and --front")],
+)
+def test_a_face_that_every_view_shows_elsewhere_is_refused_for_that(stated: bool, told: str) -> None:
     """Not for having been found in five of five views."""
     rng = np.random.default_rng(0)
 
@@ -129,7 +133,8 @@ def test_a_face_that_every_view_shows_elsewhere_is_refused_for_that() -> None:
 
     finder = SimpleNamespace(find=lambda _rgb: rng.uniform(100, 600, (ALL_LANDMARKS, 3)))
     with pytest.raises(InputError) as refusal:
-        find_landmarks("cow.obj", look, finder)  # type: ignore[arg-type]
+        find_landmarks("cow.obj", look, finder, axes_stated=stated)  # type: ignore[arg-type]
+    assert told in str(refusal.value)
     assert isinstance(refusal.value, NoFaceError)
     assert len(refusal.value.seen) == 5
     assert all(each.points is not None and each.points.shape == (ALL_LANDMARKS, 2) for each in refusal.value.seen)
@@ -221,6 +226,23 @@ def test_no_face_at_all_names_the_way_out(finder: FaceFinder, sheet: Mesh) -> No
     (seen,) = refusal.value.seen  # stated axes: it can stand one way only
     assert seen.points is None
     assert (seen.rgb > 0).any(axis=2).mean() > 0.2, "shows the sheet"
+
+
+@pytest.mark.parametrize(
+    ("up", "front", "told"),
+    [
+        (None, None, "found no face from any side; state how it stands with --up and --front, give"),
+        (None, "-z", "found no face seen from -z, as --front says; leave --front out, give"),
+        ("z", None, "found no face with z upwards, as --up says; leave --up out, give"),
+        ("y", "-z", "found no face seen from -z with y upwards, as --front and --up say; leave both out, give"),
+    ],
+)
+def test_a_refusal_says_from_where_a_face_was_looked_for(
+    finder: FaceFinder, sheet: Mesh, up: str | None, front: str | None, told: str
+) -> None:
+    with Studio(sheet) as studio:
+        refusal = no_face("sheet.glb", sheet.vertices.astype(float), studio.look, finder, up, front)
+    assert told in str(refusal)
 
 
 def test_what_was_looked_at_is_drawn(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,23 @@ def test_refining_shortens_edges_where_asked(sheet: Mesh) -> None:
     assert length[np.linalg.norm(middle, axis=1) < 0.12].max() <= 0.021
     assert np.isclose(area(fine), area(work))
     assert fine.origin.max() < len(sheet.faces)
+
+
+def test_rounded_refining_puts_new_vertices_on_a_ball_and_leaves_edges_and_flats_alone(sheet: Mesh) -> None:
+    coarse = trimesh.creation.icosphere(1)
+    ball = work_mesh(Mesh(coarse.vertices.astype(np.float32), coarse.faces.astype(np.int32)))
+    every = np.ones(ball.point_count, dtype=bool)
+    off = [
+        np.abs(np.linalg.norm(refine(ball, every, 0.1, rounded=rounded).vertices, axis=1) - 1).max()
+        for rounded in (False, True)
+    ]
+    assert off[1] < 0.1 * off[0]
+    box = trimesh.creation.box()
+    for mesh in (sheet, Mesh(box.vertices.astype(np.float32), box.faces.astype(np.int32))):
+        work, near = work_mesh(mesh), np.ones(len(mesh.vertices), dtype=bool)
+        straight, rounded = (refine(work, near, 0.03, rounded=each) for each in (False, True))
+        np.testing.assert_array_equal(rounded.faces, straight.faces)
+        np.testing.assert_allclose(rounded.vertices, straight.vertices, atol=1e-9)
 
 
 def test_a_texture_seam_is_split_without_a_crack(sheet: Mesh) -> None:

@@ -29,6 +29,7 @@ from realtime.config import MotionOptions
 from realtime.engines import make_engine
 from realtime.rig.head_shapes import head_shapes
 from realtime.rig.naming import targets
+from realtime.rig_command import RigOptions, rig
 from render.gl.gl_context import create_context, release_context
 from render.gl.gpu_mesh import GpuMesh
 from render.mesh.mesh_io import load_mesh
@@ -156,6 +157,16 @@ def test_a_head_without_a_face_is_prepared_by_its_shapes_and_left_as_it_is(anima
     np.testing.assert_array_equal(again.landmarks, animal.landmarks)
     with pytest.raises(NoFaceError):
         prepare_avatar(animal_path, PreparationOptions(morphs="off"), cache_dir=animal_path.parent)
+
+
+def test_a_rig_of_a_head_without_a_face_names_its_own_shapes(animal_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"; or take the 52 ARKit shapes in its file, which need no face: --morphs$"):
+        rig(RigOptions(avatar=str(animal_path), out=tmp_path / "rig.glb"))
+    bare = tmp_path / "bare.obj"
+    bare.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nf 1 2 3\nf 2 4 3\n")
+    with pytest.raises(InputError) as refusal:
+        rig(RigOptions(avatar=str(bare), out=tmp_path / "rig.glb"))
+    assert "--morphs" not in str(refusal.value)
 
 
 def test_its_shapes_and_nothing_else_move_it(animal: Avatar) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -306,6 +307,20 @@ def test_the_library_s_process_ends_with_its_parent(phone: Phone) -> None:
     while psutil.pid_exists(child) and time.monotonic() < ends_s:
         time.sleep(0.05)
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_of_the_session_is_left_to_the_session(
+    source: Source, number: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As of Ctrl-C in a terminal, or of a service that is stopped."""
+    frames(source, 1)
+    (child,) = (each for each in psutil.Process().children() if "capture.cameras.record3d_process" in each.cmdline())
+    child.send_signal(number)
+    frames(source, 20)
+    assert child.is_running()
+    assert source.reconnects == 0
+    assert "ended its process" not in caplog.text
 
 
 def test_closing_while_it_looks_for_a_phone_is_quick_and_complete(phone: Phone) -> None:

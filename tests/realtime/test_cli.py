@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from capture.open_source import open_source
 from core.errors import InputError
 from realtime.cli import refuse_unknown
 from realtime.config import AnimateOptions
@@ -70,17 +71,50 @@ def test_a_command_that_is_not_there_is_one_line() -> None:
     [
         (["qqq"], "; vfa --help  tells of each"),
         ([__file__], f"; did you mean  vfa live {__file__}"),
+        (
+            ["prepare", "head.glb"],
+            "vfa prepare head.glb: expected options alone, found a head; give it as --avatar head",
+        ),
+        (["rig", "--out", "x.glb", "HEAD.FBX"], "give it as --avatar HEAD.FBX"),
+        (["prepare", "lowpoly", "--up", "y"], "give it as --avatar lowpoly"),
         (["session", "inof", "x"], "expected one of info, check, repair, edit, show; did you mean  vfa session info"),
         (["session", "edit", "take/", "flip"], "expected one of trim, cut, retime, filter, mirror"),
         (["session", "edit", "take/", "triim", "1"], "; did you mean  vfa session edit take/ trim"),
     ],
 )
 def test_the_word_that_was_meant_is_named(words: list[str], told: str) -> None:
-    commands = ("live", "prepare", "session")
+    commands = ("live", "prepare", "rig", "session")
     with pytest.raises(InputError, match=re.escape(told)):
         refuse_unknown(words, commands)
     for sound in (["prepare"], ["session", "edit", "take/", "trim"], ["session", "--help"], ["--help"], []):
         refuse_unknown(sound, commands)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["rig", "--avatar", "head.glb", "--out", "x.glb"],
+        ["rig", "--avatar=head.glb", "--out=x.glb"],
+        ["rig", "--out", "x.glb", "--overwrite"],
+        ["live", "head.glb"],  # which says so itself
+    ],
+)
+def test_heads_with_their_options_are_let_through(words: list[str]) -> None:
+    refuse_unknown(words, ("live", "rig"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("x.fbx", "is a head file of a kind that is not read (.fbx); Blender reads most"),
+        ("x.USDZ", "writes .glb: give that as --avatar"),
+        ("x.obj", "is a head file (.obj): give it as --avatar"),
+    ],
+)
+def test_a_head_is_no_recording(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / name).write_bytes(b"\x07 whatever")
+    with pytest.raises(InputError, match=re.escape(told)):
+        open_source(str(tmp_path / name), realtime=False)
 
 
 def test_a_start_past_the_end_names_what_was_given(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_what_cannot_be_exported_is_told(recorded: Path, tmp_path: Path) -> None
     assert (tmp_path / "there.csv").read_text() == "mine"
     with pytest.raises(InputError, match="cannot be written there"):
         exported(recorded, tmp_path / f"{'x' * 300}.csv")
-    for out, told in (("x.fbx", "ends in"), ("x", "ends in")):
+    for out, told in (("x.fbx", r"ends in .*; write a \.glb, which Blender imports"), ("x", "or --format png$")):
         with pytest.raises(InputError, match=told):
             TakeOptions(take=recorded, out=tmp_path / out)
     with pytest.raises(InputError, match=r"\.bvh"):

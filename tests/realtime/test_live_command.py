@@ -19,6 +19,7 @@ from core.source import SourceError
 from realtime import avatar_choice
 from realtime.config import LiveOptions, RecordingOptions, WindowOptions
 from realtime.live_command import _runs_unseen, live
+from realtime.view_options import VirtualCameraOptions
 
 
 @pytest.fixture
@@ -88,6 +89,45 @@ def test_a_phone_that_never_sends_ends_in_time_with_a_message_and_a_status(
     assert ended.value.code == 1
     (told,) = [message for message in caplog.messages if "ended before any frame came" in message]
     assert f"set the app's target to this machine and port {port}" in told
+
+
+@pytest.mark.usefixtures("lowpoly")
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_virtual_camera_that_is_not_there_shows_in_the_exit_status(
+    refuses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyvirtualcam = pytest.importorskip("pyvirtualcam")
+
+    class Device:
+        device, native_fourcc = "the only one", None
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            if refuses:
+                raise RuntimeError("no device was found")
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def send(self, picture: Any) -> None:
+            raise OSError("unplugged")  # once it was there, the given name was right
+
+    monkeypatch.setattr(pyvirtualcam, "Camera", Device)
+    options = LiveOptions(
+        device="demo",
+        avatar="lowpoly",
+        seconds=1.0,
+        window=WindowOptions(headless=True, size=(160, 120)),
+        virtual_camera=VirtualCameraOptions(virtual_camera=""),
+    )
+    if refuses:
+        with pytest.raises(SystemExit) as ended:
+            live(options)
+        assert ended.value.code == 2
+    else:
+        live(options)
 
 
 @pytest.mark.parametrize(

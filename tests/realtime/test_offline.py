@@ -31,6 +31,7 @@ from realtime.threads.signals import InterruptedBySignalError
 from realtime.threads.timing import SectionTimes
 from realtime.threads.worker import Stop
 from render.window.viewer import Viewer
+from tests.calib.test_neutral_estimate import seen
 from tests.fakes.small_disk import files_no_larger_than
 from tests.realtime.test_live_recording import AVATAR, MESH, VERTICES, Tracker
 
@@ -215,6 +216,24 @@ def test_the_start_frame_most_like_the_avatar_whatever_its_size_and_place() -> N
 
     found = find_neutral(lambda _: Clip(5), Faces, "best", lambda *_: None, None, avatar)  # type: ignore[arg-type]
     assert found.frame.index == 3
+
+
+@pytest.mark.parametrize("sleepy", [False, True])
+def test_the_neutral_frame_is_named(sleepy: bool, caplog: pytest.LogCaptureFixture) -> None:
+    class Faces(Tracker):
+        def track(self, frame: RgbdFrame) -> FaceObservation:
+            lids = 0.45 if sleepy else 1.0
+            return replace(seen(frame.timestamp_s, lids=lids, jawOpen=0.0 if frame.index == 3 else 0.9), frame=frame)
+
+    with caplog.at_level(logging.INFO):
+        found = find_neutral(lambda _: Clip(5), Faces, "auto", lambda *_: None)  # type: ignore[arg-type]
+    assert found.frame.index == 3
+    if sleepy:
+        (told,) = caplog.messages
+        assert told.startswith("clip: shows no neutral face (the driver's eyes were half shut")
+        assert told.endswith("; frame 3 (1.5 s) was taken, --neutral-frame N names another")
+    else:
+        assert caplog.messages == ["neutral face: frame 3 (1.5 s)"]
 
 
 def test_what_the_avatar_could_not_do_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

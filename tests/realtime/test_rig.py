@@ -114,6 +114,11 @@ def test_a_tongue_goes_out_between_parted_lips_over_the_lower_one(shapes: HeadSh
     without = replace(lowpoly.rig, jaw=replace(jaw, tongue=jaw.tongue[:0], tongue_out=jaw.tongue_out[:0]))
     few = head_shapes(replace(lowpoly, rig=without), targets("arkit")[-1:])
     assert measured(few).shapes[0].doubts == ("it has no tongue that is a piece of its own",)
+    names = [target for target in targets("arkit") if target.name in ("jawOpen", "tongueOut")]
+    short = replace(lowpoly.rig, jaw=replace(jaw, tongue_out=0.5 * jaw.tongue_out))
+    for worked, doubts in ((lowpoly.rig, 0), (short, 1)):
+        told = measured(head_shapes(replace(lowpoly, rig=worked), tuple(names))).shapes[-1].doubts
+        assert len([doubt for doubt in told if "tongue's tip stays" in doubt]) == doubts
 
 
 def test_curves_of_metahumans_add_up_to_the_units(lowpoly: Avatar, shapes: HeadShapes) -> None:

@@ -305,3 +305,49 @@ def test_turning_one_normal_to_another_turns_what_goes_along() -> None:
     np.testing.assert_allclose(
         np.linalg.norm(turned(other, before, after), axis=1), np.linalg.norm(other, axis=1), atol=1e-9
     )
+
+
+def test_what_draco_has_rounded_is_written_with_its_own_bounds_and_weights_of_sum_one(tmp_path: Path) -> None:
+    draco = pytest.importorskip("DracoPy")
+    points = np.array([[0, 0, 0], [1.0003, 0, 0], [0, 0.7001, 0], [0, 0, 0.3001]], np.float32)
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.uint32)
+    weights = np.array([[0.6001, 0.4, 0, 0], [0.9998, 0, 0, 0], [0.5, 0.25, 0.2501, 0], [1, 0, 0, 0]], np.float32)
+    data = draco.encode(points, faces, quantization_bits=5, generic_attributes={7: weights})
+    position = next(each["unique_id"] for each in draco.decode(data).attributes if each["attribute_type"] == 0)
+    named = {"POSITION": position, "WEIGHTS_0": 7}
+    plain = {"componentType": 5126, "count": 4}
+    content = {
+        "asset": {"version": "2.0"},
+        "extensionsUsed": ["KHR_draco_mesh_compression"],
+        "extensionsRequired": ["KHR_draco_mesh_compression"],
+        "buffers": [{"byteLength": len(data), "uri": "head.bin"}],
+        "bufferViews": [{"buffer": 0, "byteLength": len(data)}],
+        "accessors": [
+            plain | {"type": "VEC3", "min": points.min(axis=0).tolist(), "max": points.max(axis=0).tolist()},
+            plain | {"type": "VEC4"},
+            {"componentType": 5125, "count": 12, "type": "SCALAR"},
+        ],
+        "meshes": [
+            {
+                "primitives": [
+                    {
+                        "attributes": {"POSITION": 0, "WEIGHTS_0": 1},
+                        "indices": 2,
+                        "extensions": {"KHR_draco_mesh_compression": {"bufferView": 0, "attributes": named}},
+                    }
+                ]
+            }
+        ],
+    }
+    (tmp_path / "head.bin").write_bytes(data)
+    (tmp_path / "head.gltf").write_text(json.dumps(content))
+
+    document = GltfDocument.of(read_gltf_file(tmp_path / "head.gltf"))
+
+    (tmp_path / "plain.glb").write_bytes(document.to_glb())
+    written = read_gltf_file(tmp_path / "plain.glb")
+    placed = written.accessor(0)
+    assert not np.array_equal(placed.max(axis=0), points.max(axis=0))  # five bits are few
+    assert written.json["accessors"][0]["max"] == placed.max(axis=0).tolist()
+    assert written.json["accessors"][0]["min"] == placed.min(axis=0).tolist()
+    np.testing.assert_allclose(written.accessor(1).sum(axis=1), 1.0, atol=1e-6)

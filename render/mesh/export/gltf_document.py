@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -193,22 +193,29 @@ class GltfDocument:
                     continue
                 gltf.unpack(primitive)
                 numbers = [*primitive["attributes"].values()] + [primitive[k] for k in ("indices",) if k in primitive]
+                changed = _skin_weights(gltf, primitive["attributes"])
                 for number in set(numbers) - done:
-                    self._write_plainly(gltf, number, INDICES if number == primitive.get("indices") else VERTICES)
+                    target = INDICES if number == primitive.get("indices") else VERTICES
+                    self._write_plainly(gltf, number, target, changed.get(number))
                     done.add(number)
                 _without(primitive, [DRACO])
         if done:
             self.drop_extension(DRACO)
 
-    def _write_plainly(self, gltf: GltfFile, number: int, target: int) -> None:
+    def _write_plainly(
+        self, gltf: GltfFile, number: int, target: int, changed: NDArray[np.float32] | None = None
+    ) -> None:
         accessor = self.json["accessors"][number]
         if "bufferView" in accessor or "sparse" in accessor:
             return
-        values = gltf.accessor(number)
-        if accessor.pop("normalized", False):
+        values = gltf.accessor(number) if changed is None else changed
+        if accessor.pop("normalized", False) or changed is not None:
             accessor["componentType"] = FLOAT
-            for bound in ("min", "max"):
-                accessor.pop(bound, None)
+        if len(values):  # what was packed had other bounds: packing rounds
+            rows = values.reshape(len(values), -1)
+            for bound, found in (("min", rows.min(axis=0)), ("max", rows.max(axis=0))):
+                if bound in accessor:
+                    accessor[bound] = found.tolist()
         accessor["bufferView"] = self._rows_view(np.ascontiguousarray(values), target)
         accessor.pop("byteOffset", None)
 
@@ -317,3 +324,15 @@ def _without(entry: dict[str, Any], names: list[str] | tuple[str, ...]) -> None:
     entry.pop("extensions", None)
     if kept:
         entry["extensions"] = kept
+
+
+def _skin_weights(gltf: GltfFile, attributes: Mapping[str, int]) -> dict[int, NDArray[np.float32]]:
+    """Accessors of a primitive's skin weights → values [N, 4] that sum to one at each vertex, as glTF wants it: packing
+    rounds them."""
+    numbers = [number for name, number in attributes.items() if name.startswith("WEIGHTS_")]
+    values = [np.asarray(gltf.accessor(number), np.float32) for number in numbers]
+    if not values:
+        return {}
+    total = np.sum([each.sum(axis=1) for each in values], axis=0)
+    total[total <= 0] = 1.0
+    return {number: each / total[:, None] for number, each in zip(numbers, values, strict=True)}
