@@ -7,6 +7,7 @@ one piece) the closed mouth's line is the valley and dark line nearest the landm
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ _PARTED_SHARE = 0.7
 _BRIDGED = 3
 PARTED_CLOSED_GAP = 0.035  # in widths: rims of a parted surface nearer than this touch
 _FOLD_SLACK, _SHOWN_SLACK = 0.07, 0.22  # in widths: how far from the landmarks a rim may be, by what shows it
+_HOLLOW = 0.1  # in widths: what lies so far behind both rims is the inside of a socket or mouth
 _HIGH = 0.8  # in widths: human eyes stay below 0.6
 _FAR_PATH = 0.35  # in widths: a longer way round along the surface means that the rims are two
 
@@ -124,8 +126,13 @@ def trace_opening(
         larger = _resample(view, upper[0], upper[-1], width, _FARTHER * reach)
         grid = grid if _cut_off(larger, skin_face) else larger
     chain_upper, chain_lower = (_across(chain, upper[0], frame, width, grid.along) for chain in (upper, lower))
-    top, bottom, shown = _rims_by_surface(grid, surface, skin_face, chain_upper, chain_lower, width)
     inner = (grid.along > 0.2) & (grid.along < 0.8)
+    rims_found = partial(_rims_by_surface, grid, surface, skin_face, chain_upper, chain_lower, width)
+    top, bottom, shown = rims_found(_FOLD_SLACK)
+    if not closed and _touching(grid, top[inner], bottom[inner]):  # landmarks in empty sockets lie too near each other
+        farther = rims_found(_SHOWN_SLACK)
+        if _hollow(grid, *farther[:2], inner):
+            top, bottom, shown = farther
     parted = bool(np.isfinite(top[inner]).mean() >= _PARTED_SHARE)
     if parted:
         start, end = _corners(np.isfinite(top), inner)
@@ -225,13 +232,15 @@ def _rims_by_surface(
     upper: NDArray[np.float64],
     lower: NDArray[np.float64],
     width: float,
+    fold_slack: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Row of the last skin above and the first skin below the opening in each column (nan: none), and [C] whether
-    something other than skin shows between them."""
+    something other than skin shows between them. `fold_slack`: how far from the landmarks, in widths, a rim of folded
+    skin may be."""
     skin = (grid.face >= 0) & skin_face[grid.face]
     away = np.abs((grid.across[:-1] + grid.across[1:])[:, None] / 2 - (upper + lower) / 2)
     half = (upper - lower).clip(0) / 2
-    breaks = _breaks(grid, surface, skin, width) & (away < _FOLD_SLACK + half)  # [R-1, C] between row r and r+1
+    breaks = _breaks(grid, surface, skin, width) & (away < fold_slack + half)  # [R-1, C] between row r and r+1
     breaks |= (skin[:-1] != skin[1:]) & (away < _SHOWN_SLACK + half)
     any_break = breaks.any(axis=0)
     first = breaks.argmax(axis=0)
@@ -241,6 +250,22 @@ def _rims_by_surface(
     rows = np.arange(len(grid.across))[:, None]
     shown = (~skin & (rows > first) & (rows <= last)).any(axis=0) & any_break
     return top, bottom, shown
+
+
+def _touching(grid: _Grid, top: NDArray[np.float64], bottom: NDArray[np.float64]) -> bool:
+    """Whether rims were found, but in most columns with nothing between them. `top`, `bottom`: rows, nan: none."""
+    found = np.isfinite(top)
+    gap = (bottom - top)[found] * (grid.across[0] - grid.across[1])
+    return bool(found.any() and np.median(gap) < PARTED_CLOSED_GAP)
+
+
+def _hollow(grid: _Grid, top: NDArray[np.float64], bottom: NDArray[np.float64], inner: NDArray[np.bool_]) -> bool:
+    """Whether what shows between rims [C] lies far behind both of them in nearly all `inner` [C] columns."""
+    columns = np.flatnonzero(inner & np.isfinite(top))
+    rows = [each[columns].astype(int) for each in (top, (top + bottom) / 2, bottom)]
+    above, between, below = (grid.depth[row, columns] for row in rows)
+    deep = (above > 0) & (below > 0) & (between > np.maximum(above, below) + _HOLLOW)
+    return bool(deep.sum() >= _PARTED_SHARE * inner.sum())
 
 
 def _breaks(grid: _Grid, surface: Surface, skin: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:

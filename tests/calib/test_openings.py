@@ -1,12 +1,14 @@
 """Finding the rims of mouths and eyes on the built-in heads, whose parts tell where they are."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from calib.rig.controllers import Role
 from calib.rigging.assemble import assemble
+from calib.surgery.eye_pieces import eye_shape
 from calib.survey.face_finder import FaceFinder
 from calib.survey.head_survey import HeadSurvey, survey_head
 from calib.survey.openings import trace_opening
@@ -14,6 +16,7 @@ from calib.survey.parts import Kind
 from calib.survey.surface import make_surface
 from calib.survey.views import Studio, front_camera
 from capture.synthetic import builtin_avatar_path
+from capture.synthetic.head.head_model import HeadModel
 from core.mesh import Mesh
 from core.sphere import fit_sphere
 from render.mesh.mesh_io import load_mesh
@@ -68,6 +71,31 @@ def test_lids_lie_on_the_eyeballs(survey: HeadSurvey) -> None:
         distance = np.linalg.norm(opening.upper[4:-4] - ball.centre, axis=1) / ball.radius
         assert distance.min() > 0.9
         assert distance.max() < 1.35
+
+
+def test_the_empty_sockets_of_a_mask_are_open_eyes() -> None:
+    """The landmarker takes them for nearly shut; their lining hangs together with the lids."""
+    mesh = HeadModel().mesh()
+    corners = mesh.vertices[mesh.faces]
+    mask = (corners[:, :, 2].min(axis=1) > -0.02) & (corners[:, :, 1].min(axis=1) > -0.115)
+    mask &= np.array([part.name == "skin" for part in mesh.parts for _ in range(part.face_count)])
+    faces = mesh.faces.copy()
+    faces[~mask] = faces[~mask][:, :1]
+    mesh = replace(mesh, faces=faces)
+    with Studio(mesh) as studio, FaceFinder() as finder:
+        found = survey_head("mask.glb", mesh, studio, finder, "y", "z")
+    for eye in range(2):
+        assert found.eyes[eye].parted
+        assert not found.eyes[eye].closed
+        gap = found.eyes[eye].gap() / found.eyes[eye].width
+        assert gap[16] == pytest.approx(0.354, abs=0.02), "as high as on the same head with its eyeballs"
+        assert gap[4:-4].min() > 0.15
+        shape = eye_shape(found, eye)
+        assert shape.added
+        assert not shape.shut
+    left, right = (eye_shape(found, eye).ball for eye in range(2))
+    assert left.radius == pytest.approx(right.radius, rel=0.05)
+    assert left.centre[1:] == pytest.approx(right.centre[1:], abs=0.02)
 
 
 def test_lips_do_not_pull_each_other(survey: HeadSurvey) -> None:
