@@ -19,6 +19,8 @@ _BLOCK_BYTES = 8 << 20  # at a time: arrays over all lines of a file of empty li
 _LARGEST_INDEX = 1 << 31
 _SKIPPED, _POSITION, _UV, _FACE, _OTHER = range(5)
 _BLANK, _LINE_END, _HASH, _SLASH = 32, 10, 35, 47
+_CONTROLS_BLANKED = bytes(_BLANK if code < _BLANK and code != _LINE_END else code for code in range(256))
+"""What parts corners and numbers is a blank for all who read them: not all take a vertical tab or a null for one."""
 
 
 @dataclass
@@ -83,8 +85,8 @@ def too_many(path: Path) -> InputError:
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:
-    """Whole lines without tabs, continued lines joined, no blanks before keywords; each block ends with a line."""
-    whole = data.replace(b"\r\n", b"\n").replace(b"\\\n", b" ").replace(b"\r", b"\n").replace(b"\t", b" ")
+    """Whole lines without control characters, continued lines joined, no blanks before keywords; each block ends with a line."""
+    whole = data.replace(b"\r\n", b"\n").replace(b"\\\n", b" ").replace(b"\r", b"\n").translate(_CONTROLS_BLANKED)
     start = 0
     while start < len(whole):
         end = whole.find(b"\n", min(start + _BLOCK_BYTES, len(whole)))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import InputError
 from core.mesh import Material
 from render.mesh.mesh_io import load_mesh, save_obj
 from tests.render.mesh_files import TETRAHEDRON, picture, write
@@ -121,3 +122,14 @@ def test_mtl_colors_and_textures_with_odd_paths(tmp_path):
     assert first.base_color == pytest.approx((0.1, 0.2, 0.3, 0.5))
     assert first.alpha_mode == "BLEND"
     assert second.texture.shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("code", [0, 0x0B, 0x1E])
+def test_obj_control_characters_part_corners_like_blanks(tmp_path, code):
+    vertices = b"v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+    path = tmp_path / "head.obj"
+    path.write_bytes(vertices + b"f 1/1/1 2/2/2 3/3/3%c(L67\nvt 0 0\nvt 1 0\nvt 0 1\n" % code)
+    with pytest.raises(InputError, match=r"face corner '\(L67'"):
+        load_mesh(path)
+    path.write_bytes(vertices + b"f 1%c2 3\n" % code)
+    assert load_mesh(path).faces.tolist() == [[0, 1, 2]]
