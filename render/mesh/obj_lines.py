@@ -85,7 +85,8 @@ def too_many(path: Path) -> InputError:
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:
-    """Whole lines without control characters, continued lines joined, no blanks before keywords; each block ends with a line."""
+    """Whole lines without control characters, continued lines joined, no blanks before keywords; a block ends with
+    a line."""
     whole = data.replace(b"\r\n", b"\n").replace(b"\\\n", b" ").replace(b"\r", b"\n").translate(_CONTROLS_BLANKED)
     start = 0
     while start < len(whole):
