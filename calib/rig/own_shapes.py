@@ -41,22 +41,19 @@ def units_among(mesh: Mesh) -> dict[str, int]:
     that which moves farthest."""
     if mesh.morphs is None:
         return {}
-    found, displacement = units_named(mesh.morphs.names), mesh.morphs.displacement
-    units = [unit_of(name) for name in mesh.morphs.names]
-    for unit in found:
-        if units.count(unit) > 1:
-            of_it = [number for number, other in enumerate(units) if other == unit]
-            found[unit] = max(of_it, key=lambda number: float(np.abs(displacement[number]).max()))
-    return found
+    displacement = mesh.morphs.displacement
+    return {
+        unit: numbers[0] if len(numbers) == 1 else max(numbers, key=lambda n: float(np.abs(displacement[n]).max()))
+        for unit, numbers in units_named(mesh.morphs.names).items()
+    }
 
 
-def units_named(targets: Sequence[str]) -> dict[str, int]:
-    """ARKit units among morph targets of these names: the number of the target of each."""
-    found: dict[str, int] = {}
+def units_named(targets: Sequence[str]) -> dict[str, list[int]]:
+    """ARKit units among morph targets of these names: the numbers of the targets that have the name of each."""
+    found: dict[str, list[int]] = {}
     for index, target in enumerate(targets):
-        unit = unit_of(target)
-        if unit is not None:
-            found.setdefault(unit, index)
+        if (unit := unit_of(target)) is not None:
+            found.setdefault(unit, []).append(index)
     return found
 
 

@@ -138,17 +138,14 @@ def trace_opening(
         start, end = _corners(np.isfinite(top), inner)
         behind = float(shown[start : end + 1].mean())
     else:
-        start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
+        start, end = _corner_columns(grid)
         top, bottom = _rims_by_picture(grid, chain_upper, chain_lower, closed)
         behind = 0.0
         if not closed and (chain_upper - chain_lower).max() > _HIGH:
             wide = _resample(view, upper[0], upper[-1], width, _FARTHER * reach, _PAINT_OVERHANG)
-            start, end = (int(np.abs(wide.along - corner).argmin()) for corner in (0.0, 1.0))
             over, under = (_across(chain, upper[0], frame, width, wide.along) for chain in (upper, lower))
-            painted = painted_rims(wide.grey, *_rims_by_picture(wide, over, under, closed), start, end)
-            if painted is None:
-                start, end = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
-            else:
+            painted = painted_rims(wide.grey, *_rims_by_picture(wide, over, under, closed), *_corner_columns(wide))
+            if painted is not None:
                 grid, (top, bottom, start, end) = wide, painted
     columns = np.linspace(start, end, COLUMNS)
     rows_top, rows_bottom = _smooth_rims(top, bottom, start, end, columns, parted)
@@ -280,6 +277,12 @@ def _breaks(grid: _Grid, surface: Surface, skin: NDArray[np.bool_], width: float
     rows, columns = np.nonzero(both)
     breaks[rows, columns] = path[inverse] > far[columns]
     return breaks
+
+
+def _corner_columns(grid: _Grid) -> tuple[int, int]:
+    """Columns of a grid in which the landmarks of an opening's corners lie."""
+    first, last = (int(np.abs(grid.along - corner).argmin()) for corner in (0.0, 1.0))
+    return first, last
 
 
 def _corners(found: NDArray[np.bool_], inner: NDArray[np.bool_]) -> tuple[int, int]:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.native.compiled_library import NativeError, loaded, pointer
+from core.native.compiled_library import pointer
 from core.networks.alignment import aligned
 from engine.flow.backends.compiled import MotionFields
+from engine.flow.backends.native_library import backend_kernels
 
 SOURCE = Path(__file__).with_name("generator_kernels.c")
 LANES = 8
@@ -202,11 +203,7 @@ class NativeGenerator:
 @functools.cache
 def generator_kernels(cache_dir: Path | None = None) -> ctypes.CDLL:
     """The kernels, compiled if need be. Raises NativeError."""
-    try:
-        kernels = loaded(SOURCE, cache_dir, "encode")
-    except NativeError as error:
-        raise NativeError(f"{error}; use another backend") from error
-    return _prepared(kernels)
+    return _prepared(backend_kernels(SOURCE, cache_dir, "encode"))
 
 
 def _prepared(kernels: ctypes.CDLL) -> ctypes.CDLL:

@@ -18,13 +18,18 @@ from core.networks.alignment import aligned
 SOURCE = Path(__file__).with_name("native_kernels.c")
 
 
+def backend_kernels(source: Path, cache_dir: Path | None, entry: str) -> ctypes.CDLL:
+    """`core.native.compiled_library.loaded`, whose NativeError says what else runs a network."""
+    try:
+        return loaded(source, cache_dir, entry)
+    except NativeError as error:
+        raise NativeError(f"{error}; use another backend") from error
+
+
 @functools.cache
 def flow_kernels(cache_dir: Path | None = None) -> ctypes.CDLL:
     """The kernels, compiled if need be, their threads started. Raises NativeError."""
-    try:
-        kernels = loaded(SOURCE, cache_dir, "pool_start")
-    except NativeError as error:
-        raise NativeError(f"{error}; use another backend") from error
+    kernels = backend_kernels(SOURCE, cache_dir, "pool_start")
     kernels.winograd_scratch.restype = ctypes.c_long
     kernels.plan_begin.restype = ctypes.c_void_p
     kernels.pool_start(ctypes.c_int(thread_count()))
